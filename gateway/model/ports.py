@@ -1,0 +1,33 @@
+"""What one package needs of another that it may not import: Protocols that `app` wires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+Clock = Callable[[], float]
+"""Unix time in seconds; a parameter wherever time is read, so that tests own it."""
+
+
+class Metrics(Protocol):
+    """Counters and timings by name and labels; `ops.metrics` exports them, NULL_METRICS drops them."""
+
+    def count(self, name: str, value: float = 1, **labels: str) -> None: ...
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None: ...
+
+    def gauge(self, name: str, value: float, **labels: str) -> None: ...
+
+
+class _NullMetrics:
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        return None
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        return None
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        return None
+
+
+NULL_METRICS: Metrics = _NullMetrics()
