@@ -1,0 +1,70 @@
+# make run    install, initialise on the first run, serve; prints how to connect
+# make test   everything CI checks: `make check`, then the whole suite in parallel
+# make check  ruff, strict mypy, import layers, documents against the code
+# make bench  side by side with Dovecot and Postfix; writes the figures to docs/performance.md
+# make soak   the long forms of the fault and property tests
+#
+# PYTHON=/path/to/python3.12 picks the interpreter, VENV=… where it is installed,
+# ARGS=… is handed on: make run ARGS='--config /etc/gateway/config.toml', make test ARGS='-k idle'.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
+VENV ?= .venv
+ARGS ?=
+# Two tests may run at once on two cores; `make test JOBS=1` for a quiet run.
+JOBS ?= auto
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NODE := tests/clients/node
+LAYERS := tests/test_layers.py $(wildcard tests/test_docs.py tests/unit/config/test_example.py tests/unit/config/test_docs.py)
+
+.PHONY: run test check bench soak install clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+# Stamps: what is installed is installed again only when what asks for it changed.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No python3.11 or newer was found; name one: make run PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is older than Python 3.11; name a newer one: make run PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null \
+	  || { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	"$(PYTHON)" -m venv "$(VENV)"
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-tests: pyproject.toml constraints.txt $(VENV)/.installed
+	$(PIP) install -c constraints.txt --editable '.[test]'
+	@touch $@
+
+$(NODE)/node_modules/.installed: $(wildcard $(NODE)/package.json $(NODE)/package-lock.json)
+	@if [ ! -f $(NODE)/package.json ]; then mkdir -p $(@D); \
+	elif command -v npm >/dev/null; then cd $(NODE) && npm ci --no-audit --no-fund --ignore-scripts; \
+	else echo "npm is not installed: the Node clients are skipped" >&2; exit 0; fi
+	@mkdir -p $(@D) && touch $@
+
+install: $(VENV)/.installed
+
+run: $(VENV)/.installed
+	@exec $(BIN)/gateway serve --init $(ARGS)
+
+check: $(VENV)/.installed-tests
+	$(BIN)/ruff check gateway tests bench
+	$(BIN)/mypy
+	$(BIN)/pytest -q -p no:cacheprovider $(LAYERS)
+
+test: check $(NODE)/node_modules/.installed
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+
+bench: $(VENV)/.installed-tests
+	$(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/.installed-tests $(NODE)/node_modules/.installed
+	GATEWAY_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+clean:
+	rm -rf "$(VENV)" build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NODE)/node_modules
