@@ -1,0 +1,289 @@
+"""IMAP commands as values: what `parser.parse` yields and the session's handlers take.
+
+One frozen dataclass a command; `tag` is the client's tag as sent. Mailbox names are decoded `str` in their canonical
+spelling (`model.names.canonical`: NFC, INBOX in capitals); a name that cannot exist is still a name here. Numbers of
+messages stay `SequenceSet`s and are never expanded. `uid` tells `UID FETCH` from `FETCH`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.model.sequence import SequenceSet
+from .fetch import Attribute
+from .search import SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Base of all commands."""
+
+    tag: bytes
+
+
+class Capability(Command):
+    """RFC 3501 6.1.1."""
+
+    __slots__ = ()
+
+
+class Noop(Command):
+    """RFC 3501 6.1.2."""
+
+    __slots__ = ()
+
+
+class Logout(Command):
+    """RFC 3501 6.1.3."""
+
+    __slots__ = ()
+
+
+class StartTls(Command):
+    """RFC 3501 6.2.1. Call `Reader.discard()` before the handshake."""
+
+    __slots__ = ()
+
+
+class Check(Command):
+    """RFC 3501 6.4.1."""
+
+    __slots__ = ()
+
+
+class Close(Command):
+    """RFC 3501 6.4.2."""
+
+    __slots__ = ()
+
+
+class Unselect(Command):
+    """RFC 3691."""
+
+    __slots__ = ()
+
+
+class Idle(Command):
+    """RFC 2177. Then `Reader.expect_line()`: the next line is DONE."""
+
+    __slots__ = ()
+
+
+class Namespace(Command):
+    """RFC 2342."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate(Command):
+    """RFC 3501 6.2.2 with RFC 4959. `mechanism` in capitals; `initial_response` decoded from base64.
+
+    None: the client sent none and waits for `+ `; b"": it sent `=`, an empty response.
+    """
+
+    mechanism: str
+    initial_response: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Login(Command):
+    """RFC 3501 6.2.3. Octets as sent; the password is kept out of `repr`."""
+
+    user: bytes
+    password: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Command):
+    """RFC 3501 6.3.1."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examine(Command):
+    """RFC 3501 6.3.2."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create(Command):
+    """RFC 3501 6.3.3 with RFC 6154 3. A trailing delimiter of the name is kept.
+
+    `special_use`: attributes of `(USE (\\Sent …))`, known ones in their RFC spelling, unknown ones as sent
+    (the answer to those is NO [USEATTR], not BAD).
+    """
+
+    mailbox: str
+    special_use: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Command):
+    """RFC 3501 6.3.4."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename(Command):
+    """RFC 3501 6.3.5."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe(Command):
+    """RFC 3501 6.3.6."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe(Command):
+    """RFC 3501 6.3.7."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class List(Command):
+    """RFC 3501 6.3.8, extended by RFC 5258, 5819 (STATUS) and 6154 (SPECIAL-USE).
+
+    `patterns`: decoded, at least one; `pattern.Matcher` takes them. `selection` holds SUBSCRIBED, REMOTE,
+    RECURSIVEMATCH, SPECIAL-USE; `returns` holds SUBSCRIBED, CHILDREN, SPECIAL-USE, STATUS; `status` the items asked
+    for with STATUS, in order. `extended`: the client used the extended syntax, so `LIST "" ("")` is no question
+    for the delimiter (RFC 5258 3).
+    """
+
+    reference: str
+    patterns: tuple[str, ...]
+    selection: frozenset[str] = frozenset()
+    returns: frozenset[str] = frozenset()
+    status: tuple[str, ...] = ()
+    extended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lsub(Command):
+    """RFC 3501 6.3.9."""
+
+    reference: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Command):
+    """RFC 3501 6.3.10. `items` in capitals, in the client's order, all of `STATUS_ITEMS`."""
+
+    mailbox: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """A flag list: `system` is a mask of `model.flags` bits, `keywords` as the client spelled them, without repeats.
+
+    `\\Recent` in a client's list is left out: no client can set it (RFC 3501 2.3.2), and sync tools send it.
+    """
+
+    system: int = 0
+    keywords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Append(Command):
+    """RFC 3501 6.3.11, up to the message literal, which the reader streams (`framing.LiteralStart`).
+
+    `date` in Unix seconds, None when the client gave none. `size` is the literal's octets, `synchronising` whether
+    the client waits for `+ ` before it sends them.
+    """
+
+    mailbox: str
+    flags: Flags
+    date: int | None
+    size: int
+    synchronising: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Expunge(Command):
+    """RFC 3501 6.4.3; with `uids` it is UID EXPUNGE (RFC 4315 2.1)."""
+
+    uids: SequenceSet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Search(Command):
+    """RFC 3501 6.4.4 with RFC 4466's RETURN.
+
+    `charset` in capitals or None; the strings in `key` are decoded already. `returns` is None without RETURN, else the
+    RFC 4731 options in order (MIN, MAX, ALL, COUNT; `RETURN ()` yields ("ALL",)).
+    """
+
+    uid: bool
+    charset: str | None
+    returns: tuple[str, ...] | None
+    key: SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(Command):
+    """RFC 3501 6.4.5. Macros are expanded; repeated items stay repeated."""
+
+    uid: bool
+    messages: SequenceSet
+    items: tuple[Attribute, ...]
+
+
+class StoreAction(Enum):
+    SET = "set"
+    ADD = "add"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Store(Command):
+    """RFC 3501 6.4.6."""
+
+    uid: bool
+    messages: SequenceSet
+    action: StoreAction
+    silent: bool
+    flags: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Command):
+    """RFC 3501 6.4.7."""
+
+    uid: bool
+    messages: SequenceSet
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move(Command):
+    """RFC 6851."""
+
+    uid: bool
+    messages: SequenceSet
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Id(Command):
+    """RFC 2971. `parameters` is None for NIL, else (field, value or None) pairs in order, any number of them."""
+
+    parameters: tuple[tuple[bytes, bytes | None], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Enable(Command):
+    """RFC 5161. Capability names in capitals; unknown ones are the session's to ignore."""
+
+    names: tuple[str, ...]

@@ -1,0 +1,87 @@
+"""FETCH items as values (RFC 3501 6.4.5 and 9 `fetch-att`).
+
+Two kinds: `Item`, a fixed name, and `BodySection`, a window on the message's octets. Each carries `echo`, the exact
+label that stands before its value in the response, so that rendering needs no knowledge of the request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+
+class ItemName(Enum):
+    """Items without a section. RFC822, RFC822.HEADER and RFC822.TEXT keep their names, for the response bears them."""
+
+    FLAGS = b"FLAGS"
+    INTERNALDATE = b"INTERNALDATE"
+    RFC822_SIZE = b"RFC822.SIZE"
+    RFC822 = b"RFC822"
+    RFC822_HEADER = b"RFC822.HEADER"
+    RFC822_TEXT = b"RFC822.TEXT"
+    ENVELOPE = b"ENVELOPE"
+    BODY = b"BODY"
+    BODYSTRUCTURE = b"BODYSTRUCTURE"
+    UID = b"UID"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A fixed item; `echo` is its name in capitals.
+
+    `sets_seen`: RFC822 and RFC822.TEXT set \\Seen, RFC822.HEADER does not (RFC 3501 6.4.5).
+    """
+
+    name: ItemName
+    echo: bytes
+    sets_seen: bool = False
+
+
+class SectionText(Enum):
+    """What of the addressed part is meant (RFC 3501 9 `section-text`)."""
+
+    ALL = b""
+    HEADER = b"HEADER"
+    HEADER_FIELDS = b"HEADER.FIELDS"
+    HEADER_FIELDS_NOT = b"HEADER.FIELDS.NOT"
+    TEXT = b"TEXT"
+    MIME = b"MIME"
+
+
+@dataclass(frozen=True, slots=True)
+class BodySection:
+    """`BODY[section]<offset.count>`.
+
+    `path` holds the part numbers (empty: the whole message), `fields` the header names as sent (not folded) for the two
+    HEADER.FIELDS kinds. `partial` is (offset, count) in octets, count at least 1, or None. MIME never stands without
+    a path. `echo` is e.g. `BODY[1.HEADER.FIELDS (Subject "To")]<0>`: keywords in capitals, field list as the client
+    sent it, only the offset of the window (RFC 3501 7.4.2), never PEEK.
+    """
+
+    echo: bytes
+    path: tuple[int, ...]
+    text: SectionText
+    fields: tuple[bytes, ...] = ()
+    peek: bool = False
+    partial: tuple[int, int] | None = None
+
+    @property
+    def sets_seen(self) -> bool:
+        return not self.peek
+
+
+Attribute = Item | BodySection
+
+ITEMS: Final = {
+    name.value: Item(name, name.value, name in {ItemName.RFC822, ItemName.RFC822_TEXT}) for name in ItemName
+}
+"""Name in capitals -> the one shared `Item`, so that handlers may compare by identity."""
+
+_FAST: Final = (ITEMS[b"FLAGS"], ITEMS[b"INTERNALDATE"], ITEMS[b"RFC822.SIZE"])
+MACROS: Final[dict[bytes, tuple[Item, ...]]] = {
+    b"FAST": _FAST,
+    b"ALL": (*_FAST, ITEMS[b"ENVELOPE"]),
+    b"FULL": (*_FAST, ITEMS[b"ENVELOPE"], ITEMS[b"BODY"]),
+}
+"""RFC 3501 6.4.5: only alone, never inside a list."""
