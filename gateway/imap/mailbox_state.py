@@ -1,0 +1,207 @@
+"""What one process knows of one selected mailbox: UIDs, flag masks and MODSEQs in arrays, 20 octets a message.
+
+Pure: the registry (`states.py`) reads the store and calls `apply`; sessions look at it through a `View`.
+An append extends the arrays in place and only an expunge makes new ones, so a view that has not been told of an
+expunge yet keeps the old UID array, and all others share the current one.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.model import flags as model_flags
+from gateway.model import sequence
+from gateway.model.ids import InboxId, MailboxId, UidValidity
+
+Row = tuple[int, int, int]
+"""(uid, flag mask, modseq)"""
+
+BYTES_A_MESSAGE: Final = 20
+LOGGED_UIDS: Final = 4096  # flag changes remembered by UID; views that are further behind scan the MODSEQ array
+NOTHING: Final[Mapping[int, int]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one `apply` changed. `expunged` maps UID to its last flag mask; views may share it, nobody changes it."""
+
+    flags: tuple[int, ...] = ()
+    appended: int = 0
+    expunged: Mapping[int, int] = field(default_factory=lambda: NOTHING)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.flags or self.appended or self.expunged)
+
+
+class MailboxState:
+    """Arrays of one mailbox, in UID order; index i of each array is the same message."""
+
+    __slots__ = (
+        "_first_unseen",
+        "_flag_texts",
+        "_log",
+        "_log_from",
+        "_logged",
+        "generation",
+        "highest_modseq",
+        "inbox_id",
+        "keywords",
+        "mailbox_id",
+        "masks",
+        "modseqs",
+        "uidnext",
+        "uids",
+        "uidvalidity",
+    )
+
+    def __init__(self, inbox_id: InboxId, mailbox_id: MailboxId, uidvalidity: UidValidity) -> None:
+        self.inbox_id = inbox_id
+        self.mailbox_id = mailbox_id
+        self.uidvalidity = uidvalidity
+        self.uids: array[int] = array("I")
+        self.masks: array[int] = array("Q")
+        self.modseqs: array[int] = array("Q")
+        self.generation = 0
+        self.highest_modseq = 0
+        self.uidnext = 1
+        self.keywords: dict[int, str] = {}
+        self._flag_texts: dict[int, bytes] = {}
+        self._first_unseen = 0  # every message below this index is \Seen
+        self._log: deque[tuple[int, tuple[int, ...]]] = deque()
+        self._logged = 0
+        self._log_from = 0
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the arrays; what the registry's LRU counts."""
+        return len(self.uids) * BYTES_A_MESSAGE + 2048
+
+    def index_of(self, uid: int) -> int | None:
+        index = bisect_left(self.uids, uid)
+        return index if index < len(self.uids) and self.uids[index] == uid else None
+
+    def first_unseen(self) -> int | None:
+        """Index of the first message without \\Seen; remembered, so that asking again costs nothing."""
+        masks = self.masks
+        index, end = self._first_unseen, len(masks)
+        while index < end and masks[index] & model_flags.SEEN:
+            index += 1
+        self._first_unseen = index
+        return index if index < end else None
+
+    def flag_names(self, mask: int) -> list[str]:
+        return model_flags.names_of(mask, self.keywords)
+
+    def flags_text(self, mask: int) -> bytes:
+        """`\\Seen $Work` without parentheses, rendered once a mask: a bit never changes its meaning."""
+        text = self._flag_texts.get(mask)
+        if text is None:
+            text = " ".join(self.flag_names(mask)).encode("ascii")
+            self._flag_texts[mask] = text
+        return text
+
+    def load(self, rows: Iterable[Row]) -> None:
+        """Append one page of the first load; rows rise in UID. No delta: nobody looks yet."""
+        for uid, mask, modseq in rows:
+            self.uids.append(uid)
+            self.masks.append(mask)
+            self.modseqs.append(modseq)
+
+    def loaded(self, highest_modseq: int) -> None:
+        """The first load stands at `highest_modseq`, read before the first page; `apply` brings the rest."""
+        self.highest_modseq = self._log_from = highest_modseq
+
+    def apply(
+        self,
+        rows: Iterable[Row],
+        expunged: sequence.Ranges,
+        *,
+        highest_modseq: int,
+        uidnext: int,
+        keywords: Mapping[int, str] | None = None,
+    ) -> Delta:
+        """Take in what the store says happened after `self.highest_modseq`; what is known already is skipped.
+
+        Rows are new or changed messages in any order; UIDs above the last one are appends. Idempotent, since the
+        pages of a load and the changes after it overlap.
+        """
+        if keywords is not None and keywords != self.keywords:
+            self.keywords = dict(keywords)
+            self._flag_texts.clear()  # a mask may have been rendered before its keyword's name was known
+        gone = self._remove(expunged)
+        changed: list[int] = []
+        fresh: list[Row] = []
+        last = self.uids[-1] if self.uids else 0
+        for row in rows:
+            uid, mask, modseq = row
+            if uid > last:
+                fresh.append(row)
+                continue
+            index = self.index_of(uid)
+            if index is None or self.modseqs[index] >= modseq:
+                continue
+            self.modseqs[index] = modseq
+            if self.masks[index] != mask:
+                self.masks[index] = mask
+                changed.append(uid)
+                if not mask & model_flags.SEEN and index < self._first_unseen:
+                    self._first_unseen = index
+        if fresh:
+            fresh.sort()
+            self.load(fresh)
+        self.highest_modseq = max(self.highest_modseq, highest_modseq)
+        self.uidnext = max(self.uidnext, uidnext)
+        if changed:
+            self._remember(tuple(changed))
+        return Delta(tuple(changed), len(fresh), gone)
+
+    def _remove(self, expunged: sequence.Ranges) -> Mapping[int, int]:
+        slices = sequence.select(expunged, self.uids) if expunged else []
+        if not slices:
+            return NOTHING
+        gone: dict[int, int] = {}
+        uids, masks, modseqs = array("I"), array("Q"), array("Q")
+        at = unseen_shift = 0
+        for start, stop in [*slices, (len(self.uids), len(self.uids))]:
+            uids.extend(self.uids[at:start])
+            masks.extend(self.masks[at:start])
+            modseqs.extend(self.modseqs[at:start])
+            gone.update(zip(self.uids[start:stop], self.masks[start:stop], strict=True))
+            unseen_shift += max(0, min(stop, self._first_unseen) - min(start, self._first_unseen))
+            at = stop
+        self.uids, self.masks, self.modseqs = uids, masks, modseqs
+        self._first_unseen -= unseen_shift
+        self.generation += 1
+        return gone
+
+    def _remember(self, changed: tuple[int, ...]) -> None:
+        self._log.append((self.highest_modseq, changed))
+        self._logged += len(changed)
+        while self._logged > LOGGED_UIDS:
+            self._log_from, dropped = self._log.popleft()
+            self._logged -= len(dropped)
+
+    def changed_since(self, modseq: int) -> Iterator[int]:
+        """UIDs whose flags changed after the state stood at `modseq`, rising; each once.
+
+        May name a message that was appended after `modseq` too: the caller knows which UIDs it has announced.
+        """
+        if modseq >= self.highest_modseq:
+            return iter(())
+        if modseq >= self._log_from:
+            recent: set[int] = set()
+            for at, uids in reversed(self._log):
+                if at <= modseq:
+                    break
+                recent.update(uids)
+            return iter(sorted(recent))
+        return (uid for uid, at in zip(self.uids, self.modseqs, strict=True) if at > modseq)

@@ -1,0 +1,141 @@
+"""Two views over one mailbox against a model that is only lists: what a client can conclude is always what is true."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from gateway.imap import mailbox_state
+from gateway.imap.mailbox_state import MailboxState
+from gateway.imap.view import Updates, View
+from gateway.model import sequence
+from gateway.model.ids import InboxId, MailboxId, UidValidity
+
+
+class Client:
+    """A mail client that believes each response and nothing else."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.uids = list(view.uids[: view.length])
+        self.flags = {uid: view.mask_of(uid) for uid in self.uids}
+
+    def receive(self, updates: Updates, *, expunge: bool) -> None:
+        assert expunge or not updates.expunged
+        for number in updates.expunged:
+            self.flags.pop(self.uids.pop(number - 1))
+        if updates.exists is not None:
+            assert updates.exists > len(self.uids)
+            while len(self.uids) < updates.exists:  # asks FETCH n (UID FLAGS) at once
+                uid = self.view.uids[len(self.uids)]
+                self.uids.append(uid)
+                self.flags[uid] = self.view.mask_of(uid)
+        for number, uid, mask in updates.flags:
+            assert self.uids[number - 1] == uid
+            self.flags[uid] = mask
+
+
+class TwoViews(RuleBasedStateMachine):
+    @initialize(size=st.integers(0, 6), logged=st.sampled_from([0, 2, 4096]))
+    def start(self, size: int, logged: int) -> None:
+        mailbox_state.LOGGED_UIDS = logged  # type: ignore[misc]
+        self.state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
+        self.truth = {uid: 0 for uid in range(1, size + 1)}
+        self.modseqs = {uid: 1 for uid in self.truth}
+        self.uidnext, self.modseq, self.applied = size + 1, 1, 1
+        self.gone: list[tuple[int, int]] = []
+        self.state.load([(uid, 0, 1) for uid in self.truth])
+        self.state.loaded(1)
+        self.clients = [Client(View(self.state)) for _ in range(2)]
+
+    def teardown(self) -> None:
+        mailbox_state.LOGGED_UIDS = 4096  # type: ignore[misc]
+
+    @rule(count=st.integers(1, 4))
+    def append(self, count: int) -> None:
+        self.modseq += 1
+        for _ in range(count):
+            self.truth[self.uidnext] = 0
+            self.modseqs[self.uidnext] = self.modseq
+            self.uidnext += 1
+
+    @rule(data=st.data(), mask=st.integers(0, 31))
+    def store(self, data: st.DataObject, mask: int) -> None:
+        if not self.truth:
+            return
+        self.modseq += 1
+        for uid in data.draw(st.lists(st.sampled_from(sorted(self.truth)), min_size=1, unique=True)):
+            self.truth[uid] = mask
+            self.modseqs[uid] = self.modseq
+
+    @rule(data=st.data())
+    def expunge(self, data: st.DataObject) -> None:
+        if not self.truth:
+            return
+        self.modseq += 1
+        for uid in data.draw(st.lists(st.sampled_from(sorted(self.truth)), min_size=1, unique=True)):
+            del self.truth[uid], self.modseqs[uid]
+            self.gone.append((uid, self.modseq))
+
+    @rule(overlap=st.booleans())
+    def wake(self, overlap: bool) -> None:
+        since = 0 if overlap else self.applied
+        delta = self.state.apply(
+            [(uid, self.truth[uid], at) for uid, at in self.modseqs.items() if at > since],
+            sequence.from_numbers(uid for uid, at in self.gone if at > since),
+            highest_modseq=self.modseq,
+            uidnext=self.uidnext,
+        )
+        self.applied = self.modseq
+        for client in self.clients:
+            client.view.note(delta)
+
+    @rule(which=st.integers(0, 1), expunge=st.booleans())
+    def sync(self, which: int, expunge: bool) -> None:
+        client = self.clients[which]
+        client.receive(client.view.updates(expunge=expunge), expunge=expunge)
+
+    @rule(which=st.integers(0, 1))
+    def sync_fully(self, which: int) -> None:
+        self.wake(overlap=False)
+        self.sync(which, expunge=True)
+        client = self.clients[which]
+        assert client.uids == sorted(self.truth)
+        assert client.flags == self.truth
+        assert client.view.uids is self.state.uids
+        assert client.view.updates(expunge=True) == Updates()
+
+    @invariant()
+    def numbers_hold(self) -> None:
+        for client in getattr(self, "clients", ()):
+            view = client.view
+            assert list(view.uids[: view.length]) == client.uids
+            assert view.uids_in(view.by_uid(sequence.SequenceSet(((1, sequence.STAR),)))).tolist() == client.uids
+            for number, uid in enumerate(client.uids, 1):
+                assert view.number_of(uid) == number
+                assert uid in self.truth or any(uid == gone for gone, _ in self.gone)
+
+    @invariant()
+    def arrays_agree(self) -> None:
+        if hasattr(self, "state"):
+            state = self.state
+            assert len(state.uids) == len(state.masks) == len(state.modseqs)
+            first = next((i for i, mask in enumerate(state.masks) if not mask & 1), None)
+            assert state.first_unseen() == first
+
+
+TestTwoViews = TwoViews.TestCase
+TestTwoViews.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_told_flags_are_not_repeated_unless_changed_again() -> None:
+    state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
+    state.load([(1, 0, 1), (2, 0, 1)])
+    state.loaded(1)
+    view = View(state)
+    view.note(state.apply([(1, 1, 2), (2, 4, 2)], (), highest_modseq=2, uidnext=3))
+    view.told({1: 1, 2: 1})
+    assert view.updates(expunge=True) == Updates(flags=((2, 2, 4),))
+    view.note(state.apply([(1, 0, 3)], (), highest_modseq=3, uidnext=3))
+    assert view.updates(expunge=True) == Updates(flags=((1, 1, 0),))
