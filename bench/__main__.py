@@ -1,0 +1,131 @@
+"""`python -m bench`: run the rows on both sides in turn, print medians and ratios, write docs/performance.md.
+
+Each row runs A B A B … so that a machine whose speed drifts slows both sides alike. The second pass runs each row
+again with one CPU-bound session beside it on the same server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.servers.dovecot import start_dovecot
+from tests.servers.postfix import start_postfix
+
+from .client import Account, Imap
+from .corpus import messages
+from .gateway import start_gateway
+from .report import Result, print_result, write_report
+from .rows import ROWS, Row, Sample, Side
+
+MESSAGES = 10_000
+
+
+def _fill(side: Side) -> None:
+    assert side.imap is not None
+    connection = Imap(side.imap)
+    connection.append_many("INBOX", messages(MESSAGES))
+    connection.logout()
+
+
+def _burn(account: Account) -> None:
+    """A session that keeps its server busy: full-text searches without end."""
+    connection = Imap(account)
+    connection.command("SELECT INBOX")
+    while True:
+        connection.command("SEARCH BODY nothing-like-this")
+
+
+@contextmanager
+def _busy_beside(side: Side) -> Iterator[None]:
+    if side.imap is None:
+        yield
+        return
+    process = multiprocessing.get_context("fork").Process(target=_burn, args=(side.imap,), daemon=True)
+    process.start()
+    time.sleep(0.5)  # let its search begin
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _flush_ms(directory: Path) -> float:
+    """Median milliseconds of an fdatasync of 4 KiB on the disk under test."""
+    taken = []
+    with (directory / "flush").open("wb") as file:
+        for _ in range(100):
+            file.write(b"x" * 4096)
+            file.flush()
+            start = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append(time.perf_counter() - start)
+    return statistics.median(taken) * 1e3
+
+
+def _measure(row: Row, ours: Side, peer: Side, rounds: int, busy: bool) -> Result:
+    samples: dict[str, list[Sample]] = {ours.name: [], peer.name: []}
+    for _ in range(rounds):
+        for side in (ours, peer):
+            with ExitStack() as stack:
+                if busy:
+                    stack.enter_context(_busy_beside(side))
+                samples[side.name].append(row.run(side))
+    return Result(row, peer.name, samples[ours.name], samples[peer.name], busy)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="times each row runs on each side (default 3)")
+    parser.add_argument("--only", default="", help="run only rows whose name holds this text")
+    parser.add_argument("--quiet-only", action="store_true", help="leave out the pass beside a CPU-bound session")
+    parser.add_argument("--write", type=Path, help="write the tables into this Markdown file, between its marks")
+    options = parser.parse_args()
+    rows = [row for row in ROWS if options.only.lower() in row.name.lower()]
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
+        root = Path(name)
+        flush = _flush_ms(root)
+        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
+              f"fdatasync of 4 KiB {flush:.2f} ms", flush=True)
+        gateway = start_gateway(root / "gateway")
+        stack.callback(gateway.stop)
+        dovecot = start_dovecot(root / "dovecot")
+        stack.callback(dovecot.stop)
+        postfix = start_postfix(root / "postfix", "relayhost = [127.0.0.1]:1\ndefer_transports = smtp\n")
+        stack.callback(postfix.stop)
+        ours = Side("gateway", gateway.process.pid, gateway.imap, gateway.smtp, gateway.imap.user.encode())
+        imap_peer = Side(
+            "Dovecot", dovecot.process.pid, Account(dovecot.imaps, dovecot.ca, "bench", dovecot.password)
+        )
+        smtp_peer = Side("Postfix", postfix.process.pid, None, Account(postfix.smtps, postfix.ca, "", ""))
+        if any(row.protocol == "imap" for row in rows) or not options.quiet_only:
+            for side in (ours, imap_peer):
+                start = time.perf_counter()
+                _fill(side)
+                print(f"{side.name}: {MESSAGES} messages appended in {time.perf_counter() - start:.1f} s", flush=True)
+        results = []
+        for busy in (False,) if options.quiet_only else (False, True):
+            for row in rows:
+                peer = imap_peer if row.protocol == "imap" else smtp_peer
+                result = _measure(row, ours, peer, options.rounds, busy)
+                print_result(result)
+                results.append(result)
+        if options.write:
+            write_report(options.write, results, flush)
+    worse = [result for result in results if result.ratio < 1]
+    print(f"{len(results) - len(worse)} of {len(results)} rows at least as good as the peer")
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

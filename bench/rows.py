@@ -1,0 +1,246 @@
+"""What is measured: each row runs the same steps on one side and returns a rate or a time, and the server's CPU."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tests.servers.process import cpu_seconds, memory_bytes
+
+from .client import Account, Imap, Smtp
+from .corpus import large, message
+
+HEADER_FIELDS = (
+    "From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To"
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One server under test: the accounts to use and the process whose tree pays the CPU."""
+
+    name: str
+    pid: int
+    imap: Account | None = None
+    smtp: Account | None = None
+    sender: bytes = b"bench@example.org"
+    recipient: bytes = b"someone@elsewhere.test"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`value` in the row's unit; `cpu_us` microseconds of server CPU an operation (None: not meaningful)."""
+
+    value: float
+    cpu_us: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    unit: str
+    higher_is_better: bool
+    run: Callable[[Side], Sample]
+    protocol: str = "imap"
+
+
+def _timed(side: Side, operations: int, work: Callable[[], None], *, rate: bool = True, unit: float = 1.0) -> Sample:
+    before, start = cpu_seconds(side.pid), time.perf_counter()
+    work()
+    wall = time.perf_counter() - start
+    cpu = (cpu_seconds(side.pid) - before) * 1e6 / operations
+    return Sample(operations / wall if rate else wall / operations * unit, cpu)
+
+
+def _imap(side: Side) -> Account:
+    assert side.imap is not None
+    return side.imap
+
+
+def _smtp(side: Side) -> Account:
+    assert side.smtp is not None
+    return side.smtp
+
+
+def in_threads(count: int, work: Callable[[int], None]) -> None:
+    """Run `work(n)` in `count` threads; the first failure is raised here."""
+    failures: list[BaseException] = []
+
+    def guarded(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def login(side: Side) -> Sample:
+    def work() -> None:
+        for _ in range(150):
+            Imap(_imap(side)).logout()
+
+    return _timed(side, 150, work)
+
+
+def append_durable(side: Side) -> Sample:
+    connections = [Imap(_imap(side)) for _ in range(8)]
+    mail = [message(n) for n in range(800)]
+
+    def one(number: int) -> None:
+        for octets in mail[number::8]:
+            connections[number].append("Trash", octets)
+
+    sample = _timed(side, 800, lambda: in_threads(8, one))
+    for connection in connections:
+        connection.logout()
+    return sample
+
+
+def _selected(side: Side, operations: int, command: Callable[[int], str], *, unit: float = 0.0) -> Sample:
+    connection = Imap(_imap(side))
+    connection.command("SELECT INBOX")
+    connection.command(command(0))  # warm
+
+    def work() -> None:
+        for number in range(operations):
+            connection.command(command(number))
+
+    sample = _timed(side, operations, work, rate=unit == 0.0, unit=unit)
+    connection.logout()
+    return sample
+
+
+def select(side: Side) -> Sample:
+    return _selected(side, 300, lambda _: "SELECT INBOX", unit=1e3)
+
+
+def noop(side: Side) -> Sample:
+    return _selected(side, 4000, lambda _: "NOOP")
+
+
+def small_body(side: Side) -> Sample:
+    return _selected(side, 1500, lambda n: f"UID FETCH {1 + n * 7 % 9000} (UID BODY.PEEK[])")
+
+
+def fetch_all(items: str, rounds: int) -> Callable[[Side], Sample]:
+    def run(side: Side) -> Sample:
+        sample = _selected(side, rounds, lambda _: f"FETCH 1:10000 {items}")
+        assert sample.cpu_us is not None
+        return Sample(sample.value * 10_000, sample.cpu_us / 10_000)
+
+    return run
+
+
+def bodies(side: Side) -> Sample:
+    connection = Imap(_imap(side))
+    connection.command("SELECT INBOX")
+    got = [connection.command("FETCH 1:2000 BODY.PEEK[]")]
+
+    def work() -> None:
+        for _ in range(3):
+            got.append(connection.command("FETCH 1:2000 BODY.PEEK[]"))
+
+    sample = _timed(side, 1, work)
+    connection.logout()
+    megabytes = sum(got[1:]) / 1e6
+    assert sample.cpu_us is not None
+    return Sample(sample.value * megabytes, sample.cpu_us / megabytes)
+
+
+def idle_latency(side: Side) -> Sample:
+    """From the start of an APPEND by one connection to EXISTS at another that idles; milliseconds, median of 40."""
+    watcher, writer = Imap(_imap(side)), Imap(_imap(side))
+    watcher.command("SELECT Drafts")
+    watcher.idle()
+    taken = []
+    before = cpu_seconds(side.pid)
+    for number in range(40):
+        octets = message(number, 2048)
+        start = time.perf_counter()
+        writer.append("Drafts", octets)
+        while b"EXISTS" not in watcher.wire.line():
+            pass
+        taken.append(time.perf_counter() - start)
+    cpu = (cpu_seconds(side.pid) - before) * 1e6 / 40
+    watcher.wire.sock.sendall(b"DONE\r\n")
+    watcher.wire.close()
+    writer.logout()
+    return Sample(statistics.median(taken) * 1e3, cpu)
+
+
+def idle_memory(side: Side) -> Sample:
+    """KiB of proportional set size that each of 1,000 idling connections adds."""
+    first = Imap(_imap(side))
+    first.command("SELECT INBOX")
+    base = memory_bytes(side.pid)
+    held = []
+    for _ in range(1000):
+        connection = Imap(_imap(side))
+        connection.command("SELECT INBOX")
+        connection.idle()
+        held.append(connection)
+    used = memory_bytes(side.pid) - base
+    for connection in [first, *held]:
+        connection.wire.close()
+    return Sample(used / 1000 / 1024, None)
+
+
+def submissions(side: Side) -> Sample:
+    connections = [Smtp(_smtp(side)) for _ in range(20)]
+    mail = [message(n, 8192) for n in range(1000)]
+
+    def one(number: int) -> None:
+        for octets in mail[number::20]:
+            connections[number].submit(side.sender, side.recipient, octets)
+
+    sample = _timed(side, 1000, lambda: in_threads(20, one))
+    for connection in connections:
+        connection.quit()
+    return sample
+
+
+def large_submissions(side: Side) -> Sample:
+    octets = large(9_600_000)
+    connection = Smtp(_smtp(side))
+    connection.submit(side.sender, side.recipient, octets)
+
+    def work() -> None:
+        for _ in range(4):
+            connection.submit(side.sender, side.recipient, octets)
+
+    sample = _timed(side, 4, work)
+    connection.quit()
+    megabytes = len(octets) / 1e6
+    assert sample.cpu_us is not None
+    return Sample(sample.value * megabytes, sample.cpu_us / megabytes)
+
+
+ROWS: Iterable[Row] = (
+    Row("connect + TLS + LOGIN + LOGOUT", "/s", True, login),
+    Row("durable APPEND, 4 KB, 8 connections", "/s", True, append_durable),
+    Row("SELECT of 10,000 messages", "ms", False, select),
+    Row("NOOP", "/s", True, noop),
+    Row("one small body a command", "/s", True, small_body),
+    Row("FETCH FLAGS of 10,000", "msg/s", True, fetch_all("(UID FLAGS)", 10)),
+    Row("FETCH ENVELOPE of 10,000", "msg/s", True, fetch_all("(UID ENVELOPE)", 4)),
+    Row("FETCH BODYSTRUCTURE of 10,000", "msg/s", True, fetch_all("(UID BODYSTRUCTURE)", 4)),
+    Row(
+        "FETCH a mail client's header fields of 10,000", "msg/s", True,
+        fetch_all(f"(UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})])", 4),
+    ),
+    Row("FETCH whole bodies", "MB/s", True, bodies),
+    Row("delivery to IDLE push", "ms", False, idle_latency),
+    Row("memory an idle connection at 1,000", "KiB", False, idle_memory),
+    Row("durable submission, 8 KB, 20 connections", "/s", True, submissions, "smtp"),
+    Row("submission of 9.6 MB", "MB/s", True, large_submissions, "smtp"),
+)
