@@ -1,0 +1,33 @@
+"""Configuration: TOML and environment -> frozen dataclasses that document themselves.
+
+Packages do not import this: each has a settings class of its own, which `app` fills from `Config`.
+"""
+
+from gateway.model.errors import ConfigError
+
+from .documents import Change, as_dict, changes, reloaded, render_example, render_manual, show
+from .fields import Secret
+from .loader import Loaded, find, load
+from .rules import plaintext_login
+from .sections import (
+    Auth,
+    Config,
+    InboxDefaults,
+    Limits,
+    Listener,
+    Log,
+    MetricsServer,
+    Queue,
+    Relay,
+    Retention,
+    Server,
+    Store,
+    Tls,
+    TlsVersion,
+)
+
+__all__ = [
+    "Auth", "Change", "Config", "ConfigError", "InboxDefaults", "Limits", "Listener", "Loaded", "Log", "MetricsServer",
+    "Queue", "Relay", "Retention", "Secret", "Server", "Store", "Tls", "TlsVersion", "as_dict", "changes", "find",
+    "load", "plaintext_login", "reloaded", "render_example", "render_manual", "show",
+]

@@ -1,0 +1,132 @@
+"""Combinations that cannot work, each found before anything starts rather than by the first client."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from .sections import Config, Listener
+
+Problem = tuple[str, str]
+"""(dotted key, reason)"""
+Rule = Callable[[Config], Iterator[Problem]]
+
+
+def is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
+
+
+def _listeners_exist(config: Config) -> Iterator[Problem]:
+    if not config.listener:
+        yield "listener", "needs at least one listener"
+
+
+def _plaintext_is_meant(config: Config) -> Iterator[Problem]:
+    for number, listener in enumerate(config.listener):
+        if listener.security == "none" and not listener.allow_plaintext and not is_loopback(listener.address):
+            yield (
+                f"listener.{number}.security",
+                "none would send keys readable over the network; bind 127.0.0.1, or set allow_plaintext = true",
+            )
+        if listener.security == "tls" and listener.allow_plaintext:
+            yield f"listener.{number}.allow_plaintext", "has no meaning with security = \"tls\""
+
+
+def _ports_are_free(config: Config) -> Iterator[Problem]:
+    taken: dict[tuple[str, int], str] = {}
+    places = [(f"listener.{number}.port", listener.address, listener.port)
+              for number, listener in enumerate(config.listener) if not listener.socket]
+    if config.metrics.enabled:
+        places.append(("metrics.port", config.metrics.address, config.metrics.port))
+    for key, address, port in places:
+        if port == 0:  # the system picks a free one
+            continue
+        wildcard = "::" if ":" in address else "0.0.0.0"  # noqa: S104 - compared, not bound
+        clash = taken.get((address, port)) or taken.get((wildcard, port))
+        if clash is None and address == wildcard:
+            clash = next((other for (known, number), other in taken.items()
+                          if number == port and (":" in known) == (":" in address)), None)
+        if clash is not None:
+            yield key, f"{address} port {port} is already used by {clash}"
+        taken[address, port] = key
+
+
+def _sockets_differ(config: Config) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for number, listener in enumerate(config.listener):
+        if listener.socket and listener.socket in seen:
+            yield f"listener.{number}.socket", f"\"{listener.socket}\" is already used by another listener"
+        seen.add(listener.socket)
+
+
+def _versions_of_listeners(config: Config) -> Iterator[Problem]:
+    for number, listener in enumerate(config.listener):
+        if listener.security == "none" and (listener.minimum_version or listener.ciphers):
+            key = "minimum_version" if listener.minimum_version else "ciphers"
+            yield f"listener.{number}.{key}", "has no meaning with security = \"none\""
+
+
+def _certificate_has_key(config: Config) -> Iterator[Problem]:
+    if config.tls.certificate and not config.tls.key:
+        yield "tls.key", "is missing; tls.certificate needs it (both may name the same file)"
+    if config.tls.key and not config.tls.certificate:
+        yield "tls.certificate", "is missing; tls.key needs it"
+
+
+def _relay_is_whole(config: Config) -> Iterator[Problem]:
+    relay = config.relay
+    if relay.user and not relay.host:
+        yield "relay.host", "is missing; relay.user needs it"
+    if relay.user and not relay.secret:
+        yield "relay.secret", "is missing; relay.user needs it"
+    if relay.secret and not relay.user:
+        yield "relay.user", "is missing; relay.secret needs it"
+    if relay.security == "none" and relay.secret and relay.host not in {"localhost", "127.0.0.1", "::1"}:
+        yield "relay.security", "none would send the relay's password readable over the network"
+
+
+def _sizes_are_ordered(config: Config) -> Iterator[Problem]:
+    if config.limits.max_import_size < config.limits.max_message_size:
+        yield "limits.max_import_size", "must be limits.max_message_size at least"
+
+
+def _delays_are_ordered(config: Config) -> Iterator[Problem]:
+    if config.auth.failures_per_day < config.auth.failures_per_minute:
+        yield "auth.failures_per_day", "must be auth.failures_per_minute at least"
+    if config.auth.longest_delay < config.auth.first_delay:
+        yield "auth.longest_delay", "must be auth.first_delay at least"
+    if config.queue.longest_retry < config.queue.first_retry:
+        yield "queue.longest_retry", "must be queue.first_retry at least"
+    if config.queue.lifetime < config.queue.first_retry:
+        yield "queue.lifetime", "must be queue.first_retry at least"
+
+
+def _keepalive_is_shorter(config: Config) -> Iterator[Problem]:
+    if config.limits.imap_keepalive >= config.limits.imap_idle_timeout:
+        yield "limits.imap_keepalive", "must be shorter than limits.imap_idle_timeout"
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    _listeners_exist,
+    _plaintext_is_meant,
+    _ports_are_free,
+    _sockets_differ,
+    _versions_of_listeners,
+    _certificate_has_key,
+    _relay_is_whole,
+    _sizes_are_ordered,
+    _delays_are_ordered,
+    _keepalive_is_shorter,
+)
+
+
+def problems(config: Config) -> Iterator[Problem]:
+    """Every broken rule, in the order of RULES."""
+    for rule in RULES:
+        yield from rule(config)
+
+
+def plaintext_login(listener: Listener) -> bool:
+    """Whether a client may log in on this listener before TLS: asked for, or a proxy on this machine did the TLS."""
+    return listener.allow_plaintext or (listener.security == "none" and is_loopback(listener.address))

@@ -1,0 +1,409 @@
+"""The settings themselves: one frozen dataclass a section of the file. Limits name their reason in the text."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from .fields import Secret, Setting
+
+TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]
+KIB = 1024
+MIB = 1024 * KIB
+HOUR = 3600
+DAY = 24 * HOUR
+_NO_SECRET: Final = Secret()
+
+
+def is_address(value: str) -> str | None:
+    """A reason against a text that is no IP address; listeners bind addresses, not names."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return "is no IP address"
+    return None
+
+
+def are_networks(values: tuple[str, ...]) -> str | None:
+    for value in values:
+        try:
+            ipaddress.ip_network(value)
+        except ValueError:
+            return f"{value!r} is no network such as 192.0.2.0/24"
+    return None
+
+
+def is_host(value: str) -> str | None:
+    if value and (value != value.strip() or any(char.isspace() or ord(char) < 32 or char in "/@" for char in value)):
+        return "is no host name"
+    return None
+
+
+def are_hosts(values: tuple[str, ...]) -> str | None:
+    return next((f"{value!r} is no host name" for value in values if not value or is_host(value)), None)
+
+
+def is_database(value: str) -> str | None:
+    if value and not value.startswith(("sqlite:///", "postgresql://")):
+        return "must start with sqlite:/// or postgresql://"
+    return None
+
+
+def is_mail_address(value: str) -> str | None:
+    if value and (value.count("@") != 1 or value.startswith("@") or value.endswith("@") or " " in value):
+        return "is no mail address"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The process as a whole."""
+
+    hostname: Annotated[
+        str,
+        Setting(
+            "Name of this server in greetings, EHLO answers, trace headers and client settings.",
+            check=is_host,
+        ),
+    ] = "localhost"
+    shutdown: Annotated[
+        int,
+        Setting(
+            "How long a stop waits for work that was acknowledged before it cuts connections.",
+            unit="seconds", low=0, high=600, reloadable=True,
+        ),
+    ] = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One port mail clients connect to; repeat the table for each.
+
+    A file that has any [[listener]] replaces all three defaults.
+    """
+
+    kind: Annotated[Literal["imap", "submission"], Setting("Protocol spoken on the port.")] = "imap"
+    address: Annotated[
+        str, Setting('IP address to bind; "::" for IPv6.', check=is_address)
+    ] = "0.0.0.0"  # noqa: S104 - a server listens on all
+    port: Annotated[
+        int, Setting("TCP port. Below 1024 it needs systemd sockets or CAP_NET_BIND_SERVICE.", low=0, high=65535)
+    ] = 1993
+    security: Annotated[
+        Literal["tls", "starttls", "none"],
+        Setting(
+            "tls: encrypted from the first octet. starttls: the client asks. none: for a TLS proxy on this machine.",
+        ),
+    ] = "tls"
+    networks: Annotated[
+        tuple[str, ...], Setting('Networks that may connect, such as "192.0.2.0/24"; empty: any.', check=are_networks)
+    ] = ()
+    allow_plaintext: Annotated[
+        bool,
+        Setting(
+            "Let clients log in without encryption. Keys travel readable: only for devices that cannot do TLS.",
+        ),
+    ] = False
+    minimum_version: Annotated[
+        TlsVersion | None,
+        Setting(
+            "Lowest TLS version on this port instead of [tls] minimum_version: for legacy devices.",
+        ),
+    ] = None
+    ciphers: Annotated[
+        str, Setting("OpenSSL cipher list for TLS 1.2 and older on this port instead of [tls] ciphers.")
+    ] = ""
+    socket: Annotated[
+        str, Setting("Name (FileDescriptorName=) of a socket passed by systemd, used instead of address and port.")
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where mail is kept."""
+
+    data_dir: Annotated[
+        Path, Setting("Directory of the database, the local CA, the lock and the control socket.")
+    ] = Path("data")
+    url: Annotated[
+        Secret,
+        Setting(
+            "Database: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME; empty: gateway.db in data_dir.",
+            secret=True, check=is_database,
+        ),
+    ] = _NO_SECRET
+    readers: Annotated[int, Setting("Threads that read the database.", low=1, high=64)] = 4
+    writers: Annotated[
+        int, Setting("Writing connections to PostgreSQL; SQLite has one writer always.", low=1, high=64)
+    ] = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Certificate and versions of all ports with TLS.
+
+    Without a certificate here, a local CA and a server certificate are made in data_dir/tls on first start and renewed
+    by themselves. Files are loaded again on SIGHUP and when they change.
+    """
+
+    certificate: Annotated[
+        Path | None, Setting("PEM file with the server certificate and the chain below it.", reloadable=True)
+    ] = None
+    key: Annotated[
+        Path | None, Setting("PEM file with the private key, without a pass phrase.", reloadable=True)
+    ] = None
+    ca: Annotated[
+        Path | None,
+        Setting(
+            "PEM file of the CA that clients must trust; only printed with the client settings.",
+            reloadable=True,
+        ),
+    ] = None
+    hosts: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Further names and IP addresses in the certificate that the local CA makes; server.hostname, "
+            "localhost, 127.0.0.1 and ::1 are always there.",
+            check=are_hosts,
+        ),
+    ] = ()
+    minimum_version: Annotated[TlsVersion, Setting("Lowest TLS version.")] = "1.2"
+    ciphers: Annotated[
+        str, Setting("OpenSSL cipher list for TLS 1.2 and older; empty: ECDHE with AES-GCM or ChaCha20-Poly1305.")
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client, message or session may use."""
+
+    max_message_size: Annotated[
+        int,
+        Setting(
+            "Largest message by submission or APPEND (SIZE, APPENDLIMIT).",
+            unit="octets", low=64 * KIB, high=1024 * MIB,
+        ),
+    ] = 10 * MIB
+    max_import_size: Annotated[
+        int, Setting("Largest message that an import takes.", unit="octets", low=64 * KIB, high=1024 * MIB)
+    ] = 64 * MIB
+    connections_per_ip: Annotated[
+        int, Setting("Open connections from one IPv4 address or IPv6 /64.", low=1, reloadable=True)
+    ] = 2000
+    connections_per_inbox: Annotated[int, Setting("Sessions logged in to one inbox.", low=1, reloadable=True)] = 100
+    login_timeout: Annotated[
+        int, Setting("From connecting to a successful login, in all.", unit="seconds", low=5, high=600)
+    ] = 60
+    handshake_timeout: Annotated[int, Setting("For the TLS handshake.", unit="seconds", low=1, high=120)] = 10
+    imap_idle_timeout: Annotated[
+        int,
+        Setting(
+            "Silence after which an IMAP session ends; RFC 3501 5.4 demands 30 minutes.",
+            unit="seconds", low=1800,
+        ),
+    ] = 1800
+    imap_keepalive: Annotated[
+        int,
+        Setting(
+            'Interval of "Still here" in IDLE, so that address translators keep the connection.',
+            unit="seconds", low=10, high=1800,
+        ),
+    ] = 120
+    write_timeout: Annotated[
+        int, Setting("A client that reads nothing for so long is dropped.", unit="seconds", low=10, high=3600)
+    ] = 120
+    smtp_session: Annotated[int, Setting("Longest submission session.", unit="seconds", low=60, high=86400)] = 1800
+    smtp_idle_timeout: Annotated[
+        int,
+        Setting(
+            "Silence after which a submission session ends (RFC 5321 4.5.3.2.7).",
+            unit="seconds", low=30, high=3600,
+        ),
+    ] = 300
+    recipients: Annotated[int, Setting("Recipients of one submission.", low=1, high=1000)] = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Logging in. Failures slow their source address only, never a key's owner elsewhere."""
+
+    failures_per_minute: Annotated[
+        int,
+        Setting(
+            "Failed logins a minute from one IPv4 address or IPv6 /64 before it must wait.",
+            low=1, reloadable=True,
+        ),
+    ] = 10
+    failures_per_day: Annotated[
+        int,
+        Setting(
+            "Failed logins a day from one source; each further one doubles its waiting time.",
+            low=1, reloadable=True,
+        ),
+    ] = 50
+    first_delay: Annotated[
+        int,
+        Setting(
+            "Waiting time after the first failure beyond failures_per_day.",
+            unit="seconds", low=1, high=3600, reloadable=True,
+        ),
+    ] = 30
+    longest_delay: Annotated[
+        int, Setting("Where the waiting time stops doubling.", unit="seconds", low=1, high=DAY, reloadable=True)
+    ] = HOUR
+    hash_threads: Annotated[int, Setting("Threads that check keys seen for the first time.", low=1, high=32)] = 2
+    cached_keys: Annotated[int, Setting("Keys whose secret need not be hashed again.", low=0, high=10_000_000)] = 65536
+    touch_interval: Annotated[
+        int, Setting("How often last-used times are written.", unit="seconds", low=1, high=3600)
+    ] = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """The server that takes mail for other domains. Without one, only local recipients are accepted."""
+
+    host: Annotated[str, Setting("Name or address of the relay; empty: none.", check=is_host, reloadable=True)] = ""
+    port: Annotated[int, Setting("Port of the relay.", low=1, high=65535, reloadable=True)] = 587
+    security: Annotated[
+        Literal["tls", "starttls", "none"],
+        Setting(
+            "How the connection is encrypted; certificate and name are verified.",
+            reloadable=True,
+        ),
+    ] = "starttls"
+    user: Annotated[str, Setting("User name at the relay; empty: no login.", reloadable=True)] = ""
+    secret: Annotated[Secret, Setting("Password at the relay.", secret=True, reloadable=True)] = _NO_SECRET
+    ca: Annotated[
+        Path | None, Setting("PEM file of the CA of the relay instead of the system's.", reloadable=True)
+    ] = None
+    allow_private: Annotated[
+        bool,
+        Setting(
+            "Allow a relay in a private network or on this machine; else such addresses are refused.",
+            reloadable=True,
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Mail on its way to the relay."""
+
+    connections: Annotated[int, Setting("Deliveries at the same time.", low=1, high=1000, reloadable=True)] = 10
+    first_retry: Annotated[
+        int, Setting("Waiting time after the first temporary failure.", unit="seconds", low=1, reloadable=True)
+    ] = 60
+    longest_retry: Annotated[
+        int, Setting("Where the doubling of the waiting time stops.", unit="seconds", low=1, reloadable=True)
+    ] = 4 * HOUR
+    lifetime: Annotated[
+        int,
+        Setting(
+            "After so long a message is returned to its sender (RFC 5321 4.5.4.1: 4-5 days).",
+            unit="seconds", low=60, reloadable=True,
+        ),
+    ] = 5 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What is removed by itself, and when."""
+
+    trash: Annotated[
+        int, Setting("Age at which messages in Trash are removed; 0: never.", unit="days", low=0, reloadable=True)
+    ] = 0
+    spam: Annotated[
+        int, Setting("Age at which messages in Spam are removed; 0: never.", unit="days", low=0, reloadable=True)
+    ] = 0
+    deleted_inbox: Annotated[
+        int, Setting("How long a deleted inbox can still be brought back.", unit="days", low=0, reloadable=True)
+    ] = 7
+    content: Annotated[
+        int,
+        Setting(
+            "How long octets outlive the last message that refers to them, for sessions not told yet.",
+            unit="seconds", low=60, reloadable=True,
+        ),
+    ] = HOUR
+    changes: Annotated[
+        int,
+        Setting(
+            "How long expunge records are kept for clients that come back (RFC 7162).",
+            unit="days", low=1, reloadable=True,
+        ),
+    ] = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is written, to standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Setting("Least severe event that is written.", reloadable=True)
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "human", "json"], Setting("auto: for people on a terminal, JSON lines else.", reloadable=True)
+    ] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsServer:
+    """HTTP port for /metrics (Prometheus), /healthz and /readyz. It has no login: keep it local."""
+
+    enabled: Annotated[bool, Setting("Whether to serve it.")] = True
+    address: Annotated[str, Setting("IP address to bind.", check=is_address)] = "127.0.0.1"
+    port: Annotated[int, Setting("TCP port.", low=0, high=65535)] = 9180
+
+
+@dataclass(frozen=True, slots=True)
+class InboxDefaults:
+    """New inboxes."""
+
+    first: Annotated[
+        str,
+        Setting(
+            "Address of the inbox made by the first start; empty: inbox@ and server.hostname.",
+            check=is_mail_address,
+        ),
+    ] = ""
+    sent_copy: Annotated[
+        Literal["auto", "always", "never"],
+        Setting(
+            "Copy of sent mail in Sent: auto makes one and drops it when the client stores its own.",
+            reloadable=True,
+        ),
+    ] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration; every part has a default, so that `Config()` serves."""
+
+    server: Server = Server()
+    listener: tuple[Listener, ...] = (
+        Listener(kind="imap", port=1993, security="tls"),
+        Listener(kind="submission", port=1465, security="tls"),
+        Listener(kind="submission", port=1587, security="starttls"),
+    )
+    store: Store = Store()
+    tls: Tls = Tls()
+    limits: Limits = Limits()
+    auth: Auth = Auth()
+    relay: Relay = Relay()
+    queue: Queue = Queue()
+    retention: Retention = Retention()
+    log: Log = Log()
+    metrics: MetricsServer = MetricsServer()
+    inbox: InboxDefaults = InboxDefaults()
+
+    @property
+    def database_url(self) -> str:
+        """`store.url` (it may hold a password: never log it), or the SQLite file in the data directory."""
+        return self.store.url.reveal() or f"sqlite:///{self.store.data_dir.absolute() / 'gateway.db'}"
+
+    @property
+    def tls_dir(self) -> Path:
+        """Directory of the local CA and its certificate."""
+        return self.store.data_dir / "tls"
