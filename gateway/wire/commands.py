@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gateway.model.sequence import SequenceSet
+
 from .fetch import Attribute
 from .search import SearchKey
 
