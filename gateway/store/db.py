@@ -1,0 +1,213 @@
+"""What the rest of the gateway sees of a database: units of work, short reads, wake-ups.
+
+A unit is a plain function of a `Tx` that never awaits. It may be called more than once: after a rollback of the
+group it shared a transaction with, a deadlock or a broken connection. So it must have no effect but on `tx`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, TypeVar
+
+import structlog
+
+from gateway.model.ids import InboxId, MailboxId, ModSeq
+
+from .statements import DialectName, Stmt
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class WakeKind(StrEnum):
+    MAIL = "mail"
+    """Messages, flags or mailboxes of an inbox changed."""
+    KEYS = "keys"
+    """A key was revoked or changed."""
+    INBOX = "inbox"
+    """An inbox was created or deleted."""
+    QUEUE = "queue"
+    """Something may be due in the delivery queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Says where to look, never what happened, so a lost one costs a delay only.
+
+    `inbox_id` None: any inbox (after an outage of the notification channel). `mailbox_id` None: any mailbox.
+    """
+
+    kind: WakeKind
+    inbox_id: InboxId | None = None
+    mailbox_id: MailboxId | None = None
+
+
+class Rx(ABC):
+    """A read transaction: all its reads see one state. Only valid inside the function it was given to."""
+
+    dialect: ClassVar[DialectName]
+
+    @abstractmethod
+    def all(self, stmt: Stmt, /, **params: Any) -> list[tuple[Any, ...]]:
+        """All rows. Binds that the statement declares as lists take any sequence."""
+
+    def one(self, stmt: Stmt, /, **params: Any) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+        rows = self.all(stmt, **params)
+        return rows[0] if rows else None
+
+    def scalar(self, stmt: Stmt, /, **params: Any) -> Any:
+        """The first column of the first row, or None."""
+        rows = self.all(stmt, **params)
+        return rows[0][0] if rows else None
+
+
+class Tx(Rx):
+    """A write unit, inside the writer's transaction. `all`, `one` and `scalar` also run writes with RETURNING.
+
+    Violated constraints are defects: a unit that expects a conflict writes ON CONFLICT, for on PostgreSQL
+    an error ends the whole transaction.
+    """
+
+    def __init__(self) -> None:
+        self.modseqs: dict[InboxId, ModSeq] = {}
+        """MODSEQ this unit has drawn, one an inbox (`store.counters`)."""
+        self.locked: set[InboxId] = set()
+        """Inboxes whose rows this transaction has locked."""
+        self.wakes: dict[Wake, None] = {}
+
+    @abstractmethod
+    def run(self, stmt: Stmt, /, **params: Any) -> int:
+        """Execute a write; the number of rows it touched."""
+
+    @abstractmethod
+    def do(self, stmt: Stmt, /, **params: Any) -> None:
+        """Execute a write whose result nobody needs: PostgreSQL sends it together with what follows."""
+
+    def wake(
+        self, inbox_id: InboxId | None, mailbox_id: MailboxId | None = None, kind: WakeKind = WakeKind.MAIL
+    ) -> None:
+        """Publish a wake-up once this unit is committed."""
+        self.wakes[Wake(kind, inbox_id, mailbox_id)] = None
+
+    def begin_unit(self) -> None:
+        """Forget what an earlier unit of the same transaction drew: each unit has its own MODSEQ."""
+        self.modseqs = {}
+        self.wakes = {}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Tuning of the engines; the defaults are measured (docs/performance)."""
+
+    readers: int = 2
+    """Reader threads, each with a connection of its own."""
+    group_octets: int = 1_000_000
+    """A group of units is committed once it holds about this many octets …"""
+    group_seconds: float = 0.010
+    """… or has held the writer this long."""
+    group_units: int = 200
+    """… or so many units."""
+    checkpoint_pages: int = 1_000
+    """SQLite: checkpoint once the WAL holds more pages."""
+    gate_pages: int = 16_384
+    """SQLite: readers are held for a moment when checkpoints cannot keep the WAL below this."""
+    writers: int = 4
+    """PostgreSQL: writing connections."""
+    notify_seconds: float = 0.010
+    """PostgreSQL: wake-ups for other nodes are gathered this long and sent in one small transaction."""
+    mail_poll_seconds: float = 15.0
+    """PostgreSQL: how late a lost wake-up may be noticed for mail …"""
+    revocation_poll_seconds: float = 1.0
+    """… and for revoked keys and deleted inboxes."""
+
+
+class Database(ABC):
+    """One open store. All methods are called on the event loop that `start` ran on."""
+
+    dialect: ClassVar[DialectName]
+
+    def __init__(self) -> None:
+        self._listeners: dict[int, Callable[[Wake], None]] = {}
+        self._next_listener = 0
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Open connections and threads. The schema must be current (`store.migrate`)."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what was queued, then close. Later calls raise Unavailable."""
+
+    @abstractmethod
+    async def write(self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0) -> T:
+        """Run `unit`; what it did is durable when this returns.
+
+        `inboxes`: all inboxes whose rows the unit changes; only a unit that names them may share a transaction with
+        others on PostgreSQL. `octets`: about how much it writes, which bounds the group. Raises what the unit
+        raises (only that unit is undone then), or Unavailable when the disk is full or the database is away. When
+        the caller is cancelled the unit may still be done.
+        """
+
+    @abstractmethod
+    async def read(self, query: Callable[[Rx], T]) -> T:
+        """Run `query` in a read transaction of its own, in a reader thread. Keep it to one page of rows."""
+
+    @abstractmethod
+    async def tiny(self, query: Callable[[Rx], T]) -> T:
+        """A read of a few rows by key: SQLite runs it on the loop itself (8 us against 84 through a thread)."""
+
+    @property
+    @abstractmethod
+    def writable(self) -> bool:
+        """False after a failed flush to disk: the store stays read-only until restart and a check."""
+
+    def subscribe(self, listener: Callable[[Wake], None]) -> Callable[[], None]:
+        """Call `listener` on the loop after each commit that woke something; returns the way to stop it."""
+        number = self._next_listener
+        self._next_listener += 1
+        self._listeners[number] = listener
+
+        def unsubscribe() -> None:
+            self._listeners.pop(number, None)
+
+        return unsubscribe
+
+    def _publish(self, wakes: Iterable[Wake]) -> None:
+        for wake in wakes:
+            for listener in list(self._listeners.values()):
+                try:
+                    listener(wake)
+                except Exception:  # one listener's defect must not keep the others asleep
+                    log.exception("store.listener_failed", kind=wake.kind.value)
+
+
+def settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    """Answer a caller who may have been cancelled meanwhile."""
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(value)
+
+
+def open_database(url: str, settings: StoreSettings | None = None) -> Database:
+    """A database for `sqlite:///path/gateway.db` or `postgresql://…`, not yet started.
+
+    Raises ConfigError for another URL or an SQLite that can lose commits (security.md "SQLite version").
+    """
+    from .urls import parse_url  # the engines import this module
+
+    target = parse_url(url)
+    if target.dialect == "sqlite":
+        from .sqlite import SqliteDatabase
+
+        return SqliteDatabase(target.path, settings or StoreSettings())
+    from .postgresql import PostgresqlDatabase
+
+    return PostgresqlDatabase(target.conninfo, settings or StoreSettings())

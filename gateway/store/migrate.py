@@ -1,0 +1,88 @@
+"""Bring a store's schema to the current version: Alembic migrations, forward only, under a lock.
+
+The SQLite file is the caller's alone (it holds the data directory's lock); on PostgreSQL an advisory lock keeps a
+second node waiting until the first has migrated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from gateway.model.errors import ConfigError, Unavailable
+
+from . import sqlite
+from .urls import Target, parse_url
+
+ADVISORY_LOCK: Final = 0x6761746577617901  # any number nobody else in the database uses
+SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+
+async def migrate(url: str) -> None:
+    """Create the schema or bring it up to date. Does nothing when it is current.
+
+    Raises ConfigError for a bad URL or a store of a newer version, Unavailable when the database cannot be opened.
+    """
+    await asyncio.to_thread(_migrate, parse_url(url))
+
+
+async def schema_version(url: str) -> str | None:
+    """The migration the store is at; None for an empty one."""
+    return await asyncio.to_thread(_version, parse_url(url))
+
+
+def _migrate(target: Target) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    engine = make_engine(target)
+    try:
+        with engine.connect() as connection:
+            if target.dialect == "postgresql":
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+                connection.commit()
+            _refuse_newer(connection, config)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+    except DBAPIError as error:
+        raise Unavailable("The database cannot be opened or migrated") from error
+    finally:
+        engine.dispose()  # the advisory lock goes with the connection
+
+
+def _version(target: Target) -> str | None:
+    engine = make_engine(target)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as error:
+        raise Unavailable("The database cannot be opened") from error
+    finally:
+        engine.dispose()
+
+
+def _refuse_newer(connection: Connection, config: Config) -> None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if current is not None and current not in known:
+        raise ConfigError(
+            f"This store has schema {current}, which is newer than this program: install the newer gateway"
+        )
+
+
+def make_engine(target: Target) -> Engine:
+    """An SQLAlchemy engine over the same driver and connection settings as the store's own connections."""
+    if target.dialect == "sqlite":
+        return create_engine(
+            "sqlite://", creator=lambda: sqlite.connect(target.path, reading=False), poolclass=NullPool
+        )
+    return create_engine(target.conninfo.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)

@@ -1,0 +1,384 @@
+"""The tables of the store: this metadata is the truth, migrations lead to it, a test compares the two.
+
+Rules that hold for all tables:
+- Everything derived from mail is `Octets` (BLOB, `bytea`): PostgreSQL's text refuses NUL and broken UTF-8.
+- Truth values are 0 or 1 in a small integer, times are Unix seconds UTC, so that rows read the same on both dialects.
+- Ids that something outside this process may remember are never used again (AUTOINCREMENT, identity columns).
+- Foreign keys stand on cold tables only. Hot tables (message, content) are held together by the units that write
+  them and proved by `store.check`; a foreign key there costs a look-up a row and locks the parent on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+Big: Final = BigInteger().with_variant(Integer(), "sqlite")  # SQLite: only INTEGER PRIMARY KEY is the rowid
+Octets: Final = LargeBinary()
+
+
+def _id() -> Column[Any]:
+    return Column("id", Big, Identity(), primary_key=True)
+
+
+def _flag(name: str, default: int = 0) -> Column[Any]:
+    return Column(name, SmallInteger, nullable=False, server_default=text(str(default)))
+
+
+def _counter(name: str, default: int = 0) -> Column[Any]:
+    return Column(name, Big, nullable=False, server_default=text(str(default)))
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Facts about this store: created_at, restored_at …"""
+
+sequence = Table(
+    "sequence",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("next", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Numbers drawn in blocks before the unit that uses them (content and body ids)."""
+
+pod = Table(
+    "pod",
+    metadata,
+    _id(),
+    Column("uuid", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at", Big, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+domain = Table(
+    "domain",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("pod_id", Big, ForeignKey("pod.id"), nullable=False, index=True),
+    _flag("local", 1),
+    Column("created_at", Big, nullable=False, server_default=text("0")),
+    sqlite_autoincrement=True,
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    _id(),
+    Column("uuid", Text, nullable=False, unique=True),
+    Column("pod_id", Big, ForeignKey("pod.id"), nullable=False, index=True),
+    Column("name", Text),
+    Column("created_at", Big, nullable=False),
+    Column("deleted_at", Big),
+    Column("settings", Text, nullable=False, server_default=text("'{}'")),
+    _counter("modseq", 1),
+    _counter("last_uidvalidity"),
+    Column("epoch", Text, nullable=False),
+    _counter("messages"),
+    _counter("octets"),
+    sqlite_autoincrement=True,
+    postgresql_with={"fillfactor": 50},  # the counters change with each delivery: keep those updates on the page
+)
+
+address = Table(
+    "address",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("inbox_id", Big, ForeignKey("inbox.id"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),  # primary, alias, external
+    Column("created_at", Big, nullable=False, server_default=text("0")),
+    sqlite_with_rowid=False,
+)
+
+mailbox = Table(
+    "mailbox",
+    metadata,
+    _id(),
+    Column("inbox_id", Big, ForeignKey("inbox.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text),
+    Column("object_id", Text, nullable=False, unique=True),
+    Column("uidvalidity", Big, nullable=False),
+    _counter("uidnext", 1),
+    _counter("highest_modseq", 1),
+    _counter("pruned_modseq"),  # expunges at or below this MODSEQ are no longer on record
+    _counter("messages"),
+    _counter("unseen"),
+    _counter("octets"),
+    _flag("noselect"),
+    Column("created_at", Big, nullable=False, server_default=text("0")),
+    UniqueConstraint("inbox_id", "name"),
+    sqlite_autoincrement=True,
+    postgresql_with={"fillfactor": 50},
+)
+
+subscription = Table(
+    "subscription",
+    metadata,
+    Column("inbox_id", Big, ForeignKey("inbox.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("inbox_id", "name"),
+    sqlite_with_rowid=False,
+)
+"""A table of its own: RFC 3501 6.3.6 lets a subscription outlive its mailbox."""
+
+keyword = Table(
+    "keyword",
+    metadata,
+    Column("mailbox_id", Big, nullable=False),
+    Column("bit", SmallInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("folded", Text, nullable=False),
+    PrimaryKeyConstraint("mailbox_id", "bit"),
+    UniqueConstraint("mailbox_id", "folded"),
+    sqlite_with_rowid=False,
+)
+"""bit number (model.flags) -> keyword; rows are only ever added while the mailbox lives."""
+
+message = Table(
+    "message",
+    metadata,
+    Column("mailbox_id", Big, nullable=False),
+    Column("uid", Big, nullable=False),
+    Column("inbox_id", Big, nullable=False),
+    Column("content_id", Big, nullable=False),
+    Column("modseq", Big, nullable=False),
+    Column("internal_date", Big, nullable=False),
+    Column("save_date", Big, nullable=False),
+    Column("flags", Big, nullable=False),
+    Column("size", Big, nullable=False),
+    Column("email_id", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    PrimaryKeyConstraint("mailbox_id", "uid"),
+    Index("ix_message_mailbox_modseq", "mailbox_id", "modseq"),
+    Index("ix_message_inbox_email", "inbox_id", "email_id"),
+    Index("ix_message_content", "content_id"),
+    sqlite_with_rowid=False,
+    postgresql_with={"fillfactor": 80},
+)
+
+expunged = Table(
+    "expunged",
+    metadata,
+    Column("mailbox_id", Big, nullable=False),
+    Column("uid", Big, nullable=False),
+    Column("content_id", Big, nullable=False),
+    Column("at", Big, nullable=False),
+    PrimaryKeyConstraint("mailbox_id", "uid"),
+    Index("ix_expunged_at", "at"),
+    Index("ix_expunged_content", "content_id"),
+    sqlite_with_rowid=False,
+)
+"""What sessions that were not told yet may still fetch (RFC 2180 4.1), for an hour."""
+
+change = Table(
+    "change",
+    metadata,
+    Column("inbox_id", Big, nullable=False),
+    Column("modseq", Big, nullable=False),
+    Column("mailbox_id", Big, nullable=False),  # 0: of the inbox as a whole
+    Column("kind", Text, nullable=False),
+    Column("uids", Text, nullable=False, server_default=text("''")),  # an RFC 3501 sequence-set
+    PrimaryKeyConstraint("inbox_id", "modseq", "mailbox_id", "kind"),
+    Index("ix_change_mailbox_modseq", "mailbox_id", "modseq"),
+    sqlite_with_rowid=False,
+)
+
+thread_ref = Table(
+    "thread_ref",
+    metadata,
+    Column("inbox_id", Big, nullable=False),
+    Column("hash", Big, nullable=False),
+    Column("thread", Text, nullable=False),
+    PrimaryKeyConstraint("inbox_id", "hash"),
+    sqlite_with_rowid=False,
+)
+"""hash of a Message-ID -> thread, for a message's own id and each id it refers to."""
+
+sent_mark = Table(
+    "sent_mark",
+    metadata,
+    Column("inbox_id", Big, nullable=False),
+    Column("hash", Big, nullable=False),
+    Column("mailbox_id", Big, nullable=False),
+    Column("uid", Big, nullable=False),
+    _flag("auto"),
+    Column("at", Big, nullable=False),
+    PrimaryKeyConstraint("inbox_id", "hash", "mailbox_id", "uid"),
+    Index("ix_sent_mark_inbox_at", "inbox_id", "at"),
+    sqlite_with_rowid=False,
+)
+"""Arrivals in \\Sent within the last hour by Message-ID: `auto` 1 is our own copy, which a client's replaces."""
+
+content_meta = Table(
+    "content_meta",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=False),
+    Column("body_id", Big, nullable=False, index=True),
+    Column("size", Big, nullable=False),
+    Column("header_size", Big, nullable=False),
+    Column("sha256", Octets, nullable=False),
+    _flag("has_nul"),
+    Column("parser_version", SmallInteger, nullable=False),
+    Column("parts", Octets, nullable=False),
+    Column("body", Octets, nullable=False),
+    Column("message_id", Octets),
+    Column("in_reply_to", Octets),
+    Column("refs", Octets),
+    Column("sent_date", Big),
+    Column("created_at", Big, nullable=False),
+)
+"""A row here means complete: staged octets have none, so nothing can refer to half a message."""
+
+content_fetch = Table(
+    "content_fetch",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=False),
+    Column("envelope", Octets, nullable=False),
+    Column("bodystructure", Octets, nullable=False),
+)
+"""The narrow row FETCH joins: what is rendered once and asked for most."""
+
+content_header = Table(
+    "content_header",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=False),
+    Column("octets", Octets, nullable=False),
+)
+
+content_chunk = Table(
+    "content_chunk",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=False),  # body id << 16 | number of the 64 KiB piece
+    Column("octets", Octets, nullable=False),
+)
+
+staging = Table(
+    "staging",
+    metadata,
+    Column("body_id", Big, primary_key=True, autoincrement=False),
+    Column("started_at", Big, nullable=False, index=True),
+)
+"""Bodies that are still arriving; a row older than the longest session is an orphan."""
+
+garbage = Table(
+    "garbage",
+    metadata,
+    Column("content_id", Big, primary_key=True, autoincrement=False),
+    Column("at", Big, nullable=False, index=True),
+)
+"""Contents that lost a reference other than an expunged message: the janitor looks whether any is left."""
+
+unit_done = Table(
+    "unit_done",
+    metadata,
+    Column("writer", Text, primary_key=True),
+    Column("last", Big, nullable=False),
+    Column("at", Big, nullable=False),
+    postgresql_with={"fillfactor": 10},  # one row a writer, updated in place by each transaction
+)
+"""PostgreSQL: the last transaction each writer committed, which a retry after a broken COMMIT asks for first."""
+
+api_key = Table(
+    "api_key",
+    metadata,
+    _id(),
+    Column("uuid", Text, nullable=False, unique=True),
+    Column("key_id", Text, nullable=False, unique=True),
+    Column("hash", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("pod_id", Big, ForeignKey("pod.id"), index=True),
+    Column("inbox_id", Big, ForeignKey("inbox.id"), index=True),
+    Column("permissions", Text, nullable=False),  # names, sorted, joined by a blank
+    Column("created_at", Big, nullable=False),
+    Column("expires_at", Big),
+    Column("revoked_at", Big),
+    Column("last_used_at", Big),
+    Column("parent", Big),
+    Column("settings", Text, nullable=False, server_default=text("'{}'")),
+    sqlite_autoincrement=True,
+)
+
+submission = Table(
+    "submission",
+    metadata,
+    _id(),
+    Column("uuid", Text, nullable=False, unique=True),
+    Column("inbox_id", Big, ForeignKey("inbox.id"), nullable=False, index=True),
+    Column("key_id", Big),
+    Column("mail_from", Text, nullable=False),
+    Column("content_id", Big, nullable=False, index=True),
+    Column("envelope_id", Text),
+    _flag("smtputf8"),
+    _flag("body8bit"),
+    Column("created_at", Big, nullable=False),
+    Column("finished_at", Big),
+    sqlite_autoincrement=True,
+)
+
+queue_recipient = Table(
+    "queue_recipient",
+    metadata,
+    _id(),
+    Column("submission_id", Big, ForeignKey("submission.id"), nullable=False, index=True),
+    Column("inbox_id", Big, nullable=False, index=True),
+    Column("address", Text, nullable=False),
+    Column("state", Text, nullable=False),  # queued, sending, deferred, held, sent, bounced, cancelled
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_attempt", Big),
+    Column("lease_owner", Text),
+    Column("lease_until", Big),
+    Column("code", Integer),
+    Column("enhanced", Text),
+    Column("text", Octets),
+    Column("updated_at", Big, nullable=False),
+    Index("ix_queue_recipient_due", "state", "next_attempt"),
+    sqlite_autoincrement=True,
+)
+
+queue_attempt = Table(
+    "queue_attempt",
+    metadata,
+    _id(),
+    Column("recipient_id", Big, ForeignKey("queue_recipient.id"), nullable=False, index=True),
+    Column("at", Big, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("code", Integer),
+    Column("enhanced", Text),
+    Column("text", Octets),
+    Column("remote", Text),
+    sqlite_autoincrement=True,
+)

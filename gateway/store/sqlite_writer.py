@@ -1,0 +1,291 @@
+"""The SQLite writer: one thread commits whatever units wait in one transaction, and answers them after it.
+
+One flush of the disk serves a whole group: 1,300 commits a second become 11,500 messages a second. A unit runs
+between SAVEPOINT and RELEASE, so a failing one undoes itself only, with one exception that everything here turns
+on: SQLITE_FULL, IOERR and NOMEM may roll back the *whole* transaction, and the next SAVEPOINT would silently open a
+new one. So after each failure `in_transaction` is asked. When the transaction is gone, so is the work of every
+unit before: each is run again alone, and only what then commits is acknowledged.
+
+After an I/O error nothing is written any more until restart: the kernel may have dropped the pages whose flush
+failed, and a later flush that succeeds says nothing about them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from gateway.model.errors import Unavailable
+
+from .db import StoreSettings, Tx, Wake, settle
+from .sqlite_errors import is_io_error, translate
+
+if TYPE_CHECKING:
+    from .sqlite import SqliteTx
+
+log = structlog.get_logger(__name__)
+
+NOOP_CHECKPOINT: Final = (3, 51, 0)  # first SQLite with wal_checkpoint(NOOP), which only tells the WAL's length
+GATE_WAIT_SECONDS: Final = 2.0  # a reader's transaction is one page; longer means it is stuck, and we go on without
+
+
+class _Unit:
+    __slots__ = ("call", "error", "future", "octets", "value", "wakes")
+
+    def __init__(self, call: Callable[[Tx], Any], future: asyncio.Future[Any], octets: int) -> None:
+        self.call = call
+        self.future = future
+        self.octets = octets
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.wakes: dict[Wake, None] = {}
+
+
+class _GroupLost(Exception):
+    """The transaction is gone, with the units that ran in it. `culprit` is the unit that ended it, if one did."""
+
+    def __init__(self, cause: BaseException | None, culprit: _Unit | None = None) -> None:
+        super().__init__("transaction lost")
+        self.cause = cause
+        self.culprit = culprit
+
+
+class Writer:
+    """Owns the writing connection. `broken` is set for good after an I/O error."""
+
+    def __init__(
+        self,
+        connection: Any,
+        tx: SqliteTx,
+        settings: StoreSettings,
+        loop: asyncio.AbstractEventLoop,
+        publish: Callable[[Iterable[Wake]], None],
+        gates: list[threading.Lock],
+    ) -> None:
+        self.broken: BaseException | None = None
+        self._connection = connection
+        self._execute = connection.cursor().execute
+        self._tx = tx
+        self._settings = settings
+        self._loop = loop
+        self._publish = publish
+        self._gates = gates
+        self._queue: SimpleQueue[_Unit | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
+        self._counts_wal = self._sqlite_version() >= NOOP_CHECKPOINT
+        self._unflushed = 0  # octets written since the last checkpoint, where the WAL's length cannot be asked
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, call: Callable[[Tx], Any], octets: int) -> asyncio.Future[Any]:
+        """Queue a unit; called on the loop."""
+        future = self._loop.create_future()
+        self._queue.put(_Unit(call, future, octets))
+        return future
+
+    def stop(self) -> None:
+        """Commit what is queued, end the thread and close the connection. Called off the loop."""
+        self._queue.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _sqlite_version(self) -> tuple[int, ...]:
+        text: str = self._execute("SELECT sqlite_version()").fetchone()[0]
+        return tuple(int(part) for part in text.split("."))
+
+    # -- the thread
+
+    def _serve(self) -> None:
+        while (unit := self._queue.get()) is not None:
+            group = [unit]
+            try:
+                if self.broken is None:
+                    self._group(group)
+                else:
+                    unit.error = _read_only()
+            except BaseException as error:  # a defect of this module: fail loudly, keep answering
+                log.exception("store.writer_defect")
+                self._break(error, group)
+            self._answer(group)
+            if self.broken is None:
+                self._checkpoint()
+        if self.broken is None:
+            self._checkpoint(closing=True)
+
+    def _group(self, group: list[_Unit]) -> None:
+        """Run `group[0]` and what waits behind it, appending to `group`, and commit."""
+        try:
+            self._begin()
+            until = time.monotonic() + self._settings.group_seconds
+            octets = 0
+            while True:
+                unit = group[-1]
+                self._one(unit)
+                octets += unit.octets
+                if (
+                    octets >= self._settings.group_octets
+                    or len(group) >= self._settings.group_units
+                    or self._queue.empty()
+                    or time.monotonic() >= until
+                ):
+                    break
+                following = self._queue.get()
+                if following is None:
+                    self._queue.put(None)  # the sign to stop: finish this group first
+                    break
+                group.append(following)
+            self._commit()
+            self._unflushed += octets
+        except _GroupLost as lost:
+            self._rollback()
+            self._recover(group, lost)
+
+    def _recover(self, group: list[_Unit], lost: _GroupLost) -> None:
+        """Nothing of `group` was committed: run each unit again alone, but the one that ended the transaction."""
+        log.warning("store.group_lost", units=len(group), error=repr(lost.cause))
+        if is_io_error(lost.cause):
+            self._break(lost.cause, group)
+            return
+        alone = len(group) == 1
+        for unit in group:
+            unit.value, unit.error, unit.wakes = None, None, {}
+            if self.broken is not None:
+                unit.error = _read_only()
+            elif unit is lost.culprit or alone:
+                unit.error = _outage(lost.cause)
+            else:
+                self._alone(unit)
+
+    def _alone(self, unit: _Unit) -> None:
+        try:
+            self._begin()
+            self._one(unit)
+            self._commit()
+        except _GroupLost as lost:
+            self._rollback()
+            unit.value, unit.wakes = None, {}
+            unit.error = _outage(lost.cause)
+            if is_io_error(lost.cause):
+                self._break(lost.cause, [unit])
+
+    def _begin(self) -> None:
+        try:
+            self._execute("BEGIN IMMEDIATE")
+        except Exception as error:
+            raise _GroupLost(error) from error
+
+    def _commit(self) -> None:
+        try:
+            self._execute("COMMIT")
+        except Exception as error:
+            raise _GroupLost(error) from error
+
+    def _rollback(self) -> None:
+        if self._connection.in_transaction:
+            try:
+                self._execute("ROLLBACK")
+            except Exception as error:  # a connection that cannot even roll back is of no use any more
+                self._break(error, [])
+
+    def _one(self, unit: _Unit) -> None:
+        """Run one unit in a savepoint; its error is kept with it. Raises _GroupLost."""
+        if unit.future.cancelled():
+            return
+        tx = self._tx
+        tx.begin_unit()
+        try:
+            self._execute("SAVEPOINT unit")
+            unit.value = unit.call(tx)
+        except BaseException as error:  # it belongs to the unit's caller, whatever it is
+            unit.error = translate(error)
+            if not self._connection.in_transaction or is_io_error(error):
+                raise _GroupLost(error, unit) from error
+            try:
+                self._execute("ROLLBACK TO unit")
+                self._execute("RELEASE unit")
+            except Exception as failure:
+                raise _GroupLost(failure, unit) from failure
+            return
+        if not self._connection.in_transaction:  # the unit swallowed the error that ended the transaction
+            raise _GroupLost(None, unit)
+        try:
+            self._execute("RELEASE unit")
+        except Exception as failure:
+            raise _GroupLost(failure, unit) from failure
+        unit.wakes = tx.wakes
+
+    def _break(self, error: BaseException | None, units: list[_Unit]) -> None:
+        if self.broken is None:
+            self.broken = error or Unavailable("The store failed")
+            log.critical("store.read_only", error=repr(error), remedy="restart, then gateway doctor --store")
+        for unit in units:
+            unit.value, unit.wakes = None, {}
+            unit.error = _read_only()
+
+    def _answer(self, group: list[_Unit]) -> None:
+        """Hand all results to the loop in one call."""
+        try:
+            self._loop.call_soon_threadsafe(self._deliver, group)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+    def _deliver(self, group: list[_Unit]) -> None:
+        wakes: dict[Wake, None] = {}
+        for unit in group:
+            settle(unit.future, unit.value, unit.error)
+            wakes.update(unit.wakes)
+        if wakes:
+            self._publish(wakes)
+
+    # -- the write-ahead log
+
+    def _checkpoint(self, *, closing: bool = False) -> None:
+        """Copy the WAL into the database once it is long enough, and look at the result: a failed flush shows here."""
+        try:
+            if not closing and not self._checkpoint_due():
+                return
+            _busy, pages, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._unflushed = 0
+            if copied < pages and pages > self._settings.gate_pages and not closing:
+                self._checkpoint_behind_gate(pages)
+        except Exception as error:
+            log.error("store.checkpoint_failed", error=repr(error))
+            if is_io_error(error):
+                self._break(error, [])
+
+    def _checkpoint_due(self) -> bool:
+        if self._counts_wal:
+            _busy, pages, _copied = self._execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+            return bool(pages > self._settings.checkpoint_pages)
+        return self._unflushed > self._settings.checkpoint_pages * 4096
+
+    def _checkpoint_behind_gate(self, pages: int) -> None:
+        """Readers always somewhere in the WAL keep it from starting over: hold them while it is copied and reset."""
+        with ExitStack() as held:
+            for gate in list(self._gates):
+                if gate.acquire(timeout=GATE_WAIT_SECONDS):
+                    held.callback(gate.release)
+            _busy, left, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._execute(  # the first write after a complete checkpoint starts the WAL over
+                "INSERT INTO meta (key, value) VALUES ('wal_reset', '1') "
+                "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+            )
+        log.info("store.wal_gate", pages=pages, left=left - copied)
+
+
+def _outage(cause: BaseException | None) -> Unavailable:
+    unavailable = Unavailable("The store cannot write now (disk full or failing); try again later")
+    unavailable.__cause__ = cause
+    return unavailable
+
+
+def _read_only() -> Unavailable:
+    return Unavailable("The store is read-only after a disk error until it is restarted and checked")
