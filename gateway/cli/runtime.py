@@ -1,0 +1,49 @@
+"""What every command starts from: the configuration, and a way to run operations on its store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from functools import cached_property
+from typing import Any
+
+import click
+
+from gateway.config import Config, Loaded, load
+from gateway.control.client import OnFrame
+from gateway.control.frames import Frame
+
+Json = Any
+
+
+class Runtime:
+    """Loads the configuration once, when a command first needs it (so `--help` works with a broken one)."""
+
+    def __init__(self, config_path: str | None) -> None:
+        self._config_path = config_path
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """ConfigError names file, key and reason."""
+        return load(self._config_path)
+
+    @property
+    def config(self) -> Config:
+        return self.loaded.config
+
+    def call(
+        self, op: str, *, feed: AsyncIterable[Frame] | None = None, on_frame: OnFrame | None = None, **params: Json
+    ) -> Json:
+        """Run one operation: through the running server, or here when none runs. None parameters are left out."""
+        given = {name: value for name, value in params.items() if value is not None}
+
+        async def work() -> Json:
+            from gateway.app.admin import open_caller
+
+            async with open_caller(self.config) as caller:
+                return await caller.call(op, given, feed=feed, on_frame=on_frame)
+
+        return asyncio.run(work())
+
+
+pass_runtime = click.make_pass_decorator(Runtime)

@@ -1,0 +1,216 @@
+"""gateway pod | domain | inbox | address: who has mail here, and under which addresses."""
+
+from __future__ import annotations
+
+import click
+
+from .output import json_option, print_fields, print_json, show_list, with_sizes
+from .runtime import Runtime, pass_runtime
+
+DEFAULT_POD = "default"
+
+
+def register(root: click.Group) -> None:
+    for group in (pod, domain, inbox, address):
+        root.add_command(group)
+
+
+@click.group()
+def pod() -> None:
+    """Tenants: inboxes, keys and domains belong to one."""
+
+
+@pod.command("add")
+@click.argument("name")
+@pass_runtime
+def pod_add(runtime: Runtime, name: str) -> None:
+    """Make a pod.
+
+    \b
+    Example:
+      gateway pod add acme
+    """
+    runtime.call("pod.add", name=name)
+    click.echo(f"Pod {name} is there.")
+
+
+@pod.command("list")
+@json_option
+@pass_runtime
+def pod_list(runtime: Runtime, as_json: bool) -> None:
+    """List the pods."""
+    show_list(runtime.call("pod.list"), {"name": "Name", "created_at": "Created", "id": "Id"}, as_json=as_json)
+
+
+@pod.command("delete")
+@click.argument("name")
+@pass_runtime
+def pod_delete(runtime: Runtime, name: str) -> None:
+    """Remove an empty pod."""
+    runtime.call("pod.delete", name=name)
+    click.echo(f"Pod {name} is gone.")
+
+
+@click.group()
+def domain() -> None:
+    """Mail domains and the pod each belongs to."""
+
+
+@domain.command("add")
+@click.argument("name")
+@click.option("--pod", default=DEFAULT_POD, show_default=True, help="The pod the domain belongs to.")
+@click.option(
+    "--not-local", is_flag=True,
+    help="Mail to unknown addresses of the domain goes to the relay instead of being refused.",
+)
+@pass_runtime
+def domain_add(runtime: Runtime, name: str, pod: str, not_local: bool) -> None:
+    """Add a mail domain. Mail to it is delivered here.
+
+    \b
+    Example:
+      gateway domain add mail.example --pod acme
+    """
+    runtime.call("domain.add", name=name, pod=pod, local=not not_local)
+    click.echo(f"Domain {name} is there. Next: gateway inbox add someone@{name}")
+
+
+@domain.command("list")
+@json_option
+@pass_runtime
+def domain_list(runtime: Runtime, as_json: bool) -> None:
+    """List the domains."""
+    show_list(runtime.call("domain.list"), {"name": "Domain", "pod": "Pod", "local": "Local"}, as_json=as_json)
+
+
+@domain.command("delete")
+@click.argument("name")
+@pass_runtime
+def domain_delete(runtime: Runtime, name: str) -> None:
+    """Remove a domain that no address uses."""
+    runtime.call("domain.delete", name=name)
+    click.echo(f"Domain {name} is gone.")
+
+
+@click.group()
+def inbox() -> None:
+    """Inboxes: mailboxes under one address, which is the user name of mail clients."""
+
+
+@inbox.command("add")
+@click.argument("address")
+@click.option("--name", help="Name of its owner, for people.")
+@click.option("--pod", help="Pod it belongs to; else the pod of its domain.")
+@click.option(
+    "--sent-copy", type=click.Choice(["auto", "always", "never"]),
+    help="Copy of sent mail in Sent; auto drops ours when the mail client stores its own.",
+)
+@pass_runtime
+def inbox_add(runtime: Runtime, address: str, name: str | None, pod: str | None, sent_copy: str | None) -> None:
+    """Make an inbox. Its domain must be there already (gateway domain add).
+
+    \b
+    Example:
+      gateway inbox add alice@mail.example --name "Alice Example"
+      gateway key create --inbox alice@mail.example --name laptop
+    """
+    made = runtime.call(
+        "inbox.add", address=address, name=name, pod=pod, sent_copy=sent_copy or runtime.config.inbox.sent_copy
+    )
+    click.echo(f"Inbox {made['address']} is there. Next: gateway key create --inbox {made['address']}")
+
+
+@inbox.command("list")
+@click.option("--pod", help="Only of this pod.")
+@click.option("--deleted", is_flag=True, help="Also deleted ones whose grace period runs.")
+@json_option
+@pass_runtime
+def inbox_list(runtime: Runtime, pod: str | None, deleted: bool, as_json: bool) -> None:
+    """List the inboxes."""
+    rows = runtime.call("inbox.list", pod=pod, deleted=deleted)
+    columns = {"address": "Address", "name": "Name", "pod": "Pod", "messages": "Messages", "octets": "Size"}
+    if deleted:
+        columns["deleted_at"] = "Deleted"
+    show_list(rows if as_json else with_sizes(rows, "octets"), columns, as_json=as_json,
+              empty="There are no inboxes. Make one: gateway inbox add someone@your.domain")
+
+
+@inbox.command("show")
+@click.argument("address")
+@json_option
+@pass_runtime
+def inbox_show(runtime: Runtime, address: str, as_json: bool) -> None:
+    """Show an inbox with its addresses and mailboxes."""
+    shown = runtime.call("inbox.show", address=address)
+    if as_json:
+        print_json(shown)
+        return
+    (sized,) = with_sizes([shown], "octets")
+    sized["addresses"] = [f"{row['address']} ({row['kind']})" for row in shown["addresses"]]
+    print_fields(sized, {
+        "address": "Address", "name": "Name", "pod": "Pod", "addresses": "Addresses", "messages": "Messages",
+        "octets": "Size", "sent_copy": "Sent copy", "created_at": "Created", "id": "Id",
+    })
+    click.echo()
+    print_mailboxes(shown["mailboxes"], as_json=False)
+
+
+def print_mailboxes(rows: list[dict[str, object]], *, as_json: bool) -> None:
+    """The table that `inbox show` and `mailbox list` share."""
+    show_list(rows if as_json else with_sizes(rows, "octets"), {
+        "name": "Mailbox", "role": "Role", "messages": "Messages", "unseen": "Unseen", "octets": "Size",
+    }, as_json=as_json)
+
+
+@inbox.command("delete")
+@click.argument("address")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_runtime
+def inbox_delete(runtime: Runtime, address: str, yes: bool) -> None:
+    """Delete an inbox: sessions, keys and queued mail end now, its mail goes after the grace period."""
+    days = runtime.config.retention.deleted_inbox
+    if not yes:
+        click.confirm(f"Delete {address}? Its mail is removed for good after {days} days", abort=True)
+    runtime.call("inbox.delete", address=address)
+    click.echo(f"Inbox {address} is deleted; its mail is removed for good after {days} days.")
+
+
+@click.group()
+def address() -> None:
+    """Further addresses of inboxes: aliases and catch-alls."""
+
+
+@address.command("add")
+@click.argument("address")
+@click.option("--inbox", required=True, help="The inbox that gets the mail.")
+@click.option("--external", is_flag=True, help="May be sent from only; mail to it goes out.")
+@pass_runtime
+def address_add(runtime: Runtime, address: str, inbox: str, external: bool) -> None:
+    """Give an inbox another address; @domain catches what no other address takes.
+
+    \b
+    Examples:
+      gateway address add sales@mail.example --inbox alice@mail.example
+      gateway address add @mail.example --inbox alice@mail.example
+    """
+    runtime.call("address.add", address=address, inbox=inbox, external=external)
+    click.echo(f"Address {address} belongs to {inbox}.")
+
+
+@address.command("list")
+@click.option("--inbox", help="Only of this inbox.")
+@json_option
+@pass_runtime
+def address_list(runtime: Runtime, inbox: str | None, as_json: bool) -> None:
+    """List the addresses."""
+    show_list(runtime.call("address.list", inbox=inbox), {"address": "Address", "inbox": "Inbox", "kind": "Kind"},
+              as_json=as_json)
+
+
+@address.command("delete")
+@click.argument("address")
+@pass_runtime
+def address_delete(runtime: Runtime, address: str) -> None:
+    """Remove an alias or a catch-all."""
+    runtime.call("address.delete", address=address)
+    click.echo(f"Address {address} is gone.")

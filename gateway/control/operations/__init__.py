@@ -1,0 +1,6 @@
+"""What an administrator can do to a store: one function an operation, one table of all of them."""
+
+from . import accounts, keys, mail, queue, upkeep
+from .registry import Context, Operation, Stream, operations, run
+
+__all__ = ["Context", "Operation", "Stream", "accounts", "keys", "mail", "operations", "queue", "run", "upkeep"]

@@ -1,0 +1,111 @@
+"""The table of operations and the one way to call them.
+
+An operation is an async function of a Context, a Stream and keyword parameters; its annotations say what a request
+must bring, and are checked before it runs, for a request may come from any program of the server's owner.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.control.frames import Frame, Json
+from gateway.ingest import Ingest
+from gateway.model.errors import InvalidRequest, NotFound
+from gateway.model.ports import Clock
+from gateway.store.db import Database
+
+
+class Stream(Protocol):
+    """What an operation reads beyond its parameters, and what it tells before its result."""
+
+    async def receive(self) -> Frame | None:
+        """The caller's next frame, None at its end."""
+
+    async def send(self, frame: Frame) -> None:
+        """An event or octets for the caller; waits while the caller is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What operations work on. `reload` and `status` belong to a running server and are None elsewhere."""
+
+    db: Database
+    ingest: Ingest
+    now: Clock
+    max_import_size: int
+    reload: Callable[[], Awaitable[Json]] | None = None
+    status: Callable[[], Json] | None = None
+
+
+Operation = Callable[..., Awaitable[Json]]
+
+operations: dict[str, Operation] = {}
+"""name -> function; filled by the `operation` decorator when the modules of this package are imported."""
+
+
+def operation(name: str) -> Callable[[Operation], Operation]:
+    """Enter a function into the table under `name` (noun.verb)."""
+
+    def enter(function: Operation) -> Operation:
+        if name in operations:
+            raise ValueError(f"two operations are called {name}")
+        operations[name] = function
+        return function
+
+    return enter
+
+
+async def run(context: Context, stream: Stream, name: str, params: Mapping[str, Json]) -> Json:
+    """Check `params` against the operation's annotations, then run it.
+
+    InvalidRequest for an unknown operation or parameter, a missing or mistyped one; else what the operation raises.
+    """
+    function = operations.get(name)
+    if function is None:
+        raise InvalidRequest(f"There is no operation {name!r}; the server may be older than this command")
+    return await function(context, stream, **_checked(name, function, params))
+
+
+def _checked(name: str, function: Operation, params: Mapping[str, Json]) -> dict[str, Json]:
+    hints = typing.get_type_hints(function)
+    known = {
+        parameter.name: parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    for given, value in params.items():
+        if given not in known:
+            raise InvalidRequest(f"{name} has no parameter {given!r}")
+        if not _fits(value, hints[given]):
+            raise InvalidRequest(f"{name}: {given} has a value of the wrong type")
+    for parameter in known.values():
+        if parameter.default is inspect.Parameter.empty and parameter.name not in params:
+            raise InvalidRequest(f"{name} needs {parameter.name}")
+    return dict(params)
+
+
+def _fits(value: Json, hint: Any) -> bool:
+    """Whether a JSON value is one of `hint`: str, int, bool, None, list[...], dict and unions of them."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in typing.get_args(hint))
+    if origin is list:
+        (item,) = typing.get_args(hint)
+        return isinstance(value, list) and all(_fits(one, item) for one in value)
+    if hint is type(None):
+        return value is None
+    if hint is int:
+        return type(value) is int
+    return isinstance(value, hint)
+
+
+def found(value: Any, what: str, name: str) -> Any:
+    """`value`, or NotFound with a sentence when the store has none."""
+    if value is None:
+        raise NotFound(f"There is no {what} {name}")
+    return value

@@ -1,0 +1,12 @@
+"""Rows of the store as JSON for people and scripts: times in ISO 8601 UTC, ids that may be shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def moment(unix: int | None) -> str | None:
+    """Unix seconds as `2026-01-31T12:00:00Z`; None stays None."""
+    if unix is None:
+        return None
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
