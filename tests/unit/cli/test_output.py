@@ -8,7 +8,8 @@ from gateway.cli.output import cell, octets, show_list
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (10 << 20, "10.0 MiB"), (3 << 50, "3072.0 TiB")]
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (10 << 20, "10.0 MiB"), (3 << 50, "3072.0 TiB")],
 )
 def test_sizes_for_people(count: int, text: str) -> None:
     assert octets(count) == text

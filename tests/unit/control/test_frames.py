@@ -51,7 +51,8 @@ def read(octets: bytes, pieces: int = 1) -> list[Frame]:
     return asyncio.run(work())
 
 
-objects = st.dictionaries(st.text(max_size=8).filter(lambda key: key != "octets"), st.integers() | st.text() | st.none())
+names = st.text(max_size=8).filter(lambda key: key != "octets")
+objects = st.dictionaries(names, st.integers() | st.text() | st.none())
 
 
 @given(st.lists(objects | st.binary(max_size=300), max_size=8), st.integers(1, 20))

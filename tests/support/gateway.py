@@ -1,0 +1,201 @@
+"""The real process: `python -m gateway serve` on free ports with a data directory of its own."""
+
+from __future__ import annotations
+
+import imaplib
+import json
+import os
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.servers.process import free_port
+
+HOST = "localhost"
+READY_SECONDS = 60.0  # a loaded machine starts slowly; a start that fails ends at once
+STOP_SECONDS = 20.0
+
+
+@dataclass
+class Gateway:
+    """One gateway. `settings` are further lines of its configuration file, sections whole.
+
+    After `init` its first inbox is `address` with `key`; `start` returns once it serves, which it says as it says it
+    to systemd (sd_notify), so nothing is polled.
+    """
+
+    directory: Path
+    settings: str = ""
+    hostname: str = "mail.test"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    imaps: int = field(default_factory=free_port)
+    smtps: int = field(default_factory=free_port)
+    submission: int = field(default_factory=free_port)
+    health: int = field(default_factory=free_port)
+    address: str = ""
+    key: str = ""
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.data_dir / "tls" / "ca.pem"
+
+    @property
+    def log_file(self) -> Path:
+        return self.directory / "log"
+
+    @property
+    def config_file(self) -> Path:
+        return self.directory / "config.toml"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def configure(self) -> None:
+        """Write the configuration file: TLS and STARTTLS listeners on loopback."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        listeners = [("imap", self.imaps, "tls"), ("submission", self.smtps, "tls"),
+                     ("submission", self.submission, "starttls")]
+        lines = [
+            "[server]", f'hostname = "{self.hostname}"',
+            "[store]", f'data_dir = "{self.data_dir}"',
+            "[metrics]", f"port = {self.health}",
+            *(line for kind, port, security in listeners for line in (
+                "[[listener]]", f'kind = "{kind}"', 'address = "127.0.0.1"', f"port = {port}",
+                f'security = "{security}"')),
+        ]
+        self.config_file.write_text("\n".join(lines) + "\n" + self.settings)
+
+    def init(self) -> None:
+        """Make store, certificate, first inbox and key."""
+        self.configure()
+        made = self.json("init")
+        self.address, self.key = made["address"], made["key"]
+
+    def start(self, *options: str) -> None:
+        """Serve; returns when it is ready, RuntimeError with the log's end when it is not."""
+        name = self.directory / "notify"
+        name.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.log_file.open("ab") as log:
+            notify.bind(str(name))
+            self.process = subprocess.Popen(
+                [*self._command, "serve", *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self._environ | {"NOTIFY_SOCKET": str(name)}, start_new_session=True,
+            )
+            process = self.process
+
+            def wake_when_dead() -> None:
+                process.wait()
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                    try:
+                        sender.sendto(b"DEAD=1", str(name))
+                    except OSError:
+                        return  # nobody waits any more
+
+            threading.Thread(target=wake_when_dead, daemon=True).start()
+            notify.settimeout(READY_SECONDS)
+            while True:
+                message = notify.recv(4096)
+                if b"READY=1" in message:
+                    break
+                if message == b"DEAD=1":
+                    raise RuntimeError(f"the gateway ended with {process.returncode}:\n{self.log_tail()}")
+        name.unlink(missing_ok=True)
+
+    def stop(self) -> int:
+        """SIGTERM and its exit status; 0 is a clean stop."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(STOP_SECONDS)
+        self.process = None
+        return status
+
+    def kill(self) -> None:
+        """SIGKILL: a crash."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+        self.process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def cli(self, *args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        """Run a command on this gateway, whatever its exit status."""
+        done = subprocess.run(
+            [*self._command, *args], input=stdin, capture_output=True, env=self._environ, timeout=120, check=False
+        )
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+        )
+
+    def run(self, *args: str) -> str:
+        """Run a command that must succeed; its standard output."""
+        done = self.cli(*args)
+        assert done.returncode == 0, f"gateway {' '.join(args)} failed:\n{done.stderr}"
+        return done.stdout
+
+    def json(self, *args: str) -> Any:
+        return json.loads(self.run(*args, "--json"))
+
+    def inbox(self, address: str, *key_options: str) -> tuple[str, str]:
+        """A further inbox (its domain is made if it is missing) and a key for it: (address, key)."""
+        domain = address.rpartition("@")[2]
+        if domain not in {row["name"] for row in self.json("domain", "list")}:
+            self.run("domain", "add", domain)
+        self.run("inbox", "add", address)
+        return address, self.new_key("--inbox", address, *key_options)
+
+    def new_key(self, *options: str) -> str:
+        return str(self.json("key", "create", *options)["key"])
+
+    def tls(self) -> ssl.SSLContext:
+        """A client's context that trusts the gateway's own CA and nothing else, and checks the name."""
+        return ssl.create_default_context(cafile=str(self.ca_file))
+
+    def imap(self, address: str | None = None, key: str | None = None) -> imaplib.IMAP4_SSL:
+        """imaplib, logged in."""
+        client = imaplib.IMAP4_SSL(HOST, self.imaps, ssl_context=self.tls(), timeout=30)
+        client.login(address or self.address, key or self.key)
+        return client
+
+    def smtp(self, address: str | None = None, key: str | None = None) -> smtplib.SMTP_SSL:
+        """smtplib over implicit TLS, logged in."""
+        client = smtplib.SMTP_SSL(HOST, self.smtps, context=self.tls(), timeout=30)
+        client.login(address or self.address, key or self.key)
+        return client
+
+    def log_tail(self, octets: int = 8000) -> str:
+        return self.log_file.read_bytes()[-octets:].decode("utf-8", "replace") if self.log_file.exists() else ""
+
+    def defects(self) -> list[str]:
+        """Lines of the log that tell of a defect: nothing a peer does may bring one about."""
+        text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        marks = ('"level": "error"', '"level":"error"', '"level": "critical"', "Traceback", "Unhandled")
+        return [line for line in text.splitlines() if any(mark in line for mark in marks)]
+
+    @property
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "gateway", "--config", str(self.config_file)]
+
+    @property
+    def _environ(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items()
+                if not name.startswith("GATEWAY_") and name != "NOTIFY_SOCKET"}
+        return kept | {"PYTHONUNBUFFERED": "1"} | dict(self.environ)
