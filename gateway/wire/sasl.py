@@ -11,7 +11,7 @@ def initial_response(text: bytes) -> bytes:
 
 
 def response(line: bytes) -> bytes | None:
-    """A raw line after `+ `: the decoded octets, None for `*` (the client cancels). ValueError when it is not base64."""
+    """A raw line after `+ `: its octets, None for `*` (the client cancels). ValueError when it is not base64."""
     return None if line == b"*" else _decode(line)
 
 

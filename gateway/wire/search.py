@@ -1,8 +1,8 @@
 """SEARCH criteria as a tree of values (RFC 3501 6.4.4).
 
-The tree is at most `MAX_DEPTH` deep and has at most `MAX_KEYS` leaves, so a visitor may recurse. A chain of ORs is
-one flat `Or`, however the client nested it; what the client juxtaposed or put in parentheses is one flat `And`.
-Extensions add leaf classes; whoever visits a tree treats an unknown leaf as a defect.
+A chain of ORs is one flat `Or`, however the client nested it; what it juxtaposed or put in parentheses is one flat
+`And`. The tree has at most `MAX_KEYS` leaves and, below `MAX_DEPTH` parentheses and NOTs, at most about 100 levels, so
+a visitor may recurse. Extensions add leaf classes; whoever visits a tree treats an unknown leaf as a defect.
 """
 
 from __future__ import annotations

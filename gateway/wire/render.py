@@ -1,0 +1,326 @@
+"""Values -> the octets of responses (RFC 3501 7 and 9 `response`).
+
+Strings: short 7-bit text is quoted, all else is a literal, which is 8-bit clean. NUL cannot be sent outside a literal8
+(RFC 3501 9 CHAR8): it goes out as 0x80, one octet for one, as in bodies. Nothing here recurses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from gateway.model import flags as model_flags
+from gateway.model import sequence
+from gateway.model.body import Parameters, Part, PartKind
+from gateway.model.envelope import Address, Envelope
+
+from . import mutf7
+
+NIL: Final = b"NIL"
+CRLF: Final = b"\r\n"
+_MAX_QUOTED: Final = 4096  # longer strings are literals: clients have limits on lines
+_PLAIN: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]*\Z")
+_QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*\Z")
+_SPECIALS: Final = re.compile(rb'(["\\])')
+_ATOM: Final = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff]+\Z')
+_NOT_TEXT: Final = re.compile(rb"[\x00-\x1f\x7f-\xff]+")
+
+
+# Strings.
+
+
+def string(octets: bytes) -> bytes:
+    """RFC 3501 `string`: quoted where that is possible, else a literal."""
+    if len(octets) <= _MAX_QUOTED:
+        if _PLAIN.match(octets):
+            return b'"%s"' % octets
+        if _QUOTABLE.match(octets):
+            return b'"%s"' % _SPECIALS.sub(rb"\\\1", octets)
+    return literal(octets)
+
+
+def quoted(octets: bytes) -> bytes:
+    """A quoted string; ValueError for octets that cannot stand in one."""
+    if not _QUOTABLE.match(octets):
+        raise ValueError("not quotable")
+    return b'"%s"' % _SPECIALS.sub(rb"\\\1", octets)
+
+
+def literal(octets: bytes) -> bytes:
+    return b"{%d}\r\n%s" % (len(octets), octets.replace(b"\x00", b"\x80"))
+
+
+def literal_head(size: int) -> bytes:
+    """What stands before `size` octets that the caller sends itself (without NUL)."""
+    return b"{%d}\r\n" % size
+
+
+def nstring(octets: bytes | None) -> bytes:
+    return NIL if octets is None else string(octets)
+
+
+def astring(octets: bytes) -> bytes:
+    """An atom where one can stand for `octets`; the word NIL is quoted, for some readers take it for nothing."""
+    return octets if _ATOM.match(octets) and octets.upper() != NIL else string(octets)
+
+
+def mailbox(name: str, *, utf8: bool = False) -> bytes:
+    """A mailbox name: modified UTF-7, or with `utf8` (after ENABLE UTF8=ACCEPT) a quoted UTF-8 string."""
+    if not utf8:
+        return astring(mutf7.encode(name))
+    octets = name.encode("utf-8")
+    return astring(octets) if octets.isascii() else b'"%s"' % _SPECIALS.sub(rb"\\\1", octets)
+
+
+def listed(items: Iterable[bytes]) -> bytes:
+    return b"(%s)" % b" ".join(items)
+
+
+# Message data.
+
+
+def _address(address: Address) -> bytes:
+    return b"(%s %s %s %s)" % (
+        nstring(address.name), nstring(address.route), nstring(address.mailbox), nstring(address.host)
+    )  # fmt: skip
+
+
+def _addresses(addresses: tuple[Address, ...] | None) -> bytes:
+    # RFC 3501 9: no empty list; between addresses no space.
+    return b"(%s)" % b"".join(map(_address, addresses)) if addresses else NIL
+
+
+def envelope(value: Envelope) -> bytes:
+    """RFC 3501 7.4.2 ENVELOPE."""
+    return b"(%s %s %s %s %s %s %s %s %s %s)" % (
+        nstring(value.date),
+        nstring(value.subject),
+        _addresses(value.from_),
+        _addresses(value.sender),
+        _addresses(value.reply_to),
+        _addresses(value.to),
+        _addresses(value.cc),
+        _addresses(value.bcc),
+        nstring(value.in_reply_to),
+        nstring(value.message_id),
+    )
+
+
+def _parameters(parameters: Parameters) -> bytes:
+    if not parameters:
+        return NIL
+    return listed(string(item) for pair in parameters for item in pair)
+
+
+def _extension(part: Part, first: bytes) -> bytes:
+    """The extension data; `first` is the MD5, or the parameters of a multipart."""
+    disposition = NIL
+    if part.disposition is not None:
+        disposition = b"(%s %s)" % (string(part.disposition[0]), _parameters(part.disposition[1]))
+    languages = listed(map(string, part.languages)) if part.languages else NIL
+    return b" %s %s %s %s" % (first, disposition, languages, nstring(part.location))
+
+
+def body(root: Part, extended: bool) -> bytes:
+    """RFC 3501 7.4.2 BODYSTRUCTURE (`extended`) or BODY. Depth costs no stack: pieces are put out in order."""
+    out: list[bytes] = []
+    waiting: list[Part | bytes] = [root]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, bytes):
+            out.append(part)
+            continue
+        out.append(b"(")
+        if part.kind is PartKind.MULTIPART and part.children:
+            tail = b" " + string(part.subtype)
+            if extended:
+                tail += _extension(part, _parameters(part.parameters))
+            waiting.append(tail + b")")
+            waiting.extend(reversed(part.children))
+            continue
+        out.append(
+            b"%s %s %s %s %s %s %d" % (
+                string(part.type), string(part.subtype), _parameters(part.parameters), nstring(part.content_id),
+                nstring(part.description), string(part.encoding), part.size,
+            )
+        )  # fmt: skip
+        tail = b"" if part.lines is None else b" %d" % part.lines
+        if extended:
+            tail += _extension(part, nstring(part.md5))
+        waiting.append(tail + b")")
+        if part.kind is PartKind.MESSAGE and part.envelope is not None:
+            out.append(b" %s " % envelope(part.envelope))
+            waiting.extend(part.children)
+    return b"".join(out)
+
+
+def flag_list(mask: int, keywords: Mapping[int, str]) -> bytes:
+    """`(\\Seen $Forwarded)` of a message's mask; `keywords` maps bit number to name."""
+    return flags(model_flags.names_of(mask, keywords))
+
+
+def flags(names: Iterable[str]) -> bytes:
+    """A parenthesised list of flags or attributes as they are."""
+    return b"(%s)" % " ".join(names).encode("ascii")
+
+
+def sequence_set(ranges: Iterable[tuple[int, int]]) -> bytes:
+    """`1:4,7`; as a uid-set in COPYUID and APPENDUID (RFC 4315 3) the order given is kept."""
+    return sequence.render(ranges).encode("ascii")
+
+
+def in_order(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Rising runs of `numbers` as ranges, in the order given: COPYUID pairs both sets by position (RFC 4315 3)."""
+    runs: list[tuple[int, int]] = []
+    low = high = 0
+    for number in numbers:
+        if low and number == high + 1:
+            high = number
+            continue
+        if low:
+            runs.append((low, high))
+        low = high = number
+    if low:
+        runs.append((low, high))
+    return runs
+
+
+# Lines.
+
+
+@lru_cache(maxsize=256)
+def _text(text: str) -> bytes:
+    """Human text as RFC 3501 `text`: US-ASCII without control characters; never empty."""
+    return _NOT_TEXT.sub(b"?", text.encode("utf-8")) or b"-"
+
+
+def tagged(tag: bytes, status: bytes, text: str, code: bytes | None = None) -> bytes:
+    """`a1 OK [code] text`; `status` is OK, NO or BAD, `code` comes without its brackets."""
+    if code is None:
+        return b"%s %s %s\r\n" % (tag, status, _text(text))
+    return b"%s %s [%s] %s\r\n" % (tag, status, code, _text(text))
+
+
+def untagged(status: bytes, text: str, code: bytes | None = None) -> bytes:
+    """`* OK [code] text`; `status` is OK, NO, BAD, PREAUTH or BYE."""
+    return tagged(b"*", status, text, code)
+
+
+def continuation(text: str = "OK") -> bytes:
+    """`+ OK`, for literals and IDLE; SASL challenges are `sasl.challenge`."""
+    return b"+ %s\r\n" % _text(text)
+
+
+def capability(names: Iterable[str]) -> bytes:
+    """The untagged line; the same words after CAPABILITY make the response code."""
+    return b"* CAPABILITY %s\r\n" % " ".join(names).encode("ascii")
+
+
+def exists(count: int) -> bytes:
+    return b"* %d EXISTS\r\n" % count
+
+
+def recent(count: int) -> bytes:
+    return b"* %d RECENT\r\n" % count
+
+
+def expunge(number: int) -> bytes:
+    return b"* %d EXPUNGE\r\n" % number
+
+
+def fetch(number: int, items: Iterable[bytes]) -> bytes:
+    """One FETCH response; each of `items` is a label, a space and a value."""
+    return b"* %d FETCH (%s)\r\n" % (number, b" ".join(items))
+
+
+def list_line(
+    attributes: Iterable[str],
+    name: str,
+    *,
+    delimiter: str | None = "/",
+    kind: bytes = b"LIST",
+    utf8: bool = False,
+    extended: bytes = b"",
+) -> bytes:
+    """A LIST or LSUB (`kind`) response; `extended` is e.g. `("CHILDINFO" ("SUBSCRIBED"))` (RFC 5258 3)."""
+    separator = NIL if delimiter is None else quoted(delimiter.encode("ascii"))
+    tail = b" " + extended if extended else b""
+    return b"* %s %s %s %s%s\r\n" % (kind, flags(attributes), separator, mailbox(name, utf8=utf8), tail)
+
+
+def status(name: str, items: Iterable[tuple[str, int]], *, utf8: bool = False) -> bytes:
+    """A STATUS response with its items in the order given."""
+    pairs = " ".join(f"{item} {value}" for item, value in items).encode("ascii")
+    return b"* STATUS %s (%s)\r\n" % (mailbox(name, utf8=utf8), pairs)
+
+
+def search(numbers: Iterable[int]) -> bytes:
+    """`* SEARCH` with its numbers; the bare line when there are none (clients wait for it)."""
+    words = [b"* SEARCH", *(b"%d" % number for number in numbers)]
+    return b" ".join(words) + CRLF
+
+
+def esearch(
+    tag: bytes,
+    uid: bool,
+    *,
+    minimum: int | None = None,
+    maximum: int | None = None,
+    all_: Sequence[tuple[int, int]] | None = None,
+    count: int | None = None,
+) -> bytes:
+    """RFC 4731 3.1 ESEARCH: what is None or an empty set is left out."""
+    out = b"* ESEARCH (TAG %s)" % string(tag)
+    if uid:
+        out += b" UID"
+    if minimum is not None:
+        out += b" MIN %d" % minimum
+    if maximum is not None:
+        out += b" MAX %d" % maximum
+    if all_:
+        out += b" ALL " + sequence_set(all_)
+    if count is not None:
+        out += b" COUNT %d" % count
+    return out + CRLF
+
+
+def identity(pairs: Mapping[str, str | None] | None) -> bytes:
+    """RFC 2971 ID response."""
+    if pairs is None:
+        return b"* ID NIL\r\n"
+    words: list[bytes] = []
+    for field, value in pairs.items():
+        words += [string(field.encode("utf-8")), nstring(None if value is None else value.encode("utf-8"))]
+    return b"* ID %s\r\n" % listed(words)
+
+
+def enabled(names: Iterable[str]) -> bytes:
+    """RFC 5161 3.2: with no name the bare word."""
+    return b" ".join([b"* ENABLED", *(name.encode("ascii") for name in names)]) + CRLF
+
+
+# Response codes, without brackets.
+
+
+def append_uid(uidvalidity: int, uids: Iterable[tuple[int, int]]) -> bytes:
+    """RFC 4315 3 APPENDUID."""
+    return b"APPENDUID %d %s" % (uidvalidity, sequence_set(uids))
+
+
+def copy_uid(uidvalidity: int, source: Iterable[int], target: Iterable[int]) -> bytes:
+    """RFC 4315 3 COPYUID; the n-th of `target` is the copy of the n-th of `source`.
+
+    ValueError when they differ in length or are empty: nothing copied, no code.
+    """
+    pairs = list(zip(source, target, strict=True))
+    if not pairs:
+        raise ValueError("COPYUID of nothing")
+    return b"COPYUID %d %s %s" % (
+        uidvalidity, sequence_set(in_order(a for a, _ in pairs)), sequence_set(in_order(b for _, b in pairs))
+    )  # fmt: skip
+
+
+def permanent_flags(names: Iterable[str]) -> bytes:
+    return b"PERMANENTFLAGS " + flags(names)
