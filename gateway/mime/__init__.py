@@ -1,0 +1,47 @@
+"""Octets of mail to values: headers, part offsets, envelope, body structure, text for search.
+
+Never loses or changes an octet, never raises on any input, takes linear time. Knows no protocol (what
+it yields `wire` renders) and no storage.
+"""
+
+from .address import parse_addresses
+from .charset import to_text
+from .collation import fold
+from .date import SentDate, parse_date, parse_sent_date
+from .envelope import envelope_of, message_ids
+from .header import HeaderField, fields, index_fields, select_fields, unfold
+from .parts import PartNode, decode_parts, encode_parts, find_section, node_of, text_parts
+from .scanner import PARSER_VERSION, Scanner, parse
+from .subject import base_subject, is_reply_or_forward
+from .text import decode_body, decode_text, is_known_encoding, text_of
+
+__all__ = [
+    "PARSER_VERSION",
+    "HeaderField",
+    "PartNode",
+    "Scanner",
+    "SentDate",
+    "base_subject",
+    "decode_body",
+    "decode_parts",
+    "decode_text",
+    "encode_parts",
+    "envelope_of",
+    "fields",
+    "find_section",
+    "fold",
+    "index_fields",
+    "is_known_encoding",
+    "is_reply_or_forward",
+    "message_ids",
+    "node_of",
+    "parse",
+    "parse_addresses",
+    "parse_date",
+    "parse_sent_date",
+    "select_fields",
+    "text_of",
+    "text_parts",
+    "to_text",
+    "unfold",
+]

@@ -1,0 +1,446 @@
+"""One pass over a message's octets, in chunks of any size, to its parts, envelope and identity.
+
+How it works. The message's own header is buffered until its blank line. From then on only two things are
+looked for: the blank line that ends a part's MIME header, and a line that is a boundary of an open multipart.
+A boundary line begins with "--" and what all open boundaries have in common, so `bytes.find` skips to the few
+places where one may stand; lines are counted by `bytes.count`, and only where BODYSTRUCTURE needs them.
+What may still become such a line at the end of a chunk is carried into the next: at most `_LONGEST_BOUNDARY_LINE`
+octets, or one unfinished MIME header. The body itself is never held.
+
+Offsets count from the end of the message's own header (model/body.py). Open parts stand on an explicit stack:
+depth is data here, never recursion.
+
+Invariants (tests/properties/test_mime_scanner.py): the result does not depend on how the octets were cut; header
+and body are the message; children lie inside their parent, in order, without overlap; no input raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from gateway.model.body import ParsedMessage, Part, PartKind
+from gateway.model.envelope import Envelope
+
+from .date import parse_date
+from .envelope import envelope_of, own_message_id, references_of
+from .header import index_fields
+from .structure import PLAIN_TEXT, ContentFields, content_fields
+
+PARSER_VERSION: Final = 1
+"""Stored with each message; raise it when derived data (search, sort, preview) should be made again."""
+
+MAX_HEADER: Final = 256 * 1024  # octets of one header that are parsed; real ones are below 64 KiB
+MAX_NESTED_HEADERS: Final = 4 * 1024 * 1024  # octets of all MIME headers together: bounds BODYSTRUCTURE's size
+MAX_DEPTH: Final = 100  # nested parts, as Dovecot
+MAX_PARTS: Final = 10_000  # parts of one message, as Dovecot
+_LONGEST_BOUNDARY_LINE: Final = 2048  # "--", a boundary of at most 998 octets, "--", blanks, line end
+
+_COALESCE: Final = 16 * 1024  # smaller chunks wait for each other: else a header fed octet by octet is quadratic
+
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+_MESSAGE_SUBTYPES: Final = frozenset({b"rfc822", b"global"})  # RFC 2046 5.2.1, RFC 6532 3.7
+_OPAQUE: Final = (b"application", b"octet-stream")  # RFC 2046 4.5.1: what is not looked into
+
+
+class _Mode(Enum):
+    OWN_HEADER = 0  # the message's header
+    PART_HEADER = 1  # the header of a part, or of an encapsulated message
+    BODY = 2
+
+
+@dataclass(slots=True)
+class _Open:
+    """A part whose end is not known yet."""
+
+    kind: PartKind
+    fields: ContentFields
+    header_start: int
+    header_end: int
+    counts_lines: bool
+    lines_before: int
+    boundary: bytes | None = None
+    envelope: Envelope | None = None
+    children: list[Part] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _BoundaryLine:
+    start: int  # index of the "--" in the buffer
+    end: int  # index behind the line end
+    level: int  # place of the multipart on the stack
+    closes: bool
+
+
+class Scanner:
+    """Feed the whole message, header first; then `finish`. Never raises on any octets."""
+
+    def __init__(self) -> None:
+        self._mode = _Mode.OWN_HEADER
+        self._head = bytearray()
+        self._header: bytes | None = None
+        self._has_nul = False
+        self._buffer = b""  # carried octets of the body; nothing of them is counted or looked at twice without need
+        self._pending: list[bytes] = []  # small chunks not yet joined to the buffer
+        self._pending_octets = 0
+        self._base = 0  # offset of _buffer[0] in the body
+        self._search_from = -1  # offset from which line ends are looked at; -1: that of the header's blank line
+        self._part_header = 0  # offset where the header being read begins
+        self._stack: list[_Open] = []
+        self._levels: dict[bytes, list[int]] = {}  # open boundary -> places on the stack, innermost last
+        self._needle = b""  # "\n--" and the common beginning of all open boundaries; empty without any
+        self._parts = 0
+        self._nested_headers = 0
+        self._line_counters = 0  # open parts that need their lines
+        self._lines = 0  # line ends seen while there were such parts
+        self._counted = 0  # offset up to which line ends are counted
+        self._root: Part | None = None
+        self._message: ParsedMessage | None = None
+
+    @property
+    def header_complete(self) -> bool:
+        """The message's own header has been seen to its end (or to the limit of a header)."""
+        return self._header is not None
+
+    @property
+    def header(self) -> bytes:
+        """The message's own header with its blank line; before it is complete, what has come of it so far."""
+        return bytes(self._head) if self._header is None else self._header
+
+    def feed(self, chunk: bytes) -> None:
+        """The next octets of the message; any size, also empty."""
+        if not chunk:
+            return
+        if b"\0" in chunk:
+            self._has_nul = True
+        if self._mode is _Mode.OWN_HEADER:
+            self._feed_header(chunk)
+        else:
+            self._feed_body(chunk)
+
+    def finish(self) -> ParsedMessage:
+        """No more octets come. May be called again; answers the same."""
+        if self._message is not None:
+            return self._message
+        if self._header is None:
+            self._own_header_done(bytes(self._head), cut=False)
+        self._take_pending()
+        size = self._base + len(self._buffer)
+        self._scan(final=True)
+        self._close_parts(0, size)
+        assert self._root is not None  # _own_header_done has opened the root, _close_parts has closed it
+        index = index_fields(self.header)
+        envelope = envelope_of(index)
+        in_reply_to, references = references_of(index)
+        self._message = ParsedMessage(
+            header=self.header,
+            body_size=size,
+            root=self._root,
+            envelope=envelope,
+            message_id=own_message_id(envelope.message_id),
+            in_reply_to=in_reply_to,
+            references=references,
+            sent_date=parse_date(envelope.date) if envelope.date else None,
+            has_nul=self._has_nul,
+        )
+        return self._message
+
+    # The message's own header
+
+    def _feed_header(self, chunk: bytes) -> None:
+        octets: bytes | bytearray = chunk
+        known = len(self._head)
+        if known:
+            self._head += chunk
+            octets = self._head
+        end = _end_of_header(octets, max(0, known - 3))
+        if end is None and len(octets) < MAX_HEADER:
+            if not known:
+                self._head += chunk
+            return
+        cut = end is None
+        if end is None:
+            # Kept whole, but what follows the limit is body: no message makes us hold more than this.
+            end = octets.rfind(b"\n", 0, MAX_HEADER) + 1 or MAX_HEADER
+        octets = bytes(octets)
+        self._own_header_done(octets[:end], cut=cut)
+        # One octet before the body stays in the buffer: the line end that a boundary at offset 0 follows.
+        self._buffer = octets
+        self._base = -len(self.header)
+        self._scan(final=False)
+
+    def _own_header_done(self, header: bytes, *, cut: bool) -> None:
+        self._header = header
+        self._head = bytearray()
+        self._mode = _Mode.BODY
+        self._open_part(content_fields(index_fields(header)), 0, 0, opaque=cut)
+
+    # The body
+
+    def _feed_body(self, chunk: bytes) -> None:
+        if not self._needle and self._mode is _Mode.BODY:  # nothing is looked for any more
+            if self._line_counters:
+                self._lines += chunk.count(b"\n")
+            self._base += len(self._buffer) + len(chunk)
+            self._counted = self._base
+            self._buffer = b""
+            return
+        self._pending.append(chunk)
+        self._pending_octets += len(chunk)
+        if self._pending_octets >= _COALESCE:
+            self._take_pending()
+            self._scan(final=False)
+
+    def _take_pending(self) -> None:
+        if self._pending:
+            self._buffer = b"".join((self._buffer, *self._pending)) if self._buffer else b"".join(self._pending)
+            self._pending = []
+            self._pending_octets = 0
+
+    def _scan(self, *, final: bool) -> None:
+        """Read the buffer as far as it is certain, then drop what no later decision needs."""
+        while True:
+            if self._mode is _Mode.PART_HEADER:
+                more = self._scan_header(final)
+            elif self._needle:
+                more = self._scan_body(final)
+            else:
+                more = False
+                self._search_from = self._base + len(self._buffer) + 1
+            if not more:
+                break
+        # The octet before the next line end may be the CR of a boundary's CRLF.
+        keep = self._part_header - 1 if self._mode is _Mode.PART_HEADER else self._search_from - 1
+        keep = min(keep, self._base + len(self._buffer))
+        if self._mode is _Mode.BODY:
+            self._count_to(keep)
+        if keep > self._base:
+            self._buffer = self._buffer[keep - self._base :]
+            self._base = keep
+
+    def _scan_body(self, final: bool) -> bool:
+        line, waits_at = self._find_boundary(self._search_from - self._base, len(self._buffer), final)
+        if line is not None:
+            self._boundary(line)
+            return True
+        unseen = waits_at if waits_at >= 0 else len(self._buffer) - len(self._needle) + 1
+        self._search_from = max(self._search_from, self._base + unseen)
+        return False
+
+    def _scan_header(self, final: bool) -> bool:
+        buffer = self._buffer
+        begin = self._part_header - self._base
+        stop = min(len(buffer), begin + MAX_HEADER)
+        blank = _BLANK_LINE.search(buffer, self._search_from - self._base, stop)
+        line, waits_at = None, -1
+        if self._needle:
+            line, waits_at = self._find_boundary(
+                self._search_from - self._base, blank.start() if blank else stop, final
+            )
+        if line is not None:
+            self._boundary(line)
+            return True
+        if waits_at >= 0:
+            self._search_from = self._base + waits_at
+            return False
+        if blank is not None:
+            self._part_header_done(blank.end(), cut=False)
+            return True
+        if stop - begin >= MAX_HEADER:
+            self._part_header_done((buffer.rfind(b"\n", begin, stop) + 1) or stop, cut=True)
+            return True
+        if final:
+            self._part_header_done(len(buffer), cut=False)
+            return True
+        unseen = len(buffer) - max(len(self._needle), 3) + 1
+        self._search_from = max(self._search_from, self._base + unseen)
+        return False
+
+    def _find_boundary(self, low: int, high: int, final: bool) -> tuple[_BoundaryLine | None, int]:
+        """The first boundary line whose preceding line end lies in [low, high); or the index to wait at, or -1.
+
+        RFC 2046 5.1.1: "--", the boundary, "--" at the last one, then nothing but blanks. Of several open
+        multiparts that a line fits, the innermost gets it.
+        """
+        buffer = self._buffer
+        levels = self._levels
+        at = buffer.find(self._needle, low, high)
+        while at >= 0:
+            end = buffer.find(b"\n", at + 1, at + 1 + _LONGEST_BOUNDARY_LINE)
+            if end < 0 and len(buffer) - at - 1 < _LONGEST_BOUNDARY_LINE:
+                if not final:
+                    return None, at
+                end = len(buffer)
+            if end >= 0:
+                word = buffer[at + 3 : end].rstrip(b" \t\r")
+                level = levels[word][-1] if word in levels else -1
+                closes = False
+                if word.endswith(b"--") and word[:-2] in levels and levels[word[:-2]][-1] > level:
+                    level = levels[word[:-2]][-1]
+                    closes = True
+                if level >= 0:
+                    return _BoundaryLine(at + 1, min(end + 1, len(buffer)), level, closes), -1
+            at = buffer.find(self._needle, at + 1, high)
+        return None, -1
+
+    # Events
+
+    def _boundary(self, line: _BoundaryLine) -> None:
+        # RFC 2046 5.1.1: the line end before a boundary belongs to it.
+        content_end = line.start - 1
+        if content_end > 0 and self._buffer[content_end - 1] == 0x0D:
+            content_end -= 1
+        offset = self._base + content_end
+        while self._mode is _Mode.PART_HEADER:  # never finished; a message part then begins an empty one inside
+            offset = max(offset, self._part_header)
+            self._part_header_done(offset - self._base, cut=False)
+        if not self._levels:  # that part was the last one allowed
+            return
+        self._close_parts(line.level + 1, max(offset, self._stack[-1].header_end))
+        after = self._base + line.end
+        self._search_from = after - 1
+        if line.closes:
+            self._forget_boundary(line.level)
+            self._mode = _Mode.BODY
+        else:
+            self._begin_header(after)
+
+    def _begin_header(self, offset: int) -> None:
+        self._mode = _Mode.PART_HEADER
+        self._part_header = offset
+        self._search_from = offset - 1  # the line end before it, which with an empty first line ends the header
+        self._count_to(offset)
+
+    def _part_header_done(self, end: int, *, cut: bool) -> None:
+        """`end`: index in the buffer behind the header that is being read."""
+        start = self._part_header
+        index = index_fields(self._buffer[start - self._base : end])
+        offset = self._base + end
+        self._nested_headers += offset - start
+        parent = self._stack[-1]
+        if parent.kind is PartKind.MESSAGE:
+            parent.envelope = envelope_of(index)
+            fields = content_fields(index)
+        else:
+            fields = content_fields(index, in_digest=parent.fields.subtype == b"digest")
+        self._mode = _Mode.BODY
+        self._search_from = offset - 1
+        self._open_part(fields, start, offset, opaque=cut)
+
+    def _open_part(self, fields: ContentFields, start: int, end: int, *, opaque: bool) -> None:
+        self._parts += 1
+        if self._parts >= MAX_PARTS or self._nested_headers > MAX_NESTED_HEADERS:
+            opaque = True
+            self._levels.clear()  # no boundary counts any more: this part is all the rest
+            self._set_needle()
+        kind = PartKind.LEAF
+        if fields.type == b"multipart":
+            kind = PartKind.MULTIPART
+        elif fields.type == b"message" and fields.subtype in _MESSAGE_SUBTYPES:
+            kind = PartKind.MESSAGE
+        if kind is not PartKind.LEAF and (opaque or len(self._stack) >= MAX_DEPTH):
+            kind = PartKind.LEAF
+            fields = _as_opaque(fields)
+        counts = kind is PartKind.MESSAGE or fields.type == b"text"
+        self._count_to(end)
+        part = _Open(kind, fields, start, end, counts, self._lines)
+        self._line_counters += counts
+        if kind is PartKind.MULTIPART:
+            part.boundary = fields.boundary
+            if part.boundary is not None:
+                self._levels.setdefault(part.boundary, []).append(len(self._stack))
+                self._set_needle()
+        self._stack.append(part)
+        if kind is PartKind.MESSAGE:
+            self._begin_header(end)
+
+    def _close_parts(self, level: int, end: int) -> None:
+        """Close all open parts from place `level` of the stack on; their content ends at offset `end`."""
+        while len(self._stack) > level:
+            self._count_to(end)
+            if self._stack[-1].boundary is not None:
+                self._forget_boundary(len(self._stack) - 1)
+            part = _closed(self._stack.pop(), end, self._lines)
+            self._line_counters -= part.lines is not None
+            if self._stack:
+                self._stack[-1].children.append(part)
+            else:
+                self._root = part
+
+    def _forget_boundary(self, level: int) -> None:
+        boundary = self._stack[level].boundary
+        self._stack[level].boundary = None
+        if boundary in self._levels:
+            levels = self._levels[boundary]
+            levels.remove(level)
+            if not levels:
+                del self._levels[boundary]
+            self._set_needle()
+
+    def _set_needle(self) -> None:
+        self._needle = b"\n--" + _common_prefix(self._levels) if self._levels else b""
+
+    def _count_to(self, offset: int) -> None:
+        if offset > self._counted:
+            if self._line_counters:
+                self._lines += self._buffer.count(b"\n", self._counted - self._base, offset - self._base)
+            self._counted = offset
+
+
+def _common_prefix(words: Collection[bytes]) -> bytes:
+    low, high = min(words), max(words)
+    for place, sign in enumerate(low):
+        if high[place] != sign:  # low < high, so high is no shorter than what they have in common
+            return low[:place]
+    return low
+
+
+def _end_of_header(octets: bytes | bytearray, begin: int) -> int | None:
+    """Index behind the first blank line, or None; `begin`: where the last search may have missed one."""
+    if octets.startswith((b"\r\n", b"\n")):  # a message that is a body only
+        return octets.index(b"\n") + 1
+    match = _BLANK_LINE.search(octets, begin, MAX_HEADER)
+    return match.end() if match else None
+
+
+def _as_opaque(fields: ContentFields) -> ContentFields:
+    return ContentFields(
+        *_OPAQUE, fields.parameters, fields.content_id, fields.description, fields.encoding,
+        fields.md5, fields.disposition, fields.languages, fields.location,
+    )  # fmt: skip
+
+
+def _closed(part: _Open, end: int, lines: int) -> Part:
+    children = tuple(part.children)
+    if part.kind is PartKind.MULTIPART and not children:
+        # RFC 3501's grammar wants one part at least; Dovecot and Cyrus both show an empty text.
+        children = (_part(PartKind.LEAF, PLAIN_TEXT, end, end, end, 0, (), None),)
+    counted = lines - part.lines_before if part.counts_lines else None
+    return _part(part.kind, part.fields, part.header_start, part.header_end, end, counted, children, part.envelope)
+
+
+def _part(
+    kind: PartKind,
+    fields: ContentFields,
+    header_start: int,
+    header_end: int,
+    body_end: int,
+    lines: int | None,
+    children: tuple[Part, ...],
+    envelope: Envelope | None,
+) -> Part:
+    return Part(
+        kind, fields.type, fields.subtype, fields.parameters, fields.content_id, fields.description, fields.encoding,
+        fields.md5, fields.disposition, fields.languages, fields.location, header_start, header_end, body_end,
+        lines, children, envelope,
+    )  # fmt: skip
+
+
+def parse(octets: bytes) -> ParsedMessage:
+    """`Scanner` for a message that is in memory."""
+    scanner = Scanner()
+    scanner.feed(octets)
+    return scanner.finish()
