@@ -134,7 +134,7 @@ class Store:
             secret=True, check=is_database,
         ),
     ] = _NO_SECRET
-    readers: Annotated[int, Setting("Threads that read the database.", low=1, high=64)] = 4
+    readers: Annotated[int, Setting("Threads that read the database.", low=1, high=64)] = 2
     writers: Annotated[
         int, Setting("Writing connections to PostgreSQL; SQLite has one writer always.", low=1, high=64)
     ] = 4
