@@ -1,0 +1,318 @@
+"""One connection: lines in, grouped replies out, TLS, time limits and the ways it ends. The commands are `session`'s.
+
+A subclass of aiosmtpd's protocol, which gives the stream plumbing and the life cycle. Its command loop is not used: it
+echoes and logs what clients send, answers line by line, puts exception texts on the wire and has none of our limits.
+aiosmtpd is pinned, and a test holds the private methods and attributes that are used here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+import traceback
+from typing import Final, cast
+
+import structlog
+from aiosmtpd.smtp import SMTP
+
+from .ports import SubmissionServices
+
+log = structlog.get_logger(__name__)
+
+INPUT_BUFFER: Final = 65_536  # octets; reading pauses at twice that, so 128 KiB is all a stranger can make us keep
+_LINES_A_TURN: Final = 64  # pipelined commands before other connections get the loop
+_REPLIES_KEPT: Final = 256  # queued replies of a client that pipelines; then it has to read some
+_CLOSE_GRACE_S: Final = 5.0  # a peer that does not read is cut, whatever is still to be sent
+_MAX_DISCARD: Final = 1_048_576  # octets of an overlong line that are read to find its end
+
+
+class Disconnected(Exception):
+    """The peer is gone, or the connection was ended from our side."""
+
+
+class TooSlow(Exception):
+    """In DATA, fewer octets a second than the limit asks."""
+
+
+class Connection(SMTP):
+    """Octets and time. `run()` is the subclass's; it is the connection's one task."""
+
+    def __init__(self, services: SubmissionServices, tls: ssl.SSLContext, *, implicit_tls: bool) -> None:
+        loop = asyncio.get_running_loop()
+        # Not SMTP.__init__: it inspects every member of the class for each connection (about 0.4 ms) and holds
+        # options that are not used here. What its methods that we keep read is set below; a test watches the list.
+        reader = asyncio.StreamReader(limit=INPUT_BUFFER, loop=loop)
+        asyncio.StreamReaderProtocol.__init__(
+            self,
+            reader,
+            client_connected_cb=self._cb_client_connected,
+            loop=loop,
+        )
+        self.loop = loop
+        # As aiosmtpd itself does, we look into the reader's buffer: what is pipelined, what must be dropped.
+        self._input: bytearray = vars(reader)["_buffer"]
+        self.services = services
+        self.settings = services.settings
+        self.session = None
+        self.envelope = None
+        self.transport = None
+        self._timeout_duration = self.settings.login_s
+        self._timeout_handle = None
+        self._original_transport = None
+        self._handler_coroutine = None
+        self._tls_context = tls
+        self.encrypted = implicit_tls
+        self.peer = ""
+        self.logged_in = False
+        self._out: list[bytes] = []
+        self._reading = False
+        self._ending: str | None = None
+        self._lines_this_turn = 0
+        self._octets_in = 0
+        self._cut_handle: asyncio.TimerHandle | None = None
+        started = loop.time()
+        self._session_end = started + self.settings.session_s
+        self._login_end = started + self.settings.login_s
+        self._idle_end = self._login_end
+
+    # -- life cycle (asyncio calls these)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peername = transport.get_extra_info("peername")
+        self.peer = str(peername[0]) if isinstance(peername, tuple) else "local"
+        super().connection_made(transport)  # starts _handle_client as a task
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)  # cancels the task
+        if self._cut_handle is not None:
+            self._cut_handle.cancel()
+
+    def eof_received(self) -> bool:
+        """What was pipelined before the end still runs until the transport is closed; aiosmtpd would cancel at once."""
+        self._reader.feed_eof()
+        return False
+
+    async def _handle_client(self) -> None:
+        try:
+            if self._ending is None:
+                await self.run()
+        except (Disconnected, ConnectionError):
+            log.debug("smtp.disconnected", peer=self.peer)
+        except Exception as error:
+            self.reply(f"421 4.3.0 Internal error, reported as {self.report(error)}")
+        finally:
+            self._say_goodbye()
+
+    async def run(self) -> None:
+        raise NotImplementedError
+
+    def report(self, error: BaseException) -> str:
+        """Logs a defect and returns its id. The exception's text stays out of it: it may hold mail or a secret."""
+        error_id = secrets.token_hex(6)
+        stack = traceback.extract_tb(error.__traceback__)[-8:]
+        frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in stack]
+        log.error("smtp.internal_error", error_id=error_id, kind=type(error).__name__, frames=frames)
+        self.services.metrics.count("smtp_internal_errors")
+        return error_id
+
+    @property
+    def _wire(self) -> asyncio.Transport | None:
+        # A cast, for uvloop's transports are no subclasses of asyncio's.
+        return cast("asyncio.Transport | None", self.transport)
+
+    # -- replies
+
+    def reply(self, line: str) -> None:
+        """Queues one reply; several go out in one write when the client pipelines (RFC 2920 3.2)."""
+        self._out.append(line.encode("ascii", "replace") + b"\r\n")
+
+    async def push(self, status: str | bytes) -> None:
+        """aiosmtpd's way to answer, for the handlers inherited from it."""
+        self.reply(status if isinstance(status, str) else status.decode("ascii", "replace"))
+
+    async def flush(self) -> None:
+        """Sends what is queued and waits while the peer does not read."""
+        if self._out:
+            octets = b"".join(self._out)
+            self._out.clear()
+            self._writer.write(octets)
+        self._reading = True  # a peer that does not read is waited for like one that does not write
+        try:
+            await self._writer.drain()
+        finally:
+            self._reading = False
+
+    # -- input
+
+    async def read_line(self, limit: int) -> bytes | None:
+        """The next line with its end, or None when it was longer than `limit` (it is gone then). Disconnected."""
+        if self._ending is not None:
+            raise Disconnected
+        if b"\n" not in self._input or len(self._out) >= _REPLIES_KEPT:
+            await self.flush()
+            self._lines_this_turn = 0
+        else:
+            self._lines_this_turn += 1
+            if self._lines_this_turn >= _LINES_A_TURN:
+                self._lines_this_turn = 0
+                await asyncio.sleep(0)
+        self._idle_end = self.loop.time() + self.settings.idle_s
+        self._reading = True
+        try:
+            line: bytes = await self._reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError as overrun:
+            await self._discard_line(overrun)
+            return None
+        except asyncio.IncompleteReadError:
+            raise Disconnected from None
+        finally:
+            self._reading = False
+        self._count(len(line))
+        return line if len(line) <= limit else None
+
+    async def _discard_line(self, overrun: asyncio.LimitOverrunError) -> None:
+        gone = 0
+        while True:
+            gone += len(await self._reader.read(overrun.consumed))
+            self._count(overrun.consumed)
+            if gone > _MAX_DISCARD:
+                self.reply("421 4.7.0 Line too long")
+                raise Disconnected
+            try:
+                await self._reader.readuntil(b"\n")
+                return
+            except asyncio.LimitOverrunError as further:
+                overrun = further
+            except asyncio.IncompleteReadError:
+                raise Disconnected from None
+
+    def _count(self, octets: int) -> None:
+        if not self.logged_in:
+            self._octets_in += octets
+            if self._octets_in > self.settings.login_octets:
+                self.reply("421 4.7.0 Too much data before login")
+                raise Disconnected
+
+    def unread(self, octets: bytes) -> None:
+        """Gives back what was read beyond the end of a message: pipelined commands."""
+        if octets:
+            self._input[0:0] = octets
+
+    # -- TLS
+
+    async def start_tls(self) -> None:
+        """RFC 3207: the handshake, and nothing that came before it survives it. Disconnected when it fails."""
+        await self.flush()
+        if self._wire is None:
+            raise Disconnected
+        # The loop's own start_tls swaps the protocols before it first waits, so that no octet can slip in between
+        # this line and the handshake: all that was sent in the clear, even pipelined behind STARTTLS, is gone.
+        self._input.clear()
+        try:
+            transport = await self.loop.start_tls(
+                self._wire,
+                self,
+                self._tls_context,
+                server_side=True,
+                ssl_handshake_timeout=self.settings.handshake_s,
+            )
+        except (OSError, ssl.SSLError, TimeoutError):
+            self.services.metrics.count("smtp_tls_failures")
+            raise Disconnected from None
+        if transport is None:
+            raise Disconnected
+        self.transport = transport
+        self._reader._transport = transport  # type: ignore[attr-defined]
+        self._writer._transport = transport  # type: ignore[attr-defined]
+        self.encrypted = True
+
+    # -- ends
+
+    def _timeout_cb(self) -> None:
+        """One timer a connection: it looks whether the time has really come, and sleeps on otherwise."""
+        now = self.loop.time()
+        if now >= self._session_end:
+            self.end("421 4.4.2 Session time limit reached")
+        elif not self.logged_in and now >= self._login_end:
+            self.end("421 4.4.2 Login took too long")
+        elif now >= self._idle_end and self._reading:
+            self.end("421 4.4.2 Idle too long")
+        else:
+            ends = [self._session_end, max(self._idle_end, now + 1.0)]
+            if not self.logged_in:
+                ends.append(self._login_end)
+            self._reset_timeout(max(min(ends) - now, 0.01))
+
+    def end(self, reply: str) -> None:
+        """Ends the session: at once while it waits for the client, else after the running command's own reply."""
+        if self._ending is None:
+            self._ending = reply
+            if self._reading and self._handler_coroutine is not None:
+                self._handler_coroutine.cancel()
+
+    def _say_goodbye(self) -> None:
+        """Whatever the reason: the last replies are written, the transport is closed and, if need be, cut."""
+        transport = self._wire
+        if transport is None:
+            return
+        if self._ending is not None:
+            self.reply(self._ending)
+        if self._out and not transport.is_closing():
+            transport.write(b"".join(self._out))
+        self._out.clear()
+        transport.close()
+        self._cut_handle = self.loop.call_later(_CLOSE_GRACE_S, transport.abort)
+
+    def cut(self) -> None:
+        """Ends the connection now, whatever is still to be said."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    # -- DATA
+
+    async def read_some(self, budget: SlowBudget) -> bytes:
+        """The next octets of a message. Disconnected, TooSlow."""
+        if self._ending is not None:
+            raise Disconnected
+        if self._input:
+            chunk: bytes = await self._reader.read(INPUT_BUFFER)
+            budget.arrived(len(chunk), 0.0)
+            return chunk
+        began = self.loop.time()
+        self._idle_end = began + self.settings.idle_s
+        self._reading = True
+        try:
+            async with asyncio.timeout(budget.left):
+                chunk = await self._reader.read(INPUT_BUFFER)
+        except TimeoutError:
+            raise TooSlow from None
+        finally:
+            self._reading = False
+        if not chunk:
+            raise Disconnected
+        budget.arrived(len(chunk), self.loop.time() - began)
+        return chunk
+
+
+class SlowBudget:
+    """In each `window` seconds of our waiting `octets` must arrive. Time that we need ourselves does not count."""
+
+    __slots__ = ("_got", "_octets", "_waited", "_window")
+
+    def __init__(self, window: float, octets: int) -> None:
+        self._window = window
+        self._octets = octets
+        self._waited = 0.0
+        self._got = 0
+
+    @property
+    def left(self) -> float:
+        """Seconds that may still be waited."""
+        return self._window - self._waited
+
+    def arrived(self, octets: int, waited: float) -> None:
+        self._got += octets
+        self._waited += waited
+        if self._got >= self._octets:
+            self._got, self._waited = 0, 0.0

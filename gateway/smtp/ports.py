@@ -1,0 +1,70 @@
+"""What the protocol needs of others: logins, the registry of live sessions, and acceptance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.model.permissions import Principal
+from gateway.model.ports import NULL_METRICS, Clock, Metrics
+from gateway.submit.envelope import Accepted, SubmissionEnvelope
+
+from .settings import SmtpSettings
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, user: str, secret: str, peer_ip: str, /) -> Principal:
+        """AuthenticationFailed, Throttled, Unavailable. `peer_ip`: the client's address."""
+        ...
+
+
+class SessionHandle(Protocol):
+    def close(self) -> None: ...
+
+
+class LiveSessions(Protocol):
+    def add(self, principal: Principal, end: Callable[[str], None], /) -> SessionHandle:
+        """`end(reason)` is called on the loop when the key is revoked or expires, or its inbox goes.
+
+        LimitReached: the inbox has too many sessions.
+        """
+        ...
+
+
+class Acceptance(Protocol):
+    """One message on its way in."""
+
+    async def write(self, chunk: bytes) -> None:
+        """GatewayError: the message is refused; nothing more need be written."""
+        ...
+
+    async def finish(self) -> Accepted:
+        """Durable when it returns; cancelling the caller never leaves half a commit."""
+        ...
+
+    def abort(self) -> None:
+        """Drops what was kept of it, in the background; after `finish` it has no meaning."""
+        ...
+
+
+class Acceptor(Protocol):
+    """The gateway's decisions about a submission, step by step. Each raises GatewayErrors."""
+
+    async def check_sender(self, principal: Principal, reverse_path: str) -> None: ...
+
+    async def check_recipient(self, principal: Principal, address: str) -> None: ...
+
+    def begin(self, envelope: SubmissionEnvelope) -> Acceptance: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionServices:
+    """All that a session reaches; shared by all listeners of a process."""
+
+    acceptor: Acceptor
+    authenticator: Authenticator
+    sessions: LiveSessions
+    clock: Clock
+    settings: SmtpSettings = field(default_factory=SmtpSettings)
+    metrics: Metrics = NULL_METRICS

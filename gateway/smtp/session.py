@@ -1,0 +1,398 @@
+"""The submission session: what each command does (RFC 5321, RFC 6409, RFC 4954, RFC 3207)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+
+from gateway.model.errors import GatewayError, LimitReached
+from gateway.model.permissions import Principal
+from gateway.submit.envelope import Accepted, SubmissionEnvelope
+
+from . import sasl
+from .connection import Connection, Disconnected, SlowBudget, TooSlow
+from .data import DataDecoder
+from .ports import Acceptance, SessionHandle, SubmissionServices
+from .replies import AT_LOGIN, AT_MAIL, one_line, reply_to
+from .syntax import MailCommand, SyntaxRefused, parse_mail, parse_rcpt, split_command, valid_helo
+
+log = structlog.get_logger(__name__)
+
+_IDLE_COMMANDS: Final = frozenset({"NOOP", "RSET", "VRFY", "EXPN", "HELP", "EHLO", "HELO"})
+_OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"})  # a browser made to send mail
+_MAX_DRAIN: Final = 2  # a message over the limit is read to its end up to this many times the limit
+_LONGEST_LINE: Final = sasl.MAX_RESPONSE + 32  # an AUTH line; others are measured when their verb is known
+
+
+class SubmissionSession(Connection):
+    """One client. Each command is a method that queues its reply; nothing a client sent is ever echoed or logged."""
+
+    def __init__(
+        self,
+        services: SubmissionServices,
+        tls: ssl.SSLContext,
+        *,
+        implicit_tls: bool,
+        on_made: Callable[[SubmissionSession], None],
+        on_lost: Callable[[SubmissionSession], None],
+    ) -> None:
+        super().__init__(services, tls, implicit_tls=implicit_tls)
+        self._on_made = on_made
+        self._on_lost = on_lost
+        self._helo: str | None = None
+        self._principal: Principal | None = None
+        self._live: SessionHandle | None = None
+        self._mail: MailCommand | None = None
+        self._recipients: dict[str, None] = {}
+        self._errors = 0
+        self._auth_failures = 0
+        self._idle_commands = 0
+        self._quit = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._on_made(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        if self._live is not None:
+            self._live.close()
+            self._live = None
+        self._on_lost(self)
+
+    async def run(self) -> None:
+        self.reply(f"220 {self.settings.hostname} ESMTP")
+        while not self._quit:
+            line = await self.read_line(_LONGEST_LINE)
+            if line is None:
+                self._fail("500 5.5.2 Line too long")
+                continue
+            verb, argument = split_command(line)
+            limit = self.settings.command_line if self.logged_in else self.settings.login_line
+            if len(line) > limit and verb != "AUTH":
+                self._fail("500 5.5.2 Line too long")
+                continue
+            try:
+                await self._command(verb, argument)
+            except SyntaxRefused as refused:
+                self._fail(refused.reply)
+            except GatewayError as error:
+                self._refuse(error)
+
+    async def _command(self, verb: str, argument: bytes) -> None:
+        command = _COMMANDS.get(verb)
+        if command is None:
+            if verb in _OTHER_PROTOCOLS:
+                self.end("421 4.7.0 This is a mail server")
+                return
+            self._fail("500 5.5.2 Command not recognized")
+            return
+        if verb in _IDLE_COMMANDS:
+            self._idle_commands += 1
+            if self._idle_commands > self.settings.max_idle_commands:
+                self._count_error()
+        if not self.encrypted and verb not in _BEFORE_TLS:
+            self._fail("530 5.7.0 Must issue a STARTTLS command first")  # RFC 3207 4
+        elif not self.logged_in and verb not in _BEFORE_LOGIN:
+            self._fail("530 5.7.0 Authentication required")  # RFC 4954 6
+        else:
+            await command(self, argument)
+
+    # -- the session
+
+    async def _ehlo(self, argument: bytes) -> None:
+        if not self._greeted(argument):
+            return
+        lines = [
+            self.settings.hostname,
+            "PIPELINING",
+            f"SIZE {self.settings.max_message_size}",
+            "8BITMIME",
+            "SMTPUTF8",
+            "ENHANCEDSTATUSCODES",
+        ]
+        if self.encrypted:
+            mechanisms = " ".join(sasl.MECHANISMS)
+            lines += [f"AUTH {mechanisms}", f"AUTH={mechanisms}"]  # the second form is what old Outlooks look for
+        else:
+            lines.append("STARTTLS")
+        for line in lines[:-1]:
+            self.reply(f"250-{line}")
+        self.reply(f"250 {lines[-1]}")
+
+    async def _hello(self, argument: bytes) -> None:
+        if self._greeted(argument):
+            self.reply(f"250 {self.settings.hostname}")
+
+    def _greeted(self, argument: bytes) -> bool:
+        name = valid_helo(argument)
+        if name is None:
+            self._fail("501 5.5.4 Syntax: EHLO hostname")
+            return False
+        self._helo = name
+        self._reset()
+        return True
+
+    async def _starttls(self, argument: bytes) -> None:
+        if argument:
+            self._fail("501 5.5.4 Syntax: STARTTLS")
+        elif self.encrypted:
+            self._fail("503 5.5.1 Already under TLS")
+        else:
+            self.reply("220 2.0.0 Ready to start TLS")
+            await self.start_tls()
+            self._helo = None  # RFC 3207 4.2: all that was learnt before is forgotten
+            self._reset()
+
+    async def _noop(self, argument: bytes) -> None:
+        self.reply("250 2.0.0 OK")
+
+    async def _rset(self, argument: bytes) -> None:
+        self._reset()
+        self.reply("250 2.0.0 OK")
+
+    async def _help(self, argument: bytes) -> None:
+        self.reply("214 2.0.0 EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT")
+
+    async def _vrfy(self, argument: bytes) -> None:
+        self.reply("252 2.5.0 Send to it and see")  # RFC 5321 3.5.3: never a list of who exists
+
+    async def _expn(self, argument: bytes) -> None:
+        self._fail("502 5.5.1 EXPN is not offered")
+
+    async def _do_quit(self, argument: bytes) -> None:
+        self.reply("221 2.0.0 Bye")
+        self._quit = True
+
+    # -- AUTH
+
+    async def _auth(self, argument: bytes) -> None:
+        words = argument.split()
+        if not self.encrypted:
+            self._fail("538 5.7.11 Must issue a STARTTLS command first")
+        elif self._helo is None:
+            self._fail("503 5.5.1 Send EHLO first")
+        elif self.logged_in:
+            self._fail("503 5.5.1 Already authenticated")
+        elif not 1 <= len(words) <= 2:
+            self._fail("501 5.5.4 Syntax: AUTH mechanism [initial-response]")
+        elif words[0].upper() not in (b"PLAIN", b"LOGIN"):
+            self._fail("504 5.5.4 Unrecognized authentication type")
+        else:
+            initial = words[1] if len(words) == 2 else None
+            exchange = self._plain if words[0].upper() == b"PLAIN" else self._login
+            try:
+                credentials = await exchange(initial)
+            except sasl.Malformed:
+                self._fail("501 5.5.2 Cannot decode the response")
+            except sasl.OtherIdentity:
+                self._auth_failed("535 5.7.8 Authentication credentials invalid")
+            else:
+                if credentials is not None:
+                    await self._log_in(credentials)
+
+    async def _plain(self, initial: bytes | None) -> sasl.Credentials | None:
+        response = initial if initial is not None else await self._challenge(b"334 ")
+        return None if response is None else sasl.plain(sasl.decode(response))
+
+    async def _login(self, initial: bytes | None) -> sasl.Credentials | None:
+        if initial in (None, b"="):
+            initial = await self._challenge(sasl.USERNAME_CHALLENGE)
+        if initial is None:
+            return None
+        secret = await self._challenge(sasl.PASSWORD_CHALLENGE)
+        return None if secret is None else sasl.login(sasl.decode(initial), sasl.decode(secret))
+
+    async def _challenge(self, challenge: bytes) -> bytes | None:
+        """The client's response, or None when it gave up (`*`, RFC 4954 4) or sent too much."""
+        self.reply(challenge.decode("ascii"))
+        line = await self.read_line(sasl.MAX_RESPONSE)
+        if line is None:
+            self._fail("500 5.5.6 Authentication exchange line is too long")
+            return None
+        response = line.strip(b" \t\r\n")
+        if response == b"*":
+            self._fail("501 5.7.0 Authentication cancelled")
+            return None
+        return response
+
+    async def _log_in(self, credentials: sasl.Credentials) -> None:
+        authenticator = self.services.authenticator
+        try:
+            principal = await authenticator.authenticate(credentials.user, credentials.secret, self.peer)
+        except GatewayError as error:
+            reply = reply_to(error, AT_LOGIN)
+            if reply is None:
+                raise
+            self._auth_failed(reply)
+            return
+        try:
+            self._live = self.services.sessions.add(principal, self._revoked)
+        except LimitReached as error:
+            self.end(f"421 4.7.0 {one_line(str(error))}")
+            return
+        self._principal = principal
+        self.logged_in = True
+        self.services.metrics.count("smtp_logins", result="ok")
+        log.info("smtp.login", peer=self.peer, inbox=principal.inbox_address, key=principal.key_name)
+        self.reply("235 2.7.0 Authentication successful")
+
+    def _auth_failed(self, reply: str) -> None:
+        self._auth_failures += 1
+        self.services.metrics.count("smtp_logins", result="failed")
+        self._fail(reply)
+        if self._auth_failures >= self.settings.max_auth_failures:
+            self.end("421 4.7.0 Too many failed logins")
+
+    def _revoked(self, reason: str) -> None:
+        self.end(f"421 4.7.0 {one_line(reason)}")
+
+    # -- a transaction
+
+    async def _mail_from(self, argument: bytes) -> None:
+        principal = self._principal
+        if principal is None or self._helo is None:
+            self._fail("503 5.5.1 Send EHLO first")
+            return
+        if self._mail is not None:
+            self._fail("503 5.5.1 Nested MAIL command")
+            return
+        if principal.expires_at is not None and self.services.clock() >= principal.expires_at:
+            self.end("421 4.7.0 The key has expired")
+            return
+        if not principal.may_send:
+            self._fail("550 5.7.1 This key may not send")
+            return
+        mail = parse_mail(argument)
+        if mail.size > self.settings.max_message_size:
+            self._fail(f"552 5.3.4 A message may have {self.settings.max_message_size} octets at most")  # RFC 1870 6.1
+            return
+        try:
+            await self.services.acceptor.check_sender(principal, mail.address)
+        except GatewayError as error:
+            self._refuse(error, AT_MAIL)
+            return
+        self._mail = mail
+        self.reply("250 2.1.0 Sender OK")
+
+    async def _rcpt_to(self, argument: bytes) -> None:
+        if self._mail is None or self._principal is None:
+            self._fail("503 5.5.1 Need MAIL command")
+            return
+        address = parse_rcpt(argument, smtputf8=self._mail.smtputf8)
+        if len(self._recipients) >= self.settings.max_recipients and address not in self._recipients:
+            self.reply("452 4.5.3 Too many recipients")  # RFC 5321 4.5.3.1.10: the client sends the rest by itself
+            return
+        await self.services.acceptor.check_recipient(self._principal, address)
+        self._recipients[address] = None
+        self.reply("250 2.1.5 Recipient OK")
+
+    async def _data(self, argument: bytes) -> None:
+        mail, principal = self._mail, self._principal
+        if argument:
+            self._fail("501 5.5.4 Syntax: DATA")
+        elif mail is None or principal is None:
+            self._fail("503 5.5.1 Need MAIL command")
+        elif not self._recipients:
+            self._fail("554 5.5.1 No valid recipients")
+        else:
+            envelope = SubmissionEnvelope(
+                principal=principal,
+                mail_from=mail.address,
+                recipients=tuple(self._recipients),
+                body_8bit=mail.body_8bit,
+                smtputf8=mail.smtputf8,
+                envelope_id=mail.envelope_id,
+                protocol="UTF8SMTPSA" if mail.smtputf8 else "ESMTPSA",
+            )
+            self._reset()
+            await self._take(self.services.acceptor.begin(envelope))
+
+    async def _take(self, acceptance: Acceptance) -> None:
+        """Reads the message to its end whatever is wrong with it, then gives the one reply (RFC 5321 4.1.1.4)."""
+        accepted: Accepted | None = None
+        failed: GatewayError | None = None
+        decoder = DataDecoder(self.settings.max_message_size)
+        budget = SlowBudget(self.settings.slow_window_s, self.settings.slow_octets)
+        try:
+            self.reply("354 End data with <CR><LF>.<CR><LF>")
+            await self.flush()
+            while not decoder.finished:
+                piece = decoder.feed(await self.read_some(budget))
+                if piece and failed is None:
+                    try:
+                        await acceptance.write(piece)
+                    except GatewayError as error:
+                        failed = error
+                if decoder.received > _MAX_DRAIN * self.settings.max_message_size:
+                    self.reply("552 5.3.4 Message is too big")
+                    raise Disconnected
+            self.unread(decoder.rest)
+            if decoder.violated:
+                self._fail("550 5.6.0 The message holds a bare CR, a bare LF or a NUL")
+            elif decoder.too_big:
+                self._fail("552 5.3.4 Message is too big")
+            elif failed is not None:
+                raise failed
+            else:
+                # Once this has begun, the message is kept whatever becomes of the connection (accept.py shields it).
+                accepted = await acceptance.finish()
+        except TooSlow:
+            self.reply("421 4.4.2 Data arrive too slowly")
+            raise Disconnected from None
+        finally:
+            result = "refused"
+            if accepted is None:
+                acceptance.abort()
+            else:
+                result = "accepted"
+                self._idle_commands = 0
+                self.reply(f"250 2.0.0 Accepted as {accepted.trace_id}")
+            self.services.metrics.count("smtp_submissions", result=result)
+
+    # -- refusals
+
+    def _reset(self) -> None:
+        self._mail = None
+        self._recipients = {}
+
+    def _refuse(self, error: GatewayError, *tables: Mapping[type[GatewayError], str]) -> None:
+        """Policy, not a fault of the client's: it does not count as an error."""
+        reply = reply_to(error, *tables)
+        if reply is None:
+            self._fail(f"451 4.3.0 Internal error, reported as {self.report(error)}")
+        else:
+            self.reply(reply)
+
+    def _fail(self, reply: str) -> None:
+        self.reply(reply)
+        self._count_error()
+
+    def _count_error(self) -> None:
+        self._errors += 1
+        if self._errors >= self.settings.max_errors:
+            self.end("421 4.7.0 Too many errors")
+
+
+_COMMANDS: Final[Mapping[str, Callable[[SubmissionSession, bytes], Awaitable[None]]]] = {
+    "EHLO": SubmissionSession._ehlo,
+    "HELO": SubmissionSession._hello,
+    "STARTTLS": SubmissionSession._starttls,
+    "AUTH": SubmissionSession._auth,
+    "MAIL": SubmissionSession._mail_from,
+    "RCPT": SubmissionSession._rcpt_to,
+    "DATA": SubmissionSession._data,
+    "RSET": SubmissionSession._rset,
+    "NOOP": SubmissionSession._noop,
+    "HELP": SubmissionSession._help,
+    "VRFY": SubmissionSession._vrfy,
+    "EXPN": SubmissionSession._expn,
+    "QUIT": SubmissionSession._do_quit,
+}
+# RFC 3207 4: what may be said before STARTTLS; AUTH only to be refused by its own code.
+_BEFORE_TLS: Final = frozenset({"EHLO", "HELO", "STARTTLS", "NOOP", "RSET", "QUIT", "HELP", "AUTH"})
+_BEFORE_LOGIN: Final = _BEFORE_TLS

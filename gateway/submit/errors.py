@@ -1,0 +1,17 @@
+"""Why a submission is refused, beside the errors that `model` has."""
+
+from __future__ import annotations
+
+from gateway.model.errors import GatewayError
+
+
+class UnknownRecipient(GatewayError):
+    """An address in a local domain that no inbox has."""
+
+
+class NoRoute(GatewayError):
+    """A recipient elsewhere, and nothing is configured that could carry mail there."""
+
+
+class BadMessage(GatewayError):
+    """A message that may not be sent as it is: no From, two From fields, a header without end."""

@@ -1,0 +1,495 @@
+"""The submission session over real sockets and TLS: what clients send, what hostile ones send, what a drop leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import smtplib
+import socket
+from pathlib import Path
+
+import pytest
+from tests.faults.smtp_kit import SECRET, USER, Certificates, Door, certificates, door, principal, run
+
+from gateway.model.errors import Throttled, Unavailable
+
+MESSAGE = b"From: ann@example.org\r\nSubject: x\r\n\r\nhello\r\n"
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates(Path(tmp_path_factory.mktemp("tls")))
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def fast(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "uvloop")
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_smtplib_over_implicit_tls(tls: Certificates, fast: bool) -> None:
+    async def main() -> None:
+        async with door(tls) as it:
+
+            def send() -> None:
+                with smtplib.SMTP_SSL("localhost", it.server.port, context=tls.client) as client:
+                    client.login(USER, SECRET)
+                    client.sendmail(USER, ["bob@example.org", "eve@elsewhere.net"], MESSAGE)
+                    client.sendmail(USER, ["bob@example.org"], b"From: ann@example.org\r\n\r\n.dot\r\n..dots\r\n.\r\n")
+
+            await asyncio.to_thread(send)
+            assert [octets for _, octets in it.acceptor.accepted] == [
+                MESSAGE,
+                b"From: ann@example.org\r\n\r\n.dot\r\n..dots\r\n.\r\n",
+            ]
+            assert it.acceptor.accepted[0][0].recipients == ("bob@example.org", "eve@elsewhere.net")
+            assert it.acceptor.aborted == 0
+            assert it.doorman.closed == 1
+
+    run(main(), fast=fast)
+
+
+def test_smtplib_over_starttls(tls: Certificates, fast: bool) -> None:
+    async def main() -> None:
+        async with door(tls, implicit_tls=False) as it:
+
+            def send() -> None:
+                with smtplib.SMTP("localhost", it.server.port) as client:
+                    client.ehlo()
+                    assert "auth" not in client.esmtp_features
+                    client.starttls(context=tls.client)
+                    client.ehlo()
+                    assert "starttls" not in client.esmtp_features
+                    client.login(USER, SECRET)
+                    client.sendmail(USER, "bob@example.org", MESSAGE)
+
+            await asyncio.to_thread(send)
+            assert [octets for _, octets in it.acceptor.accepted] == [MESSAGE]
+
+    run(main(), fast=fast)
+
+
+def test_extensions_exactly(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            assert await client.say("EHLO vm") == "\n".join(
+                [
+                    "250-mail.example.org",
+                    "250-PIPELINING",
+                    "250-SIZE 10485760",
+                    "250-8BITMIME",
+                    "250-SMTPUTF8",
+                    "250-ENHANCEDSTATUSCODES",
+                    "250-AUTH PLAIN LOGIN",
+                    "250 AUTH=PLAIN LOGIN",
+                ]
+            )
+        async with door(tls, implicit_tls=False) as it, it.client(tls=False) as client:
+            lines = (await client.say("EHLO vm")).split("\n")
+            assert lines[-1] == "250 STARTTLS"
+            assert not any("AUTH" in line for line in lines)
+
+    run(main())
+
+
+def test_before_starttls(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls, implicit_tls=False) as it, it.client(tls=False) as client:
+            await client.say("EHLO vm")
+            assert await client.say("AUTH PLAIN") == "538 5.7.11 Must issue a STARTTLS command first"
+            answer = await client.say(b64(f"\0{USER}\0{SECRET}"))  # what a client sends next
+            assert answer == "500 5.5.2 Command not recognized"
+            assert (await client.say("MAIL FROM:<a@b>")).startswith("530 5.7.0")
+
+    run(main())
+
+
+def test_nothing_before_the_handshake_survives_it(tls: Certificates, fast: bool) -> None:
+    """Commands pipelined in one packet behind STARTTLS: an attacker's, put before the victim's own."""
+
+    async def main() -> None:
+        async with door(tls, implicit_tls=False) as it, it.client(tls=False) as client:
+            await client.say("EHLO vm")
+            injected = b"STARTTLS\r\nEHLO evil\r\nNOOP\r\nRSET\r\n"
+            assert (await client.say(injected)).startswith("220 2.0.0")
+            await client.starttls(tls.client)
+            # If an injected command had run, its answer would come before this one's.
+            assert (await client.say("MAIL FROM:<ann@example.org>")).startswith("530 5.7.0")
+            assert (await client.say(f"AUTH PLAIN {b64(f'{chr(0)}{USER}{chr(0)}{SECRET}')}")).startswith("503 5.5.1")
+            assert (await client.say("EHLO vm")).startswith("250-mail.example.org")
+            assert (await client.say("STARTTLS")).startswith("503 5.5.1")
+
+    run(main(), fast=fast)
+
+
+@pytest.mark.parametrize(
+    "dialogue",
+    [
+        [(f"AUTH PLAIN {b64(f'{chr(0)}{USER}{chr(0)}{SECRET}')}", "235")],
+        [(f"auth plain {b64(f'{USER}{chr(0)}{USER}{chr(0)}{SECRET}')}", "235")],
+        [("AUTH PLAIN", "334 "), (b64(f"\0{USER}\0{SECRET}"), "235")],
+        [("AUTH LOGIN", "334 VXNlcm5hbWU6"), (b64(USER), "334 UGFzc3dvcmQ6"), (b64(SECRET), "235")],
+        [(f"Auth Login {b64(USER)}", "334 UGFzc3dvcmQ6"), (b64(SECRET), "235")],
+        [("AUTH LOGIN =", "334 VXNlcm5hbWU6"), (b64(USER), "334 UGFzc3dvcmQ6"), (b64(SECRET), "235")],
+        [("AUTH PLAIN =", "501 5.5.2")],
+        [(f"AUTH PLAIN {b64(f'boss@example.org{chr(0)}{USER}{chr(0)}{SECRET}')}", "535 5.7.8")],
+        [(f"AUTH PLAIN {b64(f'{chr(0)}{USER}{chr(0)}wrong')}", "535 5.7.8")],
+        [("AUTH PLAIN", "334 "), ("*", "501 5.7.0")],
+        [("AUTH PLAIN", "334 "), ("no base64!", "501 5.5.2")],
+        [("AUTH CRAM-MD5", "504 5.5.4")],
+        [("AUTH", "501 5.5.4")],
+    ],
+)
+def test_login_forms(tls: Certificates, dialogue: list[tuple[str, str]]) -> None:
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.say("EHLO vm")
+            for line, expected in dialogue:
+                assert (await client.say(line)).startswith(expected)
+
+    run(main())
+
+
+def test_login_replies_for_our_own_trouble(tls: Certificates) -> None:
+    """Never 535 for an outage: clients forget the password then."""
+
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.say("EHLO vm")
+            for error in (Unavailable("x"), Throttled("x")):
+                it.doorman.error = error
+                assert (await client.say(f"AUTH PLAIN {b64(f'{chr(0)}{USER}{chr(0)}{SECRET}')}")).startswith("454 4.7.0")
+
+    run(main())
+
+
+def test_failed_logins_are_limited(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.say("EHLO vm")
+            wrong = f"AUTH PLAIN {b64(f'{chr(0)}{USER}{chr(0)}wrong')}"
+            for _ in range(5):
+                assert (await client.say(wrong)).startswith("535")
+            assert await client.reply() == "421 4.7.0 Too many failed logins"
+            assert await client.reply() == ""
+
+    run(main())
+
+
+def test_pipelined_transaction_in_one_packet(tls: Certificates) -> None:
+    """RFC 2920: MAIL, RCPT, RCPT, DATA at once; answers in order; the next command behind the dot is not lost."""
+
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.login()
+            first = await client.say(
+                b"MAIL FROM:<ann@example.org> BODY=8BITMIME SIZE=50\r\nRCPT TO:<bob@example.org>\r\n"
+                b"RCPT TO:<nobody@example.org>\r\nDATA\r\n"
+            )
+            replies = [first] + [await client.reply() for _ in range(3)]
+            assert [reply[:9] for reply in replies] == ["250 2.1.0", "250 2.1.5", "550 5.1.1", "354 End d"]
+            assert (await client.say(MESSAGE + b".\r\nMAIL FROM:<>\r\nRSET\r\nNOOP\r\n")).startswith("250 2.0.0")
+            assert [await client.reply() for _ in range(3)] == [
+                "250 2.1.0 Sender OK", "250 2.0.0 OK", "250 2.0.0 OK"
+            ]
+            assert it.acceptor.accepted[0][1] == MESSAGE
+            assert it.acceptor.accepted[0][0].body_8bit
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        b"\n.\n", b"\r\n.\n", b"\n.\r\n", b"\r.\r", b"\r\r\n.\r\r\n", b"\r\n.\r", b"a\0b", b"\0\r\n.\r\n\0"[:1],
+        b"\r\n\0.\r\n", b"bare\rreturn", b"bare\nfeed",
+    ],
+)  # fmt: skip
+def test_smuggling_is_refused(tls: Certificates, evil: bytes) -> None:
+    """None of these ends the message, and none gets in: the smuggled commands are never run."""
+
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.login()
+            await client.envelope()
+            smuggled = b"MAIL FROM:<ceo@example.org>\r\nRCPT TO:<eve@elsewhere.net>\r\nDATA\r\nSubject: pay\r\n\r\nnow"
+            answer = await client.say(MESSAGE + evil + smuggled + b"\r\n.\r\n")
+            assert answer.startswith("550 5.6.0")
+            assert await client.say("NOOP") == "250 2.0.0 OK"
+            assert it.acceptor.accepted == []
+            assert it.acceptor.aborted == 1
+
+    run(main())
+
+
+def test_transaction_rules(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls, max_errors=100) as it, it.client() as client:
+            assert (await client.say("MAIL FROM:<ann@example.org>")).startswith("530 5.7.0")
+            await client.login()
+            assert (await client.say("RCPT TO:<bob@example.org>")).startswith("503 5.5.1")
+            assert (await client.say("DATA")).startswith("503 5.5.1")
+            assert (await client.say("MAIL FROM:<eve@example.org>")).startswith("553 5.7.1 Sender not authorized")
+            assert (await client.say("MAIL FROM:<ann@example.org> SIZE=10485761")).startswith("552 5.3.4")
+            assert (await client.say("MAIL FROM:<ann@example.org> FOO=bar")).startswith("555 5.5.4")
+            assert (await client.say("MAIL FROM: <ann@example.org> AUTH=<>")).startswith("250")
+            assert (await client.say("MAIL FROM:<ann@example.org>")).startswith("503 5.5.1")
+            assert (await client.say("RCPT TO:<nobody@example.org>")).startswith("550 5.1.1")
+            assert (await client.say("DATA")).startswith("554 5.5.1")
+            for number in range(50):
+                assert (await client.say(f"RCPT TO:<u{number}@example.org>")).startswith("250")
+            assert (await client.say("RCPT TO:<u50@example.org>")).startswith("452 4.5.3")
+            assert (await client.say("RCPT TO:<u1@example.org>")).startswith("250"), "a repeated one needs no room"
+            assert (await client.say("DATA")).startswith("354")
+            assert (await client.say(b".\r\n")).startswith("250")
+            assert len(it.acceptor.accepted[0][0].recipients) == 50
+            assert it.acceptor.accepted[0][1] == b""
+            assert (await client.say("BDAT 5 LAST")).startswith("500 5.5.2")
+            assert (await client.say("VRFY ann")).startswith("252")
+
+    run(main())
+
+
+def test_key_without_send(tls: Certificates) -> None:
+    async def main() -> None:
+        who = principal(permissions=frozenset({"message_read"}))
+        async with door(tls, who=who) as it, it.client() as client:
+            await client.login()
+            assert (await client.say(f"MAIL FROM:<{USER}>")).startswith("550 5.7.1")
+
+    run(main())
+
+
+def test_expired_key_ends_the_session(tls: Certificates) -> None:
+    async def main() -> None:
+        who = principal(expires_at=10)
+        async with door(tls, who=who, clock=11.0) as it, it.client() as client:
+            await client.login()
+            assert await client.say(f"MAIL FROM:<{USER}>") == "421 4.7.0 The key has expired"
+            assert await client.reply() == ""
+
+    run(main())
+
+
+@pytest.mark.parametrize("where", ["idle", "data", "commit"])
+def test_revocation_ends_the_session(tls: Certificates, where: str) -> None:
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.login()
+            if where != "idle":
+                await client.envelope()
+            if where == "commit":
+                it.acceptor.may_finish.clear()
+                client.writer.write(MESSAGE + b".\r\n")
+                await it.acceptor.finishing.wait()
+            it.doorman.ends[0]("The key was revoked")
+            it.acceptor.may_finish.set()
+            if where == "commit":  # what has begun is kept and said to be
+                assert (await client.reply()).startswith("250 2.0.0")
+            assert await client.reply() == "421 4.7.0 The key was revoked"
+            assert await client.reply() == ""
+            assert len(it.acceptor.accepted) == (1 if where == "commit" else 0)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "limits", [{"login_s": 0.05}, {"login_s": 30.0, "session_s": 0.05}, {"login_s": 5.0, "idle_s": 0.05}]
+)
+def test_time_limits(tls: Certificates, limits: dict[str, float]) -> None:
+    async def main() -> None:
+        async with door(tls, **limits) as it, it.client() as client:
+            if "idle_s" in limits:
+                await client.login()
+            assert (await client.reply()).startswith("421 4.4.2")
+            assert await client.reply() == ""
+
+    run(main())
+
+
+def test_slow_data(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls, slow_window_s=0.1, slow_octets=50) as it, it.client() as client:
+            await client.login()
+            await client.envelope()
+            client.writer.write(b"x" * 60)  # enough for one window, nothing in the next
+            assert (await client.reply()).startswith("421 4.4.2")
+            assert it.acceptor.aborted == 1
+
+    run(main())
+
+
+def test_errors_are_limited_and_foreign_protocols_leave(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls) as it:
+            async with it.client() as client:
+                for _ in range(9):
+                    assert (await client.say("WHAT")).startswith("500 5.5.2")
+                assert (await client.say("WHAT")).startswith("500 5.5.2")
+                assert await client.reply() == "421 4.7.0 Too many errors"
+            async with it.client() as client:
+                assert (await client.say("GET / HTTP/1.1")).startswith("421 4.7.0")
+            async with it.client() as client:
+                await client.say("EHLO vm")
+                client.writer.write(b"NOOP\r\n" * 200)
+                replies = [await client.reply() for _ in range(120)]
+                assert "421 4.7.0 Too many errors" in replies
+
+    run(main())
+
+
+def test_line_limits(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls, max_errors=100) as it:
+            async with it.client() as client:
+                assert (await client.say("EHLO " + "x" * 1100)).startswith("500 5.5.2")
+                assert (await client.say("EHLO " + "x" * 90_000)).startswith("500 5.5.2")
+                assert (await client.say("EHLO vm")).startswith("250-")
+            async with it.client() as client:
+                client.writer.write(b"NOOP " + b"x" * 200_000)
+                assert (await client.reply()).startswith("421 4.7.0 Too much data before login")
+
+    run(main())
+
+
+def test_too_big_is_read_to_its_end(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls, max_message_size=1000) as it:
+            async with it.client() as client:
+                await client.login()
+                await client.envelope()
+                assert (await client.say(b"x" * 1500 + b"\r\n.\r\n")).startswith("552 5.3.4")
+                assert (await client.say("NOOP")).startswith("250")
+            async with it.client() as client:
+                await client.login()
+                await client.envelope()
+                assert (await client.say(b"x" * 3000)).startswith("552 5.3.4")  # and no end in sight
+                assert await client.reply() == ""
+            assert it.acceptor.accepted == []
+
+    run(main())
+
+
+def test_errors_while_writing_and_finishing(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.login()
+            await client.envelope()
+            it.acceptor.write_error = Unavailable("disk full")
+            assert (await client.say(MESSAGE + b".\r\n")).startswith("451 4.3.0")
+            it.acceptor.write_error = None
+            await client.envelope()
+            it.acceptor.finish_error = ValueError("canary-of-a-secret")
+            answer = await client.say(MESSAGE + b".\r\n")
+            assert answer.startswith("421 4.3.0 Internal error, reported as ")
+            assert "canary" not in answer
+            assert it.acceptor.accepted == []
+            assert it.acceptor.aborted == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("half", [MESSAGE, MESSAGE + b".", MESSAGE + b".\r", b""])
+def test_drop_in_the_middle_of_data(tls: Certificates, half: bytes, fast: bool) -> None:
+    """Without the whole final dot nothing is accepted."""
+
+    async def main() -> None:
+        async with door(tls) as it:
+            async with it.client() as client:
+                await client.login()
+                await client.envelope()
+                client.writer.write(half)
+                await client.writer.drain()
+                client.writer.close()
+            while it.server.connections:
+                await asyncio.sleep(0.001)
+            assert it.acceptor.accepted == []
+            assert it.acceptor.aborted == 1
+            assert it.doorman.closed == 1
+
+    run(main(), fast=fast)
+
+
+def test_slow_reader_is_cut(tls: Certificates) -> None:
+    """A client that never reads its replies: the session's limits end it, and closing does not wait for it."""
+
+    async def main() -> None:
+        async with door(tls, implicit_tls=False, idle_s=0.2, max_errors=10**9, login_octets=10**9) as it:
+            sock = socket.create_connection(("127.0.0.1", it.server.port))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            loop = asyncio.get_running_loop()
+
+            async def flood() -> None:
+                try:
+                    while True:
+                        await loop.sock_sendall(sock, b"NOOP\r\n" * 1000)
+                except ConnectionError:
+                    return
+
+            flooding = asyncio.create_task(flood())
+            while not it.server.connections:
+                await asyncio.sleep(0.001)
+            while it.server.connections:
+                await asyncio.sleep(0.01)
+            flooding.cancel()
+            sock.close()
+
+    run(main())
+
+
+def test_close_ends_idle_sessions_and_lets_busy_ones_finish(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls) as it, it.client() as idle, it.client() as busy:
+            await idle.login()
+            await busy.login()
+            await busy.envelope()
+            it.acceptor.may_finish.clear()
+            busy.writer.write(MESSAGE + b".\r\n")
+            await it.acceptor.finishing.wait()
+            closing = asyncio.create_task(it.server.close(grace_s=5))
+            assert (await idle.reply()).startswith("421 4.3.2")
+            it.acceptor.may_finish.set()
+            assert (await busy.reply()).startswith("250 2.0.0")
+            assert (await busy.reply()).startswith("421 4.3.2")
+            await closing
+            assert len(it.acceptor.accepted) == 1
+
+    run(main())
+
+
+def test_connections_of_one_address_are_limited(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls, connections_per_address=1) as it, it.client() as first:
+            async with it.client() as second:
+                assert await second.reply() == ""
+            assert (await first.say("NOOP")).startswith("250")
+
+    run(main())
+
+
+def test_all_chunkings_of_a_large_message(tls: Certificates) -> None:
+    async def main() -> None:
+        body = b"".join(b"%06d .line\r\n.dot %d\r\n" % (n, n) for n in range(20_000))
+        async with door(tls) as it:
+            await _send_in_pieces(it, MESSAGE + body)
+            assert it.acceptor.accepted[0][1] == MESSAGE + body
+
+    run(main())
+
+
+async def _send_in_pieces(it: Door, message: bytes) -> None:
+    async with it.client() as client:
+        await client.login()
+        await client.envelope()
+        wire = message.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+        size = 1
+        while wire:
+            client.writer.write(wire[:size])
+            await client.writer.drain()
+            wire = wire[size:]
+            size = min(size * 3 + 1, 60_000)
+        assert (await client.reply()).startswith("250 2.0.0")
