@@ -1,0 +1,36 @@
+"""How a connection that goes out is encrypted. Certificates and names are always verified; a CA may be pinned."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from gateway.model.errors import ConfigError
+
+
+class Security(StrEnum):
+    """RFC 8314: `tls` from the first octet, `starttls` required (never opportunistic), `none` in the clear."""
+
+    TLS = "tls"
+    STARTTLS = "starttls"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPolicy:
+    """`ca_file`: PEM; when given, only these CAs are trusted, not the system's. `min_version`: "1.2" or "1.3"."""
+
+    security: Security = Security.TLS
+    ca_file: Path | None = None
+    min_version: str = "1.2"
+
+    def context(self) -> ssl.SSLContext:
+        """A client context. ConfigError names a CA file that cannot be read."""
+        try:
+            context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        except (OSError, ssl.SSLError):
+            raise ConfigError(f"The CA file {self.ca_file} cannot be read as PEM certificates") from None
+        context.minimum_version = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[self.min_version]
+        return context

@@ -1,0 +1,91 @@
+"""What a reply, or the lack of one, means for a recipient: by reply class, with the few exceptions that practice needs.
+
+RFC 5321 4.2.1: 4yz may be tried again, 5yz may not. Texts are for people and never decide anything.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+_ENHANCED: Final = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|\Z)")  # RFC 2034
+_UNSAFE: Final = re.compile(r"[^\x20-\x7e\x80-\U0010ffff]+")
+MAX_TEXT: Final = 500  # characters of a reply that are kept
+
+# Replies that mean "not now" or "not in this order", whatever their first digit says.
+_TRY_AGAIN: Final = frozenset({421, 432, 454, 503})
+# RFC 4954 6: the relay refuses *us*, not the mail: it stays in the queue until somebody mends the login.
+_LOGIN: Final = frozenset({530, 534, 535, 538})
+
+
+class Stage(StrEnum):
+    """How far a transaction got; a loss is judged by it."""
+
+    CONNECT = "connect"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    BODY = "body"
+    FINAL_DOT = "final-dot"
+
+
+class Verdict(StrEnum):
+    SENT = "sent"
+    TEMPORARY = "temporary"
+    PERMANENT = "permanent"
+    LOGIN = "login"  # our credentials for the relay were refused: the mail waits
+    UNKNOWN = "unknown"  # lost after the final dot: the relay may have taken it
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one attempt for one recipient. `code` is None when there was no reply; `text` is safe to store."""
+
+    verdict: Verdict
+    stage: Stage
+    code: int | None
+    enhanced: str | None
+    text: str
+    at_once: bool = False
+    """Only this transaction was full (452 4.5.3): the recipient goes into the next one without waiting."""
+
+
+def clean(text: str) -> str:
+    """A reply text without control characters, short enough to store."""
+    return _UNSAFE.sub(" ", text.encode("utf-8", "replace").decode()).strip()[:MAX_TEXT]
+
+
+def of_reply(stage: Stage, code: int, text: str) -> Outcome:
+    """The outcome that a reply gives. A code outside 2yz-5yz is a protocol error: temporary."""
+    text = clean(text)
+    match = _ENHANCED.match(text)
+    enhanced = match.group(1) if match else None
+    if match:
+        text = text[match.end() :].lstrip()
+    at_once = False
+    if 200 <= code < 300:
+        verdict = Verdict.SENT
+    elif code in _LOGIN:
+        verdict = Verdict.LOGIN
+    elif code in _TRY_AGAIN or not 500 <= code < 600:
+        verdict = Verdict.TEMPORARY
+    else:
+        verdict = Verdict.PERMANENT
+    if stage is Stage.RCPT and (code == 452 or (code == 552 and enhanced in (None, "5.5.3"))):
+        # RFC 5321 4.5.3.1.10: "too many recipients"; old servers say 552.
+        verdict = Verdict.TEMPORARY
+        at_once = enhanced in (None, "4.5.3", "5.5.3")
+    return Outcome(verdict, stage, code, enhanced, text, at_once)
+
+
+def of_loss(stage: Stage, reason: str) -> Outcome:
+    """The connection ended, or nobody answered in time."""
+    verdict = Verdict.UNKNOWN if stage is Stage.FINAL_DOT else Verdict.TEMPORARY
+    return Outcome(verdict, stage, None, "4.4.2" if stage is not Stage.CONNECT else "4.4.1", clean(reason))
+
+
+def refused_here(stage: Stage, code: int, enhanced: str, text: str) -> Outcome:
+    """A permanent refusal that we give ourselves, for the relay cannot take such mail."""
+    return Outcome(Verdict.PERMANENT, stage, code, enhanced, text)
