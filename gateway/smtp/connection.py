@@ -57,7 +57,7 @@ class Connection(SMTP):
         self.session = None
         self.envelope = None
         self.transport = None
-        self._timeout_duration = self.settings.login_s
+        self._timeout_duration = min(self.settings.login_s, self.settings.session_s, self.settings.idle_s)
         self._timeout_handle = None
         self._original_transport = None
         self._handler_coroutine = None

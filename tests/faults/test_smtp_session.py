@@ -47,6 +47,8 @@ def test_smtplib_over_implicit_tls(tls: Certificates, fast: bool) -> None:
             ]
             assert it.acceptor.accepted[0][0].recipients == ("bob@example.org", "eve@elsewhere.net")
             assert it.acceptor.aborted == 0
+            while it.server.connections:
+                await asyncio.sleep(0.001)
             assert it.doorman.closed == 1
 
     run(main(), fast=fast)
