@@ -356,6 +356,7 @@ queue_recipient = Table(
     Column("submission_id", Big, ForeignKey("submission.id"), nullable=False, index=True),
     Column("inbox_id", Big, nullable=False, index=True),
     Column("address", Text, nullable=False),
+    Column("domain", Text, nullable=False, server_default=text("''")),  # destination: a slow one must not hold others
     Column("state", Text, nullable=False),  # queued, sending, deferred, held, sent, bounced, cancelled
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_attempt", Big),

@@ -302,6 +302,7 @@ def upgrade() -> None:
         sa.Column("submission_id", BIG, nullable=False),
         sa.Column("inbox_id", BIG, nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("domain", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("next_attempt", BIG, nullable=True),

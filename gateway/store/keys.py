@@ -1,0 +1,242 @@
+"""API keys as rows: who made them for what, their state, and what one key may hand on to another.
+
+The secret and its hash are `auth`'s; here the hash is an opaque text.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.model.errors import AlreadyExists, InvalidRequest, NoPermission, NotFound
+from gateway.model.ids import InboxId, KeyId, PodId
+from gateway.model.permissions import ALL_PERMISSIONS, ScopeKind
+
+from .db import Rx, Tx, WakeKind
+from .inboxes import SENT_COPY, SentCopy
+from .statements import Stmt
+
+MAX_NAME: Final = 200  # characters: it stands in tables and log lines
+
+_COLUMNS: Final = (
+    "id, uuid, key_id, hash, name, scope, pod_id, inbox_id, permissions, created_at, expires_at, revoked_at,"
+    " last_used_at,"
+    " parent, settings"
+)
+_INSERT = Stmt(
+    "INSERT INTO api_key (uuid, key_id, hash, name, scope, pod_id, inbox_id, permissions, created_at, expires_at,"
+    " parent,"
+    " settings) VALUES (:uuid, :key_id, :hash, :name, :scope, :pod, :inbox, :permissions, :now, :expires, :parent,"
+    " :settings)"
+    " ON CONFLICT (key_id) DO NOTHING RETURNING id"
+)
+_BY_KEY_ID = Stmt(f"SELECT {_COLUMNS} FROM api_key WHERE key_id = :key_id")
+_BY_ID = Stmt(f"SELECT {_COLUMNS} FROM api_key WHERE id = :key")
+_ALL = Stmt(f"SELECT {_COLUMNS} FROM api_key ORDER BY id")
+_OF_POD = Stmt(f"SELECT {_COLUMNS} FROM api_key WHERE pod_id = :pod ORDER BY id")
+_OF_INBOX = Stmt(f"SELECT {_COLUMNS} FROM api_key WHERE inbox_id = :inbox ORDER BY id")
+_REVOKE = Stmt(
+    "UPDATE api_key SET revoked_at = :now WHERE revoked_at IS NULL AND id IN"
+    " (WITH RECURSIVE line(id) AS (SELECT CAST(:key AS bigint) UNION SELECT k.id FROM api_key k JOIN line ON k.parent"
+    " = line.id)"
+    " SELECT id FROM line) RETURNING id"
+)
+_EXISTS = Stmt("SELECT 1 FROM api_key WHERE id = :key")
+_TOUCH = Stmt("UPDATE api_key SET last_used_at = :at WHERE id = :key AND (last_used_at IS NULL OR last_used_at < :at)")
+_UNUSABLE = Stmt("SELECT id FROM api_key WHERE id IN :LIST(keys) AND (revoked_at IS NOT NULL OR expires_at <= :now)")
+_PRESENT = Stmt("SELECT id FROM api_key WHERE id IN :LIST(keys)")
+_INBOX_POD = Stmt("SELECT pod_id FROM inbox WHERE id = :inbox AND deleted_at IS NULL")
+_POD = Stmt("SELECT 1 FROM pod WHERE id = :pod")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """One key. Scope POD and INBOX have `pod_id` (the inbox's pod), only INBOX has `inbox_id`. Times: Unix seconds.
+
+    `sent_copy` None: as the inbox has it.
+    """
+
+    id: KeyId
+    uuid: str
+    key_id: str
+    hash: str
+    name: str
+    scope: ScopeKind
+    pod_id: PodId | None
+    inbox_id: InboxId | None
+    permissions: frozenset[str]
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+    last_used_at: int | None
+    parent: KeyId | None
+    sent_copy: SentCopy | None
+
+    def usable(self, now: float) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def insert_key(
+    tx: Tx,
+    *,
+    key_id: str,
+    hash: str,
+    name: str,
+    scope: ScopeKind,
+    permissions: Iterable[str],
+    now: int,
+    pod_id: PodId | None = None,
+    inbox_id: InboxId | None = None,
+    expires_at: int | None = None,
+    parent: KeyId | None = None,
+    sent_copy: SentCopy | None = None,
+) -> KeyRow:
+    """A new key. With a `parent` it must lie within that one (`within_parent`), which must be usable.
+
+    Raises InvalidRequest (a scope without its id, an unknown permission, an expiry that is past), NotFound (pod, inbox,
+    parent), NoPermission (more than the parent has), AlreadyExists (the random key id: draw another).
+    """
+    granted = frozenset(permissions)
+    if unknown := granted - ALL_PERMISSIONS:
+        raise InvalidRequest(f"Unknown permission {min(unknown)}")
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise InvalidRequest(f"A key's name has at most {MAX_NAME} printable characters")
+    if expires_at is not None and expires_at <= now:
+        raise InvalidRequest("The key would be expired already")
+    if sent_copy is not None and sent_copy not in SENT_COPY:
+        raise InvalidRequest(f"sent_copy is one of {', '.join(SENT_COPY)}")
+    pod_id, inbox_id = _scope_ids(tx, scope, pod_id, inbox_id)
+    if parent is not None:
+        above = key_by_id(tx, parent)
+        if above is None:
+            raise NotFound("No such parent key")
+        if not above.usable(now) or not within_parent(
+            above, scope=scope, pod_id=pod_id, inbox_id=inbox_id, permissions=granted, expires_at=expires_at
+        ):
+            raise NoPermission("A key cannot give more than it has")
+    row = tx.one(
+        _INSERT,
+        uuid=str(uuid.uuid4()),
+        key_id=key_id,
+        hash=hash,
+        name=name,
+        scope=scope.value,
+        pod=pod_id,
+        inbox=inbox_id,
+        permissions=" ".join(sorted(granted)),
+        now=now,
+        expires=expires_at,
+        parent=parent,
+        settings=json.dumps({} if sent_copy is None else {"sent_copy": sent_copy}),
+    )
+    if row is None:
+        raise AlreadyExists("There is a key of that id already")
+    made = key_by_id(tx, KeyId(row[0]))
+    assert made is not None
+    return made
+
+
+def within_parent(
+    parent: KeyRow,
+    *,
+    scope: ScopeKind,
+    pod_id: PodId | None,
+    inbox_id: InboxId | None,
+    permissions: frozenset[str],
+    expires_at: int | None,
+) -> bool:
+    """Whether a key with these values would open nothing its parent doesn't, and live no longer.
+
+    `pod_id` is the inbox's pod for scope INBOX.
+    """
+    reaches = {
+        ScopeKind.ALL: True,
+        ScopeKind.POD: scope is not ScopeKind.ALL and pod_id == parent.pod_id,
+        ScopeKind.INBOX: scope is ScopeKind.INBOX and inbox_id == parent.inbox_id,
+    }
+    lives = parent.expires_at is None or (expires_at is not None and expires_at <= parent.expires_at)
+    return reaches[parent.scope] and permissions <= parent.permissions and lives
+
+
+def key_by_key_id(rx: Rx, key_id: str) -> KeyRow | None:
+    """By the ten characters that a key shows of itself; revoked and expired ones too."""
+    return _key(rx.one(_BY_KEY_ID, key_id=key_id))
+
+
+def key_by_id(rx: Rx, key: KeyId) -> KeyRow | None:
+    return _key(rx.one(_BY_ID, key=key))
+
+
+def keys(
+    rx: Rx, *, pod_id: PodId | None = None, inbox_id: InboxId | None = None, include_revoked: bool = True
+) -> list[KeyRow]:
+    """In order of birth: all, those of a pod (its inboxes' keys too) or those of one inbox."""
+    if inbox_id is not None:
+        rows = rx.all(_OF_INBOX, inbox=inbox_id)
+    elif pod_id is not None:
+        rows = rx.all(_OF_POD, pod=pod_id)
+    else:
+        rows = rx.all(_ALL)
+    found = [key for row in rows if (key := _key(row)) is not None]
+    return [key for key in found if include_revoked or key.revoked_at is None]
+
+
+def revoke(tx: Tx, key: KeyId, now: int) -> list[KeyId]:
+    """Revoke a key and all that descend from it; those that were not revoked before. NotFound for an unknown key."""
+    revoked = [KeyId(row[0]) for row in tx.all(_REVOKE, key=key, now=now)]
+    if not revoked and tx.one(_EXISTS, key=key) is None:
+        raise NotFound("No such key")
+    if revoked:
+        tx.wake(None, kind=WakeKind.KEYS)
+    return revoked
+
+
+def unusable(rx: Rx, key_ids: Iterable[KeyId], now: int) -> set[KeyId]:
+    """Which of these keys are revoked, expired or gone: what a node asks after a wake-up for its live sessions."""
+    asked = list(key_ids)
+    if not asked:
+        return set()
+    bad = {KeyId(row[0]) for row in rx.all(_UNUSABLE, keys=asked, now=now)}
+    present = {KeyId(row[0]) for row in rx.all(_PRESENT, keys=asked)}
+    return bad | (set(asked) - present)
+
+
+def touch(tx: Tx, used: Mapping[KeyId, int]) -> None:
+    """Note when keys were last used (Unix seconds), gathered over some seconds: not one write a login."""
+    for key, at in sorted(used.items()):  # in one order: two nodes never wait for each other
+        tx.do(_TOUCH, key=key, at=at)
+
+
+def _scope_ids(
+    rx: Rx, scope: ScopeKind, pod_id: PodId | None, inbox_id: InboxId | None
+) -> tuple[PodId | None, InboxId | None]:
+    """The ids that a key of this scope is stored with."""
+    if scope is ScopeKind.ALL:
+        if pod_id is not None or inbox_id is not None:
+            raise InvalidRequest("A key for everything names no pod and no inbox")
+        return None, None
+    if scope is ScopeKind.POD:
+        if pod_id is None or inbox_id is not None:
+            raise InvalidRequest("A pod's key names a pod and no inbox")
+        if rx.one(_POD, pod=pod_id) is None:
+            raise NotFound("No such pod")
+        return pod_id, None
+    if inbox_id is None:
+        raise InvalidRequest("An inbox's key names an inbox")
+    found = rx.scalar(_INBOX_POD, inbox=inbox_id)
+    if found is None or (pod_id is not None and pod_id != found):
+        raise NotFound("No such inbox")
+    return PodId(found), inbox_id
+
+
+def _key(row: tuple[Any, ...] | None) -> KeyRow | None:
+    if row is None:
+        return None
+    copy = json.loads(row[14]).get("sent_copy")
+    permissions = frozenset(row[8].split())
+    values = [*row[:5], ScopeKind(row[5]), *row[6:8], permissions, *row[9:14], copy if copy in SENT_COPY else None]
+    return KeyRow(*values)

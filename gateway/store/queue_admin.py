@@ -1,0 +1,251 @@
+"""What people see of the delivery queue and do to it: list, show with each attempt, retry, hold, release, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.model.errors import NotFound
+from gateway.model.ids import ContentId, InboxId, SubmissionId
+
+from .db import Rx, Tx, WakeKind
+from .queue import QueueState, cancel_open, lock_submission
+from .statements import Stmt
+
+_COLUMNS: Final = (
+    "s.id, s.uuid, s.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8, s.body8bit,"
+    " s.created_at,"
+    " s.finished_at"
+)
+_SUBMISSIONS: Final = f"SELECT {_COLUMNS} FROM submission s WHERE s.id > :after"
+_LIST = Stmt(f"{_SUBMISSIONS} ORDER BY s.id LIMIT :most")
+_LIST_OPEN = Stmt(f"{_SUBMISSIONS} AND s.finished_at IS NULL ORDER BY s.id LIMIT :most")
+_LIST_INBOX = Stmt(f"{_SUBMISSIONS} AND s.inbox_id = :inbox ORDER BY s.id LIMIT :most")
+_LIST_INBOX_OPEN = Stmt(f"{_SUBMISSIONS} AND s.inbox_id = :inbox AND s.finished_at IS NULL ORDER BY s.id LIMIT :most")
+_BY_UUID = Stmt(f"SELECT {_COLUMNS} FROM submission s WHERE s.uuid = :uuid")
+_BY_ID = Stmt(f"SELECT {_COLUMNS} FROM submission s WHERE s.id = :submission")
+_RECIPIENTS = Stmt(
+    "SELECT id, submission_id, address, domain, state, attempts, next_attempt, lease_owner, lease_until, code,"
+    " enhanced,"
+    " text, updated_at FROM queue_recipient WHERE submission_id IN :LIST(rows) ORDER BY submission_id, id"
+)
+_ATTEMPTS = Stmt(
+    "SELECT a.recipient_id, a.at, a.state, a.code, a.enhanced, a.text, a.remote FROM queue_attempt a"
+    " JOIN queue_recipient r ON r.id = a.recipient_id WHERE r.submission_id = :submission ORDER BY a.id"
+)
+_IN_SUBMISSION: Final = "submission_id = :submission AND (CAST(:recipient AS bigint) IS NULL OR id = :recipient)"
+_RETRY = Stmt(
+    "UPDATE queue_recipient SET state = CASE WHEN state = 'deferred' THEN 'deferred' ELSE 'queued' END, next_attempt ="
+    " :now,"
+    f" updated_at = :now WHERE {_IN_SUBMISSION} AND state IN ('queued', 'deferred', 'held')"
+)
+_HOLD = Stmt(
+    "UPDATE queue_recipient SET state = 'held', next_attempt = NULL, updated_at = :now"
+    f" WHERE {_IN_SUBMISSION} AND state IN ('queued', 'deferred')"
+)
+_RELEASE = Stmt(
+    f"UPDATE queue_recipient SET state = 'queued', next_attempt = :now, updated_at = :now WHERE {_IN_SUBMISSION}"
+    " AND state = 'held'"
+)
+_HOLD_ALL = Stmt(
+    "UPDATE queue_recipient SET state = 'held', next_attempt = NULL, lease_owner = NULL, lease_until = NULL,"
+    " updated_at = :now WHERE state IN ('queued', 'sending', 'deferred')"
+)
+_HELD = Stmt(
+    "SELECT s.uuid, s.mail_from, r.address FROM queue_recipient r JOIN submission s ON s.id = r.submission_id"
+    " WHERE r.state = 'held' ORDER BY r.id"
+)
+_COUNTS = Stmt("SELECT state, count(*) FROM queue_recipient GROUP BY state")
+_DUE_COUNT = Stmt("SELECT count(*) FROM queue_recipient WHERE state IN ('queued', 'deferred') AND next_attempt <= :now")
+_OLDEST = Stmt("SELECT min(created_at) FROM submission WHERE finished_at IS NULL")
+_DESTINATIONS = Stmt(
+    "SELECT r.domain, count(*), sum(CASE WHEN r.state = 'sending' THEN 1 ELSE 0 END), min(r.next_attempt),"
+    " min(s.created_at), max(r.attempts) FROM queue_recipient r JOIN submission s ON s.id = r.submission_id"
+    " WHERE r.state IN ('queued', 'sending', 'deferred', 'held') GROUP BY r.domain ORDER BY count(*) DESC, r.domain"
+    " LIMIT :most"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """`finished_at` None while a recipient is open. Times: Unix seconds."""
+
+    id: SubmissionId
+    uuid: str
+    inbox_id: InboxId
+    key_id: int | None
+    mail_from: str
+    content_id: ContentId
+    envelope_id: str | None
+    smtputf8: bool
+    body8bit: bool
+    created_at: int
+    finished_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """`code`, `enhanced`, `text`: the last reply (`text` as the peer sent it)."""
+
+    id: int
+    submission_id: SubmissionId
+    address: str
+    domain: str
+    state: QueueState
+    attempts: int
+    next_attempt: int | None
+    lease_owner: str | None
+    lease_until: int | None
+    code: int | None
+    enhanced: str | None
+    text: bytes | None
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    recipient_id: int
+    at: int
+    state: QueueState
+    code: int | None
+    enhanced: str | None
+    text: bytes | None
+    remote: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """A submission with its recipients; `attempts` only from `show`, the oldest first."""
+
+    submission: Submission
+    recipients: tuple[Recipient, ...]
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Open mail for one domain: how much waits, how much is under way, since when, the most attempts of any."""
+
+    domain: str
+    waiting: int
+    sending: int
+    next_attempt: int | None
+    oldest: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """Recipients by state, those due now, and when the oldest open submission came."""
+
+    states: Mapping[QueueState, int]
+    due: int
+    oldest: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRecipient:
+    submission_uuid: str
+    mail_from: str
+    address: str
+
+
+def submissions(
+    rx: Rx, *, inbox_id: InboxId | None = None, open_only: bool = True, after: int = 0, limit: int = 100
+) -> list[QueueEntry]:
+    """A page in order of acceptance; continue with `after` = the last one's `submission.id`."""
+    if inbox_id is None:
+        rows = rx.all(_LIST_OPEN if open_only else _LIST, after=after, most=limit)
+    else:
+        statement = _LIST_INBOX_OPEN if open_only else _LIST_INBOX
+        rows = rx.all(statement, after=after, most=limit, inbox=inbox_id)
+    people = _recipients(rx, [row[0] for row in rows])
+    return [QueueEntry(_submission(row), people.get(row[0], ())) for row in rows]
+
+
+def submission_by_uuid(rx: Rx, uuid: str) -> Submission | None:
+    row = rx.one(_BY_UUID, uuid=uuid.lower())
+    return None if row is None else _submission(row)
+
+
+def show(rx: Rx, submission_id: SubmissionId) -> QueueEntry:
+    """One submission with its recipients and all attempts. NotFound."""
+    row = rx.one(_BY_ID, submission=submission_id)
+    if row is None:
+        raise NotFound("No such submission")
+    attempts = tuple(
+        Attempt(found[0], found[1], QueueState(found[2]), *found[3:])
+        for found in rx.all(_ATTEMPTS, submission=submission_id)
+    )
+    return QueueEntry(_submission(row), _recipients(rx, [submission_id]).get(submission_id, ()), attempts)
+
+
+def retry(tx: Tx, submission_id: SubmissionId, now: int, recipient_id: int | None = None) -> int:
+    """Make waiting and held recipients (or one of them) due now; how many. NotFound for the submission."""
+    return _change(tx, _RETRY, submission_id, recipient_id, now)
+
+
+def hold(tx: Tx, submission_id: SubmissionId, now: int, recipient_id: int | None = None) -> int:
+    """Keep waiting recipients from being tried until they are released; how many."""
+    return _change(tx, _HOLD, submission_id, recipient_id, now)
+
+
+def release(tx: Tx, submission_id: SubmissionId, now: int, recipient_id: int | None = None) -> int:
+    """Make held recipients due now; how many."""
+    return _change(tx, _RELEASE, submission_id, recipient_id, now)
+
+
+def cancel(tx: Tx, submission_id: SubmissionId, now: int) -> int:
+    """Give up what is not under way, without a bounce; how many recipients."""
+    count = cancel_open(tx, submission_id, now)
+    tx.wake(None, kind=WakeKind.QUEUE)
+    return count
+
+
+def hold_everything(tx: Tx, now: int) -> list[HeldRecipient]:
+    """After a restore: what the backup calls open may have been delivered since. All held recipients, for the list."""
+    tx.run(_HOLD_ALL, now=now)
+    return held(tx)
+
+
+def held(rx: Rx) -> list[HeldRecipient]:
+    """All held recipients in order of acceptance."""
+    return [HeldRecipient(*row) for row in rx.all(_HELD)]
+
+
+def stats(rx: Rx, now: int) -> QueueStats:
+    """Counts for metrics and `doctor`."""
+    states = {QueueState(state): count for state, count in rx.all(_COUNTS)}
+    return QueueStats(states, rx.scalar(_DUE_COUNT, now=now), rx.scalar(_OLDEST))
+
+
+def destinations(rx: Rx, limit: int = 100) -> list[Destination]:
+    """Open mail by domain, the fullest first."""
+    return [Destination(row[0], row[1], int(row[2]), *row[3:]) for row in rx.all(_DESTINATIONS, most=limit)]
+
+
+def _change(tx: Tx, statement: Stmt, submission_id: SubmissionId, recipient_id: int | None, now: int) -> int:
+    inbox_id = lock_submission(tx, submission_id)
+    count = tx.run(statement, submission=submission_id, recipient=recipient_id, now=now)
+    if count:
+        tx.wake(inbox_id, kind=WakeKind.QUEUE)
+    return count
+
+
+def _recipients(rx: Rx, submission_ids: list[int]) -> dict[int, tuple[Recipient, ...]]:
+    found: dict[int, list[Recipient]] = {}
+    if submission_ids:
+        for row in rx.all(_RECIPIENTS, rows=submission_ids):
+            found.setdefault(row[1], []).append(_recipient(row))
+    return {submission: tuple(people) for submission, people in found.items()}
+
+
+def _submission(row: tuple[Any, ...]) -> Submission:
+    values = [*row[:7], bool(row[7]), bool(row[8]), *row[9:]]
+    return Submission(*values)
+
+
+def _recipient(row: tuple[Any, ...]) -> Recipient:
+    values = [*row[:4], QueueState(row[4]), *row[5:]]
+    return Recipient(*values)
