@@ -254,7 +254,7 @@ class Reader:
         return NeedContinuation(self._tag, name[1].upper() if name else b"")
 
     def _message_literal(self, size: int, synchronising: bool, binary: bool) -> Event:
-        if not synchronising and size > self._drain_limit:
+        if not synchronising and size > max(self._limits.drain, 2 * self._limits.append):
             return self._fatal("Message too big")
         event = LiteralStart(
             self._frame(), size, synchronising, binary, size > self._limits.append, self._index
@@ -302,7 +302,7 @@ class Reader:
     @property
     def _drain_limit(self) -> int:
         limits = self._limits
-        return max(limits.drain, 2 * limits.append) if self._append else limits.drain
+        return limits.drain + 2 * limits.append if self._append else limits.drain
 
     def _refuse_literal(self, reason: str, size: int, synchronising: bool) -> Event | _Again:
         self._refused = reason

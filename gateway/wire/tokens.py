@@ -20,10 +20,11 @@ MAX_DEPTH: Final = 50  # of nested lists (security.md)
 MAX_NUMBER: Final = 2**32 - 1
 MAX_NUMBER64: Final = 2**63 - 1  # RFC 7162 3.1, RFC 9051 number64
 
-_ATOM: Final = re.compile(rb'[^\x00-\x20(){%*"\\\]\x7f-\xff]++')
+# `~` is an atom character, but `~{` announces a literal8.
+_ATOM: Final = re.compile(rb'(?!~\{)[^\x00-\x20(){%*"\\\]\x7f-\xff]++')
 # Raw UTF-8 is not in the grammar, but clients send it in names.
-_ASTRING_ATOM: Final = re.compile(rb'[^\x00-\x20(){%*"\\\x7f]++')
-_LIST_ATOM: Final = re.compile(rb'[^\x00-\x20(){"\\\x7f]++')
+_ASTRING_ATOM: Final = re.compile(rb'(?!~\{)[^\x00-\x20(){%*"\\\x7f]++')
+_LIST_ATOM: Final = re.compile(rb'(?!~\{)[^\x00-\x20(){"\\\x7f]++')
 _QUOTED: Final = re.compile(rb'"([^"\\\x00\r\n]*+(?:\\["\\][^"\\\x00\r\n]*+)*+)"')
 _ESCAPE: Final = re.compile(rb'\\(["\\])')
 _LITERAL: Final = re.compile(rb"(~?)\{[0-9]++\+?\}\n")
@@ -34,7 +35,7 @@ _SEQUENCE: Final = re.compile(
 # A flag is an atom by the grammar; `]` stands in keywords of real mailboxes.
 _FLAG: Final = re.compile(rb'\\?[^\x00-\x20(){%*"\\\x7f-\xff]++|\\\*')
 # In a response: BODY[HEADER.FIELDS ("To")]<0>, RFC822.SIZE, \Seen, 17, UIDNEXT.
-_RESPONSE_ATOM: Final = re.compile(rb'(?:\\?[^\x00-\x20(){"\\\x7f\[]|\\\*|\[[^\]\r\n]*+\])++')
+_RESPONSE_ATOM: Final = re.compile(rb'(?!~\{)(?:\\?[^\x00-\x20(){"\\\x7f\[]|\\\*|\[[^\]\r\n]*+\])++')
 
 T = TypeVar("T")
 
