@@ -1,24 +1,27 @@
-"""Making a key: what it may be, what its parent allows, and the one moment its text is known."""
+"""Making a key: the one moment its text is known. What a key may be, and its parent allows, `store.keys` says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.model.errors import InvalidRequest, NoPermission, NotFound
+from gateway.model.errors import InvalidRequest
 from gateway.model.ids import InboxId, KeyId, PodId
-from gateway.model.permissions import ALL_PERMISSIONS, ScopeKind
-from gateway.store import inboxes, keys
-from gateway.store.db import Database, Rx, Tx
+from gateway.model.permissions import ScopeKind
+from gateway.store import keys
+from gateway.store.db import Database, Tx
+from gateway.store.inboxes import SentCopy
 from gateway.store.keys import KeyRow
 
 from .keys import ApiKey, generate, hash_secret
 
-MAX_NAME = 200  # characters; it stands in lists and logs
-
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:
-    """A key to be made. Scope POD names `pod_id`, INBOX names `inbox_id`, ALL neither. Times are Unix seconds."""
+    """A key to be made. Scope POD names `pod_id`, INBOX names `inbox_id`, ALL neither.
+
+    `permissions` are single names (`model.permissions.expand` turns bundles into them). `expires_at`: Unix seconds.
+    With a `parent` the key lies within that one's permissions, scope and time. `sent_copy` None: as the inbox has it.
+    """
 
     name: str
     scope: ScopeKind
@@ -27,11 +30,12 @@ class KeySpec:
     inbox_id: InboxId | None = None
     expires_at: int | None = None
     parent: KeyId | None = None
+    sent_copy: SentCopy | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnKey:
-    """A key's text and its stored hash, made before the unit that stores them (hashing takes 1.7 ms)."""
+    """A key's text and its stored hash, made before the unit that stores them: hashing takes 1.7 ms."""
 
     key: ApiKey
     stored: str = field(repr=False)
@@ -51,83 +55,32 @@ def draw() -> DrawnKey:
     return DrawnKey(key, hash_secret(key.secret))
 
 
-def check(spec: KeySpec, now: float) -> None:
-    """InvalidRequest when the specification contradicts itself."""
-    if len(spec.name) > MAX_NAME or any(ord(char) < 32 for char in spec.name):
-        raise InvalidRequest(f"A key's name has {MAX_NAME} characters at most and no control characters")
-    if (spec.scope == ScopeKind.POD) != (spec.pod_id is not None):
-        raise InvalidRequest("A key names a pod exactly when its scope is a pod")
-    if (spec.scope == ScopeKind.INBOX) != (spec.inbox_id is not None):
-        raise InvalidRequest("A key names an inbox exactly when its scope is an inbox")
+def insert(tx: Tx, spec: KeySpec, drawn: DrawnKey, now: int) -> IssuedKey:
+    """Store a drawn key inside a unit of the caller's (which may be run again: draw outside it).
+
+    InvalidRequest (a specification that contradicts itself, a key without permissions), NotFound (pod, inbox, parent),
+    NoPermission (more than the parent has).
+    """
     if not spec.permissions:
         raise InvalidRequest("A key needs at least one permission")
-    unknown = spec.permissions - ALL_PERMISSIONS
-    if unknown:
-        raise InvalidRequest(f"Unknown permissions: {', '.join(sorted(unknown))}")
-    if spec.expires_at is not None and spec.expires_at <= now:
-        raise InvalidRequest("The key would have expired already")
-
-
-def check_parent(spec: KeySpec, parent: KeyRow, inbox_pod: PodId | None, now: float) -> None:
-    """NoPermission when the key would exceed its parent in life, permissions, time or scope.
-
-    `inbox_pod`: the pod of the inbox that `spec` names, else None.
-    """
-    if parent.revoked_at is not None or (parent.expires_at is not None and parent.expires_at <= now):
-        raise NoPermission("The parent key is revoked or expired")
-    if "api_key_create" not in parent.permissions:
-        raise NoPermission("The parent key may not make keys")
-    beyond = spec.permissions - parent.permissions
-    if beyond:
-        raise NoPermission(f"The parent key lacks {', '.join(sorted(beyond))}")
-    if parent.expires_at is not None and (spec.expires_at is None or spec.expires_at > parent.expires_at):
-        raise NoPermission("The key would live longer than its parent")
-    if parent.scope == ScopeKind.POD:
-        inside = (spec.pod_id or inbox_pod) == parent.pod_id
-    elif parent.scope == ScopeKind.INBOX:
-        inside = spec.inbox_id == parent.inbox_id and spec.inbox_id is not None
-    else:
-        inside = True
-    if not inside:
-        raise NoPermission("The key would reach beyond its parent's scope")
-
-
-def insert(tx: Tx, spec: KeySpec, drawn: DrawnKey, now: int) -> KeyRow:
-    """Store a drawn key inside a unit. InvalidRequest, NoPermission; NotFound for a missing inbox or parent."""
-    check(spec, now)
-    inbox_pod = _inbox_pod(tx, spec)
-    if spec.parent is not None:
-        parent = keys.key_by_id(tx, spec.parent)
-        if parent is None:
-            raise NotFound("There is no such parent key")
-        check_parent(spec, parent, inbox_pod, now)
-    return keys.insert_key(
+    row = keys.insert_key(
         tx,
         key_id=drawn.key.key_id,
         hash=drawn.stored,
         name=spec.name,
         scope=spec.scope,
+        permissions=spec.permissions,
+        now=now,
         pod_id=spec.pod_id,
         inbox_id=spec.inbox_id,
-        permissions=spec.permissions,
         expires_at=spec.expires_at,
         parent=spec.parent,
-        now=now,
+        sent_copy=spec.sent_copy,
     )
-
-
-def _inbox_pod(rx: Rx, spec: KeySpec) -> PodId | None:
-    if spec.inbox_id is None:
-        return None
-    inbox = inboxes.inbox_by_id(rx, spec.inbox_id)
-    if inbox is None or inbox.deleted_at is not None:
-        raise NotFound("There is no such inbox")
-    return inbox.pod_id
+    return IssuedKey(row, drawn.key.text)
 
 
 async def create_key(db: Database, spec: KeySpec, now: int) -> IssuedKey:
-    """Draw and store a key; its text is in the result and nowhere else."""
-    check(spec, now)
+    """Draw and store a key; its text is in the result and nowhere else. Errors as `insert`."""
     drawn = draw()
-    row = await db.write(lambda tx: insert(tx, spec, drawn, now))
-    return IssuedKey(row, drawn.key.text)
+    return await db.write(lambda tx: insert(tx, spec, drawn, now))

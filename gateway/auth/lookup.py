@@ -81,7 +81,10 @@ def ended(rx: Rx, pairs: Collection[tuple[KeyId, InboxId]], now: float) -> dict[
     inbox_rows = {row_id: inboxes.inbox_by_id(rx, row_id) for row_id in {inbox for _, inbox in pairs}}
     found: dict[tuple[KeyId, InboxId], Refusal] = {}
     for key_id, inbox_id in pairs:
-        reason = refusal(Credentials(inbox_rows[inbox_id], key_rows[key_id]), now)
+        inbox = inbox_rows[inbox_id]
+        # Deleting an inbox revokes its keys too; whoever was logged in is told the cause. They have proven the secret.
+        gone = inbox is None or inbox.deleted_at is not None
+        reason = Refusal.UNKNOWN_INBOX if gone else refusal(Credentials(inbox, key_rows[key_id]), now)
         if reason is not None:
             found[key_id, inbox_id] = reason
     return found
