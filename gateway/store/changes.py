@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.model.ids import InboxId, MailboxId, ModSeq
-from gateway.model.sequence import Ranges, render
+from gateway.model.ids import ContentId, InboxId, MailboxId, ModSeq, Uid
+from gateway.model.sequence import Ranges, normalise, render
 
-from .db import Tx
+from .db import Rx, Tx
+from .keywords import keywords_of
 from .statements import Stmt
 
 
@@ -40,3 +43,60 @@ def record(
 ) -> None:
     """Write down a change under the unit's MODSEQ. `mailbox_id` None: of the inbox as a whole."""
     tx.do(_RECORD, inbox=inbox_id, modseq=modseq, mailbox=mailbox_id or 0, kind=kind.value, uids=render(uids))
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxChanges:
+    """What became of a mailbox since a MODSEQ. `flags`: (uid, mask, modseq) of messages new or changed, in UID order.
+
+    `exists` False: the mailbox was deleted, and the rest is empty. `complete` False: expunges that old are no longer
+    on record, so `expunged` may lack some; compare the UIDs instead.
+    """
+
+    highest_modseq: ModSeq
+    uidnext: Uid
+    flags: list[tuple[int, int, int]]
+    expunged: Ranges
+    exists: bool
+    keywords: dict[int, str]
+    complete: bool = True
+
+
+_MAILBOX = Stmt("SELECT highest_modseq, uidnext, pruned_modseq FROM mailbox WHERE id = :mailbox AND inbox_id = :inbox")
+_ROWS = Stmt(
+    "SELECT uid, flags, modseq FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
+    " ORDER BY uid"
+)
+_EXPUNGES = Stmt(
+    "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
+    f" AND kind = '{ChangeKind.EXPUNGED.value}'"
+)
+_EXPUNGED_CONTENT = Stmt("SELECT content_id FROM expunged WHERE mailbox_id = :mailbox AND uid = :uid")
+
+
+def changes_since(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: int) -> MailboxChanges:
+    """Changes of a mailbox above `modseq`, from one snapshot."""
+    mailbox = rx.one(_MAILBOX, mailbox=mailbox_id, inbox=inbox_id)
+    if mailbox is None:
+        return MailboxChanges(ModSeq(0), Uid(0), [], (), False, {})
+    highest, uidnext, pruned = mailbox
+    if highest <= modseq:
+        return MailboxChanges(highest, uidnext, [], (), True, keywords_of(rx, mailbox_id))
+    since = {"mailbox": mailbox_id, "inbox": inbox_id, "modseq": modseq}
+    rows: list[tuple[int, int, int]] = rx.all(_ROWS, **since)
+    expunged = normalise(pair for (text,) in rx.all(_EXPUNGES, **since) for pair in _ranges(text))
+    return MailboxChanges(
+        highest, uidnext, rows, expunged, True, keywords_of(rx, mailbox_id), complete=modseq >= pruned
+    )
+
+
+def expunged_content(rx: Rx, mailbox_id: MailboxId, uid: Uid) -> ContentId | None:
+    """The content of a message that was expunged within the hour, for a session not told yet (RFC 2180 4.1)."""
+    found = rx.scalar(_EXPUNGED_CONTENT, mailbox=mailbox_id, uid=uid)
+    return None if found is None else ContentId(found)
+
+
+def _ranges(text: str) -> Iterator[tuple[int, int]]:
+    for part in text.split(",") if text else ():
+        low, _, high = part.partition(":")
+        yield int(low), int(high or low)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 import structlog
 
-from gateway.model.ids import InboxId, MailboxId, ModSeq
+from gateway.model.ids import ContentId, InboxId, MailboxId, ModSeq
 
 from .statements import DialectName, Stmt
 
@@ -79,6 +79,8 @@ class Tx(Rx):
         self.locked: set[InboxId] = set()
         """Inboxes whose rows this transaction has locked."""
         self.wakes: dict[Wake, None] = {}
+        self.completed: set[ContentId] = set()
+        """Contents this unit has written (`store.content`)."""
 
     @abstractmethod
     def run(self, stmt: Stmt, /, **params: Any) -> int:
@@ -98,6 +100,7 @@ class Tx(Rx):
         """Forget what an earlier unit of the same transaction drew: each unit has its own MODSEQ."""
         self.modseqs = {}
         self.wakes = {}
+        self.completed = set()
 
 
 @dataclass(frozen=True, slots=True)

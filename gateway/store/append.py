@@ -1,0 +1,201 @@
+"""Arrival of one message in a mailbox: the hottest unit of the store.
+
+On SQLite eight short statements with the content's own; on PostgreSQL one statement whose values come from RETURNING of
+the inbox row's UPDATE, so that nothing is read before the lock that it depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.model.errors import LimitReached, NotFound
+from gateway.model.flags import SEEN
+from gateway.model.ids import MAX_UID, ContentId, InboxId, MailboxId, ModSeq, Uid, UidValidity, object_id
+
+from . import content as contents
+from . import counters, sent, threads
+from .content import StagedContent
+from .db import Tx
+from .flags import flag_mask
+from .statements import Stmt
+
+SENT: Final = "\\Sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """`made` False: an automatic Sent copy was not needed, and the values are those of the client's own."""
+
+    uid: Uid
+    uidvalidity: UidValidity
+    modseq: ModSeq
+    email_id: str
+    thread_id: str
+    made: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    content_id: ContentId
+    size: int
+    own_hash: int | None
+    """Of the Message-ID."""
+    hashes: list[int]
+
+
+_INBOX = Stmt(
+    "UPDATE inbox SET modseq = modseq + :step, messages = messages + 1, octets = octets + :size WHERE id = :inbox"
+    " RETURNING modseq"
+)
+_MAILBOX = Stmt(
+    "UPDATE mailbox SET uidnext = uidnext + 1, highest_modseq = :modseq, messages = messages + 1,"
+    " unseen = unseen + :unseen, octets = octets + :size WHERE id = :mailbox AND inbox_id = :inbox AND noselect = 0"
+    " RETURNING uidnext - 1, uidvalidity, role"
+)
+_COLUMNS: Final = (
+    "mailbox_id, uid, inbox_id, content_id, modseq, internal_date, save_date, flags, size, email_id, thread_id"
+)
+_MESSAGE = Stmt(
+    f"INSERT INTO message ({_COLUMNS}) VALUES (:mailbox, :uid, :inbox, :content, :modseq, :internal_date, :now, :flags,"
+    " :size, :email_id, :thread)"
+)
+_ALL_IN_ONE = Stmt(
+    postgresql="WITH i AS (UPDATE inbox SET modseq = modseq + :step, messages = messages + 1, octets = octets + :size"
+    "  WHERE id = :inbox RETURNING modseq),"
+    " b AS (UPDATE mailbox SET uidnext = uidnext + 1, highest_modseq = i.modseq, messages = messages + 1,"
+    "  unseen = unseen + :unseen, octets = octets + :size FROM i"
+    "  WHERE id = :mailbox AND inbox_id = :inbox AND noselect = 0"
+    "  RETURNING uidnext - 1 AS uid, uidvalidity, role, i.modseq AS modseq),"
+    " t AS (INSERT INTO thread_ref (inbox_id, hash, thread)"
+    "  SELECT :inbox, h.hash, coalesce((SELECT r.thread FROM unnest(CAST(:hashes AS bigint[])) WITH ORDINALITY"
+    "   AS o (hash, number) JOIN thread_ref r ON r.inbox_id = :inbox AND r.hash = o.hash ORDER BY o.number LIMIT 1),"
+    "   CAST(:thread AS text))"
+    "  FROM b, unnest(CAST(:hashes AS bigint[])) AS h (hash)"
+    "  ON CONFLICT (inbox_id, hash) DO UPDATE SET thread = thread_ref.thread RETURNING hash, thread),"
+    f" m AS (INSERT INTO message ({_COLUMNS}) SELECT :mailbox, b.uid, :inbox, :content, b.modseq, :internal_date, :now,"
+    "  :flags, :size, :email_id, coalesce((SELECT thread FROM t WHERE hash = :first), CAST(:thread AS text)) FROM b"
+    "  RETURNING thread_id)"
+    " SELECT b.uid, b.uidvalidity, b.modseq, b.role, m.thread_id FROM b, m"
+)
+_CONTENT = Stmt("SELECT size, message_id, in_reply_to, refs FROM content_meta WHERE id = :content")
+
+
+def append(
+    tx: Tx,
+    mailbox: MailboxId,
+    inbox: InboxId,
+    content: StagedContent | ContentId,
+    *,
+    internal_date: int,
+    flags: int = 0,
+    keywords: Sequence[str] = (),
+    now: int,
+    email_id: str | None = None,
+    auto_sent: bool = False,
+) -> Appended:
+    """Give `content` a UID in `mailbox`. The content is complete or completed in the same unit.
+
+    `flags`: system flags; `keywords` by name. `email_id`: only when the arrival is the same message as another one of
+    this inbox. `auto_sent`: this is the gateway's own Sent copy, which gives way to a client's copy of the same
+    Message-ID, whichever comes first (clients.md). Raises NotFound (no such mailbox in this inbox, or only a name
+    that holds children), LimitReached (keywords, UIDs used up).
+    """
+    facts = _facts(tx, content)
+    if auto_sent and facts.own_hash is not None:
+        counters.lock(tx, inbox)
+        earlier = sent.client_copy(tx, inbox, mailbox, facts.own_hash, now)
+        if earlier is not None:
+            return Appended(*earlier, made=False)
+    if keywords:
+        counters.lock(tx, inbox)
+        flags |= flag_mask(tx, mailbox, keywords)
+    email_id = email_id or object_id("M")
+    place = _place_at_once if tx.dialect == "postgresql" else _place
+    appended, role = place(tx, mailbox, inbox, facts, internal_date, flags, now, email_id)
+    if role == SENT and facts.own_hash is not None:
+        sent.arrived(tx, inbox, mailbox, [(facts.own_hash, appended.uid)], auto=auto_sent, now=now)
+    tx.wake(inbox, mailbox)
+    return appended
+
+
+def _facts(tx: Tx, content: StagedContent | ContentId) -> _Facts:
+    if isinstance(content, StagedContent):
+        meta = content.meta
+        content_id, size = content.content_id, content.size
+        own, replied, references = meta.message_id, meta.in_reply_to, meta.references
+    else:
+        row = tx.one(_CONTENT, content=content)
+        if row is None:
+            raise NotFound("Content does not exist")
+        content_id, size, own = content, row[0], row[1]
+        replied, references = contents.split_ids(row[2]), contents.split_ids(row[3])
+    hashes = threads.thread_hashes(own, replied, references)
+    return _Facts(content_id, size, hashes[0] if own else None, hashes)
+
+
+def _place(
+    tx: Tx, mailbox: MailboxId, inbox: InboxId, facts: _Facts, internal_date: int, flags: int, now: int, email_id: str
+) -> tuple[Appended, str | None]:
+    size = facts.size
+    modseq = tx.scalar(_INBOX, inbox=inbox, step=int(inbox not in tx.modseqs), size=size)
+    row = (
+        None
+        if modseq is None
+        else tx.one(_MAILBOX, mailbox=mailbox, inbox=inbox, modseq=modseq, unseen=int(not flags & SEEN), size=size)
+    )
+    if row is None:
+        raise NotFound("Mailbox does not exist")
+    tx.modseqs[inbox] = modseq
+    uid, uidvalidity, role = row
+    _check_uid(uid)
+    thread = threads.assign(tx, inbox, facts.hashes, object_id("T"))
+    tx.do(
+        _MESSAGE,
+        mailbox=mailbox,
+        uid=uid,
+        inbox=inbox,
+        content=facts.content_id,
+        modseq=modseq,
+        internal_date=internal_date,
+        now=now,
+        flags=flags,
+        size=size,
+        email_id=email_id,
+        thread=thread,
+    )
+    return Appended(uid, uidvalidity, modseq, email_id, thread), role
+
+
+def _place_at_once(
+    tx: Tx, mailbox: MailboxId, inbox: InboxId, facts: _Facts, internal_date: int, flags: int, now: int, email_id: str
+) -> tuple[Appended, str | None]:
+    row = tx.one(
+        _ALL_IN_ONE,
+        mailbox=mailbox,
+        inbox=inbox,
+        content=facts.content_id,
+        step=int(inbox not in tx.modseqs),
+        size=facts.size,
+        unseen=int(not flags & SEEN),
+        hashes=facts.hashes,
+        first=facts.hashes[0] if facts.hashes else None,
+        internal_date=internal_date,
+        now=now,
+        flags=flags,
+        email_id=email_id,
+        thread=object_id("T"),
+    )
+    if row is None:
+        raise NotFound("Mailbox does not exist")
+    uid, uidvalidity, modseq, role, thread = row
+    tx.modseqs[inbox] = modseq
+    tx.locked.add(inbox)
+    _check_uid(uid)
+    return Appended(uid, uidvalidity, modseq, email_id, thread), role
+
+
+def _check_uid(uid: int) -> None:
+    if uid > MAX_UID:  # RFC 3501 2.3.1.1: 32 bits; a mailbox that used them all must be made anew
+        raise LimitReached("This mailbox has used up its UIDs")

@@ -1,0 +1,101 @@
+"""Removal of messages: rows go, the expunge is recorded, octets stay an hour for sessions not told yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.model.flags import DELETED, SEEN
+from gateway.model.ids import InboxId, MailboxId, ModSeq
+from gateway.model.sequence import Ranges, from_numbers
+
+from . import counters
+from .changes import ChangeKind, record
+from .db import Rx, Tx
+from .statements import Stmt
+from .uidsets import CUT, ByUids, as_ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Expunged:
+    """`uids` that are gone; `modseq` None when there were none."""
+
+    modseq: ModSeq | None
+    uids: Ranges
+
+
+_RETURNING: Final = " RETURNING uid, content_id, size, flags"
+_DELETE = ByUids("DELETE FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids}" + _RETURNING)
+_DELETE_FLAGGED = ByUids(
+    "DELETE FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids}"
+    f" AND (flags & {DELETED}) <> 0" + _RETURNING
+)
+_FLAGGED = Stmt(
+    "SELECT uid FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox"
+    f" AND (flags & {DELETED}) <> 0 ORDER BY uid LIMIT :most"
+)
+_KEEP = Stmt(
+    sqlite="INSERT INTO expunged (mailbox_id, uid, content_id, at)"
+    " SELECT :mailbox, r.value ->> 0, r.value ->> 1, :now FROM json_each(:rows) AS r",
+    postgresql="INSERT INTO expunged (mailbox_id, uid, content_id, at) SELECT :mailbox, r.uid, r.content_id, :now"
+    " FROM unnest(CAST(:uids AS bigint[]), CAST(:contents AS bigint[])) AS r (uid, content_id)",
+)
+
+
+def deleted_uids(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, most: int = CUT) -> list[int]:
+    """The first `most` UIDs that bear \\Deleted."""
+    return [row[0] for row in rx.all(_FLAGGED, mailbox=mailbox_id, inbox=inbox_id, most=most)]
+
+
+def expunge(
+    tx: Tx,
+    inbox_id: InboxId,
+    mailbox_id: MailboxId,
+    uids: Ranges | Sequence[int] | None,
+    *,
+    only_deleted: bool = True,
+    now: int,
+) -> Expunged:
+    """Remove messages of `uids`, with `only_deleted` those that bear \\Deleted (RFC 4315 2.1).
+
+    `uids` None: the first CUT messages with \\Deleted; call again until nothing is removed.
+    """
+    counters.lock(tx, inbox_id)
+    if uids is None:
+        uids, only_deleted = deleted_uids(tx, inbox_id, mailbox_id), True
+    ranges = as_ranges(uids)
+    if not ranges:
+        return Expunged(None, ())
+    rows = delete_rows(tx, inbox_id, mailbox_id, ranges, only_deleted=only_deleted)
+    if not rows:
+        return Expunged(None, ())
+    modseq = counters.peek(tx, inbox_id)
+    octets = sum(row[2] for row in rows)
+    counters.apply(tx, inbox_id, modseq, messages=-len(rows), octets=-octets)
+    return Expunged(modseq, note_expunged(tx, inbox_id, mailbox_id, rows, modseq, now))
+
+
+def delete_rows(
+    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, ranges: Ranges, *, only_deleted: bool
+) -> list[tuple[Any, ...]]:
+    """(uid, content id, size, flags) of the rows deleted. The unit holds the inbox's lock."""
+    statement, members = (_DELETE_FLAGGED if only_deleted else _DELETE).over(tx.dialect, ranges)
+    return tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, **members)
+
+
+def note_expunged(
+    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, rows: list[tuple[Any, ...]], modseq: ModSeq, now: int
+) -> Ranges:
+    """Record deleted rows in the mailbox's counters, the change table and `expunged`; the UIDs as ranges."""
+    if tx.dialect == "sqlite":
+        tx.do(_KEEP, mailbox=mailbox_id, rows=[row[:2] for row in rows], now=now)
+    else:
+        tx.do(_KEEP, mailbox=mailbox_id, uids=[r[0] for r in rows], contents=[r[1] for r in rows], now=now)
+    unseen = sum(1 for row in rows if not row[3] & SEEN)
+    octets = sum(row[2] for row in rows)
+    counters.apply_mailbox(tx, mailbox_id, modseq, messages=-len(rows), unseen=-unseen, octets=-octets)
+    uids = from_numbers(row[0] for row in rows)
+    record(tx, inbox_id, modseq, ChangeKind.EXPUNGED, mailbox_id=mailbox_id, uids=uids)
+    tx.wake(inbox_id, mailbox_id)
+    return uids

@@ -1,0 +1,119 @@
+"""Flags and keywords of stored messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.model.errors import LimitReached
+from gateway.model.flags import FIRST_KEYWORD_BIT, MAX_KEYWORDS, SEEN, SYSTEM_BY_FOLDED
+from gateway.model.ids import InboxId, MailboxId, ModSeq
+from gateway.model.sequence import Ranges
+
+from . import counters
+from .db import Tx
+from .keywords import keywords_of
+from .statements import Stmt
+from .uidsets import ByUids, as_ranges
+
+FlagOperation = Literal["set", "add", "remove"]
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsStored:
+    """`changed`: (uid, new mask) of rows that really changed, rising; `modseq` None when none did."""
+
+    modseq: ModSeq | None
+    changed: list[tuple[int, int]]
+
+
+_ADD_KEYWORD = Stmt("INSERT INTO keyword (mailbox_id, bit, name, folded) VALUES (:mailbox, :bit, :name, :folded)")
+
+_NEW_FLAGS: Final[dict[FlagOperation, str]] = {
+    "set": "CAST(:mask AS bigint)",
+    "add": "(flags | CAST(:mask AS bigint))",
+    "remove": "(flags & ~CAST(:mask AS bigint))",
+}
+_STORE: Final = {
+    operation: ByUids(
+        f"UPDATE message SET flags = {new}, modseq = :modseq"
+        f" WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {{uids}} AND flags <> {new} RETURNING uid, flags"
+    )
+    for operation, new in _NEW_FLAGS.items()
+}
+_COUNT_SEEN = ByUids(
+    "SELECT count(*) FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids} AND (flags & 1) = :seen"
+)
+
+
+def flag_mask(tx: Tx, mailbox_id: MailboxId, names: Sequence[str], *, create: bool = True) -> int:
+    """The mask of flag `names` in a mailbox. Unknown keywords get the next bit, or are left out without `create`.
+
+    The unit holds the inbox's lock (`counters.lock`). LimitReached beyond 58 keywords.
+    """
+    mask = 0
+    keywords: list[str] = []
+    for name in names:
+        system = SYSTEM_BY_FOLDED.get(name.lower())
+        if system is None:
+            keywords.append(name)
+        else:
+            mask |= system
+    if not keywords:
+        return mask
+    known = {name.lower(): bit for bit, name in keywords_of(tx, mailbox_id).items()}
+    for name in keywords:
+        folded = name.lower()
+        if folded not in known:
+            if not create:
+                continue
+            if len(known) >= MAX_KEYWORDS:
+                raise LimitReached(f"A mailbox can have {MAX_KEYWORDS} keywords")
+            known[folded] = FIRST_KEYWORD_BIT + len(known)  # bits are never freed, so the count is the next one
+            tx.do(_ADD_KEYWORD, mailbox=mailbox_id, bit=known[folded], name=name, folded=folded)
+        mask |= 1 << known[folded]
+    return mask
+
+
+def store_flags(
+    tx: Tx,
+    inbox_id: InboxId,
+    mailbox_id: MailboxId,
+    uids: Ranges | Sequence[int],
+    op: FlagOperation,
+    system_mask: int,
+    keywords: Sequence[str] = (),
+) -> FlagsStored:
+    """Set, add or remove flags of messages that exist; at most CUT of them a unit.
+
+    Only rows that really change get the unit's MODSEQ (RFC 7162 3.1.3). LimitReached as `flag_mask`.
+    """
+    ranges = as_ranges(uids)
+    counters.lock(tx, inbox_id)
+    mask = system_mask | flag_mask(tx, mailbox_id, keywords, create=op != "remove")
+    if not ranges or (op != "set" and not mask):
+        return FlagsStored(None, [])
+    modseq = counters.peek(tx, inbox_id)
+    unseen = _unseen_difference(tx, inbox_id, mailbox_id, ranges, op, mask)
+    statement, members = _STORE[op].over(tx.dialect, ranges)
+    changed = tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, mask=mask, modseq=modseq, **members)
+    if not changed:
+        return FlagsStored(None, [])
+    counters.apply(tx, inbox_id, modseq)
+    counters.apply_mailbox(tx, mailbox_id, modseq, unseen=unseen)
+    tx.wake(inbox_id, mailbox_id)
+    changed.sort()
+    return FlagsStored(modseq, changed)
+
+
+def _unseen_difference(
+    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, ranges: Ranges, op: FlagOperation, mask: int
+) -> int:
+    """How the mailbox's count of unseen messages will change."""
+    if op != "set" and not mask & SEEN:
+        return 0
+    becomes_seen = bool(mask & SEEN) and op != "remove"
+    statement, members = _COUNT_SEEN.over(tx.dialect, ranges)
+    count: int = tx.scalar(statement, mailbox=mailbox_id, inbox=inbox_id, seen=int(not becomes_seen), **members)
+    return -count if becomes_seen else count

@@ -1,0 +1,119 @@
+"""Reads of message rows: what MailboxState holds, and the columns that FETCH and SEARCH need, a page a statement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import IntFlag
+from functools import cache
+from typing import Any, Final
+
+from gateway.model.ids import MailboxId
+
+from .db import Rx
+from .statements import Stmt
+
+LOAD_PAGE: Final = 10_000
+"""Rows of one `load`: a few milliseconds of a reader."""
+
+
+class Columns(IntFlag):
+    """What `fetch_rows` shall return beside the UID; each row's values stand in this order."""
+
+    INTERNAL_DATE = 1 << 0
+    SIZE = 1 << 1
+    ENVELOPE = 1 << 2
+    BODYSTRUCTURE = 1 << 3
+    BODY = 1 << 4
+    """Rendered BODY (without extension data)."""
+    HEADER = 1 << 5
+    """Octets of the message's own header with its blank line."""
+    CONTENT_ID = 1 << 6
+    EMAIL_ID = 1 << 7
+    THREAD_ID = 1 << 8
+    FLAGS = 1 << 9
+    MODSEQ = 1 << 10
+    SAVE_DATE = 1 << 11
+    HEADER_SIZE = 1 << 12
+    HAS_NUL = 1 << 13
+    PARTS = 1 << 14
+    """The encoded part table."""
+    SENT_DATE = 1 << 15
+    MESSAGE_ID = 1 << 16
+
+
+_SOURCES: Final = {
+    Columns.INTERNAL_DATE: "m.internal_date",
+    Columns.SIZE: "m.size",
+    Columns.ENVELOPE: "f.envelope",
+    Columns.BODYSTRUCTURE: "f.bodystructure",
+    Columns.BODY: "c.body",
+    Columns.HEADER: "h.octets",
+    Columns.CONTENT_ID: "m.content_id",
+    Columns.EMAIL_ID: "m.email_id",
+    Columns.THREAD_ID: "m.thread_id",
+    Columns.FLAGS: "m.flags",
+    Columns.MODSEQ: "m.modseq",
+    Columns.SAVE_DATE: "m.save_date",
+    Columns.HEADER_SIZE: "c.header_size",
+    Columns.HAS_NUL: "c.has_nul",
+    Columns.PARTS: "c.parts",
+    Columns.SENT_DATE: "c.sent_date",
+    Columns.MESSAGE_ID: "c.message_id",
+}
+_JOINS: Final = {
+    "f": " JOIN content_fetch AS f ON f.id = m.content_id",
+    "c": " JOIN content_meta AS c ON c.id = m.content_id",
+    "h": " JOIN content_header AS h ON h.id = m.content_id",
+}
+_PAGE: Final = (
+    "SELECT uid, flags, modseq FROM message WHERE mailbox_id = :mailbox AND uid > :after ORDER BY uid LIMIT :most"
+)
+_LOAD = Stmt(
+    sqlite=f"SELECT json_group_array(uid), json_group_array(flags), json_group_array(modseq) FROM ({_PAGE})",
+    postgresql=_PAGE,
+)
+
+
+def load_arrays(
+    rx: Rx, mailbox_id: MailboxId, after_uid: int = 0, limit: int = LOAD_PAGE
+) -> tuple[list[int], list[int], list[int]]:
+    """UIDs, flag masks and MODSEQs of up to `limit` messages above `after_uid`, as three lists in UID order."""
+    rows = rx.all(_LOAD, mailbox=mailbox_id, after=after_uid, most=limit)
+    if rx.dialect == "sqlite":
+        uids, flags, modseqs = rows[0]
+        return json.loads(uids), json.loads(flags), json.loads(modseqs)
+    if not rows:
+        return [], [], []
+    return tuple(map(list, zip(*rows, strict=True)))  # type: ignore[return-value]
+
+
+def load(rx: Rx, mailbox_id: MailboxId, after_uid: int = 0, limit: int = LOAD_PAGE) -> list[tuple[int, int, int]]:
+    """(uid, flags, modseq) of up to `limit` messages above `after_uid`, in UID order."""
+    return list(zip(*load_arrays(rx, mailbox_id, after_uid, limit), strict=True))
+
+
+def fetch_rows(rx: Rx, mailbox_id: MailboxId, uids: Sequence[int], columns: Columns) -> list[tuple[Any, ...]]:
+    """(uid, *columns) of those of `uids` that exist, in UID order. `uids` rise; a page is 200 to 500 of them."""
+    if not uids:
+        return []
+    low, high = uids[0], uids[-1]
+    if high - low < 2 * len(uids):  # dense: one range scan, and what was not asked is dropped
+        rows = rx.all(_statement(columns, True), mailbox=mailbox_id, low=low, high=high)
+        if len(rows) <= len(uids) == high - low + 1:
+            return rows
+        asked = set(uids)
+        return [row for row in rows if row[0] in asked]
+    return rx.all(_statement(columns, False), mailbox=mailbox_id, uids=uids)
+
+
+@cache
+def _statement(columns: Columns, dense: bool) -> Stmt:
+    chosen = [_SOURCES[column] for column in Columns if column & columns]
+    tables = {source[0] for source in chosen} - {"m"}
+    joins = "".join(join for table, join in _JOINS.items() if table in tables)
+    members = "m.uid BETWEEN :low AND :high" if dense else "m.uid IN :LIST(uids)"
+    return Stmt(
+        f"SELECT {', '.join(['m.uid', *chosen])} FROM message AS m{joins}"
+        f" WHERE m.mailbox_id = :mailbox AND {members} ORDER BY m.uid"
+    )

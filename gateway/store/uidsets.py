@@ -1,0 +1,58 @@
+"""Statements over a set of UIDs: one text for a single range, one for many, never a list of statements.
+
+A set arrives as ranges or numbers. One range is `BETWEEN` on the clustered key; several are joined as a table of
+(low, high), so that a range costs one seek however many UIDs it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from gateway.model.sequence import Ranges, from_numbers
+
+from .statements import DialectName, Stmt
+
+CUT: Final = 4_000
+"""Rows of one STORE, EXPUNGE or MOVE unit: about 10 ms of the writer. Callers cut larger sets."""
+
+_ONE: Final = "uid BETWEEN :low AND :high"
+_MANY_SQLITE: Final = (
+    "uid IN (SELECT x.uid FROM json_each(:ranges) AS r CROSS JOIN message AS x"
+    " WHERE x.mailbox_id = :mailbox AND x.uid BETWEEN r.value ->> 0 AND r.value ->> 1)"
+)
+_MANY_POSTGRESQL: Final = (
+    "uid IN (SELECT x.uid FROM unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS r (low, high)"
+    " JOIN message AS x ON x.mailbox_id = :mailbox AND x.uid BETWEEN r.low AND r.high)"
+)
+
+
+class ByUids:
+    """A statement on `message` whose text holds `{uids}` where the set is tested; it binds `:mailbox` too."""
+
+    def __init__(self, text: str) -> None:
+        self._one = Stmt(text.replace("{uids}", _ONE))
+        self._many = Stmt(
+            sqlite=text.replace("{uids}", _MANY_SQLITE), postgresql=text.replace("{uids}", _MANY_POSTGRESQL)
+        )
+
+    def over(self, dialect: DialectName, ranges: Ranges) -> tuple[Stmt, dict[str, Any]]:
+        """The statement for `ranges` and the binds of the set."""
+        if len(ranges) == 1:
+            return self._one, {"low": ranges[0][0], "high": ranges[0][1]}
+        if dialect == "sqlite":
+            return self._many, {"ranges": ranges}
+        return self._many, {"lows": [low for low, _ in ranges], "highs": [high for _, high in ranges]}
+
+
+def as_ranges(uids: Ranges | Sequence[int]) -> Ranges:
+    """Ranges as they are, numbers (any order) joined to ranges."""
+    if uids and isinstance(uids[0], int):
+        return from_numbers(uids)  # type: ignore[arg-type]
+    return uids  # type: ignore[return-value]
+
+
+def cuts(uids: Sequence[int], size: int = CUT) -> Iterator[list[int]]:
+    """Pieces of at most `size` UIDs, for one unit each."""
+    for start in range(0, len(uids), size):
+        yield list(uids[start : start + size])
