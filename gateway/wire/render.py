@@ -23,6 +23,7 @@ CRLF: Final = b"\r\n"
 _MAX_QUOTED: Final = 4096  # longer strings are literals: clients have limits on lines
 _PLAIN: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]*\Z")
 _QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*\Z")
+_ONE_LINE: Final = re.compile(rb"[^\x00\r\n]*\Z")
 _SPECIALS: Final = re.compile(rb'(["\\])')
 _ATOM: Final = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff]+\Z')
 _NOT_TEXT: Final = re.compile(rb"[\x00-\x1f\x7f-\xff]+")
@@ -71,7 +72,9 @@ def mailbox(name: str, *, utf8: bool = False) -> bytes:
     if not utf8:
         return astring(mutf7.encode(name))
     octets = name.encode("utf-8")
-    return astring(octets) if octets.isascii() else b'"%s"' % _SPECIALS.sub(rb"\\\1", octets)
+    if octets.isascii() or not _ONE_LINE.match(octets):
+        return astring(octets)
+    return b'"%s"' % _SPECIALS.sub(rb"\\\1", octets)
 
 
 def listed(items: Iterable[bytes]) -> bytes:

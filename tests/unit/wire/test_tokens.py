@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway.model.sequence import STAR
@@ -72,12 +74,17 @@ def test_sequence_sets(text: bytes, pairs: tuple):
     assert cursor.at_end
 
 
-@pytest.mark.parametrize("text", [b"", b"0", b"1,", b"1:", b"1::2", b"1:2:3", b"a", b"4294967296", b"1,,2", b"-1", b"**"])
+def whole(cursor: Cursor, read: Callable[[Cursor], object]) -> None:
+    read(cursor)
+    cursor.end()
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"0", b"1,", b"1:", b"1::2", b"1:2:3", b"a", b"4294967296", b"1,,2", b"-1", b"**"]
+)
 def test_what_is_no_sequence_set(text: bytes):
-    cursor = Cursor(text)
     with pytest.raises(Malformed):
-        cursor.sequence_set()
-        cursor.end()
+        whole(Cursor(text), Cursor.sequence_set)
 
 
 def test_a_hostile_sequence_set_is_one_pair_an_item():
@@ -153,6 +160,4 @@ def test_nesting_is_limited_and_costs_no_stack():
 @pytest.mark.parametrize("text", [b"", b"(", b"(a", b")", b'("a', b"a[b", b"{3}\n"])
 def test_broken_values(text: bytes):
     with pytest.raises(Malformed):
-        cursor = Cursor(text)
-        cursor.value()
-        cursor.end()
+        whole(Cursor(text), Cursor.value)
