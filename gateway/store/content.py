@@ -23,7 +23,7 @@ CHUNK: Final = 64 * 1024
 """Octets of each piece of a body but the last: a read of any range touches only the pieces it needs."""
 CHUNK_BITS: Final = 16
 """content_chunk.id = body id << CHUNK_BITS | number of the piece: at most 65,536 pieces, 4 GiB."""
-ID_BLOCK: Final = 256
+ID_BLOCK: Final = 4096
 """Content ids drawn at once: a unit a block instead of one a message. A restart skips the rest of a block."""
 
 
@@ -45,8 +45,12 @@ class ContentMeta:
 
 @dataclass(frozen=True, slots=True)
 class StagedContent:
-    """A whole message that nothing refers to yet. `tail`: pieces of the body not in the store yet, from number
-    `tail_index` on, each CHUNK octets but the last; `size` counts header and body."""
+    """A whole message that nothing refers to yet.
+
+    `tail`: pieces of the body not in the store yet, from number `tail_index` on, each CHUNK octets but the last.
+    `size` counts header and body. `sha256` is of the body followed by the header: in this order a variant with
+    another header needs no second look at the body.
+    """
 
     content_id: ContentId
     body_id: BodyId
@@ -131,15 +135,15 @@ class IdBlocks:
         self._end = 0
         self._lock = asyncio.Lock()
 
-    async def take(self) -> ContentId:
-        """An id nobody else has, in no particular order. Unavailable when the store cannot write."""
-        while self._next >= self._end:
+    async def take(self, count: int = 1) -> ContentId:
+        """The first of `count` ids in a row that nobody else has. Unavailable when the store cannot write."""
+        while self._next + count > self._end:
             async with self._lock:
-                if self._next >= self._end:
+                if self._next + count > self._end:
                     end: int = await self._db.write(lambda tx: tx.scalar(_RESERVE, name="content", size=ID_BLOCK))
                     self._next, self._end = end - ID_BLOCK, end
         taken = self._next
-        self._next += 1
+        self._next += count
         return ContentId(taken)
 
 

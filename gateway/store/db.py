@@ -151,9 +151,9 @@ class Database(ABC):
         """Run `unit`; what it did is durable when this returns.
 
         `inboxes`: all inboxes whose rows the unit changes; only a unit that names them may share a transaction with
-        others on PostgreSQL. `octets`: about how much it writes, which bounds the group. Raises what the unit
-        raises (only that unit is undone then), or Unavailable when the disk is full or the database is away. When
-        the caller is cancelled the unit may still be done.
+        others on PostgreSQL; units that name none run in the order given. `octets`: about how much it writes, which
+        bounds the group. Raises what the unit raises (only that unit is undone then), or Unavailable when the disk is
+        full or the database is away. When the caller is cancelled the unit may still be done.
         """
 
     @abstractmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -111,7 +110,6 @@ class PostgresqlDatabase(Database):
         self._readers = ReaderPool("store-reader", settings.readers, self._open_reader)
         self._writers: list[Writer] = []
         self._notifier: Notifier | None = None
-        self._turn = itertools.count()
 
     async def start(self) -> None:
         """Raises Unavailable when the database cannot be reached."""
@@ -158,9 +156,11 @@ class PostgresqlDatabase(Database):
     async def write(self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0) -> T:
         if not self._writers:
             raise Unavailable("The store is not open")
-        # Units of one inbox wait for each other anyway: one thread takes them together instead of four in turn.
-        turn = min(inboxes) if inboxes else next(self._turn)
-        value: T = await self._writers[turn % len(self._writers)].submit(unit, inboxes, octets)
+        # Units of one inbox wait for each other anyway: one thread takes them together instead of several in turn.
+        # Units that name none keep their order: giving up a staged body must come after its last piece.
+        others = len(self._writers) - 1
+        turn = 1 + min(inboxes) % others if inboxes and others else 0
+        value: T = await self._writers[turn].submit(unit, inboxes, octets)
         return value
 
     async def read(self, query: Callable[[Rx], T]) -> T:

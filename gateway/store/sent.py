@@ -28,7 +28,8 @@ _MARK = Stmt(
 _PRUNE = Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox AND at < :before")
 _AUTO = Stmt(
     "SELECT s.mailbox_id, s.uid, s.hash FROM sent_mark s JOIN message m ON m.mailbox_id = s.mailbox_id"
-    " AND m.uid = s.uid WHERE s.inbox_id = :inbox AND s.hash IN :LIST(hashes) AND s.auto = 1 AND s.at >= :since ORDER BY s.uid"
+    " AND m.uid = s.uid WHERE s.inbox_id = :inbox AND s.hash IN :LIST(hashes) AND s.auto = 1 AND s.at >= :since"
+    " ORDER BY s.uid"
 )
 _FORGET = Stmt(
     "DELETE FROM sent_mark WHERE inbox_id = :inbox AND hash = :hash AND mailbox_id = :mailbox AND uid = :uid"
