@@ -1,1 +1,1 @@
-"""The IMAP server: mailbox states shared by sessions, the session's machine, one module a command family, the protocol."""
+"""The IMAP server: mailbox states that sessions share, the session's machine, its commands, the protocol."""

@@ -116,6 +116,17 @@ class MailboxState:
             self.masks.append(mask)
             self.modseqs.append(modseq)
 
+    def clear(self) -> None:
+        """Forget all rows: a load starts again."""
+        self.uids, self.masks, self.modseqs = array("I"), array("Q"), array("Q")
+        self._first_unseen = 0
+
+    def extend(self, uids: array[int], masks: array[int], modseqs: array[int]) -> None:
+        """`load` for columns that a reader thread has made already."""
+        self.uids.extend(uids)
+        self.masks.extend(masks)
+        self.modseqs.extend(modseqs)
+
     def loaded(self, highest_modseq: int) -> None:
         """The first load stands at `highest_modseq`, read before the first page; `apply` brings the rest."""
         self.highest_modseq = self._log_from = highest_modseq

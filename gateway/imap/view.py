@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.model import sequence
@@ -194,3 +194,20 @@ class View:
         if self.uids is self.state.uids:
             return self.state.masks[start:stop]
         return [self.mask_of(uid) for uid in self.uids[start:stop]]
+
+
+def ranges_of(uids: Sequence[int]) -> sequence.Ranges:
+    """Ranges that cover exactly the rising `uids`."""
+    if not uids:
+        return ()
+    if uids[-1] - uids[0] + 1 == len(uids):
+        return ((uids[0], uids[-1]),)
+    found = []
+    low = high = uids[0]
+    for uid in uids:
+        if uid > high + 1:
+            found.append((low, high))
+            low = uid
+        high = uid
+    found.append((low, high))
+    return tuple(found)

@@ -1,0 +1,275 @@
+"""One connection's octets: pulling events from the reader, running one command at a time, gathering output.
+
+A command is a coroutine. It is driven by hand up to its first wait, and only then becomes a task: a NOOP, a FETCH of
+flags, a refusal never touch the event loop. All that one dispatch sends leaves in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, Protocol
+
+import structlog
+
+from gateway.wire.events import Event, Limits
+from gateway.wire.framing import Reader
+
+log = structlog.get_logger(__name__)
+
+FLUSH_AT: Final = 64 * 1024  # octets gathered before they are handed over within a command
+READ_AHEAD: Final = 64 * 1024  # octets that wait behind a running command before reading pauses
+TURN: Final = 32  # commands a connection may run before others get the loop
+
+
+class Closed(Exception):
+    """The connection has ended while a command waited; nobody is left to answer."""
+
+
+class Peer(Protocol):
+    """What the channel needs of a transport. `write` never blocks; the peer calls `pause` and `resume` back."""
+
+    @property
+    def address(self) -> str:
+        """The client's IP address, for throttling and logs."""
+
+    @property
+    def secure(self) -> bool:
+        """TLS protects the connection."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None:
+        """Send what is waiting, then end the connection."""
+
+    def abort(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def start_tls(self) -> None: ...
+
+
+@types.coroutine
+def _resumed(coroutine: Coroutine[Any, Any, None], waiting: Any) -> Generator[Any, Any, None]:
+    """Go on with a coroutine that was driven by hand and now waits for `waiting`."""
+    step: Callable[[Any], Any]
+    argument: Any
+    while True:
+        try:
+            sent = yield waiting
+        except BaseException as raised:  # handed to the coroutine, which owns it
+            step, argument = coroutine.throw, raised
+        else:
+            step, argument = coroutine.send, sent
+        try:
+            waiting = step(argument)
+        except StopIteration:
+            return
+
+
+async def _rest(coroutine: Coroutine[Any, Any, None], waiting: Any) -> None:
+    await _resumed(coroutine, waiting)
+
+
+class Channel:
+    """Reader, output and the running command of one connection."""
+
+    __slots__ = (
+        "_drained",
+        "_output",
+        "_pumping",
+        "_reading_paused",
+        "_scheduled",
+        "_serve",
+        "_size",
+        "_task",
+        "_waiter",
+        "_write_paused",
+        "closed",
+        "ended",
+        "peer",
+        "reader",
+    )
+
+    def __init__(self, peer: Peer, limits: Limits, serve: Callable[[Event], Coroutine[Any, Any, None]]) -> None:
+        self.peer = peer
+        self.reader = Reader(limits)
+        self._serve = serve
+        self._output: list[bytes] = []
+        self._size = 0
+        self._task: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._pumping = self._scheduled = False
+        self._reading_paused = self._write_paused = False
+        self.ended = False
+        """BYE was sent: nothing is read any more, the connection is closing."""
+        self.closed = False
+        """The connection is gone."""
+
+    # -- output --------------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        if self.ended:
+            return
+        self._output.append(data)
+        self._size += len(data)
+        if self._size >= FLUSH_AT:
+            self.flush()
+
+    def flush(self) -> None:
+        output = self._output
+        if output:
+            if not self.closed:
+                self.peer.write(output[0] if len(output) == 1 else b"".join(output))
+            output.clear()
+            self._size = 0
+
+    @property
+    def congested(self) -> bool:
+        """The transport holds more than it wants; whoever can wait, waits."""
+        return self._write_paused
+
+    async def drain(self) -> None:
+        """Hand over the output and wait until the transport wants more. Closed when the connection ended."""
+        self.flush()
+        while self._write_paused and not self.closed:
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+        if self.closed or self.ended:
+            raise Closed
+
+    async def breathe(self) -> None:
+        """Between two pages of a long command: others get the loop, a slow reader is waited for."""
+        if self._write_paused:
+            await self.drain()
+        else:
+            self.flush()
+            await asyncio.sleep(0)
+        if self.closed or self.ended:
+            raise Closed
+
+    def end(self, last: bytes = b"") -> None:
+        """Send `last`, then close; a running command finds out at its next wait."""
+        if self.ended:
+            return
+        self.send(last)
+        self.flush()
+        self.ended = True
+        self._wake()
+        if not self.closed:
+            self.peer.close()
+
+    # -- called by the transport ---------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self.ended:
+            return
+        self.reader.feed(data)
+        if self._waiter is not None:
+            self._wake()
+        elif self._task is None:
+            self.pump()
+        elif self.reader.buffered > READ_AHEAD and not self._reading_paused:
+            self._reading_paused = True
+            self.peer.pause_reading()
+
+    def connection_lost(self) -> None:
+        self.closed = self.ended = True
+        self._output.clear()
+        self._wake()
+
+    def pause(self) -> None:
+        self._write_paused = True
+
+    def resume(self) -> None:
+        self._write_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self.closed:
+            self.resume()
+
+    # -- events and commands -------------------------------------------------------------------------------------
+
+    async def next_event(self) -> Event:
+        """The next event for a command that reads on itself (APPEND, AUTHENTICATE, IDLE)."""
+        while True:
+            if self.ended:
+                raise Closed
+            event = self.reader.next()
+            if event is not None:
+                return event
+            self.flush()
+            self._resume_reading()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    @property
+    def busy(self) -> bool:
+        return self._task is not None
+
+    def pump(self) -> None:
+        """Run commands until one waits, input ends, or it is others' turn."""
+        if self._pumping or self._task is not None:
+            return
+        self._pumping = True
+        self._scheduled = False
+        turn = TURN
+        try:
+            while self._task is None and not self.ended:
+                if not turn:
+                    self._scheduled = True
+                    break
+                turn -= 1
+                event = self.reader.next()
+                if event is None:
+                    break
+                self._start(self._serve(event))
+        finally:
+            self._pumping = False
+        self.flush()
+        if self._scheduled:
+            if self.reader.buffered > READ_AHEAD and not self._reading_paused:
+                self._reading_paused = True
+                self.peer.pause_reading()
+            asyncio.get_running_loop().call_soon(self.pump)
+        elif self._task is None:
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and not self.ended:
+            self._reading_paused = False
+            self.peer.resume_reading()
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            waiting = coroutine.send(None)
+        except StopIteration:
+            return
+        except Closed:
+            return
+        self.flush()
+        self._task = asyncio.get_running_loop().create_task(_rest(coroutine, waiting))
+        self._task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled():
+            error = task.exception()
+            if error is not None and not isinstance(error, Closed):
+                # The session answers all errors itself: what arrives here is a defect in its own last resort.
+                log.error("imap.session.broken", exc_info=error)
+                self.end(b"* BYE Internal error\r\n")
+        self.pump()

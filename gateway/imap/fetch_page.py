@@ -1,0 +1,85 @@
+"""One page of a FETCH in a reader thread: rows to responses, and what another session has just expunged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.mime import parse
+from gateway.model.errors import NotFound
+from gateway.model.ids import ContentId, MailboxId, Uid
+from gateway.store import changes, content, messages
+from gateway.store.db import Rx
+from gateway.store.messages import Columns
+from gateway.wire import render
+
+from .fetch_plan import Entry, Pieces, Plan, Row
+from .settings import INLINE_BODY, PAGE_OCTETS
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """`consumed` entries became `pieces`; `missing` of them could not be served any more."""
+
+    pieces: Pieces
+    consumed: int
+    missing: int
+
+
+def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, entries: Sequence[Entry]) -> Rendered:
+    """As many of `entries` as fit a page's octets."""
+    rows = messages.fetch_rows(rx, mailbox_id, [entry.uid for entry in entries], plan.columns)
+    if len(rows) == len(entries):
+        if plan.plain:
+            return Rendered([b"".join(plan.plain_lines(entries, rows))], len(entries), 0)
+        found: Sequence[Row | None] = rows
+    else:
+        by_uid = {row[0]: row for row in rows}
+        found = [by_uid.get(entry.uid) or _expunged(rx, plan, mailbox_id, entry.uid) for entry in entries]
+    pieces: Pieces = []
+    octets = missing = consumed = 0
+    for entry, row in zip(entries, found, strict=True):
+        if octets >= PAGE_OCTETS:
+            break
+        consumed += 1
+        if row is None:
+            missing += 1
+            continue
+        rendered, size = plan.render(rx, entry, row, INLINE_BODY)
+        pieces += rendered
+        octets += size
+    return Rendered(pieces, consumed, missing)
+
+
+def _expunged(rx: Rx, plan: Plan, mailbox_id: MailboxId, uid: int) -> Row | None:
+    """RFC 2180 4.1: a message this session was not told of is served from its octets while they are kept.
+
+    What was the message's own and went with its row (INTERNALDATE) cannot be told any more: then it is missing.
+    """
+    content_id = changes.expunged_content(rx, mailbox_id, Uid(uid))
+    if content_id is None:
+        return None
+    try:
+        values = _from_octets(rx, content_id)
+    except NotFound:  # collected between the two reads
+        return None
+    if any(column not in values for column in plan.index):
+        return None
+    return (uid, *(values[column] for column in plan.index))
+
+
+def _from_octets(rx: Rx, content_id: ContentId) -> Mapping[Columns, Any]:
+    row = content.content_row(rx, content_id)
+    header = content.read_header(rx, content_id)
+    parsed = parse(header + content.read_body(rx, content_id, 0, row.body_size))
+    return {
+        Columns.SIZE: row.size,
+        Columns.ENVELOPE: render.envelope(parsed.envelope),
+        Columns.BODYSTRUCTURE: render.body(parsed.root, True),
+        Columns.BODY: row.body,
+        Columns.HEADER: header,
+        Columns.CONTENT_ID: content_id,
+        Columns.HAS_NUL: row.has_nul,
+        Columns.PARTS: row.parts,
+    }

@@ -1,0 +1,143 @@
+"""Commands that open and change mailboxes: SELECT, EXAMINE, UNSELECT, CHECK, CREATE, DELETE, RENAME, SUBSCRIBE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.model import names
+from gateway.model.errors import CannotChange, NotFound
+from gateway.model.mailbox import Mailbox
+from gateway.store import mailboxes
+from gateway.wire import commands as c
+
+from . import access
+from .access import Action
+from .replies import Reply, no, ok
+from .selected import Selected, flag_list
+
+if TYPE_CHECKING:
+    from .session import Session
+
+SPECIAL_USE: Final = frozenset({"\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash"})
+
+
+async def find(session: Session, name: str) -> Mailbox:
+    """The mailbox row by its canonical name; NotFound, or CannotChange for a name that only holds children."""
+    inbox_id = session.require_principal().inbox_id
+    mailbox = await session.services.db.tiny(lambda rx: mailboxes.by_name(rx, inbox_id, name))
+    if mailbox is None:
+        raise NotFound("Folder not found")
+    if mailbox.noselect:
+        raise CannotChange("This name only holds other mailboxes")
+    return mailbox
+
+
+async def select(session: Session, command: c.Select) -> Reply:
+    return await _open(session, command.mailbox, examine=False)
+
+
+async def examine(session: Session, command: c.Examine) -> Reply:
+    return await _open(session, command.mailbox, examine=True)
+
+
+async def _open(session: Session, name: str, *, examine: bool) -> Reply:
+    """RFC 3501 6.3.1: whatever comes of it, the mailbox that was selected is no longer."""
+    session.unselect()
+    principal = session.require_principal()
+    mailbox = await find(session, name)
+    access.require(principal, Action.READ, mailbox.role)
+    shared = await session.services.states.open(mailbox)
+    read_only = examine or not access.writable(principal, mailbox.role)
+    selected = Selected(shared, mailbox, read_only=read_only)
+    session.select(selected)
+    state = shared.state
+    flags = flag_list(state)
+    lines = [
+        b"* FLAGS (%b)\r\n" % flags,
+        b"* OK [PERMANENTFLAGS (%b)] Flags permitted\r\n" % (b"" if read_only else flags + b" \\*"),
+        b"* %d EXISTS\r\n* 0 RECENT\r\n" % selected.view.length,
+    ]
+    unseen = state.first_unseen()
+    if unseen is not None:
+        lines.append(b"* OK [UNSEEN %d] First unseen\r\n" % (unseen + 1))
+    lines.append(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % state.uidvalidity)
+    lines.append(b"* OK [UIDNEXT %d] Predicted next UID\r\n" % state.uidnext)
+    session.channel.send(b"".join(lines))
+    done = "EXAMINE completed" if examine else "SELECT completed"
+    return ok(done, b"READ-ONLY" if read_only else b"READ-WRITE")
+
+
+async def unselect(session: Session, command: c.Unselect) -> Reply:
+    """RFC 3691: CLOSE without its expunge."""
+    session.unselect()
+    return ok("UNSELECT completed")
+
+
+async def check(session: Session, command: c.Check) -> Reply:
+    """RFC 3501 6.4.1: nothing to do, every change is durable before its OK."""
+    return ok("CHECK completed")
+
+
+async def create(session: Session, command: c.Create) -> Reply:
+    principal, services = session.require_principal(), session.services
+    access.require(principal, Action.FOLDERS)
+    if command.special_use:
+        unknown = [use for use in command.special_use if use not in SPECIAL_USE]
+        if unknown or len(command.special_use) > 1:
+            return no("This special use is not supported", b"USEATTR")  # RFC 6154 3
+    role = command.special_use[0] if command.special_use else None
+    name = names.validate(command.mailbox)
+    now = int(services.clock())
+    await services.db.write(
+        lambda tx: mailboxes.create(tx, principal.inbox_id, name, now=now, role=role), inboxes=(principal.inbox_id,)
+    )
+    return ok("CREATE completed")
+
+
+async def delete(session: Session, command: c.Delete) -> Reply:
+    principal, services = session.require_principal(), session.services
+    access.require(principal, Action.FOLDERS)
+    now = int(services.clock())
+    session.deleting = True
+    try:
+        await services.db.write(
+            lambda tx: mailboxes.delete(tx, principal.inbox_id, command.mailbox, now=now),
+            inboxes=(principal.inbox_id,),
+        )
+        if session.selected is not None:
+            # RFC 2180 3: the one who deletes the mailbox it has selected is not thrown out.
+            await session.selected.shared.settle()
+    finally:
+        session.deleting = False
+    return ok("DELETE completed")
+
+
+async def rename(session: Session, command: c.Rename) -> Reply:
+    principal, services = session.require_principal(), session.services
+    access.require(principal, Action.FOLDERS)
+    new = names.validate(command.new)
+    now = int(services.clock())
+    await services.db.write(
+        lambda tx: mailboxes.rename(tx, principal.inbox_id, command.old, new, now=now), inboxes=(principal.inbox_id,)
+    )
+    return ok("RENAME completed")
+
+
+async def subscribe(session: Session, command: c.Subscribe) -> Reply:
+    """RFC 3501 6.3.6: a name, whether a mailbox bears it now or not."""
+    principal = session.require_principal()
+    access.require(principal, Action.FOLDERS)
+    name = names.validate(command.mailbox)
+    await session.services.db.write(
+        lambda tx: mailboxes.subscribe(tx, principal.inbox_id, name), inboxes=(principal.inbox_id,)
+    )
+    return ok("SUBSCRIBE completed")
+
+
+async def unsubscribe(session: Session, command: c.Unsubscribe) -> Reply:
+    principal = session.require_principal()
+    access.require(principal, Action.FOLDERS)
+    await session.services.db.write(
+        lambda tx: mailboxes.unsubscribe(tx, principal.inbox_id, command.mailbox), inboxes=(principal.inbox_id,)
+    )
+    return ok("UNSUBSCRIBE completed")

@@ -1,0 +1,118 @@
+"""The table of commands: in which states each is allowed, who handles it, and what the client may be told after it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from gateway.wire import commands as c
+from gateway.wire.search import uses_sequence_numbers
+
+from . import (
+    append,
+    auth_commands,
+    copy_move,
+    expunge,
+    fetch,
+    idle,
+    mailbox_commands,
+    mailbox_list,
+    search,
+    store_command,
+)
+from .replies import Reply, bad
+
+
+class State(Enum):
+    """RFC 3501 3."""
+
+    NOT_AUTHENTICATED = "not authenticated"
+    AUTHENTICATED = "authenticated"
+    SELECTED = "selected"
+    LOGOUT = "logout"
+
+
+class Tell(Enum):
+    """Which untagged responses about the mailbox go out before the tagged one (architecture.md, the table)."""
+
+    NOTHING = "nothing"
+    WITHHOLD = "EXISTS and FETCH, no EXPUNGE"
+    ALL = "EXPUNGE, EXISTS and FETCH"
+
+
+Handler = Callable[[Any, Any], Awaitable[Reply | None]]
+"""(session, command) -> the tagged reply, or None when the handler has sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    name: str
+    states: frozenset[State]
+    handler: Handler
+    tell: Callable[[Any], Tell]
+
+
+def _always(tell: Tell) -> Callable[[Any], Tell]:
+    return lambda command: tell
+
+
+def _by_number(command: c.Fetch | c.Store | c.Copy) -> Tell:
+    # RFC 3501 7.4.1: EXPUNGE "MUST NOT be sent … while responding to a FETCH, STORE, or SEARCH command"
+    return Tell.ALL if command.uid else Tell.WITHHOLD
+
+
+def _search(command: c.Search) -> Tell:
+    return Tell.ALL if command.uid and not uses_sequence_numbers(command.key) else Tell.WITHHOLD
+
+
+_ANY: Final = frozenset({State.NOT_AUTHENTICATED, State.AUTHENTICATED, State.SELECTED})
+_BEFORE: Final = frozenset({State.NOT_AUTHENTICATED})
+_AFTER: Final = frozenset({State.AUTHENTICATED, State.SELECTED})
+_SELECTED: Final = frozenset({State.SELECTED})
+_ALL, _NOTHING = _always(Tell.ALL), _always(Tell.NOTHING)
+
+RULES: Final[Mapping[type[c.Command], Rule]] = {
+    c.Capability: Rule("CAPABILITY", _ANY, auth_commands.capability, _ALL),
+    c.Noop: Rule("NOOP", _ANY, auth_commands.noop, _ALL),
+    c.Logout: Rule("LOGOUT", _ANY, auth_commands.logout, _NOTHING),
+    c.Id: Rule("ID", _ANY, auth_commands.identify, _ALL),
+    c.StartTls: Rule("STARTTLS", _BEFORE, auth_commands.start_tls, _NOTHING),
+    c.Authenticate: Rule("AUTHENTICATE", _BEFORE, auth_commands.authenticate, _NOTHING),
+    c.Login: Rule("LOGIN", _BEFORE, auth_commands.login, _NOTHING),
+    c.Enable: Rule("ENABLE", _AFTER, auth_commands.enable, _ALL),
+    c.Select: Rule("SELECT", _AFTER, mailbox_commands.select, _NOTHING),
+    c.Examine: Rule("EXAMINE", _AFTER, mailbox_commands.examine, _NOTHING),
+    c.Create: Rule("CREATE", _AFTER, mailbox_commands.create, _ALL),
+    c.Delete: Rule("DELETE", _AFTER, mailbox_commands.delete, _ALL),
+    c.Rename: Rule("RENAME", _AFTER, mailbox_commands.rename, _ALL),
+    c.Subscribe: Rule("SUBSCRIBE", _AFTER, mailbox_commands.subscribe, _ALL),
+    c.Unsubscribe: Rule("UNSUBSCRIBE", _AFTER, mailbox_commands.unsubscribe, _ALL),
+    c.List: Rule("LIST", _AFTER, mailbox_list.list_, _ALL),
+    c.Lsub: Rule("LSUB", _AFTER, mailbox_list.lsub, _ALL),
+    c.Status: Rule("STATUS", _AFTER, mailbox_list.status, _ALL),
+    c.Namespace: Rule("NAMESPACE", _AFTER, mailbox_list.namespace, _ALL),
+    c.Append: Rule("APPEND", _AFTER, append.append, _ALL),
+    c.Idle: Rule("IDLE", _AFTER, idle.idle, _ALL),
+    c.Check: Rule("CHECK", _SELECTED, mailbox_commands.check, _ALL),
+    c.Close: Rule("CLOSE", _SELECTED, expunge.close, _NOTHING),
+    c.Unselect: Rule("UNSELECT", _SELECTED, mailbox_commands.unselect, _NOTHING),
+    c.Expunge: Rule("EXPUNGE", _SELECTED, expunge.expunge, _ALL),
+    c.Search: Rule("SEARCH", _SELECTED, search.search, _search),
+    c.Fetch: Rule("FETCH", _SELECTED, fetch.fetch, _by_number),
+    c.Store: Rule("STORE", _SELECTED, store_command.store, _by_number),
+    c.Copy: Rule("COPY", _SELECTED, copy_move.copy, _by_number),
+    c.Move: Rule("MOVE", _SELECTED, copy_move.move, _ALL),
+}
+
+_WRONG: Final[Mapping[State, str]] = {
+    State.NOT_AUTHENTICATED: "Please log in first",
+    State.AUTHENTICATED: "No mailbox selected",
+    State.SELECTED: "Already logged in",
+    State.LOGOUT: "Logging out",
+}
+
+
+def wrong_state(state: State) -> Reply:
+    return bad(f"Command is not allowed now: {_WRONG[state]}")

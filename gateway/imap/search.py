@@ -1,0 +1,171 @@
+"""SEARCH and UID SEARCH (RFC 3501 6.4.4): memory first, then pages of rows and octets in reader threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gateway.mime import decode_body, decode_parts, fold, text_of, text_parts
+from gateway.model import sequence
+from gateway.model.errors import InvalidRequest
+from gateway.model.ids import ContentId
+from gateway.store import content, messages
+from gateway.store.db import Rx
+from gateway.wire import commands as c
+from gateway.wire import render
+from gateway.wire import search as keys
+
+from .mailbox_state import MailboxState
+from .replies import Reply, ok
+from .search_keys import Candidate, Compiled, Compiler, Cost
+from .selected import Selected
+from .settings import MEMORY_PAGE, SEARCH_BODY_LIMIT, SEARCH_PAGE, SEARCH_TEXT_PAGE
+from .view import Slices
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+async def search(session: Session, command: c.Search) -> Reply:
+    """Answers `* SEARCH` also when nothing was found. Messages another session expunged are not found."""
+    selected = session.require_selected()
+    view = selected.view
+    compiler = Compiler(
+        exists=view.length,
+        last_uid=view.uids[view.length - 1] if view.length else 0,
+        keywords=selected.shared.state.keywords,
+    )
+    for key in keys.walk(command.key):
+        if isinstance(key, keys.Numbers) and not key.uid:
+            _check_numbers(key, view.length)
+    compiled = compiler.compile(command.key)
+    found = await _by_memory(session, selected, compiler, compiled)
+    if compiled.rest is not None and found:
+        found = await _by_content(session, selected, compiled, found)
+    answer = [uid if command.uid else number for number, uid, _ in found]
+    if command.returns is None:
+        session.channel.send(render.search(answer))
+    else:
+        session.channel.send(_extended(command, answer))
+    return ok("SEARCH completed")
+
+
+def _check_numbers(key: keys.Numbers, exists: int) -> None:
+    """A number beyond EXISTS is BAD; in an empty mailbox `1:*` is what scripts send and finds nothing."""
+    ranges = key.messages.resolve(exists)
+    if ranges and ranges[-1][1] > exists and not (exists == 0 and key.messages.uses_star):
+        raise InvalidRequest("Invalid message sequence number")
+
+
+def _extended(command: c.Search, answer: Sequence[int]) -> bytes:
+    wanted = command.returns or ("ALL",)
+    return render.esearch(
+        command.tag,
+        command.uid,
+        minimum=answer[0] if answer and "MIN" in wanted else None,
+        maximum=answer[-1] if answer and "MAX" in wanted else None,
+        all_=sequence.from_numbers(answer) if "ALL" in wanted else None,
+        count=len(answer) if "COUNT" in wanted else None,
+    )
+
+
+Found = list[tuple[int, int, int]]
+"""(number, uid, mask)"""
+
+
+async def _by_memory(session: Session, selected: Selected, compiler: Compiler, compiled: Compiled) -> Found:
+    """What numbers, UIDs and flags leave over."""
+    view = selected.view
+    if compiled.impossible:
+        return []
+    slices: Slices = [(0, view.length)]
+    for numbers in compiled.within:
+        slices = _intersect(slices, _slices(selected, compiler, numbers))
+    care, want, test = compiled.care, compiled.want, compiled.memory
+    found: Found = []
+    turn = 0
+    for start, stop in slices:
+        for at in range(start, stop, MEMORY_PAGE):
+            end = min(at + MEMORY_PAGE, stop)
+            if turn > 2 * MEMORY_PAGE:
+                turn = 0
+                await session.channel.breathe()
+            turn += end - at
+            rows = zip(range(at + 1, end + 1), view.uids[at:end], view.masks_of(at, end), strict=True)
+            if test is None:
+                found += [row for row in rows if row[2] & care == want]
+            else:
+                found += [row for row in rows if row[2] & care == want and test(Candidate(*row))]
+    if view.pending:
+        found = [row for row in found if row[1] not in view.pending]
+    return found
+
+
+def _slices(selected: Selected, compiler: Compiler, numbers: keys.Numbers) -> Slices:
+    view = selected.view
+    if numbers.uid:
+        return view.by_uid(numbers.messages)
+    return [(low - 1, high) for low, high in compiler.ranges(numbers) if high <= view.length]
+
+
+def _intersect(left: Slices, right: Slices) -> Slices:
+    found: Slices = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        start = max(left[i][0], right[j][0])
+        stop = min(left[i][1], right[j][1])
+        if start < stop:
+            found.append((start, stop))
+        if left[i][1] < right[j][1]:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+async def _by_content(session: Session, selected: Selected, compiled: Compiled, found: Found) -> Found:
+    state = selected.shared.state
+    page = SEARCH_TEXT_PAGE if compiled.cost is Cost.TEXT else SEARCH_PAGE
+    kept: Found = []
+    for at in range(0, len(found), page):
+        if at:
+            await session.channel.breathe()
+        batch = found[at : at + page]
+        kept += await session.services.db.read(lambda rx, batch=batch: _page(rx, state, compiled, batch))  # type: ignore[misc]
+    return kept
+
+
+def _page(rx: Rx, state: MailboxState, compiled: Compiled, batch: Found) -> Found:
+    """Those of `batch` that pass what memory could not decide; in a reader thread."""
+    test = compiled.rest
+    assert test is not None
+    columns = messages.Columns.INTERNAL_DATE | messages.Columns.SIZE | messages.Columns.ENVELOPE
+    if compiled.cost >= Cost.HEADER:
+        columns |= messages.Columns.HEADER | messages.Columns.CONTENT_ID
+    rows = {row[0]: row for row in messages.fetch_rows(rx, state.mailbox_id, [uid for _, uid, _ in batch], columns)}
+    kept: Found = []
+    for number, uid, mask in batch:
+        row = rows.get(uid)
+        if row is None:  # expunged by another session meanwhile
+            continue
+        candidate = Candidate(number, uid, mask, row[1], row[2], row[3])
+        if compiled.cost >= Cost.HEADER:
+            candidate.give_octets(row[4], lambda row=row: _texts(rx, ContentId(row[5])))  # type: ignore[misc]
+        if test(candidate):
+            kept.append((number, uid, mask))
+    return kept
+
+
+def _texts(rx: Rx, content_id: ContentId) -> list[bytes]:
+    """Folded text of each text part: decoded, of HTML what a reader sees (parsing.md)."""
+    row = content.content_row(rx, content_id)
+    found: list[bytes] = []
+    budget = SEARCH_BODY_LIMIT
+    for part in text_parts(decode_parts(row.parts)):
+        size = min(part.size, budget)
+        if size <= 0:
+            continue
+        budget -= size
+        octets = content.read_body(rx, content_id, part.header_end, part.header_end + size)
+        found.append(fold(text_of(decode_body(octets, part.encoding), part.charset, part.subtype)))
+    return found

@@ -1,0 +1,355 @@
+"""The session's machine: states, dispatch, what the client is told when, timers and the last resort for errors.
+
+Knows no transport: a `Peer` is given, octets come by `channel`. The commands themselves are in the modules that
+`rules.RULES` names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from time import perf_counter
+from typing import Final
+
+import structlog
+
+from gateway.model.errors import GatewayError, MailboxGone
+from gateway.model.permissions import Principal
+from gateway.wire.commands import Command
+from gateway.wire.events import BEFORE_LOGIN, Event, Fatal, Frame, LiteralStart, NeedContinuation, Rejected, after_login
+from gateway.wire.parser import BadCharset, BadCommand, parse
+
+from . import capabilities
+from .channel import Channel, Closed, Peer
+from .mailbox_state import Delta
+from .replies import Reply, bad, no, reply_to
+from .rules import RULES, State, Tell, wrong_state
+from .selected import Selected, flag_list
+from .services import Cancellable, ImapServices, Watched
+from .view import Updates
+
+log = structlog.get_logger(__name__)
+
+CONTINUE: Final = b"+ OK\r\n"
+_BADCHARSET: Final = no("This charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
+GONE: Final = b"* BYE Mailbox has been deleted\r\n"
+
+
+class Session:
+    """One client. Create it when the connection is ready, call `greet`, then feed `channel`."""
+
+    __slots__ = (
+        "__weakref__",
+        "_bad",
+        "_timer",
+        "_watched",
+        "can_start_tls",
+        "channel",
+        "deleting",
+        "end_after_reply",
+        "failures",
+        "idling",
+        "last_active",
+        "principal",
+        "selected",
+        "services",
+        "state",
+    )
+
+    def __init__(self, services: ImapServices, peer: Peer, *, can_start_tls: bool = False) -> None:
+        self.services = services
+        self.channel = Channel(peer, BEFORE_LOGIN, self._serve)
+        self.can_start_tls = can_start_tls
+        self.state = State.NOT_AUTHENTICATED
+        self.principal: Principal | None = None
+        self.selected: Selected | None = None
+        self.idling = False
+        self.deleting = False
+        """This session runs DELETE: should its own mailbox go, it is only unselected."""
+        self.end_after_reply = False
+        """BYE follows the running command's reply."""
+        self.failures = 0
+        """Failed logins on this connection."""
+        self.last_active = 0.0
+        self._bad = 0
+        self._watched: Watched | None = None
+        self._timer: Cancellable | None = None
+
+    # -- begin and end -------------------------------------------------------------------------------------------
+
+    def greet(self) -> None:
+        """RFC 3501 7.1.1, with the whole capability list. Login must follow within `login_timeout`."""
+        settings = self.services.settings
+        self._arm(settings.login_timeout, self._login_too_late)
+        self.channel.send(b"* OK [CAPABILITY %b] %b ready\r\n" % (self.capability, settings.product.encode("ascii")))
+        self.channel.flush()
+
+    @property
+    def capability(self) -> bytes:
+        return capabilities.listed(
+            secure=self.channel.peer.secure, can_start_tls=self.can_start_tls, logged_in=self.principal is not None
+        )
+
+    def end(self, reason: str) -> None:
+        """End the session from outside (key revoked, inbox deleted, shutdown): BYE with `reason`, at once."""
+        self.bye(no(reason).text)
+
+    def bye(self, text: bytes) -> None:
+        self.state = State.LOGOUT
+        self.channel.end(b"* BYE %b\r\n" % text)
+        self._release()
+
+    def leave(self) -> None:
+        """LOGOUT: the connection ends once the running command's reply is sent."""
+        self._release()
+        self.state = State.LOGOUT
+
+    def connection_lost(self) -> None:
+        """The transport is gone; a running command finds out at its next wait."""
+        self.state = State.LOGOUT
+        self.channel.connection_lost()
+        self._release()
+
+    def _release(self) -> None:
+        self.unselect()
+        if self._watched is not None:
+            self._watched.close()
+            self._watched = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def logged_in(self, principal: Principal) -> None:
+        """Authenticated: larger limits, the long timer, and an ear for the end of the key. LimitReached."""
+        if self.services.sessions is not None:
+            self._watched = self.services.sessions.add(principal, self.end)
+        self.principal = principal
+        self.state = State.AUTHENTICATED
+        self.channel.reader.set_limits(after_login(self.services.settings.max_message_size))
+        self._bad = 0
+        self.last_active = asyncio.get_running_loop().time()
+        self._arm(self.services.settings.idle_timeout, self._maybe_idle)
+
+    def require_principal(self) -> Principal:
+        assert self.principal is not None, "the table of states lets nobody here before login"
+        return self.principal
+
+    def require_selected(self) -> Selected:
+        """The selected mailbox; MailboxGone when it was deleted while the command ran."""
+        if self.selected is None:
+            raise MailboxGone("Mailbox has been deleted")
+        return self.selected
+
+    # -- timers --------------------------------------------------------------------------------------------------
+
+    def _arm(self, delay: float, action: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        call_later = self.services.call_later or asyncio.get_running_loop().call_later
+        self._timer = call_later(delay, action)
+
+    def _login_too_late(self) -> None:
+        self._timer = None
+        self.bye(b"Login took too long")
+
+    def _maybe_idle(self) -> None:
+        """Looked at when the timer fires, not at each command: that keeps a NOOP free of timer work."""
+        self._timer = None
+        timeout = self.services.settings.idle_timeout
+        quiet = asyncio.get_running_loop().time() - self.last_active
+        if self.channel.busy or quiet < timeout:
+            self._arm(timeout if self.channel.busy else timeout - quiet, self._maybe_idle)
+        else:
+            self.bye(b"Autologout; idle for too long")
+
+    def begin_idle(self) -> None:
+        self.idling = True
+        self._arm(self.services.settings.keepalive, self._keep_alive)
+
+    def end_idle(self) -> None:
+        self.idling = False
+        if self.state is not State.LOGOUT:
+            self._arm(self.services.settings.idle_timeout, self._maybe_idle)
+
+    def _keep_alive(self) -> None:
+        if not self.channel.congested:  # a peer that does not read is the transport's write timeout's case
+            self.channel.send(b"* OK Still here\r\n")
+            self.channel.flush()
+        self._arm(self.services.settings.keepalive, self._keep_alive)
+
+    # -- the selected mailbox ------------------------------------------------------------------------------------
+
+    def select(self, selected: Selected) -> None:
+        self.selected = selected
+        self.state = State.SELECTED
+        self.services.states.watch(selected.shared, self)
+
+    def unselect(self) -> None:
+        selected = self.selected
+        if selected is not None:
+            self.selected = None
+            self.services.states.unwatch(selected.shared, self)
+            if self.state is State.SELECTED:
+                self.state = State.AUTHENTICATED
+
+    def mailbox_changed(self, delta: Delta) -> None:
+        """From the registry, right after the state changed."""
+        if self.selected is None:
+            return
+        self.selected.view.note(delta)
+        if self.idling and not self.channel.congested:
+            self.tell(expunge=True)
+            self.channel.flush()
+
+    def mailbox_gone(self) -> None:
+        if self.deleting:
+            self.unselect()
+            return
+        # RFC 2180 3.3: the session of a deleted mailbox ends; there is no response that unselects.
+        self.state = State.LOGOUT
+        self.channel.end(GONE)
+        self._release()
+
+    def writable(self) -> None:
+        """The transport takes octets again; an idling session is told what it missed meanwhile."""
+        self.channel.resume()
+        if self.idling:
+            self.tell(expunge=True)
+            self.channel.flush()
+
+    def tell(self, *, expunge: bool) -> None:
+        """Send what the view has to say now: EXPUNGE, EXISTS, FETCH, in that order."""
+        selected = self.selected
+        if selected is None or selected.view.quiet:
+            return
+        updates = selected.view.updates(expunge=expunge)
+        self._send_updates(selected, updates)
+
+    def _send_updates(self, selected: Selected, updates: Updates) -> None:
+        send, state = self.channel.send, selected.shared.state
+        if updates.expunged:
+            send(b"".join([b"* %d EXPUNGE\r\n" % number for number in updates.expunged]))
+        if updates.exists is not None:
+            send(b"* %d EXISTS\r\n" % updates.exists)
+        self.announce_keywords()
+        if updates.flags:
+            text = state.flags_text
+            send(
+                b"".join(
+                    [
+                        b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (number, uid, text(mask))
+                        for number, uid, mask in updates.flags
+                    ]
+                )
+            )
+
+    def announce_keywords(self) -> None:
+        """`* FLAGS` again once the mailbox has new keywords, before the first response that shows one."""
+        selected = self.selected
+        if selected is None or len(selected.shared.state.keywords) == selected.keywords_told:
+            return
+        state = selected.shared.state
+        selected.keywords_told = len(state.keywords)
+        flags = flag_list(state)
+        self.channel.send(b"* FLAGS (%b)\r\n" % flags)
+        if not selected.read_only:
+            self.channel.send(b"* OK [PERMANENTFLAGS (%b \\*)] Flags permitted\r\n" % flags)
+
+    # -- dispatch ------------------------------------------------------------------------------------------------
+
+    async def _serve(self, event: Event) -> None:
+        if type(event) is Frame:
+            await self._serve_frame(event, None)
+        elif type(event) is NeedContinuation:
+            self.channel.send(CONTINUE)
+        elif type(event) is LiteralStart:
+            await self._serve_frame(event.frame, event)
+        elif type(event) is Rejected:
+            self._refuse(event.tag, event.text)
+        elif type(event) is Fatal:
+            self.bye(no(event.text).text)
+
+    async def _serve_frame(self, frame: Frame, literal: LiteralStart | None) -> None:
+        try:
+            command = parse(frame)
+        except BadCharset as error:
+            self.channel.send(_BADCHARSET.line(error.tag or b"*"))
+            return
+        except BadCommand as error:
+            if literal is not None:
+                self.channel.reader.refuse()
+            self._refuse(error.tag, error.text)
+            return
+        reply = await self.answer(command, literal)
+        if reply is not None:
+            self.channel.send(reply.line(command.tag))
+            if self.state is State.LOGOUT:
+                self.channel.end()
+            elif self.end_after_reply:
+                self.bye(b"Too many failures")
+
+    async def answer(self, command: Command, literal: LiteralStart | None = None) -> Reply | None:
+        """Run one command and tell what its moment allows; the tagged reply, None when the command sent it itself."""
+        rule = RULES[type(command)]
+        if self.state not in rule.states:
+            if literal is not None:
+                self.channel.reader.refuse()
+            return self._count_bad(wrong_state(self.state))
+        started = perf_counter()
+        selected = self.selected
+        try:
+            if selected is not None and selected.shared.stale:
+                await selected.shared.fresh()
+            reply = await rule.handler(self, command)
+            tell = rule.tell(command)
+            selected = self.selected
+            if selected is not None and tell is not Tell.NOTHING:
+                if selected.shared.stale:
+                    await selected.shared.fresh()
+                self.tell(expunge=tell is Tell.ALL)
+        except Closed:
+            raise
+        except MailboxGone:
+            self.mailbox_gone()
+            return None
+        except GatewayError as error:
+            reply = self._failed(command, error)
+        except Exception as error:
+            reply = self._broken(command, error)
+        if reply is not None and reply.status == b"BAD":
+            self._count_bad(reply)
+        else:
+            self._bad = 0
+        self.last_active = asyncio.get_running_loop().time()
+        self.services.metrics.observe("imap_command_seconds", perf_counter() - started, command=rule.name)
+        return reply
+
+    def _failed(self, command: Command, error: GatewayError) -> Reply:
+        reply = reply_to(error)
+        if reply is None:
+            return self._broken(command, error)
+        if self.selected is not None:
+            self.tell(expunge=RULES[type(command)].tell(command) is Tell.ALL)
+        return reply
+
+    def _broken(self, command: Command, error: Exception) -> Reply:
+        """The last resort: nobody outside learns more than an id that the log has too."""
+        incident = secrets.token_hex(6)
+        log.error("imap.command.broken", incident=incident, command=type(command).__name__, exc_info=error)
+        self.services.metrics.count("imap_defects_total")
+        return no(f"Internal error {incident}", b"SERVERBUG")
+
+    def _refuse(self, tag: bytes | None, text: str) -> None:
+        self.channel.send(self._count_bad(bad(text)).line(tag or b"*"))
+        if self.end_after_reply:
+            self.bye(b"Too many failures")
+
+    def _count_bad(self, reply: Reply) -> Reply:
+        """Too many malformed commands in a row are no client: after the limit, BYE."""
+        self._bad += 1
+        settings = self.services.settings
+        limit = settings.max_bad if self.principal is not None else settings.max_bad_before_login
+        if self._bad >= limit:
+            self.end_after_reply = True
+        return reply

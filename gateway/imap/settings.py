@@ -1,0 +1,52 @@
+"""Limits and timers of the IMAP server, each with its reason (security.md "Limits")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+FETCH_PAGE: Final = 200  # messages a page: one read transaction, rendered in one go by a reader thread
+TINY_PAGE: Final = 4  # messages a page that is read on the loop itself: a thread would cost more than the read
+MEMORY_PAGE: Final = 2000  # messages a turn when UIDs and flags come from memory: 1-2 ms of the loop
+SEARCH_PAGE: Final = 500  # rows a page when only narrow columns are read
+SEARCH_TEXT_PAGE: Final = 50  # messages a page when headers and bodies are decoded: keeps one reader's turn short
+CHANGE_CUT: Final = 4000  # messages a STORE, EXPUNGE or MOVE unit: the writer is held about 10 ms
+LOAD_PAGE: Final = 10_000  # rows a page of a mailbox's first load
+BODY_READ: Final = 256 * 1024  # octets a read of a large body
+BODY_PIECE: Final = 64 * 1024  # octets handed to the transport at once; TLS copies what it is given
+INLINE_BODY: Final = 64 * 1024  # messages up to this size are read and rendered with their page
+PAGE_OCTETS: Final = 512 * 1024  # octets of inline bodies a page may gather before it is sent
+SEARCH_BODY_LIMIT: Final = 32 * 1024 * 1024  # octets of one body that SEARCH decodes; the rest is not searched
+TINY_CHANGE: Final = 100  # messages of an own change that are read back on the loop rather than in a thread
+
+
+@dataclass(frozen=True, slots=True)
+class ImapSettings:
+    """What an operator may change. Times in seconds, sizes in octets."""
+
+    max_message_size: int = 10_485_760
+    """APPEND over it: NO [TOOBIG]."""
+    handshake_timeout: float = 10.0
+    """For a TLS handshake."""
+    login_timeout: float = 60.0
+    """From the connection to a login, in total: an unknown peer holds no socket longer."""
+    idle_timeout: float = 1800.0
+    """Without a command after login; RFC 3501 5.4 asks for 30 minutes at least."""
+    keepalive: float = 120.0
+    """IDLE sends `* OK Still here` so often: address translators forget quiet connections."""
+    write_timeout: float = 120.0
+    """A peer that takes nothing for so long while output waits is dropped."""
+    close_timeout: float = 5.0
+    """After loseConnection: a peer that does not read never finishes the close by itself."""
+    max_bad_before_login: int = 10
+    """Malformed commands of an unknown peer before BYE."""
+    max_bad: int = 50
+    """Malformed commands in a row after login before BYE: a client stuck in a loop."""
+    max_login_failures: int = 10
+    """Failed logins on one connection before BYE; three is what Thunderbird needs, ten is no mistyping person."""
+    state_bytes: int = 128 * 1024 * 1024
+    """Memory for mailbox states that no session has selected."""
+    coalesce: float = 0.002
+    """Wake-ups of one mailbox within this time are answered by one look at the store."""
+    product: str = "Gateway"
+    """What ID names."""
