@@ -20,7 +20,7 @@ class Limits:
     """Octet limits of one connection state; all are checked before octets are kept."""
 
     line: int
-    """One line of a command, without its CRLF."""
+    """One line of a command, without its CRLF; never over `command`."""
     long_line: int
     """The same for ID and AUTHENTICATE, and for raw lines (SASL responses can be tokens of many KiB)."""
     literal: int

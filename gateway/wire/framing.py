@@ -188,6 +188,11 @@ class Reader:
 
     def _on_line(self) -> Event | _Again | None:
         length, complete = self._find_line()
+        limits = self._limits
+        if complete and length <= limits.line and limits.session is None:
+            # Nearly every command takes this way: one line within all limits, no literal.
+            line = self._take_line(length)
+            return self._command_line(line) if line.endswith(b"}") or not self._first else Frame(line)
         if self._over_session(length + complete):
             return self._fatal(_TOO_MUCH)
         limit = self._line_limit(length)
