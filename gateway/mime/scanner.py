@@ -18,17 +18,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from gateway.model.body import ParsedMessage, Part, PartKind
-from gateway.model.envelope import Envelope
 
+from .building import OpenPart, as_opaque, closed
 from .date import parse_date
 from .envelope import envelope_of, own_message_id, references_of
 from .header import index_fields
-from .structure import PLAIN_TEXT, ContentFields, content_fields
+from .structure import ContentFields, content_fields
 
 PARSER_VERSION: Final = 1
 """Stored with each message; raise it when derived data (search, sort, preview) should be made again."""
@@ -43,28 +43,12 @@ _COALESCE: Final = 16 * 1024  # smaller chunks wait for each other: else a heade
 
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n")
 _MESSAGE_SUBTYPES: Final = frozenset({b"rfc822", b"global"})  # RFC 2046 5.2.1, RFC 6532 3.7
-_OPAQUE: Final = (b"application", b"octet-stream")  # RFC 2046 4.5.1: what is not looked into
 
 
 class _Mode(Enum):
     OWN_HEADER = 0  # the message's header
     PART_HEADER = 1  # the header of a part, or of an encapsulated message
     BODY = 2
-
-
-@dataclass(slots=True)
-class _Open:
-    """A part whose end is not known yet."""
-
-    kind: PartKind
-    fields: ContentFields
-    header_start: int
-    header_end: int
-    counts_lines: bool
-    lines_before: int
-    boundary: bytes | None = None
-    envelope: Envelope | None = None
-    children: list[Part] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +73,7 @@ class Scanner:
         self._base = 0  # offset of _buffer[0] in the body
         self._search_from = -1  # offset from which line ends are looked at; -1: that of the header's blank line
         self._part_header = 0  # offset where the header being read begins
-        self._stack: list[_Open] = []
+        self._stack: list[OpenPart] = []
         self._levels: dict[bytes, list[int]] = {}  # open boundary -> places on the stack, innermost last
         self._needle = b""  # "\n--" and the common beginning of all open boundaries; empty without any
         self._parts = 0
@@ -343,10 +327,10 @@ class Scanner:
             kind = PartKind.MESSAGE
         if kind is not PartKind.LEAF and (opaque or len(self._stack) >= MAX_DEPTH):
             kind = PartKind.LEAF
-            fields = _as_opaque(fields)
+            fields = as_opaque(fields)
         counts = kind is PartKind.MESSAGE or fields.type == b"text"
         self._count_to(end)
-        part = _Open(kind, fields, start, end, counts, self._lines)
+        part = OpenPart(kind, fields, start, end, counts, self._lines)
         self._line_counters += counts
         if kind is PartKind.MULTIPART:
             part.boundary = fields.boundary
@@ -363,7 +347,7 @@ class Scanner:
             self._count_to(end)
             if self._stack[-1].boundary is not None:
                 self._forget_boundary(len(self._stack) - 1)
-            part = _closed(self._stack.pop(), end, self._lines)
+            part = closed(self._stack.pop(), end, self._lines)
             self._line_counters -= part.lines is not None
             if self._stack:
                 self._stack[-1].children.append(part)
@@ -404,39 +388,6 @@ def _end_of_header(octets: bytes | bytearray, begin: int) -> int | None:
         return octets.index(b"\n") + 1
     match = _BLANK_LINE.search(octets, begin, MAX_HEADER)
     return match.end() if match else None
-
-
-def _as_opaque(fields: ContentFields) -> ContentFields:
-    return ContentFields(
-        *_OPAQUE, fields.parameters, fields.content_id, fields.description, fields.encoding,
-        fields.md5, fields.disposition, fields.languages, fields.location,
-    )  # fmt: skip
-
-
-def _closed(part: _Open, end: int, lines: int) -> Part:
-    children = tuple(part.children)
-    if part.kind is PartKind.MULTIPART and not children:
-        # RFC 3501's grammar wants one part at least; Dovecot and Cyrus both show an empty text.
-        children = (_part(PartKind.LEAF, PLAIN_TEXT, end, end, end, 0, (), None),)
-    counted = lines - part.lines_before if part.counts_lines else None
-    return _part(part.kind, part.fields, part.header_start, part.header_end, end, counted, children, part.envelope)
-
-
-def _part(
-    kind: PartKind,
-    fields: ContentFields,
-    header_start: int,
-    header_end: int,
-    body_end: int,
-    lines: int | None,
-    children: tuple[Part, ...],
-    envelope: Envelope | None,
-) -> Part:
-    return Part(
-        kind, fields.type, fields.subtype, fields.parameters, fields.content_id, fields.description, fields.encoding,
-        fields.md5, fields.disposition, fields.languages, fields.location, header_start, header_end, body_end,
-        lines, children, envelope,
-    )  # fmt: skip
 
 
 def parse(octets: bytes) -> ParsedMessage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from gateway.model.body import Parameters
 
@@ -41,7 +42,10 @@ class ContentFields:
         """The boundary of a multipart, None when it has none that can stand on a line."""
         value = parameter(self.parameters, b"boundary")
         if value is None:
-            return None
+            extended = parameter(self.parameters, b"boundary*")  # RFC 2231 4: charset'language'escaped
+            if extended is None:
+                return None
+            value = unquote_to_bytes(extended.split(b"'", 2)[-1])
         value = value.rstrip(b" \t\r")
         return value if value and len(value) <= _MAX_BOUNDARY and b"\n" not in value else None
 
@@ -104,10 +108,10 @@ def _has_extended_charset(parameters: Parameters) -> bool:
 
 def _encoding(value: bytes) -> bytes:
     value = strip_comments(value).strip(b' \t";')
-    lower = value.lower()
-    if not value:
-        return b"7bit"
-    return lower if lower in _KNOWN_ENCODINGS else value
+    known = value.partition(b";")[0].strip(b' \t"').lower()
+    if known in _KNOWN_ENCODINGS:
+        return known
+    return value or b"7bit"
 
 
 def _disposition(value: bytes) -> tuple[bytes, Parameters] | None:
