@@ -21,6 +21,7 @@ from gateway.model.permissions import ScopeKind
 
 from .db import Rx, Tx, WakeKind
 from .statements import Stmt
+from .texts import made_storable, storable
 
 MAX_LOCAL_PART: Final = 64  # octets, RFC 5321 4.5.3.1.1
 MAX_DOMAIN: Final = 253  # octets without the root's dot, RFC 1035 2.3.4
@@ -105,7 +106,8 @@ def canonical_address(address: str) -> str:
     """
     local, at, domain = address.strip().rpartition("@")
     local = unicodedata.normalize("NFC", local).lower()
-    if not at or _DOT_ATOM.fullmatch(local) is None or len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL_PART:
+    known = storable(local) and "\ufffd" not in local and _DOT_ATOM.fullmatch(local) is not None
+    if not at or not known or len(local.encode("utf-8")) > MAX_LOCAL_PART:
         raise InvalidName("That is no e-mail address")
     return f"{local}@{canonical_domain(domain)}"
 
@@ -130,7 +132,7 @@ def spellings(address: str) -> tuple[str, ...]:
         return ()
     if not at or not local:
         return ()
-    local = unicodedata.normalize("NFC", local).lower()
+    local = unicodedata.normalize("NFC", made_storable(local)).lower()
     base, plus, _ = local.partition("+")
     found = [f"{local}@{domain}"]
     if plus and base:

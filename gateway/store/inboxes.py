@@ -16,6 +16,7 @@ from . import counters, mailboxes, queue
 from .addresses import canonical_address
 from .db import Rx, Tx, WakeKind
 from .statements import Stmt
+from .texts import storable
 
 SentCopy = Literal["auto", "always", "never"]
 SENT_COPY: Final[tuple[SentCopy, ...]] = ("auto", "always", "never")
@@ -153,7 +154,7 @@ def inbox_by_id(rx: Rx, inbox_id: InboxId) -> Inbox | None:
 
 def inbox_by_uuid(rx: Rx, uuid: str) -> Inbox | None:
     """Also one in its grace period: look at `deleted_at`."""
-    return _inbox(rx.one(_BY_UUID, uuid=uuid.lower()))
+    return _inbox(rx.one(_BY_UUID, uuid=uuid.lower())) if storable(uuid) else None
 
 
 def inbox_by_address(rx: Rx, address: str) -> Inbox | None:

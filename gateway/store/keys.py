@@ -18,6 +18,7 @@ from gateway.model.permissions import ALL_PERMISSIONS, ScopeKind
 from .db import Rx, Tx, WakeKind
 from .inboxes import SENT_COPY, SentCopy
 from .statements import Stmt
+from .texts import storable
 
 MAX_NAME: Final = 200  # characters: it stands in tables and log lines
 
@@ -164,7 +165,7 @@ def within_parent(
 
 def key_by_key_id(rx: Rx, key_id: str) -> KeyRow | None:
     """By the ten characters that a key shows of itself; revoked and expired ones too."""
-    return _key(rx.one(_BY_KEY_ID, key_id=key_id))
+    return _key(rx.one(_BY_KEY_ID, key_id=key_id)) if storable(key_id) else None
 
 
 def key_by_id(rx: Rx, key: KeyId) -> KeyRow | None:

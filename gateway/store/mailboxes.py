@@ -20,6 +20,7 @@ from . import changes, counters
 from .changes import ChangeKind
 from .db import Rx, Tx
 from .statements import Stmt
+from .texts import storable
 
 MAX_MAILBOXES: Final = 10_000  # an inbox: what LIST still answers in one go
 MAX_SUBSCRIPTIONS: Final = 20_000  # an inbox: names that no longer exist count too
@@ -49,7 +50,9 @@ _REVIVE = Stmt(
     " :now"
     " WHERE id = :mailbox"
 )
-_HAS_CHILDREN = Stmt("SELECT 1 FROM mailbox WHERE inbox_id = :inbox AND substr(name, 1, :length) = :prefix LIMIT 1")
+_HAS_CHILDREN = Stmt(
+    "SELECT 1 FROM mailbox WHERE inbox_id = :inbox AND substr(name, 1, CAST(:length AS integer)) = :prefix LIMIT 1"
+)
 _ROLE_TAKEN = Stmt("SELECT 1 FROM mailbox WHERE inbox_id = :inbox AND role = :role")
 
 # One statement each whatever the number of messages; what goes is handed to the janitor by reference.
@@ -68,9 +71,11 @@ _END: Final = (
     Stmt("DELETE FROM mailbox WHERE id = :mailbox"),
 )
 
-_TREE: Final = "inbox_id = :inbox AND (name = :old OR substr(name, 1, :length) = :prefix)"
+_TREE: Final = "inbox_id = :inbox AND (name = :old OR substr(name, 1, CAST(:length AS integer)) = :prefix)"
 _TREE_NAMES = Stmt(f"SELECT id, name FROM mailbox WHERE {_TREE}")
-_RENAME_TREE = Stmt(f"UPDATE mailbox SET name = CAST(:new AS text) || substr(name, :length) WHERE {_TREE}")
+_RENAME_TREE = Stmt(
+    f"UPDATE mailbox SET name = CAST(:new AS text) || substr(name, CAST(:length AS integer)) WHERE {_TREE}"
+)
 
 _UIDS = Stmt("SELECT uid FROM message WHERE mailbox_id = :mailbox ORDER BY uid")
 _COPY_KEYWORDS = Stmt(
@@ -103,6 +108,8 @@ def list_mailboxes(rx: Rx, inbox_id: InboxId) -> list[Mailbox]:
 
 
 def by_name(rx: Rx, inbox_id: InboxId, name: str) -> Mailbox | None:
+    if not storable(name):
+        return None
     row = rx.one(_BY_NAME, inbox=inbox_id, name=canonical(name))
     return None if row is None else _mailbox(row)
 
@@ -222,7 +229,7 @@ def unsubscribe(tx: Tx, inbox_id: InboxId, name: str) -> bool:
     """False when it was not subscribed."""
     counters.lock(tx, inbox_id)
     name = canonical(name).removesuffix(DELIMITER)
-    if tx.run(_UNSUBSCRIBE, inbox=inbox_id, name=name) == 0:
+    if not storable(name) or tx.run(_UNSUBSCRIBE, inbox=inbox_id, name=name) == 0:
         return False
     _record_subscription(tx, inbox_id, name, ChangeKind.UNSUBSCRIBED)
     return True

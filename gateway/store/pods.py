@@ -12,6 +12,7 @@ from gateway.model.ids import DomainId, PodId
 from .addresses import canonical_domain
 from .db import Rx, Tx
 from .statements import Stmt
+from .texts import storable
 
 MAX_POD_NAME: Final = 200  # characters: it stands in tables and log lines
 
@@ -83,7 +84,7 @@ def pods(rx: Rx) -> list[Pod]:
 
 
 def pod_by_name(rx: Rx, name: str) -> Pod | None:
-    row = rx.one(_POD_BY_NAME, name=name.strip())
+    row = rx.one(_POD_BY_NAME, name=name.strip()) if storable(name) else None
     return None if row is None else _pod(row)
 
 

@@ -12,6 +12,7 @@ from gateway.model.ids import ContentId, InboxId, SubmissionId
 from .db import Rx, Tx, WakeKind
 from .queue import QueueState, cancel_open, lock_submission
 from .statements import Stmt
+from .texts import storable
 
 _COLUMNS: Final = (
     "s.id, s.uuid, s.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8, s.body8bit,"
@@ -165,7 +166,7 @@ def submissions(
 
 
 def submission_by_uuid(rx: Rx, uuid: str) -> Submission | None:
-    row = rx.one(_BY_UUID, uuid=uuid.lower())
+    row = rx.one(_BY_UUID, uuid=uuid.lower()) if storable(uuid) else None
     return None if row is None else _submission(row)
 
 

@@ -1,0 +1,17 @@
+"""Which texts a database can hold at all: a look-up by any other finds nothing, whatever a peer sent."""
+
+from __future__ import annotations
+
+import re
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> bool:
+    """No NUL (PostgreSQL refuses it) and no lone surrogate (it has no UTF-8: octets that some parser could not decode)."""
+    return _UNSTORABLE.search(text) is None
+
+
+def made_storable(text: str) -> str:
+    """`text` with U+FFFD in place of what no database holds; it equals nothing that is stored."""
+    return _UNSTORABLE.sub("\ufffd", text)

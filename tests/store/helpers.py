@@ -1,0 +1,89 @@
+"""What store tests share: a pod with an inbox, messages without MIME, and the consistency check."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+
+from gateway.model.ids import BodyId, ContentId, InboxId, MailboxId
+from gateway.store import content, inboxes, mailboxes, messages, pods
+from gateway.store.append import Appended
+from gateway.store.check import check
+from gateway.store.content import CHUNK, ContentMeta, StagedContent
+from gateway.store.db import Database, Tx
+from gateway.store.inboxes import Inbox
+
+NOW = 1_700_000_000
+DOMAIN = "example.test"
+
+_numbers = itertools.count(1_000_000_000)
+"""Content ids far above those that `IdBlocks` reserves."""
+
+
+async def assert_consistent(db: Database) -> None:
+    """The store keeps all that `store.check` proves, hashes included. The `db` fixture ends with it too."""
+    findings = await db.read(lambda rx: check(rx, deep=True))
+    assert findings == []
+
+
+async def make_inbox(db: Database, address: str = f"anna@{DOMAIN}", *, now: int = NOW) -> Inbox:
+    """An inbox; its pod `pod` and the domain are made when they are missing."""
+
+    def unit(tx: Tx) -> Inbox:
+        pod = pods.pod_by_name(tx, "pod") or pods.create_pod(tx, "pod", now=now)
+        domain = address.rpartition("@")[2]
+        if pods.domain_by_name(tx, domain) is None:
+            pods.create_domain(tx, pod.id, domain, now=now)
+        return inboxes.create_inbox(tx, pod.id, address, now=now)
+
+    return await db.write(unit)
+
+
+async def mailbox_id(db: Database, inbox_id: InboxId, name: str = "INBOX") -> MailboxId:
+    found = await db.read(lambda rx: mailboxes.by_name(rx, inbox_id, name))
+    assert found is not None
+    return found.id
+
+
+def staged(octets: bytes, *, message_id: bytes | None = None) -> StagedContent:
+    """A content of `octets`, whose header ends at the first empty line, described by nothing but its size."""
+    at = octets.find(b"\r\n\r\n")
+    header, body = (octets, b"") if at < 0 else (octets[: at + 4], octets[at + 4 :])
+    number = next(_numbers)
+    meta = ContentMeta(
+        envelope=b"(envelope)",
+        body=b"(body)",
+        bodystructure=b"(bodystructure)",
+        parts=b"",
+        message_id=message_id,
+        in_reply_to=(),
+        references=(),
+        sent_date=None,
+        has_nul=False,
+        parser_version=1,
+    )
+    tail = tuple(body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
+    digest = hashlib.sha256(body + header).digest()
+    return StagedContent(ContentId(number), BodyId(number), header, len(octets), digest, tail, 0, meta)
+
+
+def put(
+    tx: Tx,
+    inbox_id: InboxId,
+    mailbox: MailboxId,
+    octets: bytes = b"Subject: x\r\n\r\nbody\r\n",
+    *,
+    now: int = NOW,
+    flags: int = 0,
+    keywords: Sequence[str] = (),
+) -> Appended:
+    """One message, inside a unit."""
+    made = staged(octets)
+    content.complete(tx, made, now)
+    return messages.append(tx, mailbox, inbox_id, made, internal_date=now, flags=flags, keywords=keywords, now=now)
+
+
+async def fill(db: Database, inbox_id: InboxId, mailbox: MailboxId, count: int, *, flags: int = 0) -> list[int]:
+    """`count` small messages in one unit; their UIDs."""
+    return await db.write(lambda tx: [put(tx, inbox_id, mailbox, flags=flags).uid for _ in range(count)])
