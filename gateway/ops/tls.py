@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Final
 
 import structlog
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from zope.interface import implementer  # type: ignore[import-untyped]
 
 from gateway.config import ConfigError
 
@@ -66,32 +69,36 @@ def stdlib_context(files: TlsFiles, policy: TlsPolicy) -> ssl.SSLContext:
         context.set_ciphers(policy.cipher_list)
     except ssl.SSLError:
         raise ConfigError(f"tls.ciphers: {policy.cipher_list!r} selects no cipher") from None
-    context.minimum_version = _STDLIB_VERSION[policy.minimum_version]
-    # No tickets: the keys of the context in front of `CurrentContext` would never change.
+    with warnings.catch_warnings():
+        # Python deprecates what legacy devices speak; an operator who sets it here means it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = _STDLIB_VERSION[policy.minimum_version]
+    # No tickets: the context that was handed out stays (`TlsContexts`), and so would the keys of its tickets.
     context.options |= (
         ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_SINGLE_ECDH_USE
         | ssl.OP_NO_TICKET
     )
     context.num_tickets = 0
     try:
-        # An empty pass phrase: never ask for one on the terminal.
+        # An empty pass phrase, so that OpenSSL never asks for one on the terminal.
         context.load_cert_chain(files.certificate, files.key, password="")
     except FileNotFoundError:
         missing = files.certificate if not files.certificate.exists() else files.key
         raise ConfigError(f"{missing}: there is no such file") from None
     except (ssl.SSLError, OSError) as error:
-        raise ConfigError(f"{files.certificate}: {_reason(error)} (key file {files.key})") from None
+        raise ConfigError(f"{files.certificate}: {_reason(error, files)} (key file {files.key})") from None
     return context
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, files: TlsFiles) -> str:
     """What OpenSSL has against a certificate or key, for a person."""
-    word = getattr(error, "reason", None) or error.strerror or "cannot be used"
+    if not isinstance(error, ssl.SSLError):
+        return error.strerror or "cannot be read"
+    if b"ENCRYPTED" in files.key.read_bytes():
+        return "the key has a pass phrase; store it without one"
+    word = error.reason or "holds no PEM certificate or key"
     known = {
         "KEY_VALUES_MISMATCH": "certificate and key do not belong together",
-        "NO_START_LINE": "holds no PEM certificate or key",
-        "BAD_DECRYPT": "the key has a pass phrase; store it without one",
-        "BAD_PASSWORD_READ": "the key has a pass phrase; store it without one",
         "EE_KEY_TOO_SMALL": "the key is too small for the security level",
         "CA_MD_TOO_WEAK": "the certificate's signature is too weak for the security level",
     }
@@ -128,15 +135,16 @@ def _texts(error: SSL.Error) -> str:
     return ", ".join(str(item[-1]) for item in queue) or "no reason given"
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class TwistedContext:
-    """What `listenSSL` and `startTLS` take as context factory: Twisted asks it anew for each connection."""
+    """What `listenSSL` and `startTLS` take as context factory: each connection gets the context in force."""
 
     def __init__(self, context: SSL.Context) -> None:
         self.context = context
 
-    def getContext(self) -> SSL.Context:
-        """IOpenSSLContextFactory: the context in force."""
-        return self.context
+    def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:
+        """A connection over memory, for Twisted to carry."""
+        return SSL.Connection(self.context, None)
 
 
 @dataclass(slots=True)
