@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from gateway.model.ids import InboxId, SubmissionId
 from gateway.model.permissions import Principal
-
-
-class SentCopy(StrEnum):
-    """The inbox's setting. AUTO: a copy that gives way to the client's own (clients.md)."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)

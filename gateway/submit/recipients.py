@@ -1,0 +1,49 @@
+"""Where a recipient leads: an inbox here, the queue, or a refusal that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.model.ids import InboxId
+from gateway.store.addresses import Local, UnknownLocal, resolve_recipient
+from gateway.store.db import Rx
+
+from .errors import NoRoute, UnknownRecipient
+
+CanRelay = Callable[[str], bool]
+"""Whether mail for this domain can be handed to somebody; `delivery`'s routes, wired by `app`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Inboxes by rising id, each once however many of its addresses were named, and addresses to queue."""
+
+    local: tuple[InboxId, ...]
+    remote: tuple[str, ...]
+
+
+def resolve(rx: Rx, address: str, can_relay: CanRelay) -> InboxId | None:
+    """The inbox, or None for one that goes into the queue. UnknownRecipient, NoRoute."""
+    domain = address.rpartition("@")[2]
+    found = resolve_recipient(rx, address) if domain != address else UnknownLocal()
+    if isinstance(found, Local):
+        return found.inbox_id
+    if isinstance(found, UnknownLocal):
+        raise UnknownRecipient("No such mailbox here")
+    if not can_relay(domain):
+        raise NoRoute("Mail to other domains needs a relay: set host in section relay of the configuration")
+    return None
+
+
+def destinations(rx: Rx, addresses: Sequence[str], can_relay: CanRelay) -> Destinations:
+    """All recipients of a message; the errors of `resolve`."""
+    local: set[InboxId] = set()
+    remote: list[str] = []
+    for address in addresses:
+        inbox_id = resolve(rx, address, can_relay)
+        if inbox_id is None:
+            remote.append(address)
+        else:
+            local.add(inbox_id)
+    return Destinations(tuple(sorted(local)), tuple(remote))
