@@ -19,7 +19,7 @@ class Timeouts:
     data: float = 120.0
     block: float = 180.0  # one 64 KiB piece of the body
     final: float = 600.0  # the reply after the dot: a relay that scans takes long, and giving up early duplicates
-    quit: float = 5.0
+    quit: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)

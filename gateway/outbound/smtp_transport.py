@@ -110,6 +110,11 @@ class SmtpConnection:
         return cls(client, endpoint)
 
     @property
+    def dot_sent(self) -> bool:
+        """The last message's final dot may have left: from there on only its reply says what became of it."""
+        return self._stage is Stage.FINAL_DOT
+
+    @property
     def usable(self) -> bool:
         return not self._broken and self._client.is_connected
 
