@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+from .checks import are_hosts, are_networks, is_address, is_database, is_host, is_mail_address
 from .fields import Secret, Setting
 
 TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]
@@ -17,56 +17,13 @@ DAY = 24 * HOUR
 _NO_SECRET: Final = Secret()
 
 
-def is_address(value: str) -> str | None:
-    """A reason against a text that is no IP address; listeners bind addresses, not names."""
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return "is no IP address"
-    return None
-
-
-def are_networks(values: tuple[str, ...]) -> str | None:
-    for value in values:
-        try:
-            ipaddress.ip_network(value)
-        except ValueError:
-            return f"{value!r} is no network such as 192.0.2.0/24"
-    return None
-
-
-def is_host(value: str) -> str | None:
-    if value and (value != value.strip() or any(char.isspace() or ord(char) < 32 or char in "/@" for char in value)):
-        return "is no host name"
-    return None
-
-
-def are_hosts(values: tuple[str, ...]) -> str | None:
-    return next((f"{value!r} is no host name" for value in values if not value or is_host(value)), None)
-
-
-def is_database(value: str) -> str | None:
-    if value and not value.startswith(("sqlite:///", "postgresql://")):
-        return "must start with sqlite:/// or postgresql://"
-    return None
-
-
-def is_mail_address(value: str) -> str | None:
-    if value and (value.count("@") != 1 or value.startswith("@") or value.endswith("@") or " " in value):
-        return "is no mail address"
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Server:
     """The process as a whole."""
 
     hostname: Annotated[
         str,
-        Setting(
-            "Name of this server in greetings, EHLO answers, trace headers and client settings.",
-            check=is_host,
-        ),
+        Setting("Name of this server in greetings, EHLO answers, trace headers and client settings.", check=is_host),
     ] = "localhost"
     shutdown: Annotated[
         int,
@@ -102,15 +59,11 @@ class Listener:
     ] = ()
     allow_plaintext: Annotated[
         bool,
-        Setting(
-            "Let clients log in without encryption. Keys travel readable: only for devices that cannot do TLS.",
-        ),
+        Setting("Let clients log in without encryption. Keys travel readable: only for devices that cannot do TLS."),
     ] = False
     minimum_version: Annotated[
         TlsVersion | None,
-        Setting(
-            "Lowest TLS version on this port instead of [tls] minimum_version: for legacy devices.",
-        ),
+        Setting("Lowest TLS version on this port instead of [tls] minimum_version: for legacy devices."),
     ] = None
     ciphers: Annotated[
         str, Setting("OpenSSL cipher list for TLS 1.2 and older on this port instead of [tls] ciphers.")
@@ -156,10 +109,7 @@ class Tls:
     ] = None
     ca: Annotated[
         Path | None,
-        Setting(
-            "PEM file of the CA that clients must trust; only printed with the client settings.",
-            reloadable=True,
-        ),
+        Setting("PEM file of the CA that clients must trust; only printed with the client settings.", reloadable=True),
     ] = None
     hosts: Annotated[
         tuple[str, ...],
@@ -199,10 +149,7 @@ class Limits:
     handshake_timeout: Annotated[int, Setting("For the TLS handshake.", unit="seconds", low=1, high=120)] = 10
     imap_idle_timeout: Annotated[
         int,
-        Setting(
-            "Silence after which an IMAP session ends; RFC 3501 5.4 demands 30 minutes.",
-            unit="seconds", low=1800,
-        ),
+        Setting("Silence after which an IMAP session ends; RFC 3501 5.4 demands 30 minutes.", unit="seconds", low=1800),
     ] = 1800
     imap_keepalive: Annotated[
         int,
@@ -268,10 +215,7 @@ class Relay:
     port: Annotated[int, Setting("Port of the relay.", low=1, high=65535, reloadable=True)] = 587
     security: Annotated[
         Literal["tls", "starttls", "none"],
-        Setting(
-            "How the connection is encrypted; certificate and name are verified.",
-            reloadable=True,
-        ),
+        Setting("How the connection is encrypted; certificate and name are verified.", reloadable=True),
     ] = "starttls"
     user: Annotated[str, Setting("User name at the relay; empty: no login.", reloadable=True)] = ""
     secret: Annotated[Secret, Setting("Password at the relay.", secret=True, reloadable=True)] = _NO_SECRET

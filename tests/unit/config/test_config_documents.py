@@ -39,7 +39,7 @@ PRIVATE = Config(
     ("config.example.toml", render_example), ("docs/configuration.md", render_manual),
 ])
 def test_the_file_in_the_tree_equals_the_code(name: str, render) -> None:  # type: ignore[no-untyped-def]
-    assert (ROOT / name).read_text() == render(), f"{name} is out of date: write it again from gateway.config"
+    assert (ROOT / name).read_text() == render(), f"{name} is out of date: run python -m gateway.config"
 
 
 def test_the_example_loads_to_the_defaults() -> None:
