@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -24,22 +24,15 @@ def parse_until(text: str, now: float) -> int:
     return int(moment.timestamp())
 
 
-class Until(click.ParamType):
-    """A future point in time."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        now = time.time()
-        try:
-            moment = parse_until(str(value), now)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time; write 30d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z", param, ctx)
-        if moment <= now:
-            self.fail(f"{value!r} is in the past", param, ctx)
-        return moment
-
-
-UNTIL: Final = Until()
+def future(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    """The callback of an option that takes a point in time that has not passed."""
+    if text is None:
+        return None
+    now = time.time()
+    try:
+        moment = parse_until(text, now)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{text!r} is no time; write 30d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z") from None
+    if moment <= now:
+        raise click.BadParameter(f"{text!r} is in the past")
+    return moment

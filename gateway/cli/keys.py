@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .durations import UNTIL
+from .durations import future
 from .output import json_option, print_json, show_list
 from .runtime import Runtime, pass_runtime
 
@@ -23,7 +23,9 @@ def key() -> None:
 @click.option("--pod", help="The key opens every inbox of this pod.")
 @click.option("--all", "everything", is_flag=True, help="The key opens every inbox of the store.")
 @click.option("--name", default="", help="What the key is for; shown in lists.")
-@click.option("--expires", type=UNTIL, help="When it ends: 30d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z.")
+@click.option(
+    "--expires", metavar="TIME", callback=future, help="When it ends: 30d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z."
+)
 @click.option(
     "--permissions", default="read,write,draft,send", show_default=True,
     help="What it may do, separated by commas: read, write, draft, send, admin, or single permissions.",

@@ -19,7 +19,7 @@ def queue() -> None:
 
 @queue.command("list")
 @click.option("--inbox", help="Only mail that this inbox sent.")
-@click.option("--state", type=click.Choice(["queued", "deferred", "held", "sent", "bounced", "cancelled"]))
+@click.option("--state", type=click.Choice(["queued", "sending", "deferred", "held", "sent", "bounced", "cancelled"]))
 @json_option
 @pass_runtime
 def queue_list(runtime: Runtime, inbox: str | None, state: str | None, as_json: bool) -> None:

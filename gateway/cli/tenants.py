@@ -175,6 +175,15 @@ def inbox_delete(runtime: Runtime, address: str, yes: bool) -> None:
     click.echo(f"Inbox {address} is deleted; its mail is removed for good after {days} days.")
 
 
+@inbox.command("undelete")
+@click.argument("address")
+@pass_runtime
+def inbox_undelete(runtime: Runtime, address: str) -> None:
+    """Bring a deleted inbox back within its grace period. Its keys stay revoked."""
+    runtime.call("inbox.undelete", address=address)
+    click.echo(f"Inbox {address} is back. Its keys are not: gateway key create --inbox {address}")
+
+
 @click.group()
 def address() -> None:
     """Further addresses of inboxes: aliases and catch-alls."""

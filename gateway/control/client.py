@@ -45,6 +45,22 @@ class SocketCaller:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    async def probe(self) -> None:
+        """Connect and go again. FileNotFoundError or ConnectionRefusedError when nobody listens."""
+        _, writer = await self._open()
+        writer.close()
+        await writer.wait_closed()
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await with_unix_path(
+                self._path, lambda name: asyncio.open_unix_connection(name, limit=LINE_LIMIT)
+            )
+        except PermissionError:
+            raise errors.NoPermission(
+                "The server belongs to another user; run this as that user or as root"
+            ) from None
+
     async def call(
         self,
         op: str,
@@ -55,15 +71,9 @@ class SocketCaller:
     ) -> Json:
         """NotRunning when nobody listens; GatewayErrors as the operation raised them."""
         try:
-            reader, writer = await with_unix_path(
-                self._path, lambda name: asyncio.open_unix_connection(name, limit=LINE_LIMIT)
-            )
+            reader, writer = await self._open()
         except (FileNotFoundError, ConnectionRefusedError):
             raise NotRunning("No server is running on this data directory") from None
-        except PermissionError:
-            raise errors.NoPermission(
-                "The server belongs to another user; run this as that user or as root"
-            ) from None
         link = Link(reader, writer)
         tasks: list[asyncio.Task[Json]] = []
         try:

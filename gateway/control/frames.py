@@ -5,7 +5,7 @@ sides send frames in order, so a message streams through without base64 and with
 
 A conversation is one request: `{"op": name, "params": {…}}`, then what the operation reads as frames up to
 `{"end": true}`; answers are any number of `{"event": {…}}` and octets, then one `{"result": …}` or
-`{"error": {"kind": …, "text": …}}`, and the server closes.
+`{"error": {"kind": …, "text": …}}`, upon which the caller closes.
 """
 
 from __future__ import annotations
@@ -73,6 +73,11 @@ class Link:
             return await self._reader.readexactly(length)
         except asyncio.IncompleteReadError:
             raise InvalidRequest("The stream ended inside octets") from None
+
+    async def discard(self) -> None:
+        """Read and forget until the peer closes: closing first would cut off an answer it has not read yet."""
+        while await self._reader.read(CHUNK_LIMIT):
+            pass
 
     async def close(self) -> None:
         """Flush and close; a peer that has gone already is no error."""

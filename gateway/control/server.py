@@ -20,6 +20,7 @@ from .operations import Context, run
 log = structlog.get_logger(__name__)
 
 MAX_CONVERSATIONS: Final = 32  # only the owner can connect; a script that forks too much must not take the server down
+FAREWELL_S: Final = 10.0  # a caller reads its answer and closes; one that hangs is cut
 REQUEST_TIMEOUT_S: Final = 10.0  # a peer that connects and says nothing keeps no place
 
 
@@ -89,19 +90,24 @@ class ControlServer:
         link = Link(reader, writer)
         try:
             answer = await self._answer(link, writer)
-            await link.send(answer)
-        except ConnectionError:
+            if answer is not None:
+                await link.send(answer)
+                async with asyncio.timeout(FAREWELL_S):
+                    await link.discard()
+        except (ConnectionError, TimeoutError):
             log.info("control.peer_gone")
         finally:
             await link.close()
             self._tasks.discard(task)
 
-    async def _answer(self, link: Link, writer: asyncio.StreamWriter) -> dict[str, Json]:
+    async def _answer(self, link: Link, writer: asyncio.StreamWriter) -> dict[str, Json] | None:
         op = ""
         try:
             self._authorise(writer)
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 request = await link.receive()
+            if request is None:
+                return None  # somebody looked whether we serve
             op, params = _request(request)
             result = await run(self._context, _LinkStream(link), op, params)
             log.info("control.done", op=op)
@@ -128,7 +134,7 @@ class ControlServer:
             raise NoPermission("Only the server's own user and root may control it")
 
 
-def _request(frame: Frame | None) -> tuple[str, dict[str, Json]]:
+def _request(frame: Frame) -> tuple[str, dict[str, Json]]:
     if not isinstance(frame, dict):
         raise InvalidRequest("A request starts with a JSON object")
     op, params = frame.get("op"), frame.get("params", {})

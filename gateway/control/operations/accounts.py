@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
 from gateway.control.frames import Json
-from gateway.model.ids import InboxId
-from gateway.store import inboxes, mailboxes, pods
+from gateway.model.errors import InvalidRequest, NotFound
+from gateway.model.ids import InboxId, PodId
+from gateway.model.mailbox import Mailbox
+from gateway.store import addresses, inboxes, mailboxes, pods
+from gateway.store.addresses import AddressKind, AddressRow
 from gateway.store.db import Rx, Tx
+from gateway.store.inboxes import Inbox
+from gateway.store.pods import Domain, Pod
 
-from .registry import Context, Stream, found, operation
+from .registry import Context, Stream, operation
 from .values import moment
 
 
-def pod_named(rx: Rx, name: str) -> Any:
+def pod_named(rx: Rx, name: str) -> Pod:
     """The pod, or NotFound with its name."""
-    return found(pods.pod_by_name(rx, name), "pod", name)
+    pod = pods.pod_by_name(rx, name)
+    if pod is None:
+        raise NotFound(f"There is no pod {name}")
+    return pod
 
 
-def inbox_named(rx: Rx, address: str) -> Any:
-    """The inbox that owns `address` (primary or any other of its own), or NotFound."""
-    return found(inboxes.inbox_by_address(rx, address), "inbox", address)
+def inbox_named(rx: Rx, address: str) -> Inbox:
+    """The inbox that owns `address` (primary or alias), or NotFound with the address."""
+    inbox = inboxes.inbox_by_address(rx, address)
+    if inbox is None:
+        raise NotFound(f"There is no inbox {address}")
+    return inbox
 
 
-def _pod(pod: Any) -> dict[str, Json]:
-    return {"name": pod.name, "id": pod.uuid, "created_at": moment(pod.created_at)}
-
-
-def _names(rx: Rx) -> dict[int, str]:
+def pod_names(rx: Rx) -> dict[PodId, str]:
     return {pod.id: pod.name for pod in pods.pods(rx)}
 
 
-def _inbox(inbox: Any, names: dict[int, str]) -> dict[str, Json]:
+def inbox_names(rx: Rx) -> dict[InboxId, str]:
+    """Primary address of each inbox, deleted ones too."""
+    return {inbox.id: inbox.address for inbox in inboxes.inboxes(rx, include_deleted=True)}
+
+
+def _pod(pod: Pod) -> dict[str, Json]:
+    return {"name": pod.name, "id": pod.uuid, "created_at": moment(pod.created_at)}
+
+
+def _inbox(inbox: Inbox, names: Mapping[PodId, str]) -> dict[str, Json]:
     return {
         "address": inbox.address,
         "name": inbox.name,
@@ -48,7 +65,8 @@ def _inbox(inbox: Any, names: dict[int, str]) -> dict[str, Json]:
 @operation("pod.add")
 async def pod_add(context: Context, stream: Stream, *, name: str) -> Json:
     """A new tenant; AlreadyExists when the name is taken."""
-    return _pod(await context.db.write(lambda tx: pods.create_pod(tx, name)))
+    now = int(context.now())
+    return _pod(await context.db.write(lambda tx: pods.create_pod(tx, name, now=now)))
 
 
 @operation("pod.list")
@@ -66,24 +84,21 @@ async def pod_delete(context: Context, stream: Stream, *, name: str) -> Json:
 @operation("domain.add")
 async def domain_add(context: Context, stream: Stream, *, name: str, pod: str, local: bool = True) -> Json:
     """`local`: mail to the domain is for inboxes here, and an address without one is refused."""
+    now = int(context.now())
+    return _domain(
+        await context.db.write(lambda tx: pods.create_domain(tx, pod_named(tx, pod).id, name, local, now=now))
+    )
 
-    def unit(tx: Tx) -> Json:
-        return _domain(pods.create_domain(tx, pod_named(tx, pod).id, name, local), _names(tx))
 
-    return await context.db.write(unit)
-
-
-def _domain(domain: Any, names: dict[int, str]) -> dict[str, Json]:
-    return {"name": domain.name, "pod": names.get(domain.pod_id), "local": domain.local}
+def _domain(domain: Domain) -> dict[str, Json]:
+    return {
+        "name": domain.name, "pod": domain.pod_name, "local": domain.local, "created_at": moment(domain.created_at)
+    }
 
 
 @operation("domain.list")
 async def domain_list(context: Context, stream: Stream) -> Json:
-    def query(rx: Rx) -> Json:
-        names = _names(rx)
-        return [_domain(domain, names) for domain in pods.domains(rx)]
-
-    return await context.db.read(query)
+    return [_domain(domain) for domain in await context.db.read(pods.domains)]
 
 
 @operation("domain.delete")
@@ -100,22 +115,27 @@ async def inbox_add(
 ) -> Json:
     """A new inbox with the five standard mailboxes. Without `pod`: the pod of the address's domain."""
     now = int(context.now())
+    if sent_copy is not None and sent_copy not in inboxes.SENT_COPY:
+        raise InvalidRequest(f"sent_copy is one of {', '.join(inboxes.SENT_COPY)}")
 
     def unit(tx: Tx) -> Json:
         owner = pod_named(tx, pod).id if pod is not None else _pod_of_domain(tx, address)
         inbox = inboxes.create_inbox(tx, owner, address, now=now, name=name)
         if sent_copy is not None:
-            inboxes.set_sent_copy(tx, inbox.id, sent_copy)
-            inbox = found(inboxes.inbox_by_id(tx, inbox.id), "inbox", address)
-        return _inbox(inbox, _names(tx))
+            settings = replace(inbox.settings, sent_copy=sent_copy)
+            inboxes.change_settings(tx, inbox.id, settings=settings, name=name)
+            inbox = replace(inbox, settings=settings)
+        return _inbox(inbox, pod_names(tx))
 
     return await context.db.write(unit)
 
 
-def _pod_of_domain(rx: Rx, address: str) -> Any:
-    domain = address.rpartition("@")[2].lower()
-    row = next((domain_row for domain_row in pods.domains(rx) if domain_row.name == domain), None)
-    return found(row, "domain", f"{domain}; add it first: gateway domain add {domain}").pod_id
+def _pod_of_domain(rx: Rx, address: str) -> PodId:
+    name = addresses.canonical_address(address).rpartition("@")[2]
+    domain = pods.domain_by_name(rx, name)
+    if domain is None:
+        raise NotFound(f"There is no domain {name}; add it first: gateway domain add {name}")
+    return domain.pod_id
 
 
 @operation("inbox.list")
@@ -123,7 +143,7 @@ async def inbox_list(context: Context, stream: Stream, *, pod: str | None = None
     """`deleted`: also those that wait for the end of their grace period."""
 
     def query(rx: Rx) -> Json:
-        names = _names(rx)
+        names = pod_names(rx)
         pod_id = pod_named(rx, pod).id if pod is not None else None
         return [_inbox(inbox, names) for inbox in inboxes.inboxes(rx, pod_id=pod_id, include_deleted=deleted)]
 
@@ -136,15 +156,15 @@ async def inbox_show(context: Context, stream: Stream, *, address: str) -> Json:
 
     def query(rx: Rx) -> Json:
         inbox = inbox_named(rx, address)
-        shown = _inbox(inbox, _names(rx))
-        shown["addresses"] = [_address(row) for row in inboxes.addresses(rx, inbox.id)]
+        shown = _inbox(inbox, pod_names(rx))
+        shown["addresses"] = [_address(row, inbox.address) for row in addresses.addresses(rx, inbox.id)]
         shown["mailboxes"] = [mailbox_json(mailbox) for mailbox in mailboxes.list_mailboxes(rx, inbox.id)]
         return shown
 
     return await context.db.read(query)
 
 
-def mailbox_json(mailbox: Any) -> dict[str, Json]:
+def mailbox_json(mailbox: Mailbox) -> dict[str, Json]:
     return {
         "name": mailbox.name,
         "role": mailbox.role,
@@ -164,17 +184,28 @@ async def inbox_delete(context: Context, stream: Stream, *, address: str) -> Jso
     """Ends its sessions, keys and queue rows now; the janitor removes its mail after the grace period."""
     now = int(context.now())
 
-    def unit(tx: Tx) -> InboxId:
-        inbox = inbox_named(tx, address)
-        inboxes.delete_inbox(tx, inbox.id, now)
-        return InboxId(inbox.id)
+    await context.db.write(lambda tx: inboxes.delete_inbox(tx, inbox_named(tx, address).id, now))
+    return None
+
+
+@operation("inbox.undelete")
+async def inbox_undelete(context: Context, stream: Stream, *, address: str) -> Json:
+    """Bring an inbox back within its grace period; its keys stay revoked."""
+
+    def unit(tx: Tx) -> None:
+        stored = addresses.canonical_address(address)
+        for inbox in inboxes.inboxes(tx, include_deleted=True):
+            if inbox.address == stored and inbox.deleted_at is not None:
+                inboxes.undelete_inbox(tx, inbox.id)
+                return
+        raise NotFound(f"There is no deleted inbox {address}")
 
     await context.db.write(unit)
     return None
 
 
-def _address(row: Any) -> dict[str, Json]:
-    return {"address": row.address, "inbox": row.inbox_address, "kind": row.kind}
+def _address(row: AddressRow, inbox: str | None) -> dict[str, Json]:
+    return {"address": row.address, "inbox": inbox, "kind": row.kind.value, "created_at": moment(row.created_at)}
 
 
 @operation("address.add")
@@ -183,11 +214,12 @@ async def address_add(context: Context, stream: Stream, *, address: str, inbox: 
 
     `external`: may be sent from, but mail to it goes out.
     """
-    kind = "external" if external else "alias"
+    now = int(context.now())
+    kind = AddressKind.EXTERNAL if external else AddressKind.ALIAS
 
     def unit(tx: Tx) -> Json:
-        inboxes.add_address(tx, inbox_named(tx, inbox).id, address, kind)
-        return next(_address(row) for row in inboxes.addresses(tx) if row.address == address.lower())
+        owner = inbox_named(tx, inbox)
+        return _address(addresses.add_address(tx, owner.id, address, kind, now=now), owner.address)
 
     return await context.db.write(unit)
 
@@ -195,14 +227,15 @@ async def address_add(context: Context, stream: Stream, *, address: str, inbox: 
 @operation("address.list")
 async def address_list(context: Context, stream: Stream, *, inbox: str | None = None) -> Json:
     def query(rx: Rx) -> Json:
+        names = inbox_names(rx)
         inbox_id = inbox_named(rx, inbox).id if inbox is not None else None
-        return [_address(row) for row in inboxes.addresses(rx, inbox_id)]
+        return [_address(row, names.get(row.inbox_id)) for row in addresses.addresses(rx, inbox_id)]
 
     return await context.db.read(query)
 
 
 @operation("address.delete")
 async def address_delete(context: Context, stream: Stream, *, address: str) -> Json:
-    """CannotChange for the last primary address."""
-    await context.db.write(lambda tx: inboxes.delete_address(tx, address))
+    """CannotChange for an inbox's primary address."""
+    await context.db.write(lambda tx: addresses.delete_address(tx, address))
     return None

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.control.frames import Frame, Json
-from gateway.ingest import Ingest
-from gateway.model.errors import InvalidRequest, NotFound
+from gateway.ingest.writer import Ingest
+from gateway.model.errors import InvalidRequest
 from gateway.model.ports import Clock
 from gateway.store.db import Database
 
@@ -102,10 +102,3 @@ def _fits(value: Json, hint: Any) -> bool:
     if hint is int:
         return type(value) is int
     return isinstance(value, hint)
-
-
-def found(value: Any, what: str, name: str) -> Any:
-    """`value`, or NotFound with a sentence when the store has none."""
-    if value is None:
-        raise NotFound(f"There is no {what} {name}")
-    return value

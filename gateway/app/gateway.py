@@ -1,0 +1,198 @@
+"""All parts of one gateway, built in the order of what they need and closed in the opposite order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.cache import VerifiedSecrets
+from gateway.auth.last_used import LastUsed
+from gateway.auth.pool import HashPool
+from gateway.auth.sessions import LiveSessions
+from gateway.auth.throttle import ConnectionLimits, LoginThrottle
+from gateway.config import Config
+from gateway.control.operations import Context
+from gateway.control.server import ControlServer
+from gateway.imap.services import ImapServices
+from gateway.imap.states import States
+from gateway.ingest.writer import Ingest
+from gateway.ops.health import HealthServer
+from gateway.ops.metrics import CONTENT_TYPE, PrometheusMetrics
+from gateway.ops.systemd import listen_sockets
+from gateway.ops.tls import TlsContexts
+from gateway.smtp.ports import SubmissionServices
+from gateway.store.db import Database
+from gateway.submit.accept import Submissions
+
+from .datadir import CONTROL_SOCKET
+from .first_run import FirstRun, first_inbox
+from .listeners import Listeners, SourceGate
+from .settings import (
+    imap_settings,
+    smtp_settings,
+    submit_settings,
+    throttle_policy,
+    tls_files,
+)
+from .storage import held_data_dir, opened_store
+from .tasks import Tasks
+from .welcome import block, client_settings
+
+log = structlog.get_logger(__name__)
+
+Reload = Callable[[], Awaitable[Any]]
+
+
+class Gateway:
+    """Start once, close once. Whatever `start` had opened when it failed, `close` closes."""
+
+    def __init__(self, config: Config, reactor: Any, *, failed: Callable[[], None]) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._tasks = Tasks(failed)
+        self._stack = AsyncExitStack()
+        self._started = int(time.time())
+        self._health: HealthServer | None = None
+        self._listeners: Listeners | None = None
+        self._tls: TlsContexts | None = None
+        self._throttle = LoginThrottle(throttle_policy(config))
+        self._limits = ConnectionLimits(config.limits.connections_per_ip, config.limits.connections_per_inbox)
+        self._metrics = PrometheusMetrics()
+
+    async def start(self, *, init: bool, reload: Reload) -> FirstRun | None:
+        """Everything up to open ports. With `init` the first inbox is made where there is none.
+
+        ConfigError, Busy, Unavailable: one sentence for the person who starts it.
+        """
+        config, stack = self._config, self._stack
+        await stack.enter_async_context(held_data_dir(config))
+        tls = self._tls = TlsContexts(tls_files(config), time.time)
+        db = await stack.enter_async_context(opened_store(config))
+        made = await first_inbox(db, config) if init else None
+        stack.push_async_callback(self._tasks.close)
+        sessions, authenticator = self._logins(db)
+        ingest = Ingest(db, now=time.time)
+        states = States(db, imap_settings(config), self._metrics)
+        states.start()
+        stack.push_async_callback(states.close)
+        submissions = Submissions(db, ingest, time.time, submit_settings(config), metrics=self._metrics)
+        stack.push_async_callback(submissions.drain)
+        await self._control(db, ingest, reload)
+        await self._health_port(db)
+        self._listeners = Listeners(
+            config,
+            self._reactor,
+            tls,
+            ImapServices(
+                db=db,
+                ingest=ingest,
+                authenticator=authenticator,
+                states=states,
+                settings=imap_settings(config),
+                metrics=self._metrics,
+                clock=time.time,
+                sessions=sessions,
+                gate=SourceGate(self._limits),
+                hostname=config.server.hostname,
+            ),
+            SubmissionServices(
+                acceptor=submissions,
+                authenticator=authenticator,
+                sessions=sessions,
+                clock=time.time,
+                settings=smtp_settings(config),
+                metrics=self._metrics,
+            ),
+            listen_sockets(),
+        )
+        await self._listeners.open()
+        self._tasks.spawn("tls.watch", tls.watch())
+        return made
+
+    def _logins(self, db: Database) -> tuple[LiveSessions, Authenticator]:
+        auth = self._config.auth
+        pool = HashPool(auth.hash_threads)
+        self._stack.callback(pool.close)
+        last_used = LastUsed(db, auth.touch_interval)
+        self._stack.push_async_callback(last_used.flush)
+        self._tasks.spawn("auth.last_used", last_used.run())
+        sessions = LiveSessions(db, time.time, limits=self._limits)
+        sessions.start()
+        self._stack.push_async_callback(sessions.close)
+        authenticator = Authenticator(
+            db, pool, self._throttle, time.time,
+            cache=VerifiedSecrets(auth.cached_keys), last_used=last_used, metrics=self._metrics,
+        )
+        return sessions, authenticator
+
+    async def _control(self, db: Database, ingest: Ingest, reload: Reload) -> None:
+        context = Context(
+            db=db,
+            ingest=ingest,
+            now=time.time,
+            max_import_size=self._config.limits.max_import_size,
+            reload=reload,
+            status=self.status,
+        )
+        control = ControlServer(context, self._config.store.data_dir / CONTROL_SOCKET)
+        await control.start()
+        self._stack.push_async_callback(control.close)
+
+    async def _health_port(self, db: Database) -> None:
+        if not self._config.metrics.enabled:
+            return
+
+        async def store() -> str | None:
+            await db.read(lambda rx: None)
+            return None if db.writable else "read-only after a failed flush to disk: check the disk, then restart"
+
+        health = HealthServer(self._metrics.page, metrics_type=CONTENT_TYPE, checks={"store": store})
+        await health.start(self._config.metrics.address, self._config.metrics.port)
+        self._stack.push_async_callback(health.close)
+        self._health = health
+
+    async def reload(self, config: Config) -> None:
+        """Take over what a running process can: certificates, throttling, limits. ConfigError: nothing has changed."""
+        if self._tls is not None:
+            self._tls.reload(tls_files(config))
+        self._throttle.policy = throttle_policy(config)
+        self._limits.per_source = config.limits.connections_per_ip
+        self._limits.per_inbox = config.limits.connections_per_inbox
+        self._config = config
+
+    async def close(self, seconds: float) -> None:
+        """Stop accepting, end the sessions within `seconds`, then everything else, the store last."""
+        if self._health is not None:
+            self._health.draining = True
+        if self._listeners is not None:
+            await self._listeners.close(seconds)
+        await self._stack.aclose()
+
+    def summary(self) -> str:
+        """The open ports in one line."""
+        if self._listeners is None:
+            return "not serving"
+        return ", ".join(f"{listener.kind} {port} ({listener.security})" for listener, port in self._listeners.bound)
+
+    def welcome(self, made: FirstRun | None) -> str:
+        """What `serve --init` prints: the settings with the new key, or those of a store that was there already."""
+        if made is None:
+            return ""
+        return block(client_settings(self._config, made.address, made.key))
+
+    def status(self) -> dict[str, Any]:
+        """For `gateway doctor`: what this process serves."""
+        listeners = self._listeners
+        return {
+            "started_at": self._started,
+            "connections": listeners.connections if listeners else 0,
+            "ports": [
+                {"kind": listener.kind, "address": listener.address, "port": port, "security": listener.security}
+                for listener, port in (listeners.bound if listeners else ())
+            ],
+        }

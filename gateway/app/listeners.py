@@ -1,0 +1,193 @@
+"""The ports: what is bound for each `[[listener]]`, who may connect, and how all of it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
+
+import structlog
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from gateway.auth.throttle import ConnectionLimits, source_of
+from gateway.config import Config, Listener, plaintext_login
+from gateway.imap.protocol import ImapFactory, ImapProtocol
+from gateway.imap.services import ImapServices
+from gateway.imap.session import Session
+from gateway.model.errors import ConfigError
+from gateway.ops.tls import TlsContexts
+from gateway.smtp.ports import SubmissionServices
+from gateway.smtp.server import SubmissionListener, SubmissionServer
+
+from .settings import tls_policy
+
+log = structlog.get_logger(__name__)
+
+BACKLOG: Final = 1024  # a thousand clients come back at once after a restart
+
+Allowed = Callable[[str], bool]
+
+
+def allowed_by(networks: tuple[str, ...]) -> Allowed:
+    """Whether a peer's IP address lies in one of `networks`; everybody when there are none."""
+    if not networks:
+        return lambda peer: True
+    known = [ip_network(text) for text in networks]
+
+    def allowed(peer: str) -> bool:
+        address = ip_address(peer.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in known)
+
+    return allowed
+
+
+class SourceGate:
+    """The connection limits as the servers ask for them: by the peer's address."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+
+    def open(self, peer: str, /) -> None:
+        """LimitReached."""
+        self._limits.open(source_of(peer))
+
+    def close(self, peer: str, /) -> None:
+        self._limits.close(source_of(peer))
+
+
+class FilteredFactory(ImapFactory):
+    """An IMAP listener that refuses strangers before TLS costs anything, and knows when its last session is gone."""
+
+    def __init__(self, services: ImapServices, allowed: Allowed, tls: Any | None, *, trusted: bool) -> None:
+        super().__init__(services, tls, trusted=trusted)
+        self.empty = asyncio.Event()
+        self.empty.set()
+        self._allowed = allowed
+
+    def opened(self, session: Session) -> None:
+        super().opened(session)
+        self.empty.clear()
+
+    def closed(self, session: Session) -> None:
+        super().closed(session)
+        if not self.sessions:
+            self.empty.set()
+
+    def buildProtocol(self, addr: IAddress | None) -> ImapProtocol | None:  # type: ignore[override]  # Twisted allows it
+        """None closes the connection at once."""
+        host = getattr(addr, "host", "")
+        if host and not self._allowed(host):
+            log.info("imap.refused", peer=host, reason="not in the listener's networks")
+            return None
+        return super().buildProtocol(addr)
+
+
+class Listeners:
+    """All ports of the process."""
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        tls: TlsContexts,
+        imap: ImapServices,
+        smtp: SubmissionServices,
+        sockets: dict[str, list[socket.socket]],
+    ) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._tls = tls
+        self._imap = imap
+        self._smtp = smtp
+        self._sockets = sockets
+        self._factories: list[FilteredFactory] = []
+        self._ports: list[Any] = []
+        self._servers: list[SubmissionServer] = []
+        self.bound: list[tuple[Listener, int]] = []
+        """Each listener with the port it really has."""
+
+    async def open(self) -> None:
+        """Bind everything. ConfigError names the listener that cannot be bound."""
+        for number, listener in enumerate(self._config.listener):
+            try:
+                port = self._imap_port(listener) if listener.kind == "imap" else await self._smtp_port(listener)
+            except (OSError, CannotListenError) as error:
+                reason = error.strerror if isinstance(error, OSError) else getattr(error.socketError, "strerror", error)
+                raise ConfigError(
+                    f"listener.{number}: cannot listen on {listener.address} port {listener.port}: {reason}"
+                ) from None
+            self.bound.append((listener, port))
+
+    def _passed(self, listener: Listener) -> socket.socket | None:
+        """The socket that systemd bound for the listener, or None when it binds its own."""
+        if not listener.socket:
+            return None
+        waiting = self._sockets.get(listener.socket, [])
+        if not waiting:
+            raise ConfigError(f"listener: systemd passed no socket named {listener.socket} (FileDescriptorName=)")
+        return waiting.pop(0)
+
+    def _imap_port(self, listener: Listener) -> int:
+        current: Any = self._tls.twisted(tls_policy(self._config, listener))
+        factory = FilteredFactory(
+            self._imap,
+            allowed_by(listener.networks),
+            current if listener.security == "starttls" else None,
+            trusted=plaintext_login(listener),
+        )
+        front: Any = factory
+        if listener.security == "tls":
+            front = TLSMemoryBIOFactory(current, False, front)
+            front.noisy = False
+        passed = self._passed(listener)
+        if passed is not None:
+            port = self._reactor.adoptStreamPort(passed.fileno(), passed.family, front)
+            passed.close()  # the reactor has a descriptor of its own
+        else:
+            port = self._reactor.listenTCP(listener.port, front, BACKLOG, listener.address)
+        self._factories.append(factory)
+        self._ports.append(port)
+        return int(port.getHost().port)
+
+    async def _smtp_port(self, listener: Listener) -> int:
+        server = SubmissionServer(
+            self._smtp,
+            SubmissionListener(
+                self._tls.stdlib(tls_policy(self._config, listener)),
+                implicit_tls=listener.security == "tls",
+                host=listener.address,
+                port=listener.port,
+                sock=self._passed(listener),
+            ),
+        )
+        await server.start()
+        self._servers.append(server)
+        return server.port
+
+    @property
+    def connections(self) -> int:
+        return sum(len(factory.sessions) for factory in self._factories) + sum(
+            server.connections for server in self._servers
+        )
+
+    async def close(self, seconds: float) -> None:
+        """Close the ports, say BYE and 421, and wait up to `seconds` until the peers have it."""
+        for port in self._ports:
+            port.stopListening()
+        for factory in self._factories:
+            factory.end_all()
+        await asyncio.gather(*(server.close(seconds) for server in self._servers), self._imap_gone(seconds))
+
+    async def _imap_gone(self, seconds: float) -> None:
+        """Until each session's transport is closed; what is left after the time goes with the process."""
+        try:
+            async with asyncio.timeout(seconds):
+                for factory in self._factories:
+                    await factory.empty.wait()
+        except TimeoutError:
+            log.warning("imap.sessions_cut", count=sum(len(factory.sessions) for factory in self._factories))

@@ -1,0 +1,104 @@
+"""The configuration's sections as each package's own settings: the one place where names meet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.auth.throttle import ThrottlePolicy
+from gateway.config import Config, Listener
+from gateway.imap.settings import ImapSettings
+from gateway.ops import pki
+from gateway.ops.tls import TlsFiles, TlsPolicy
+from gateway.outbound import endpoint, login, tls
+from gateway.smtp.settings import SmtpSettings
+from gateway.store.db import StoreSettings
+from gateway.submit.settings import SubmitSettings
+
+
+def imap_settings(config: Config) -> ImapSettings:
+    limits = config.limits
+    return ImapSettings(
+        max_message_size=limits.max_message_size,
+        login_timeout=limits.login_timeout,
+        idle_timeout=limits.imap_idle_timeout,
+        keepalive=limits.imap_keepalive,
+        write_timeout=limits.write_timeout,
+    )
+
+
+def smtp_settings(config: Config) -> SmtpSettings:
+    limits = config.limits
+    return SmtpSettings(
+        hostname=config.server.hostname,
+        max_message_size=limits.max_message_size,
+        max_recipients=limits.recipients,
+        session_s=limits.smtp_session,
+        idle_s=limits.smtp_idle_timeout,
+        login_s=limits.login_timeout,
+        handshake_s=limits.handshake_timeout,
+        connections_per_address=limits.connections_per_ip,
+    )
+
+
+def submit_settings(config: Config) -> SubmitSettings:
+    return SubmitSettings(hostname=config.server.hostname, max_message_size=config.limits.max_message_size)
+
+
+def store_settings(config: Config) -> StoreSettings:
+    return StoreSettings(readers=config.store.readers, writers=config.store.writers)
+
+
+def throttle_policy(config: Config) -> ThrottlePolicy:
+    auth = config.auth
+    return ThrottlePolicy(
+        per_minute=auth.failures_per_minute,
+        per_day=auth.failures_per_day,
+        first_delay=auth.first_delay,
+        longest_delay=auth.longest_delay,
+    )
+
+
+def relay_endpoint(config: Config) -> endpoint.Endpoint | None:
+    """The relay, or None when none is configured: then mail goes to inboxes here only."""
+    relay = config.relay
+    if not relay.host:
+        return None
+    return endpoint.Endpoint(
+        host=relay.host,
+        port=relay.port,
+        tls=tls.TlsPolicy(tls.Security(relay.security), relay.ca),
+        login=login.RelayLogin(relay.user, relay.secret.reveal()) if relay.user else None,
+        helo=config.server.hostname,
+        allow_private=relay.allow_private,
+    )
+
+
+def tls_policy(config: Config, listener: Listener) -> TlsPolicy:
+    """What a listener accepts: its own values where it has them."""
+    return TlsPolicy(
+        listener.minimum_version or config.tls.minimum_version, listener.ciphers or config.tls.ciphers
+    )
+
+
+def tls_files(config: Config) -> TlsFiles:
+    """The configured certificate, or the local CA's, which is made or renewed here when it must be.
+
+    ConfigError when the directory cannot be written.
+    """
+    if config.tls.certificate is not None and config.tls.key is not None:
+        return TlsFiles(config.tls.certificate, config.tls.key)
+    made = pki.ensure(config.tls_dir, (config.server.hostname, *config.tls.hosts), datetime.now(UTC))
+    return TlsFiles(made.server_file, made.server_file)
+
+
+def ca_file(config: Config) -> Path | None:
+    """What clients must trust: our own CA, the configured one, or None (a certificate that everybody trusts)."""
+    if config.tls.certificate is None:
+        return config.tls_dir / "ca.pem"
+    return config.tls.ca
+
+
+def first_address(config: Config) -> str:
+    """Address of the inbox that the first run makes."""
+    return config.inbox.first or f"inbox@{config.server.hostname}"

@@ -1,0 +1,49 @@
+"""Opening the store for this process: directory, lock, schema, engine, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.config import Config
+from gateway.store.db import Database, open_database
+from gateway.store.migrate import migrate
+from gateway.store.urls import parse_url
+
+from .datadir import DataDirLock, prepare, refuse_network_file_system
+from .settings import store_settings
+
+
+def is_sqlite(config: Config) -> bool:
+    return parse_url(config.database_url).dialect == "sqlite"
+
+
+def store_is_missing(config: Config) -> bool:
+    """Whether nothing has made the SQLite file yet; a PostgreSQL database tells only when it is asked."""
+    target = parse_url(config.database_url)
+    return target.dialect == "sqlite" and not target.path.exists()
+
+
+@asynccontextmanager
+async def held_data_dir(config: Config) -> AsyncIterator[None]:
+    """The data directory is ours alone meanwhile. Busy when another process has it."""
+    data_dir = prepare(config.store.data_dir)
+    if is_sqlite(config):
+        refuse_network_file_system(data_dir)
+    with DataDirLock(data_dir):
+        yield
+
+
+@asynccontextmanager
+async def opened_store(config: Config) -> AsyncIterator[Database]:
+    """The store, its schema current, started on the running loop; closed at the end.
+
+    For SQLite the caller holds the data directory. ConfigError, Unavailable.
+    """
+    await migrate(config.database_url)
+    db = open_database(config.database_url, store_settings(config))
+    await db.start()
+    try:
+        yield db
+    finally:
+        await db.close()
