@@ -220,6 +220,11 @@ class Channel:
     def busy(self) -> bool:
         return self._task is not None
 
+    @property
+    def at_rest(self) -> bool:
+        """Nothing happens until the client sends something: no command runs, or it waits for the client's octets."""
+        return self._waiter is not None or (self._task is None and not self._scheduled)
+
     def pump(self) -> None:
         """Run commands until one waits, input ends, or it is others' turn."""
         if self._pumping or self._task is not None:

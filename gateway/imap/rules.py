@@ -106,13 +106,10 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     c.Move: Rule("MOVE", _SELECTED, copy_move.move, _ALL),
 }
 
-_WRONG: Final[Mapping[State, str]] = {
-    State.NOT_AUTHENTICATED: "Please log in first",
-    State.AUTHENTICATED: "No mailbox selected",
-    State.SELECTED: "Already logged in",
-    State.LOGOUT: "Logging out",
-}
-
-
-def wrong_state(state: State) -> Reply:
-    return bad(f"Command is not allowed now: {_WRONG[state]}")
+def wrong_state(rule: Rule, state: State) -> Reply:
+    """BAD with what the client forgot: RFC 3501 3, "It is a protocol error" to send a command in the wrong state."""
+    if state is State.NOT_AUTHENTICATED:
+        return bad("Please log in first")
+    if rule.states <= _BEFORE:
+        return bad("Already logged in")
+    return bad("No mailbox is selected")

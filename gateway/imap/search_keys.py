@@ -1,7 +1,7 @@
 """SEARCH criteria compiled to tests, cheap ones first (RFC 3501 6.4.4).
 
 What flags, UIDs and numbers decide is decided from memory; dates and sizes need a row; headers and text need the
-message's octets, which a reader thread decodes. `Compiler` splits the criteria so that no message is read deeper than needed.
+message's octets, which a reader thread decodes. `Compiler` splits the criteria so that none is read deeper than needed.
 """
 
 from __future__ import annotations

@@ -295,7 +295,7 @@ class Session:
         if self.state not in rule.states:
             if literal is not None:
                 self.channel.reader.refuse()
-            return self._count_bad(wrong_state(self.state))
+            return self._count_bad(wrong_state(rule, self.state))
         started = perf_counter()
         selected = self.selected
         try:

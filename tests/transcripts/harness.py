@@ -1,0 +1,323 @@
+"""IMAP sessions over an in-memory transport and a real SQLite store, for transcripts and anybody else's tests.
+
+    async with Harness(path) as harness:
+        client = harness.connect()
+        client.send(b"a LOGIN a@example.org full\\r\\n")
+        assert await client.line() ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+
+from gateway.imap.services import ImapServices
+from gateway.imap.session import Session
+from gateway.imap.settings import ImapSettings
+from gateway.imap.states import States
+from gateway.ingest.writer import Ingest
+from gateway.model.errors import AuthenticationFailed, Throttled, Unavailable
+from gateway.model.ids import InboxId, KeyId, PodId
+from gateway.model.permissions import Principal, ScopeKind, expand
+from gateway.store import check, content, inboxes, mailboxes, messages, pods
+from gateway.store.db import Database, Tx, open_database
+from gateway.store.inboxes import Inbox
+from gateway.store.migrate import migrate
+
+NOW = 1_700_000_000
+PATIENCE = 10.0  # seconds until a missing response is a failure; nothing waits this long when it passes
+KEYS = {
+    "full": ("read", "write", "draft", "send"),
+    "read": ("read",),
+    "draft": ("draft",),
+    "readdraft": ("read", "draft"),
+    "send": ("send",),
+}
+"""Secrets, which are also the names of what their keys may do."""
+
+
+@cache
+def template() -> Path:
+    """An empty migrated store, made once a process."""
+    path = Path(tempfile.mkdtemp(prefix="imap-store-")) / "gateway.db"
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(migrate(f"sqlite:///{path}"))
+    finally:
+        loop.close()
+    return path
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Run the loop until `condition` holds; it is asked after each turn of the loop."""
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.sleep(0)
+        while not condition():
+            await asyncio.sleep(0)  # noqa: ASYNC110 - any number of things may make it true
+
+
+class Keys:
+    """An authenticator over `KEYS`; `down` and `slow` are our outage and a throttled peer."""
+
+    def __init__(self, owners: dict[str, InboxId]) -> None:
+        self._owners = owners
+        self.asked: list[tuple[str, str, str]] = []
+
+    async def authenticate(self, user: str, secret: str, peer: str, /) -> Principal:
+        self.asked.append((user, secret, peer))
+        if secret == "down":
+            raise Unavailable("The store is away")
+        if secret == "slow":
+            raise Throttled("Too many failures")
+        if user not in self._owners or secret not in KEYS:
+            raise AuthenticationFailed("No")
+        if secret == "send":
+            await asyncio.sleep(0)  # one key takes the slow road
+        permissions = expand(KEYS[secret])
+        inbox = self._owners[user]
+        return Principal(KeyId(1), secret, ScopeKind.INBOX, PodId(1), inbox, user, permissions, None)
+
+
+class Watch:
+    """Notes the live sessions as auth's registry does."""
+
+    def __init__(self) -> None:
+        self.ends: list[Callable[[str], None]] = []
+
+    def add(self, principal: Principal, end: Callable[[str], None], /) -> Handle:
+        self.ends.append(end)
+        return Handle(self, end)
+
+
+class Handle:
+    def __init__(self, watch: Watch, end: Callable[[str], None]) -> None:
+        self._watch, self._end = watch, end
+
+    def close(self) -> None:
+        if self._end in self._watch.ends:
+            self._watch.ends.remove(self._end)
+
+
+class Timers:
+    """A `call_later` whose time only moves when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waiting: list[Timer] = []
+
+    def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
+        timer = Timer(self, self.now + delay, action)
+        self.waiting.append(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        for timer in [timer for timer in self.waiting if timer.at <= self.now]:
+            if timer in self.waiting:
+                self.waiting.remove(timer)
+                timer.action()
+
+
+class Timer:
+    def __init__(self, timers: Timers, at: float, action: Callable[[], None]) -> None:
+        self._timers, self.at, self.action = timers, at, action
+
+    def cancel(self) -> None:
+        if self in self._timers.waiting:
+            self._timers.waiting.remove(self)
+
+
+class Client:
+    """The client's end of one connection, and the server's `Peer`."""
+
+    def __init__(self, services: ImapServices, *, secure: bool, starttls: bool, address: str) -> None:
+        self.address = address
+        self.secure = secure
+        self.received = bytearray()
+        self.writes: list[bytes] = []
+        self.closed = self.aborted = self.reading_paused = self.tls_started = False
+        self._news = asyncio.Event()
+        self.session = Session(services, self, can_start_tls=starttls)
+        self.session.greet()
+
+    # Peer
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed, "written after close"
+        self.received += data
+        self.writes.append(data)
+        self._news.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self._news.set()
+
+    def abort(self) -> None:
+        self.aborted = self.closed = True
+        self._news.set()
+        self.session.connection_lost()
+
+    def pause_reading(self) -> None:
+        self.reading_paused = True
+
+    def resume_reading(self) -> None:
+        self.reading_paused = False
+
+    def start_tls(self) -> None:
+        self.tls_started = self.secure = True
+
+    # What a test does
+
+    def send(self, data: bytes) -> None:
+        self.session.channel.data_received(data)
+
+    async def line(self) -> bytes:
+        """The next line without its CRLF; AssertionError when none comes."""
+        while b"\r\n" not in self.received:
+            assert not self.closed, f"closed; unread {bytes(self.received)!r}"
+            await self._wait()
+        line, _, rest = bytes(self.received).partition(b"\r\n")
+        self.received[:] = rest
+        return line
+
+    async def octets(self, count: int) -> bytes:
+        """The next `count` octets."""
+        while len(self.received) < count:
+            assert not self.closed, f"closed; unread {bytes(self.received)!r}"
+            await self._wait()
+        found = bytes(self.received[:count])
+        del self.received[:count]
+        return found
+
+    async def until(self, tag: bytes) -> list[bytes]:
+        """Lines up to and with the one of `tag`."""
+        lines = [await self.line()]
+        while not lines[-1].startswith(tag + b" "):
+            lines.append(await self.line())
+        return lines
+
+    async def run(self, command: bytes) -> list[bytes]:
+        """Send `x <command>` and return its lines."""
+        self.send(b"x " + command + b"\r\n")
+        return await self.until(b"x")
+
+    async def login(self, key: str = "full", user: str = "a@example.org") -> None:
+        lines = await self.run(f"LOGIN {user} {key}".encode())
+        assert lines[-1].startswith(b"x OK"), lines
+
+    async def wait_closed(self) -> None:
+        while not self.closed:
+            await self._wait()
+
+    async def settle(self) -> None:
+        """Until the session waits for its client."""
+        await until(lambda: self.session.channel.at_rest)
+
+    async def _wait(self) -> None:
+        self._news.clear()
+        async with asyncio.timeout(PATIENCE):
+            await self._news.wait()
+
+
+class Harness:
+    """A store with inboxes a@example.org and b@example.org, and sessions on it."""
+
+    def __init__(self, directory: Path, **settings: object) -> None:
+        self._path = directory / "gateway.db"
+        shutil.copy(template(), self._path)
+        self._settings = ImapSettings(**settings)  # type: ignore[arg-type]
+        self.clients: list[Client] = []
+        self.timers = Timers()
+        self.watch = Watch()
+
+    async def __aenter__(self) -> Harness:
+        self.db: Database = open_database(f"sqlite:///{self._path}")
+        await self.db.start()
+
+        def make(tx: Tx) -> list[Inbox]:
+            pod = pods.create_pod(tx, "test", now=NOW)
+            pods.create_domain(tx, pod.id, "example.org", now=NOW)
+            return [inboxes.create_inbox(tx, pod.id, f"{name}@example.org", now=NOW) for name in "ab"]
+
+        made = await self.db.write(make)
+        self.inboxes: dict[str, InboxId] = {inbox.address: inbox.id for inbox in made}
+        self.inbox = self.inboxes["a@example.org"]
+        self.ingest = Ingest(self.db, now=lambda: NOW)
+        self.states = States(self.db, self._settings)
+        self.states.start()
+        self.keys = Keys(self.inboxes)
+        self.services = ImapServices(
+            db=self.db,
+            ingest=self.ingest,
+            authenticator=self.keys,
+            states=self.states,
+            settings=self._settings,
+            clock=lambda: NOW,
+            sessions=self.watch,
+            hostname="mail.example.org",
+            call_later=self.timers.call_later,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        for client in self.clients:
+            client.session.connection_lost()
+        for client in self.clients:
+            await until(lambda: not client.session.channel.busy)  # noqa: B023 - awaited here
+        await self.states.close()
+        try:
+            if error is None:
+                findings = await self.db.read(check.check)
+                assert not findings, findings
+        finally:
+            await self.db.close()
+
+    def connect(self, *, secure: bool = True, starttls: bool = False, address: str = "192.0.2.1") -> Client:
+        client = Client(self.services, secure=secure, starttls=starttls, address=address)
+        self.clients.append(client)
+        return client
+
+    async def logged_in(self, key: str = "full", user: str = "a@example.org") -> Client:
+        client = self.connect()
+        assert (await client.line()).startswith(b"* OK")
+        await client.login(key, user)
+        return client
+
+    # What happens beside the sessions: deliveries, other servers' work
+
+    async def deliver(
+        self, octets: bytes, mailbox: str = "INBOX", *, flags: int = 0, keywords: Iterable[str] = (), date: int = NOW
+    ) -> int:
+        """A message arrives; its UID."""
+        writer = self.ingest.writer(max_size=1 << 26)
+        for at in range(0, len(octets), 50_000):
+            await writer.write(octets[at : at + 50_000])
+        staged = await writer.finish()
+
+        def unit(tx: Tx) -> int:
+            target = mailboxes.by_name(tx, self.inbox, mailbox)
+            assert target is not None
+            content.complete(tx, staged, NOW)
+            return messages.append(
+                tx, target.id, self.inbox, staged, internal_date=date, flags=flags, keywords=tuple(keywords), now=NOW
+            ).uid
+
+        return await self.db.write(unit, inboxes=(self.inbox,))
+
+    async def expunge(self, uids: list[int], mailbox: str = "INBOX") -> None:
+        def unit(tx: Tx) -> None:
+            target = mailboxes.by_name(tx, self.inbox, mailbox)
+            assert target is not None
+            messages.expunge(tx, self.inbox, target.id, uids, only_deleted=False, now=NOW)
+
+        await self.db.write(unit, inboxes=(self.inbox,))
+
+    async def delete_mailbox(self, name: str) -> None:
+        await self.db.write(lambda tx: mailboxes.delete(tx, self.inbox, name, now=NOW), inboxes=(self.inbox,))

@@ -1,0 +1,145 @@
+"""Runs the `*.txt` beside it: what clients send and, octet for octet, what the server answers.
+
+    # a comment
+    ! login 1 read              connection 1 logs in with a key that may only read (see harness.KEYS)
+    C1: a SELECT INBOX          sent with CRLF; `C1> "octets"` sends a Python literal as it is
+    S1: * 0 EXISTS              the next line must be this; `...` stands for any text
+    S1> "octets"                the next octets, as a Python literal
+    S1* a OK ...                skip lines until one matches
+    S1-                         nothing more has come
+    S1!                         the connection is closed, nothing more has come
+
+A connection is opened, and its greeting read, when it is first used. Before each `C` line everything the server sent
+on that connection must have been named. Directives: see `Run`.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gateway.model.flags import SYSTEM_FLAGS
+
+from .harness import Client, Harness, template
+from .messages import ALL
+
+HERE = Path(__file__).parent
+LINE = re.compile(r"([CS])(\d)([:>*!-])(?: (.*))?\Z")
+
+
+class Run:
+    """One transcript on one harness."""
+
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.clients: dict[str, Client] = {}
+
+    async def client(self, number: str) -> Client:
+        if number not in self.clients:
+            self.clients[number] = self.harness.connect()
+            greeting = await self.clients[number].line()
+            assert greeting.startswith(b"* OK [CAPABILITY IMAP4rev1 "), greeting
+        return self.clients[number]
+
+    async def step(self, line: str) -> None:
+        if line.startswith("! "):
+            word, *words = shlex.split(line[2:], posix=False)
+            await getattr(self, f"do_{word}")(*words)
+            return
+        match = LINE.match(line)
+        assert match, f"not a transcript line: {line!r}"
+        side, number, mark, text = match.groups()
+        client = await self.client(number)
+        if side == "C":
+            await client.settle()
+            assert not client.received, f"unexpected {bytes(client.received)!r}"
+            client.send(ast.literal_eval(f"b{text}") if mark == ">" else (text or "").encode() + b"\r\n")
+        elif mark == ">":
+            wanted = ast.literal_eval(f"b{text}")
+            got = await client.octets(len(wanted))
+            if got != wanted:
+                raise AssertionError(f"got {got!r}")
+        elif mark == ":":
+            line_found = (await client.line()).decode("utf-8", "surrogateescape")
+            if not matches(text or "", line_found):
+                raise AssertionError(f"got {line_found!r}")
+        elif mark == "*":
+            while not matches(text, (await client.line()).decode("utf-8", "surrogateescape")):
+                pass
+        else:
+            await client.settle()
+            if mark == "!":
+                await client.wait_closed()
+            assert not client.received, f"unexpected {bytes(client.received)!r}"
+
+    # Directives
+
+    async def do_connect(self, number: str, *how: str) -> None:
+        """A connection in the clear, with `starttls` offered or not; its greeting is left to be named."""
+        self.clients[number] = self.harness.connect(secure="plain" not in how, starttls="starttls" in how)
+
+    async def do_login(self, number: str, key: str = "full", user: str = "a@example.org") -> None:
+        await (await self.client(number)).login(key, user)
+
+    async def do_deliver(self, message: str, mailbox: str = "INBOX", *flags: str) -> None:
+        mask = sum(SYSTEM_FLAGS[flag] for flag in flags if flag in SYSTEM_FLAGS)
+        keywords = [flag for flag in flags if flag not in SYSTEM_FLAGS]
+        octets = ALL[message] if message in ALL else b"Subject: big\r\n\r\n" + b"x" * int(message)
+        await self.harness.deliver(octets, mailbox, flags=mask, keywords=keywords)
+
+    async def do_expunge(self, uid: str, mailbox: str = "INBOX") -> None:
+        await self.harness.expunge([int(uid)], mailbox)
+
+    async def do_delete(self, mailbox: str) -> None:
+        await self.harness.delete_mailbox(mailbox)
+
+    async def do_end(self, *reason: str) -> None:
+        """The key is revoked: every live session ends."""
+        for end in list(self.harness.watch.ends):
+            end(" ".join(reason))
+
+    async def do_advance(self, seconds: str) -> None:
+        self.harness.timers.advance(float(seconds))
+
+    async def do_disconnect(self, number: str) -> None:
+        self.clients[number].session.connection_lost()
+
+    async def do_abort(self, number: str) -> None:
+        assert self.clients[number].aborted
+
+    async def do_tls(self, number: str) -> None:
+        assert self.clients[number].tls_started
+
+
+def matches(pattern: str, line: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("..."))), line) is not None
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.txt")), ids=lambda path: path.stem)
+def test_transcript(path: Path, tmp_path: Path) -> None:
+    template()
+    asyncio.run(play(path.name, path.read_text("utf-8").splitlines(), tmp_path))
+
+
+async def play(name: str, lines: list[str], directory: Path) -> None:
+    settings = {"max_message_size": 100_000}
+    async with Harness(directory, **settings) as harness:
+        run = Run(harness)
+        for number, line in enumerate(lines, 1):
+            if not line or line.startswith("#"):
+                continue
+            failed = ""
+            try:
+                await run.step(line)
+            except (AssertionError, TimeoutError) as error:
+                failed = f"{name}:{number}: {line}\n{type(error).__name__}: {error}"
+            if failed:
+                pytest.fail(failed, pytrace=False)
+        for key, client in run.clients.items():
+            await client.settle()
+            assert not client.received, f"{name}: connection {key} ends with {bytes(client.received)!r}"
