@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ from gateway.auth.throttle import ConnectionLimits, LoginThrottle
 from gateway.config import Config
 from gateway.control.operations import Context
 from gateway.control.server import ControlServer
+from gateway.delivery.runner import QueueRunner
 from gateway.imap.services import ImapServices
 from gateway.imap.states import States
 from gateway.ingest.writer import Ingest
@@ -33,7 +35,9 @@ from .datadir import CONTROL_SOCKET
 from .first_run import FirstRun, first_inbox
 from .listeners import Listeners, SourceGate
 from .settings import (
+    delivery_settings,
     imap_settings,
+    routes,
     smtp_settings,
     submit_settings,
     throttle_policy,
@@ -60,6 +64,8 @@ class Gateway:
         self._health: HealthServer | None = None
         self._listeners: Listeners | None = None
         self._tls: TlsContexts | None = None
+        self._runner: QueueRunner | None = None
+        self._delivering: asyncio.Task[Any] | None = None
         self._throttle = LoginThrottle(throttle_policy(config))
         self._limits = ConnectionLimits(config.limits.connections_per_ip, config.limits.connections_per_inbox)
         self._metrics = PrometheusMetrics()
@@ -80,7 +86,13 @@ class Gateway:
         states = States(db, imap_settings(config), self._metrics)
         states.start()
         stack.push_async_callback(states.close)
-        submissions = Submissions(db, ingest, time.time, submit_settings(config), metrics=self._metrics)
+        runner = self._runner = QueueRunner(
+            db, ingest, routes(config), delivery_settings(config), clock=time.time, metrics=self._metrics
+        )
+        submissions = Submissions(
+            db, ingest, time.time, submit_settings(config), can_relay=lambda domain: runner.routes.covers(domain),
+            metrics=self._metrics,
+        )
         stack.push_async_callback(submissions.drain)
         await self._control(db, ingest, reload)
         await self._health_port(db)
@@ -111,6 +123,7 @@ class Gateway:
             listen_sockets(),
         )
         await self._listeners.open()
+        self._delivering = self._tasks.spawn("delivery", runner.run())
         self._tasks.spawn("tls.watch", tls.watch())
         return made
 
@@ -163,14 +176,20 @@ class Gateway:
         self._throttle.policy = throttle_policy(config)
         self._limits.per_source = config.limits.connections_per_ip
         self._limits.per_inbox = config.limits.connections_per_inbox
+        if self._runner is not None:
+            self._runner.routes = routes(config)
         self._config = config
 
     async def close(self, seconds: float) -> None:
         """Stop accepting, end the sessions within `seconds`, then everything else, the store last."""
         if self._health is not None:
             self._health.draining = True
-        if self._listeners is not None:
-            await self._listeners.close(seconds)
+        async with asyncio.TaskGroup() as ending:
+            if self._listeners is not None:
+                ending.create_task(self._listeners.close(seconds))
+            if self._runner is not None and self._delivering is not None:
+                self._runner.stop()
+                ending.create_task(_ended(self._delivering))
         await self._stack.aclose()
 
     def summary(self) -> str:
@@ -196,3 +215,8 @@ class Gateway:
                 for listener, port in (listeners.bound if listeners else ())
             ],
         }
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Until `task` is over; its failure has been told of by its owner."""
+    await asyncio.wait([task])

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from gateway.auth.throttle import ThrottlePolicy
 from gateway.config import Config, Listener
+from gateway.delivery.routes import Route, Routes
+from gateway.delivery.schedule import Schedule
+from gateway.delivery.settings import DeliverySettings
 from gateway.imap.settings import ImapSettings
 from gateway.ops import pki
 from gateway.ops.tls import TlsFiles, TlsPolicy
@@ -71,6 +74,20 @@ def relay_endpoint(config: Config) -> endpoint.Endpoint | None:
         login=login.RelayLogin(relay.user, relay.secret.reveal()) if relay.user else None,
         helo=config.server.hostname,
         allow_private=relay.allow_private,
+    )
+
+
+def routes(config: Config) -> Routes:
+    """Where mail for other domains goes: the relay, or nowhere."""
+    relay = relay_endpoint(config)
+    return Routes(Route("relay", relay) if relay is not None else None)
+
+
+def delivery_settings(config: Config) -> DeliverySettings:
+    return DeliverySettings(
+        hostname=config.server.hostname,
+        connections=config.queue.connections,
+        schedule=Schedule(config.queue.first_retry, config.queue.longest_retry, config.queue.lifetime),
     )
 
 

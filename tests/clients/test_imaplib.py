@@ -82,9 +82,9 @@ def test_a_sent_message_arrives_in_idle_and_its_octets_are_kept(
     tag = imap._new_tag()  # type: ignore[attr-defined]  # imaplib has no IDLE before Python 3.14
     imap.send(tag + b" IDLE\r\n")
     assert imap.readline().startswith(b"+ ")
-    message = new_message(account[0], account[0])
+    sent = new_message(account[0], account[0]).as_bytes()
     with gateway.smtp(*account) as smtp:
-        smtp.send_message(message)
+        smtp.sendmail(account[0], [account[0]], sent)
     while not (line := imap.readline()).startswith(b"* 1 EXISTS"):
         assert line.startswith(b"* "), line
     imap.send(b"DONE\r\n")
@@ -93,7 +93,6 @@ def test_a_sent_message_arrives_in_idle_and_its_octets_are_kept(
     assert line.startswith(tag + b" OK"), line
 
     stored = fetch_octets(imap, "1")
-    sent = message.as_bytes()
     assert stored.endswith(sent[sent.index(b"\r\n\r\n") :])
     head = stored[: stored.index(b"\r\n\r\n")]
     for field in ("Subject", "From", "To", "Message-ID"):
@@ -159,6 +158,8 @@ def test_a_read_only_key_sees_read_only_mailboxes(
     client = gateway.imap(account[0], key)
     with pytest.raises(imaplib.IMAP4.readonly):
         client.select("INBOX")
+    client.shutdown()
+    client = gateway.imap(account[0], key)
     answer, data = client.append("INBOX", "", "", b"Subject: x\r\n\r\nx\r\n")  # type: ignore[arg-type]
     assert (answer, b"NOPERM" in data[0]) == ("NO", True)
     client.logout()

@@ -172,13 +172,21 @@ class Gateway:
     def imap(self, address: str | None = None, key: str | None = None) -> imaplib.IMAP4_SSL:
         """imaplib, logged in."""
         client = imaplib.IMAP4_SSL(HOST, self.imaps, ssl_context=self.tls(), timeout=30)
-        client.login(address or self.address, key or self.key)
+        try:
+            client.login(address or self.address, key or self.key)
+        except imaplib.IMAP4.error:
+            client.shutdown()
+            raise
         return client
 
     def smtp(self, address: str | None = None, key: str | None = None) -> smtplib.SMTP_SSL:
         """smtplib over implicit TLS, logged in."""
         client = smtplib.SMTP_SSL(HOST, self.smtps, context=self.tls(), timeout=30)
-        client.login(address or self.address, key or self.key)
+        try:
+            client.login(address or self.address, key or self.key)
+        except smtplib.SMTPException:
+            client.close()
+            raise
         return client
 
     def log_tail(self, octets: int = 8000) -> str:
