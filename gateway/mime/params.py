@@ -29,6 +29,7 @@ def parse_parameters(text: bytes) -> Parameters:
     """`text` follows the media type or disposition. Order and duplicates are kept, names stay as written."""
     found: list[tuple[bytes, bytes]] = []
     sections = False
+    unclosed: set[bytes] = set()  # signs found open to the end once: looked for no more, or time were quadratic
     at = 0
     end = len(text)
     while at < end:
@@ -38,7 +39,7 @@ def parse_parameters(text: bytes) -> Parameters:
         name, equals = match.groups()
         at = match.end()
         if not equals or not name:
-            at = _skip(text, at)
+            at = _skip(text, at, unclosed)
             continue
         if text[at : at + 1] == b'"':
             quoted = _QUOTED.match(text, at)
@@ -68,19 +69,21 @@ def parameter(parameters: Parameters, name: bytes) -> bytes | None:
     return None
 
 
-def _skip(text: bytes, at: int) -> int:
+def _skip(text: bytes, at: int, unclosed: set[bytes]) -> int:
     """Past something that is no parameter: a comment, a stray quoted string, or all up to the next `;`."""
     here = text[at : at + 1]
-    if here == b'"':
+    if here == b'"' and here not in unclosed:
         quoted = _QUOTED.match(text, at)
         if quoted is not None:
             return quoted.end()
-    if here == b"(":
+        unclosed.add(here)
+    if here == b"(" and here not in unclosed:
         depth = 0
         for match in _PAREN.finditer(text, at):
             depth += {b"(": 1, b")": -1}.get(match.group(), 0)
             if depth == 0:
                 return match.end()
+        unclosed.add(here)
     stop = text.find(b";", at)
     return len(text) if stop < 0 else stop + 1
 

@@ -42,6 +42,7 @@ _LONGEST_BOUNDARY_LINE: Final = 2048  # "--", a boundary of at most 998 octets, 
 _COALESCE: Final = 16 * 1024  # smaller chunks wait for each other: else a header fed octet by octet is quadratic
 
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+_HEADER_STOP: Final = re.compile(rb"\n(?:\r?\n|--)")
 _MESSAGE_SUBTYPES: Final = frozenset({b"rfc822", b"global"})  # RFC 2046 5.2.1, RFC 6532 3.7
 
 
@@ -206,7 +207,7 @@ class Scanner:
             self._base = keep
 
     def _scan_body(self, final: bool) -> bool:
-        line, waits_at = self._find_boundary(self._search_from - self._base, len(self._buffer), final)
+        line, waits_at = self._find_boundary(self._search_from - self._base, final)
         if line is not None:
             self._boundary(line)
             return True
@@ -218,21 +219,23 @@ class Scanner:
         buffer = self._buffer
         begin = self._part_header - self._base
         stop = min(len(buffer), begin + MAX_HEADER)
-        blank = _BLANK_LINE.search(buffer, self._search_from - self._base, stop)
-        line, waits_at = None, -1
-        if self._needle:
-            line, waits_at = self._find_boundary(
-                self._search_from - self._base, blank.start() if blank else stop, final
-            )
-        if line is not None:
-            self._boundary(line)
-            return True
-        if waits_at >= 0:
-            self._search_from = self._base + waits_at
-            return False
-        if blank is not None:
-            self._part_header_done(blank.end(), cut=False)
-            return True
+        # One pattern for both ends a header can have: searched apart, one of them would run far past the other.
+        match = _HEADER_STOP.search(buffer, self._search_from - self._base, stop)
+        while match is not None:
+            at = match.start()
+            if buffer[match.end() - 1] == 0x0A:
+                self._part_header_done(match.end(), cut=False)
+                return True
+            # A needle cut off by the buffer's end counts as found: then the line is waited for.
+            if self._needle and self._needle.startswith(buffer[at : at + len(self._needle)]):
+                line, waits = self._boundary_line(at, final)
+                if line is not None:
+                    self._boundary(line)
+                    return True
+                if waits:
+                    self._search_from = self._base + at
+                    return False
+            match = _HEADER_STOP.search(buffer, at + 1, stop)
         if stop - begin >= MAX_HEADER:
             self._part_header_done((buffer.rfind(b"\n", begin, stop) + 1) or stop, cut=True)
             return True
@@ -243,32 +246,44 @@ class Scanner:
         self._search_from = max(self._search_from, self._base + unseen)
         return False
 
-    def _find_boundary(self, low: int, high: int, final: bool) -> tuple[_BoundaryLine | None, int]:
-        """The first boundary line whose preceding line end lies in [low, high); or the index to wait at, or -1.
+    def _find_boundary(self, low: int, final: bool) -> tuple[_BoundaryLine | None, int]:
+        """The first boundary line from the line end at index `low` on; or the index to wait at, or -1."""
+        buffer = self._buffer
+        needle = self._needle
+        at = buffer.find(needle, low)
+        while at >= 0:
+            line, waits = self._boundary_line(at, final)
+            if line is not None:
+                return line, -1
+            if waits:
+                return None, at
+            at = buffer.find(needle, at + 1)
+        return None, -1
+
+    def _boundary_line(self, at: int, final: bool) -> tuple[_BoundaryLine | None, bool]:
+        """The boundary line behind the line end at index `at`, if it is one; True if more octets must tell.
 
         RFC 2046 5.1.1: "--", the boundary, "--" at the last one, then nothing but blanks. Of several open
         multiparts that a line fits, the innermost gets it.
         """
         buffer = self._buffer
         levels = self._levels
-        at = buffer.find(self._needle, low, high)
-        while at >= 0:
-            end = buffer.find(b"\n", at + 1, at + 1 + _LONGEST_BOUNDARY_LINE)
-            if end < 0 and len(buffer) - at - 1 < _LONGEST_BOUNDARY_LINE:
-                if not final:
-                    return None, at
-                end = len(buffer)
-            if end >= 0:
-                word = buffer[at + 3 : end].rstrip(b" \t\r")
-                level = levels[word][-1] if word in levels else -1
-                closes = False
-                if word.endswith(b"--") and word[:-2] in levels and levels[word[:-2]][-1] > level:
-                    level = levels[word[:-2]][-1]
-                    closes = True
-                if level >= 0:
-                    return _BoundaryLine(at + 1, min(end + 1, len(buffer)), level, closes), -1
-            at = buffer.find(self._needle, at + 1, high)
-        return None, -1
+        end = buffer.find(b"\n", at + 1, at + 1 + _LONGEST_BOUNDARY_LINE)
+        if end < 0:
+            if len(buffer) - at - 1 >= _LONGEST_BOUNDARY_LINE:
+                return None, False
+            if not final:
+                return None, True
+            end = len(buffer)
+        word = buffer[at + 3 : end].rstrip(b" \t\r")
+        level = levels[word][-1] if word in levels else -1
+        closes = False
+        if word.endswith(b"--") and word[:-2] in levels and levels[word[:-2]][-1] > level:
+            level = levels[word[:-2]][-1]
+            closes = True
+        if level < 0:
+            return None, False
+        return _BoundaryLine(at + 1, min(end + 1, len(buffer)), level, closes), False
 
     # Events
 

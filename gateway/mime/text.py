@@ -98,6 +98,8 @@ def _base64(octets: bytes) -> bytes:
     match = _PADDING.match(octets, pad)
     if match is not None and match.end() == len(octets):
         return _base64_piece(octets[:pad])
+    if octets.count(b"=") > len(octets) // 16 + 64:  # no lines that anybody padded: noise, or meant to keep us busy
+        return _base64_piece(octets)
     return b"".join(_base64_piece(piece) for piece in octets.split(b"=") if piece)
 
 
