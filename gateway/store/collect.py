@@ -40,7 +40,10 @@ _BODIES_LEFT = Stmt("SELECT DISTINCT body_id FROM content_meta WHERE body_id IN 
 _DELETE_CHUNKS = Stmt("DELETE FROM content_chunk WHERE id BETWEEN :first AND :last")
 _LAST_PRUNED = Stmt("SELECT modseq FROM change WHERE inbox_id = :inbox ORDER BY modseq DESC LIMIT 1 OFFSET :keep")
 _PRUNE_CHANGES = Stmt("DELETE FROM change WHERE inbox_id = :inbox AND modseq <= :modseq")
-_NOTE_PRUNED = Stmt("UPDATE mailbox SET pruned_modseq = :modseq WHERE inbox_id = :inbox AND pruned_modseq < :modseq")
+_NOTE_PRUNED = Stmt(
+    "UPDATE mailbox SET pruned_modseq = CASE WHEN highest_modseq < :modseq THEN highest_modseq ELSE :modseq END"
+    " WHERE inbox_id = :inbox AND pruned_modseq < :modseq"
+)
 
 
 def collect_staging(tx: Tx, before: int, limit: int) -> int:

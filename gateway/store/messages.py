@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .append import Appended, append
 from .expunge import Expunged, deleted_uids, expunge
-from .flags import FlagsStored, flag_mask, store_flags
+from .flags import FlagOperation, FlagsStored, flag_mask, store_flags
 from .keywords import keywords_of
 from .rows import LOAD_PAGE, Columns, fetch_rows, load, load_arrays
 from .transfer import Copied, copy, move
@@ -21,6 +21,7 @@ __all__ = [
     "Columns",
     "Copied",
     "Expunged",
+    "FlagOperation",
     "FlagsStored",
     "append",
     "copy",

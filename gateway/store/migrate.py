@@ -10,6 +10,7 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -20,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from gateway.model.errors import ConfigError, Unavailable
 
-from . import sqlite
+from . import driver, sqlite
 from .urls import Target, parse_url
 
 ADVISORY_LOCK: Final = 0x6761746577617901  # any number nobody else in the database uses
@@ -50,6 +51,8 @@ def _migrate(target: Target) -> None:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
                 connection.commit()
             _refuse_newer(connection, config)
+            if target.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # all or nothing; the driver opens none for DDL
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
@@ -83,6 +86,9 @@ def make_engine(target: Target) -> Engine:
     """An SQLAlchemy engine over the same driver and connection settings as the store's own connections."""
     if target.dialect == "sqlite":
         return create_engine(
-            "sqlite://", creator=lambda: sqlite.connect(target.path, reading=False), poolclass=NullPool
+            "sqlite://",
+            module=driver.load(),
+            creator=lambda: sqlite.connect(target.path, reading=False),
+            poolclass=NullPool,
         )
-    return create_engine(target.conninfo.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
+    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(target.conninfo), poolclass=NullPool)

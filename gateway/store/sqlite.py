@@ -17,7 +17,7 @@ from gateway.model.ids import InboxId
 
 from . import driver
 from .db import Database, Rx, StoreSettings, Tx
-from .sqlite_errors import translate
+from .sqlite_errors import READONLY, error_code, translate
 from .sqlite_writer import Writer
 from .statements import Compiled, DialectName, Stmt, json_list
 from .workers import Query, ReaderPool
@@ -202,6 +202,6 @@ def _in_transaction(rx: SqliteRx, query: Query) -> Any:
             rx.connection.execute("COMMIT")
     except BaseException as error:
         translated = translate(error)
-        if translated is error:
+        if translated is error or error_code(error) == READONLY:  # a query that tries to write is a defect
             raise
         raise translated from error
