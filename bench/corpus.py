@@ -13,15 +13,16 @@ _WORDS = (
 )
 
 
-def message(number: int, size: int = 4096, *, subject: str | None = None) -> bytes:
-    """A multipart/alternative mail of about `size` octets, as webmail sends it."""
+def message(number: int, size: int = 4096, *, sender: str = "") -> bytes:
+    """A multipart/alternative mail of about `size` octets, as webmail sends it; `sender` is the From address."""
     rng = random.Random(number)
-    topic = subject or " ".join(rng.choices(_WORDS, k=5))
+    topic = " ".join(rng.choices(_WORDS, k=5))
     day = 1 + number % 28
+    author = sender or f"sender{number % 97}@example.net"
     head = (
         f"Received: from mx{number % 7}.example.net (mx.example.net [192.0.2.{number % 250}])\r\n"
         f"\tby mail.example.org with ESMTPS id {number:08x};\r\n\t{day:02d} Nov 2025 10:{number % 60:02d}:00 +0000\r\n"
-        f"From: =?UTF-8?Q?J=C3=BCrgen_{number % 97}?= <sender{number % 97}@example.net>\r\n"
+        f"From: =?UTF-8?Q?J=C3=BCrgen_{number % 97}?= <{author}>\r\n"
         f"To: Inbox <inbox@example.org>, \"Team, The\" <team{number % 5}@example.org>\r\n"
         f"Cc: someone{number % 13}@example.com\r\n"
         f"Subject: {topic}\r\n"
@@ -54,12 +55,12 @@ def messages(count: int, size: int = 4096) -> Iterator[bytes]:
         yield message(number, size)
 
 
-def large(size: int) -> bytes:
+def large(size: int, *, sender: str) -> bytes:
     """A mail with one base64 attachment, `size` octets in all, about."""
     payload = base64.encodebytes(random.Random(7).randbytes(size * 57 // 78 - 800))
     body = payload.replace(b"\n", b"\r\n")
     return (
-        b"From: a@example.org\r\nTo: b@example.org\r\nSubject: large\r\nMessage-ID: <large@example.org>\r\n"
+        b"From: " + sender.encode() + b"\r\nTo: b@example.org\r\nSubject: large\r\nMessage-ID: <large@example.org>\r\n"
         b"Date: Fri, 21 Nov 2025 10:00:00 +0000\r\nMIME-Version: 1.0\r\n"
         b'Content-Type: multipart/mixed; boundary="big"\r\n\r\n--big\r\nContent-Type: text/plain\r\n\r\nhello\r\n'
         b"--big\r\nContent-Type: application/octet-stream; name=data.bin\r\n"

@@ -197,7 +197,7 @@ def idle_memory(side: Side) -> Sample:
 
 def submissions(side: Side) -> Sample:
     connections = [Smtp(_smtp(side)) for _ in range(20)]
-    mail = [message(n, 8192) for n in range(1000)]
+    mail = [message(n, 8192, sender=side.sender.decode()) for n in range(1000)]
 
     def one(number: int) -> None:
         for octets in mail[number::20]:
@@ -210,7 +210,7 @@ def submissions(side: Side) -> Sample:
 
 
 def large_submissions(side: Side) -> Sample:
-    octets = large(9_600_000)
+    octets = large(9_600_000, sender=side.sender.decode())
     connection = Smtp(_smtp(side))
     connection.submit(side.sender, side.recipient, octets)
 

@@ -67,8 +67,7 @@ class Load:
             yield token, rng.choice((500, 4_000, 60_000, 700_000))  # in one unit, and staged over several
 
     def append(self, number: int) -> None:
-        with suppress(*LOST):
-            client = self.gateway.imap()
+        with suppress(*LOST), closing(self.gateway.imap()) as client:
             for token, octets in self._tokens("append", number):
                 if client.append("Trash", "", None, _mail(self.gateway.address, token, octets))[0] == "OK":  # type: ignore[arg-type]
                     self._acknowledge(token)
@@ -134,17 +133,16 @@ def test_what_was_acknowledged_survives(gateway: Gateway) -> None:
 
 
 def test_flags_and_expunges_survive(gateway: Gateway) -> None:
-    with gateway.imap() as client:
-        for number in range(20):
-            client.append("INBOX", "", None, _mail(gateway.address, f"flag{number}", 500))  # type: ignore[arg-type]
-        client.select("INBOX")
-        client.store("1:10", "+FLAGS", "(\\Flagged $Kept)")
-        client.store("11:15", "+FLAGS", "(\\Deleted)")
-        client.expunge()
-        client.copy("1:3", "Spam")
-        gateway.kill()
-        with suppress(*LOST):
-            client.noop()
+    client = gateway.imap()
+    for number in range(20):
+        client.append("INBOX", "", None, _mail(gateway.address, f"flag{number}", 500))  # type: ignore[arg-type]
+    client.select("INBOX")
+    client.store("1:10", "+FLAGS", "(\\Flagged $Kept)")
+    client.store("11:15", "+FLAGS", "(\\Deleted)")
+    client.expunge()
+    client.copy("1:3", "Spam")
+    gateway.kill()
+    client.shutdown()
     gateway.start()
     with gateway.imap() as client:
         assert client.select("INBOX")[1] == [b"15"]
