@@ -107,6 +107,10 @@ class SubmissionServer:
             self._empty.set()
         self._services.metrics.gauge("smtp_connections", len(self._sessions))
 
+    async def wait_empty(self) -> None:
+        """Until no session is left."""
+        await self._empty.wait()
+
     async def close(self, grace_s: float = 8.0) -> None:
         """Stops accepting; idle sessions get 421, busy ones finish their command.
 

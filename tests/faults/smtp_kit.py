@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from gateway.model.errors import AuthenticationFailed, GatewayError, SenderNotAuthorized
 from gateway.model.ids import InboxId, KeyId
 from gateway.model.permissions import ALL_PERMISSIONS, Principal, ScopeKind
-from gateway.smtp.ports import SubmissionServices
+from gateway.smtp.ports import Acceptor, SubmissionServices
 from gateway.smtp.server import SubmissionListener, SubmissionServer, serve_submission
 from gateway.smtp.settings import SmtpSettings
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
@@ -214,7 +214,9 @@ class Client:
 class Door:
     """A running submission server with all that a test wants to look at."""
 
-    def __init__(self, server: SubmissionServer, acceptor: ScriptedAcceptor, doorman: Doorman, tls: Certificates) -> None:
+    def __init__(
+        self, server: SubmissionServer, acceptor: ScriptedAcceptor, doorman: Doorman, tls: Certificates
+    ) -> None:
         self.server, self.acceptor, self.doorman, self.tls = server, acceptor, doorman, tls
 
     @asynccontextmanager
@@ -233,11 +235,17 @@ class Door:
 
 @asynccontextmanager
 async def door(
-    tls: Certificates, *, implicit_tls: bool = True, who: Principal | None = None, clock: float = 1e9, **settings: Any
+    tls: Certificates,
+    *,
+    implicit_tls: bool = True,
+    who: Principal | None = None,
+    clock: float = 1e9,
+    acceptor: Acceptor | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Door]:
-    acceptor, doorman = ScriptedAcceptor(), Doorman(who or principal())
+    scripted, doorman = ScriptedAcceptor(), Doorman(who or principal())
     services = SubmissionServices(
-        acceptor=acceptor,
+        acceptor=acceptor or scripted,
         authenticator=doorman,
         sessions=doorman,
         clock=lambda: clock,
@@ -246,6 +254,6 @@ async def door(
     listener = SubmissionListener(tls.server, implicit_tls, "127.0.0.1", 0)
     server = await serve_submission(services, listener)
     try:
-        yield Door(server, acceptor, doorman, tls)
+        yield Door(server, scripted, doorman, tls)
     finally:
         await server.close(grace_s=5)

@@ -1,4 +1,4 @@
-"""The submission session over real sockets and TLS: what clients send, what hostile ones send, what a drop leaves behind."""
+"""The submission session over real sockets and TLS: what clients send, what hostile ones send, what a drop leaves."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.faults.smtp_kit import SECRET, USER, Certificates, Door, certificates, door, principal, run
 
 from gateway.model.errors import Throttled, Unavailable
+from tests.faults.smtp_kit import SECRET, USER, Certificates, Door, certificates, door, principal, run
 
 MESSAGE = b"From: ann@example.org\r\nSubject: x\r\n\r\nhello\r\n"
 
@@ -47,8 +47,7 @@ def test_smtplib_over_implicit_tls(tls: Certificates, fast: bool) -> None:
             ]
             assert it.acceptor.accepted[0][0].recipients == ("bob@example.org", "eve@elsewhere.net")
             assert it.acceptor.aborted == 0
-            while it.server.connections:
-                await asyncio.sleep(0.001)
+            await it.server.wait_empty()
             assert it.doorman.closed == 1
 
     run(main(), fast=fast)
@@ -163,7 +162,8 @@ def test_login_replies_for_our_own_trouble(tls: Certificates) -> None:
             await client.say("EHLO vm")
             for error in (Unavailable("x"), Throttled("x")):
                 it.doorman.error = error
-                assert (await client.say(f"AUTH PLAIN {b64(f'{chr(0)}{USER}{chr(0)}{SECRET}')}")).startswith("454 4.7.0")
+                answer = await client.say(f"AUTH PLAIN {b64(f'{chr(0)}{USER}{chr(0)}{SECRET}')}")
+                assert answer.startswith("454 4.7.0")
 
     run(main())
 
@@ -406,8 +406,7 @@ def test_drop_in_the_middle_of_data(tls: Certificates, half: bytes, fast: bool) 
                 client.writer.write(half)
                 await client.writer.drain()
                 client.writer.close()
-            while it.server.connections:
-                await asyncio.sleep(0.001)
+            await it.server.wait_empty()
             assert it.acceptor.accepted == []
             assert it.acceptor.aborted == 1
             assert it.doorman.closed == 1
@@ -433,10 +432,9 @@ def test_slow_reader_is_cut(tls: Certificates) -> None:
                     return
 
             flooding = asyncio.create_task(flood())
-            while not it.server.connections:
+            while not it.server.connections:  # noqa: ASYNC110 - accepting signals nobody
                 await asyncio.sleep(0.001)
-            while it.server.connections:
-                await asyncio.sleep(0.01)
+            await it.server.wait_empty()
             flooding.cancel()
             sock.close()
 
