@@ -38,21 +38,30 @@ class Watcher(Protocol):
 
 
 class SharedState:
-    """A `MailboxState` with its sessions. `stale`: a wake-up came and the store has not been looked at since."""
+    """A `MailboxState` with its sessions."""
 
-    __slots__ = ("_db", "_lock", "counted", "gone", "loaded", "scheduled", "stale", "state", "watchers")
+    __slots__ = ("_db", "_lock", "_looked", "_woken", "counted", "gone", "loaded", "scheduled", "state", "watchers")
 
     def __init__(self, db: Database, state: MailboxState) -> None:
         self._db = db
         self._lock = asyncio.Lock()
         self.state = state
         self.watchers: list[Watcher] = []
-        self.stale = True
+        self._woken = 1  # wake-ups so far
+        self._looked = 0  # those among them that a finished look at the store has answered
         self.loaded = False
         self.gone = False
         self.scheduled = False
         self.counted = 0
         """Octets by which it counts among the states that nobody has selected."""
+
+    @property
+    def stale(self) -> bool:
+        """A wake-up came, and no look at the store that began after it has been applied yet."""
+        return self._looked != self._woken
+
+    def woken(self) -> None:
+        self._woken += 1
 
     async def fresh(self) -> None:
         """Look at the store if it was woken since the last look. Raises Unavailable, MailboxGone."""
@@ -101,16 +110,13 @@ class SharedState:
     async def _refresh(self, *, small: bool) -> None:
         state = self.state
         since = state.highest_modseq
-        self.stale = False
+        woken = self._woken
         read = self._db.tiny if small else self._db.read
-        try:
-            found: MailboxChanges = await read(
-                lambda rx: changes.changes_since(rx, state.inbox_id, state.mailbox_id, since)
-            )
-        except BaseException:
-            self.stale = True
-            raise
+        found: MailboxChanges = await read(
+            lambda rx: changes.changes_since(rx, state.inbox_id, state.mailbox_id, since)
+        )
         if not found.exists:
+            self._looked = woken
             self.discontinue()
             return
         expunged = found.expunged if found.complete else await self._vanished(found.uidnext)
@@ -121,6 +127,7 @@ class SharedState:
             uidnext=found.uidnext,
             keywords=found.keywords,
         )
+        self._looked = woken
         if not delta.empty:
             for watcher in tuple(self.watchers):
                 watcher.mailbox_changed(delta)
@@ -252,7 +259,7 @@ class States:
             shared = self._by_id.get(mailbox_id)
             if shared is None:
                 continue
-            shared.stale = True
+            shared.woken()
             if shared.watchers and not shared.scheduled and not self._closed:
                 shared.scheduled = True
                 asyncio.get_running_loop().call_later(self._coalesce, self._look, shared)

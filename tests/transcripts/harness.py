@@ -57,8 +57,8 @@ async def until(condition: Callable[[], bool]) -> None:
     """Run the loop until `condition` holds; it is asked after each turn of the loop."""
     async with asyncio.timeout(PATIENCE):
         await asyncio.sleep(0)
-        while not condition():
-            await asyncio.sleep(0)  # noqa: ASYNC110 - any number of things may make it true
+        while not condition():  # noqa: ASYNC110 - any number of things may make it true
+            await asyncio.sleep(0)
 
 
 class Keys:
