@@ -8,7 +8,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> bool:
-    """No NUL (PostgreSQL refuses it) and no lone surrogate (it has no UTF-8: octets that some parser could not decode)."""
+    """No NUL (PostgreSQL refuses it) and no lone surrogate (octets that a parser could not decode: it has no UTF-8)."""
     return _UNSTORABLE.search(text) is None
 
 

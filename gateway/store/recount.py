@@ -1,0 +1,27 @@
+"""Repair of what can be computed anew: counters of mailboxes and inboxes."""
+
+from __future__ import annotations
+
+from gateway.model.ids import InboxId
+
+from . import counters
+from .db import Tx
+from .statements import Stmt
+
+_MAILBOXES = Stmt(
+    "UPDATE mailbox SET messages = (SELECT count(*) FROM message m WHERE m.mailbox_id = mailbox.id),"
+    " unseen = (SELECT count(*) FROM message m WHERE m.mailbox_id = mailbox.id AND m.flags & 1 = 0),"
+    " octets = (SELECT coalesce(sum(m.size), 0) FROM message m WHERE m.mailbox_id = mailbox.id) WHERE inbox_id = :inbox"
+)
+_INBOX = Stmt(
+    "UPDATE inbox SET messages = (SELECT coalesce(sum(b.messages), 0) FROM mailbox b WHERE b.inbox_id = inbox.id),"
+    " octets = (SELECT coalesce(sum(b.octets), 0) FROM mailbox b WHERE b.inbox_id = inbox.id) WHERE id = :inbox"
+)
+
+
+def recount(tx: Tx, inbox_id: InboxId) -> None:
+    """Set the counters of an inbox and its mailboxes to what the message rows say."""
+    counters.lock(tx, inbox_id)
+    tx.run(_MAILBOXES, inbox=inbox_id)
+    tx.run(_INBOX, inbox=inbox_id)
+    tx.wake(inbox_id)
