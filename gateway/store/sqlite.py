@@ -178,7 +178,10 @@ class SqliteDatabase(Database):
         return value
 
     def _open_reader(self) -> tuple[Callable[[Query], Any], Callable[[], None]]:
-        rx = SqliteRx(connect(self._path, reading=True))
+        try:
+            rx = SqliteRx(connect(self._path, reading=True))
+        except driver.load().Error as error:
+            raise translate(error) from error
         gate = threading.Lock()
         self._gates.append(gate)
 

@@ -88,7 +88,12 @@ def _from_text(text: str, dialect: DialectName) -> Compiled:
         return Compiled(text, {}, frozenset(_JSON_BIND.findall(text)))
     text = _IN.sub(lambda found: f"= ANY (CAST(:{found[2]} AS {_ARRAY_TYPE[found[1]]}[]))", text)
     lists = frozenset(_ARRAY_BIND.findall(text))
-    return Compiled(_BIND.sub(r"%(\1)s", text.replace("%", "%%")), {}, lists)
+
+    def placeholder(found: re.Match[str]) -> str:
+        # Arrays go in binary: as text each octet of a body would be escaped by a regular expression.
+        return f"%({found[1]}){'b' if found[1] in lists else 's'}"
+
+    return Compiled(_BIND.sub(placeholder, text.replace("%", "%%")), {}, lists)
 
 
 def _from_core(construct: ClauseElement, dialect: DialectName) -> Compiled:

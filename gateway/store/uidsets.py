@@ -21,9 +21,12 @@ _MANY_SQLITE: Final = (
     "uid IN (SELECT x.uid FROM json_each(:ranges) AS r CROSS JOIN message AS x"
     " WHERE x.mailbox_id = :mailbox AND x.uid BETWEEN r.value ->> 0 AND r.value ->> 1)"
 )
+# ARRAY (…) is evaluated once and the rows then found by key; as IN (…) it would be a join, planned without a
+# notion of how many ranges there are (1 ms a message instead of 10 us).
 _MANY_POSTGRESQL: Final = (
-    "uid IN (SELECT x.uid FROM unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS r (low, high)"
-    " JOIN message AS x ON x.mailbox_id = :mailbox AND x.uid BETWEEN r.low AND r.high)"
+    "uid = ANY (ARRAY (SELECT x.uid FROM unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS r (low, high)"
+    " CROSS JOIN LATERAL (SELECT m.uid FROM message AS m"
+    " WHERE m.mailbox_id = :mailbox AND m.uid BETWEEN r.low AND r.high OFFSET 0) AS x))"
 )
 
 

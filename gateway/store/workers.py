@@ -17,10 +17,10 @@ _Job = tuple[Query, asyncio.Future[Any]]
 
 
 class ReaderPool:
-    """`size` threads that share one queue; `connect` is called in each thread and yields its way to run a query."""
+    """`size` threads that share one queue and answer each query, also when they cannot connect."""
 
     def __init__(self, name: str, size: int, connect: Callable[[], tuple[Callable[[Query], Any], Callable[[], None]]]):
-        """`connect` returns (run a query in a transaction of its own, close)."""
+        """`connect` is called in each thread: (run a query in a transaction of its own, close), or Unavailable."""
         self._name = name
         self._size = size
         self._connect = connect
@@ -53,7 +53,8 @@ class ReaderPool:
         self._threads.clear()
 
     def _serve(self) -> None:
-        run, close = self._connect()
+        run: Callable[[Query], Any] | None = None
+        close: Callable[[], None] = _nothing_to_close
         try:
             while (job := self._queue.get()) is not None:
                 query, future = job
@@ -62,12 +63,18 @@ class ReaderPool:
                 value: Any = None
                 error: BaseException | None = None
                 try:
+                    if run is None:  # also after a failure to connect: the next query tries again
+                        run, close = self._connect()
                     value = run(query)
                 except BaseException as failure:  # whatever a query raises belongs to its caller, not to this thread
                     error = failure
                 answer(future, value, error)
         finally:
             close()
+
+
+def _nothing_to_close() -> None:
+    """Stands for the close function of a thread that never got a connection."""
 
 
 def answer(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
