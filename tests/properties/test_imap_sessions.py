@@ -136,12 +136,12 @@ class Believer:
 
     async def learn(self) -> None:
         """UIDs of what is new."""
-        if any(uid is None or flags is None for uid, flags in self.messages):
+        while any(uid is None or flags is None for uid, flags in self.messages):
             await self.run("FETCH 1:* (UID FLAGS)")
 
 
-@given(operations=st.lists(st.tuples(st.integers(0, 1), OPERATIONS), max_size=25))
-@settings(max_examples=60, deadline=None, suppress_health_check=FIXTURE)
+@given(operations=st.lists(st.tuples(st.integers(0, 1), OPERATIONS), min_size=5, max_size=30))
+@settings(max_examples=150, deadline=None, suppress_health_check=FIXTURE)
 def test_two_clients_agree_with_the_model(world: World, operations: list[tuple[int, tuple]]) -> None:  # type: ignore[type-arg]
     world.runner.run(two_clients(world, operations))
 
@@ -156,17 +156,22 @@ async def two_clients(world: World, operations: list[tuple[int, tuple]]) -> None
     name = f"box{next(world.number)}"
     clients = [Believer(await world.harness.logged_in()) for _ in range(2)]
     await clients[0].run(f"CREATE {name}")
+    truth: dict[int, frozenset[str]] = {uid: frozenset() for uid in range(1, 5)}
+    next_uid = 5
+    for _ in truth:
+        await world.harness.deliver(b"abcd", name)
     for client in clients:
         await client.run(f"SELECT {name}")
-    truth: dict[int, frozenset[str]] = {}
-    next_uid = 1
     for which, (kind, *how) in operations:
         me = clients[which]
         await me.learn()
         known = [message[0] for message in me.messages]
 
         def chosen(first: int, last: int, known: list[object] = known) -> list[int]:
-            return known[min(first, last) : max(first, last) + 1]  # type: ignore[return-value]
+            if not known:
+                return []
+            first, last = sorted((first % len(known), last % len(known)))
+            return known[first : last + 1]  # type: ignore[return-value]
 
         if kind == "append":
             me.client.send(f"y APPEND {name} ({' '.join(sorted(how[0]))}) {{4+}}\r\nabcd\r\n".encode())
@@ -226,7 +231,7 @@ async def two_clients(world: World, operations: list[tuple[int, tuple]]) -> None
         elif kind == "noop":
             await me.run("NOOP")
         elif known:
-            await me.run(f"FETCH {min(how[0], len(known) - 1) + 1} FLAGS")
+            await me.run(f"FETCH {how[0] % len(known) + 1} FLAGS")
     for client in clients:
         await client.run("NOOP")
         await client.learn()
