@@ -96,6 +96,15 @@ class QueueRunner:
         self._failures.clear()
         self._wakeup.set()
 
+    @property
+    def settings(self) -> DeliverySettings:
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: DeliverySettings) -> None:
+        self._settings = settings
+        self._wakeup.set()
+
     def stop(self) -> None:
         """Claim no more, finish what runs (`stop_s` seconds), give back the rest; `run` returns then."""
         self._stopping = True

@@ -18,17 +18,21 @@ import idna
 import structlog
 from aiosmtplib.protocol import SMTPProtocol
 
+from gateway.model.errors import ConfigError
+
 from .dial import Resolver, dial, system_resolver
 from .dots import DotStuffer
 from .endpoint import Endpoint
 from .errors import OutboundError
 from .login import NoMechanism, log_in
-from .tls import Security
+from .tls import ClientContexts, Security
 from .verdict import Outcome, Stage, Verdict, clean, of_loss, of_reply, refused_here
 
 log = structlog.get_logger(__name__)
 
 PIECE: Final = 65_536  # octets written between two drains
+
+_contexts: Final = ClientContexts()
 
 
 class TransportFailed(Exception):
@@ -69,7 +73,9 @@ class SmtpConnection:
     async def open(cls, endpoint: Endpoint, *, resolver: Resolver = system_resolver) -> SmtpConnection:
         """Connects, encrypts, greets, logs in. TransportFailed."""
         times = endpoint.timeouts
+        security = endpoint.tls.security
         try:
+            context = None if security is Security.NONE else await _contexts.get(endpoint.tls)
             sock = await dial(
                 endpoint.host,
                 endpoint.port,
@@ -77,15 +83,14 @@ class SmtpConnection:
                 patience=times.connect,
                 resolver=resolver,
             )
-        except OutboundError as error:
+        except (OutboundError, ConfigError) as error:
             raise TransportFailed(of_loss(Stage.CONNECT, str(error))) from None
-        security = endpoint.tls.security
         client = aiosmtplib.SMTP(
             hostname=endpoint.host,
             sock=sock,
             use_tls=security is Security.TLS,
             start_tls=False,
-            tls_context=None if security is Security.NONE else endpoint.tls.context(),
+            tls_context=context,
             local_hostname=endpoint.helo,
             timeout=times.greeting,
         )

@@ -33,10 +33,10 @@ def owner_of(rx: Rx, principal: Principal, address: str) -> InboxId:
 
 def identify(rx: Rx, principal: Principal, reverse_path: str, authors: Sequence[str]) -> Sender:
     """SenderNotAuthorized when any of them is not the key's. A null reverse-path is allowed: read receipts have it."""
-    owners = [owner_of(rx, principal, author) for author in authors]
-    author = owners[0]
+    addresses = dict.fromkeys((*authors, reverse_path) if reverse_path else authors)
+    owners = {address: owner_of(rx, principal, address) for address in addresses}
+    author = owners[authors[0]]
     inbox = inboxes.inbox_by_id(rx, author)
     if inbox is None or inbox.deleted_at is not None:
         raise SenderNotAuthorized("Sender not authorized")
-    returned_to = owner_of(rx, principal, reverse_path) if reverse_path else author
-    return Sender(returned_to, author, inbox.settings.sent_copy)
+    return Sender(owners.get(reverse_path, author), author, inbox.settings.sent_copy)

@@ -123,8 +123,8 @@ class House:
 
 
 @asynccontextmanager
-async def house(directory: Path) -> AsyncIterator[House]:
-    url = f"sqlite:///{directory / 'gateway.db'}"
+async def house(directory: Path, url: str = "") -> AsyncIterator[House]:
+    url = url or f"sqlite:///{directory / 'gateway.db'}"
     await migrate(url)
     db = open_database(url)
     await db.start()

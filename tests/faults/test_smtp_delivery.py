@@ -82,6 +82,21 @@ def test_one_connection_for_many_messages(tmp_path: Path) -> None:
     run(main())
 
 
+def test_kept_connection_that_died_is_no_failed_attempt(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as it, relay() as peer:
+            it.use_relay(peer.port)
+            peer.scripts.extend([{}, {"mail": DROP}])
+            await submit(it)
+            await submit(it)
+            async with it.runner(connections=1):
+                await it.until(lambda: _all(it, "sent"))
+            assert peer.connections == 2
+            assert [entry.recipients[0].attempts for entry in await it.queue()] == [1, 1]
+
+    run(main())
+
+
 # Before the final dot the relay has nothing, so that the next attempt is no repetition.
 @pytest.mark.parametrize(
     "script",
@@ -301,7 +316,7 @@ def test_refused_login_keeps_mail_and_is_tried_once_a_pause(tmp_path: Path) -> N
     run(main())
 
 
-@pytest.mark.parametrize("how", ["starttls", "no-starttls", "wrong-ca"])
+@pytest.mark.parametrize("how", ["starttls", "no-starttls", "wrong-ca", "no-ca-file"])
 def test_tls_to_the_relay(tmp_path: Path, how: str) -> None:
     tls: Certificates = certificates(tmp_path)
 
@@ -309,7 +324,7 @@ def test_tls_to_the_relay(tmp_path: Path, how: str) -> None:
         peer = Relay(tls=tls.server, starttls=how == "starttls")
         async with house(tmp_path) as it, relay(peer, implicit_tls=how == "wrong-ca"):
             security = Security.TLS if how == "wrong-ca" else Security.STARTTLS
-            ca = None if how == "wrong-ca" else tls.ca_file
+            ca = {"wrong-ca": None, "no-ca-file": tmp_path / "missing.pem"}.get(how, tls.ca_file)
             it.use_relay(peer.port, tls=TlsPolicy(security, ca))
             async with it.runner():
                 await submit(it)
@@ -322,6 +337,8 @@ def test_tls_to_the_relay(tmp_path: Path, how: str) -> None:
                 assert "STARTTLS" in said
             if how == "wrong-ca":
                 assert "certificate" in said
+            if how == "no-ca-file":
+                assert "missing.pem" in said
 
     run(main())
 

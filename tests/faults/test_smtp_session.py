@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
+import random
 import smtplib
 import socket
 from pathlib import Path
 
 import pytest
+import structlog
 
 from gateway.model.errors import Throttled, Unavailable
 from tests.faults.smtp_kit import SECRET, USER, Certificates, Door, certificates, door, principal, run
@@ -412,6 +415,57 @@ def test_drop_in_the_middle_of_data(tls: Certificates, half: bytes, fast: bool) 
             assert it.doorman.closed == 1
 
     run(main(), fast=fast)
+
+
+def test_random_octets_never_harm(tls: Certificates) -> None:
+    """Whatever is sent, before and after login: an answer or an end, no defect, and the next client is served."""
+
+    async def main() -> None:
+        chance = random.Random(7)
+        words = [
+            b"EHLO x", b"MAIL FROM:<ann@example.org>", b"RCPT TO:<b@c>", b"DATA", b"AUTH PLAIN", b"=", b"*", b"RSET",
+            b"\r\n", b"\n", b".\r\n", b"\r\n.\r\n", b"\0", b"\xff\xfe", b"QUIT", b"STARTTLS", b" ", b"<>" * 50,
+        ]  # fmt: skip
+        async with door(tls) as it:
+            for number in range(60):
+                async with it.client() as client:
+                    if number % 2:
+                        await client.login()
+                    noise = b"".join(chance.choice(words) for _ in range(chance.randrange(60)))
+                    client.writer.write(noise + chance.randbytes(chance.randrange(400)))
+                    await client.writer.drain()
+                    client.writer.close()
+            await it.server.wait_empty()
+            async with it.client() as client:
+                await client.login()
+            assert it.doorman.who is not None
+
+    with structlog.testing.capture_logs() as logs:
+        run(main())
+    assert not [entry for entry in logs if entry["log_level"] == "error"]
+
+
+def test_no_secret_in_any_log(tls: Certificates, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.say("EHLO vm")
+            await client.say(f"AUTH PLAIN {b64(f'{chr(0)}{USER}{chr(0)}wrong-canary')}")
+            await client.say("AUTH LOGIN")
+            await client.say(b64(USER))
+            await client.say(b64("other-canary"))
+            await client.say(b64("canary-where-no-command-is"))
+            await client.login()
+
+    with structlog.testing.capture_logs() as logs:
+        run(main())
+    said = repr(logs) + caplog.text
+    assert "smtp.login" in said
+    for secret in ("wrong-canary", "other-canary", SECRET, "canary-where-no-command-is"):
+        assert secret not in said
+        assert b64(secret) not in said
+        assert b64(f"\0{USER}\0{secret}") not in said
 
 
 def test_slow_reader_is_cut(tls: Certificates) -> None:
