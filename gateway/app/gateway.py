@@ -23,6 +23,7 @@ from gateway.delivery.runner import QueueRunner
 from gateway.imap.services import ImapServices
 from gateway.imap.states import States
 from gateway.ingest.writer import Ingest
+from gateway.maintain.janitor import Janitor
 from gateway.ops.health import HealthServer
 from gateway.ops.metrics import CONTENT_TYPE, PrometheusMetrics
 from gateway.ops.systemd import listen_sockets
@@ -37,6 +38,7 @@ from .listeners import Listeners, SourceGate
 from .settings import (
     delivery_settings,
     imap_settings,
+    janitor_settings,
     routes,
     smtp_settings,
     submit_settings,
@@ -125,7 +127,20 @@ class Gateway:
         await self._listeners.open()
         self._delivering = self._tasks.spawn("delivery", runner.run())
         self._tasks.spawn("tls.watch", tls.watch())
+        self._start_janitor(db)
         return made
+
+    def _start_janitor(self, db: Database) -> None:
+        """It ends with the piece it is at: stopped before the tasks are cancelled."""
+        stop = asyncio.Event()
+        janitor = Janitor(db, janitor_settings(self._config), time.time, metrics=self._metrics)
+        task = self._tasks.spawn("janitor", janitor.run(stop))
+
+        async def end() -> None:
+            stop.set()
+            await _ended(task)
+
+        self._stack.push_async_callback(end)
 
     def _logins(self, db: Database) -> tuple[LiveSessions, Authenticator]:
         auth = self._config.auth

@@ -11,6 +11,7 @@ from gateway.delivery.routes import Route, Routes
 from gateway.delivery.schedule import Schedule
 from gateway.delivery.settings import DeliverySettings
 from gateway.imap.settings import ImapSettings
+from gateway.maintain.settings import DAY, JanitorSettings
 from gateway.ops import pki
 from gateway.ops.tls import TlsFiles, TlsPolicy
 from gateway.outbound import endpoint, login, tls
@@ -88,6 +89,17 @@ def delivery_settings(config: Config) -> DeliverySettings:
         hostname=config.server.hostname,
         connections=config.queue.connections,
         schedule=Schedule(config.queue.first_retry, config.queue.longest_retry, config.queue.lifetime),
+    )
+
+
+def janitor_settings(config: Config) -> JanitorSettings:
+    """0 days of retention mean for ever in the configuration."""
+    retention = config.retention
+    return JanitorSettings(
+        content_seconds=retention.content,
+        trash_days=retention.trash or None,
+        spam_days=retention.spam or None,
+        grace_seconds=retention.deleted_inbox * DAY,
     )
 
 

@@ -2,8 +2,87 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
+
+from gateway.model.errors import GatewayError
+
+from .output import json_option, print_json
+from .runtime import Runtime, pass_runtime
+
+if TYPE_CHECKING:
+    from gateway.app.doctor import Finding
 
 
 def register(root: click.Group) -> None:
-    return None
+    root.add_command(doctor)
+
+
+@click.command()
+@click.option("--inbox", help="The inbox that logs in and gets the test message; else the first one.")
+@click.option("--dns", is_flag=True, help="Also look up the SRV records of the inbox's domain.")
+@click.option("--store", "deep", is_flag=True, help="Check the store thoroughly: every message's octets too.")
+@click.option("--repair", is_flag=True, help="Mend what can be computed anew: counters, orphans.")
+@json_option
+@pass_runtime
+def doctor(runtime: Runtime, inbox: str | None, dns: bool, deep: bool, repair: bool, as_json: bool) -> None:
+    """Check configuration, certificate, ports and store, and log in and send through the ports.
+
+    Each finding says what to do. The exit status is 0 when nothing is a problem.
+    """
+    findings = []
+    for finding in _findings(runtime, inbox, dns=dns, deep=deep, repair=repair):
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    if as_json:
+        print_json([finding.as_dict() for finding in findings])
+    problems = sum(finding.level.value == "problem" for finding in findings)
+    if not as_json:
+        click.echo("All is well." if not problems else f"{problems} problem{'s' if problems > 1 else ''} found.")
+    sys.exit(1 if problems else 0)
+
+
+def _findings(runtime: Runtime, inbox: str | None, *, dns: bool, deep: bool, repair: bool) -> Iterator[Finding]:
+    from gateway.app import doctor as checks
+    from gateway.app.doctor.findings import problem, well
+
+    config = runtime.config
+    yield from checks.check_configuration(runtime.loaded)
+    yield from checks.check_certificate(config)
+    yield from checks.check_ports(config)
+    try:
+        broken = runtime.call("store.check", deep=deep, mend=repair)
+        yield from (problem("store", f"{row['text']} ({row['code']})", row["remedy"]) for row in broken)
+        if not broken:
+            yield well("store", "consistent" + (", every message's octets too" if deep else ""))
+        address = inbox or _first_inbox(runtime)
+    except GatewayError as error:
+        yield problem("store", str(error), "mend this first; what follows depends on it")
+        return
+    if address is None:
+        yield problem("mail", "there is no inbox", "gateway inbox add someone@your.domain")
+        return
+    try:
+        yield from checks.check_mail(config, runtime.call, address, time.time())
+    except GatewayError as error:
+        yield problem("mail", str(error), "name an inbox that is there: gateway doctor --inbox ADDRESS")
+    if dns:
+        yield from checks.check_dns(config, address.rpartition("@")[2])
+
+
+def _first_inbox(runtime: Runtime) -> str | None:
+    rows = runtime.call("inbox.list")
+    return str(rows[0]["address"]) if rows else None
+
+
+def _print(finding: Finding) -> None:
+    marks = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "problem": ("FAIL", "red")}
+    mark, colour = marks[finding.level.value]
+    click.echo(f"{click.style(mark.ljust(4), fg=colour)}  {finding.area}: {finding.text}")
+    if finding.remedy:
+        click.echo(f"      -> {finding.remedy}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.control.frames import Json
+from gateway.maintain.store_check import repair, run_check
 from gateway.model.errors import InvalidRequest
 
 from .registry import Context, Stream, operation
@@ -20,3 +21,12 @@ async def server_reload(context: Context, stream: Stream) -> Json:
     if context.reload is None:
         raise InvalidRequest("No server is running")
     return await context.reload()
+
+
+@operation("store.check")
+async def store_check(context: Context, stream: Stream, *, deep: bool = False, mend: bool = False) -> Json:
+    """What the store breaks of its own promises. `deep` hashes every message; `mend` repairs what can be computed."""
+    found = await run_check(context.db, deep=deep)
+    if mend and found:
+        found = await repair(context.db, found)
+    return [{"code": finding.code, "text": finding.text, "remedy": finding.remedy} for finding in found]

@@ -1,0 +1,10 @@
+"""`gateway doctor`: is everything as it should be, and if not, what to do about it."""
+
+from .checks import check_certificate, check_configuration, check_ports
+from .dns import check_dns
+from .findings import Finding, Level
+from .mail import check_mail
+
+__all__ = [
+    "Finding", "Level", "check_certificate", "check_configuration", "check_dns", "check_mail", "check_ports",
+]

@@ -1,0 +1,101 @@
+"""The command line's half of import and export: files on this side, the store on the other, frames between them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from gateway.control.frames import Frame
+from gateway.maintain.exporter import ExportedMessage
+from gateway.maintain.mbox import Quoting
+from gateway.maintain.sources import Format, SourceMessage, guess_format, read_source, total_octets
+from gateway.maintain.targets import Target, open_target
+from gateway.model.ids import ContentId
+
+from .runtime import Runtime
+
+_NO_CONTENT: Final = ContentId(0)  # the store's own number of a content never leaves it
+
+
+def import_messages(
+    runtime: Runtime, source: Path, inbox: str, mailbox: str, form: str | None, quoting: str
+) -> dict[str, Any]:
+    """Read `source` here and send it; the report of the operation. OSError names a file that cannot be read."""
+    kind = Format(form) if form is not None else guess_format(source)
+    with _bar(total_octets(source, kind), "Importing") as bar:
+        messages = read_source(source, kind, quoting=Quoting(quoting))
+        report: dict[str, Any] = runtime.call("message.import", inbox=inbox, mailbox=mailbox, feed=_feed(messages, bar))
+    return report
+
+
+async def _feed(messages: Iterator[SourceMessage], bar: Any) -> AsyncIterator[Frame]:
+    """Each message as its head and its octets; files are read in a thread, for they may lie on a slow disk."""
+    done = 0
+    while (message := await asyncio.to_thread(next, messages, None)) is not None:
+        yield {"message": {
+            "where": message.where, "folder": message.folder, "date": message.date, "flags": message.flags,
+            "keywords": list(message.keywords),
+        }}
+        while chunk := await asyncio.to_thread(message.read):
+            yield chunk
+        bar.update(message.done - done)
+        done = message.done
+
+
+def export_messages(
+    runtime: Runtime, target: Path, inbox: str, mailbox: str, form: str, uids: list[int] | None
+) -> dict[str, Any]:
+    """Receive a mailbox and write it here; the report of the operation. AlreadyExists when `target` is there."""
+    writer = _Writer(open_target(target, Format(form)))
+    try:
+        report: dict[str, Any] = runtime.call(
+            "message.export", inbox=inbox, mailbox=mailbox, uids=uids, on_frame=writer.take
+        )
+    finally:
+        writer.close()
+    return report
+
+
+class _Writer:
+    """Frames of an export into a target."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._bar: Any = None
+
+    async def take(self, frame: Frame) -> None:
+        await asyncio.to_thread(self._take, frame)
+
+    def _take(self, frame: Frame) -> None:
+        if isinstance(frame, bytes):
+            self._target.write(frame)
+        elif "total" in frame:
+            self._bar = _bar(frame["total"], "Exporting")
+            self._bar.__enter__()
+        elif "message" in frame:
+            told = frame["message"]
+            self._target.begin(ExportedMessage(
+                mailbox=told["mailbox"], uidvalidity=told["uidvalidity"], uid=told["uid"], date=told["date"],
+                size=told["size"], flags=told["flags"], keywords=tuple(told["keywords"]), content_id=_NO_CONTENT,
+            ))
+        elif frame.get("end") is None:
+            self._target.end()
+            self._bar.update(1)
+        else:
+            self._target.drop()
+            self._bar.update(1)
+
+    def close(self) -> None:
+        self._target.close()
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+
+
+def _bar(total: int, label: str) -> Any:
+    """A progress bar on standard error, silent where nobody looks."""
+    return click.progressbar(length=total, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
