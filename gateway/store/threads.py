@@ -22,10 +22,11 @@ _ONE = Stmt(
     "INSERT INTO thread_ref (inbox_id, hash, thread) VALUES (:inbox, :hash, :thread)"
     " ON CONFLICT (inbox_id, hash) DO UPDATE SET thread = thread_ref.thread RETURNING thread"
 )
+# CROSS JOIN holds SQLite to this order: the list outside, a look-up by key inside; left to itself it walks the inbox.
 _SEVERAL = Stmt(
     sqlite="INSERT INTO thread_ref (inbox_id, hash, thread)"
     " SELECT :inbox, h.value, coalesce((SELECT r.thread FROM json_each(:hashes) AS o"
-    " JOIN thread_ref AS r ON r.inbox_id = :inbox AND r.hash = o.value ORDER BY o.key LIMIT 1), :thread)"
+    " CROSS JOIN thread_ref AS r ON r.inbox_id = :inbox AND r.hash = o.value ORDER BY o.key LIMIT 1), :thread)"
     " FROM json_each(:hashes) AS h WHERE true"
     " ON CONFLICT (inbox_id, hash) DO UPDATE SET thread = thread_ref.thread RETURNING hash, thread"
 )
