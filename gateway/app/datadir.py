@@ -11,6 +11,7 @@ from gateway.model.errors import ConfigError, GatewayError
 
 LOCK: Final = "lock"
 CONTROL_SOCKET: Final = "control.sock"
+MASTER_KEY: Final = "master.key"
 
 NETWORK_FILE_SYSTEMS: Final = frozenset({
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "lustre", "beegfs", "ocfs2", "gfs2",

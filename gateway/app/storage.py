@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from gateway.config import Config
+from gateway.maintain.backup import Manifest, backup
+from gateway.maintain.restore import RestoreReport, restore
 from gateway.store.db import Database, open_database
 from gateway.store.migrate import migrate
 from gateway.store.urls import parse_url
 
-from .datadir import DataDirLock, prepare, refuse_network_file_system
+from .datadir import MASTER_KEY, DataDirLock, prepare, refuse_network_file_system
 from .settings import store_settings
 
 
@@ -47,3 +50,15 @@ async def opened_store(config: Config) -> AsyncIterator[Database]:
         yield db
     finally:
         await db.close()
+
+
+async def backup_store(config: Config, destination: Path, *, now: int, with_master_key: bool) -> Manifest:
+    """Copy the store to `destination`, beside a running server too. Errors as `maintain.backup.backup`."""
+    key = config.store.data_dir / MASTER_KEY if with_master_key else None
+    return await backup(config.database_url, destination, now=now, master_key=key)
+
+
+async def restore_store(config: Config, source: Path, *, now: int) -> RestoreReport:
+    """Put a backup where no store is. Busy when a server holds the data directory."""
+    async with held_data_dir(config):
+        return await restore(source, config.database_url, now=now, master_key=config.store.data_dir / MASTER_KEY)

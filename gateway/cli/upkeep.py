@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gateway.model.errors import GatewayError
 
-from .output import json_option, print_json
+from .output import json_option, octets, print_json
 from .runtime import Runtime, pass_runtime
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 def register(root: click.Group) -> None:
     root.add_command(doctor)
+    root.add_command(backup)
+    root.add_command(restore)
 
 
 @click.command()
@@ -86,3 +90,62 @@ def _print(finding: Finding) -> None:
     click.echo(f"{click.style(mark.ljust(4), fg=colour)}  {finding.area}: {finding.text}")
     if finding.remedy:
         click.echo(f"      -> {finding.remedy}")
+
+
+@click.command()
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--with-master-key", is_flag=True, help="Put it inside: whoever has the backup has all secrets.")
+@json_option
+@pass_runtime
+def backup(runtime: Runtime, destination: Path, with_master_key: bool, as_json: bool) -> None:
+    """Back the store up, beside a running server too, and verify the copy.
+
+    DESTINATION becomes a directory, or one file if it ends with .tar, .tar.gz or .tgz; in a directory that exists, a
+    new .tar file with the time in its name. Certificates are not in it.
+
+    \b
+    Examples:
+      gateway backup /var/backups/gateway
+      gateway backup gateway.tar.gz
+    """
+    from gateway.app.storage import backup_store
+
+    now = int(time.time())
+    if destination.is_dir():
+        destination /= time.strftime("gateway-%Y%m%dT%H%M%SZ.tar", time.gmtime(now))
+    manifest = asyncio.run(backup_store(runtime.config, destination, now=now, with_master_key=with_master_key))
+    size = sum(file.size for file in manifest.files)
+    if as_json:
+        print_json({
+            "path": str(destination), "inboxes": manifest.inboxes, "messages": manifest.messages, "octets": size,
+            "includes_master_key": manifest.includes_master_key,
+        })
+        return
+    inside = "The master key is inside: keep it safe." if with_master_key else "The master key is not inside."
+    click.echo(f"{destination}: {manifest.inboxes} inboxes, {manifest.messages} messages ({octets(size)}). {inside}")
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@json_option
+@pass_runtime
+def restore(runtime: Runtime, source: Path, as_json: bool) -> None:
+    """Restore a backup where no store is. The server must not run.
+
+    Mailboxes get a new UIDVALIDITY, and mail in the queue is held: it may have gone out since the backup was made.
+    """
+    from gateway.app.storage import restore_store
+
+    report = asyncio.run(restore_store(runtime.config, source, now=int(time.time())))
+    held = [
+        {"id": one.submission_uuid, "sender": one.mail_from or "<>", "recipient": one.address} for one in report.held
+    ]
+    if as_json:
+        print_json({"messages": report.manifest.messages, "inboxes": report.manifest.inboxes, "held": held,
+                    "master_key_restored": report.master_key_restored})
+        return
+    click.echo(f"Restored {report.manifest.inboxes} inboxes with {report.manifest.messages} messages.")
+    if held:
+        click.echo("Held, for it may have gone out since; `gateway queue retry ID` or `gateway queue cancel ID`:")
+        for row in held:
+            click.echo(f"  {row['id']}  {row['sender']} -> {row['recipient']}")

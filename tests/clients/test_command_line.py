@@ -291,6 +291,41 @@ def test_sigterm_says_bye_and_ends_in_time(make_gateway: Callable[..., Gateway])
     smtp.close()
 
 
+@pytest.mark.parametrize("name", ["copy", "copy.tar.gz"])
+def test_a_backup_beside_the_running_server_is_restored_elsewhere(
+    make_gateway: Callable[..., Gateway], tmp_path: Path, name: str
+) -> None:
+    settings = '[relay]\nhost = "127.0.0.1"\nport = 1\nsecurity = "none"\nallow_private = true\n'
+    first = make_gateway(settings)
+    first.start()
+    octets = new_message(first.address, first.address).as_bytes()
+    with first.smtp() as smtp:
+        smtp.sendmail(first.address, [first.address, "far@elsewhere.example"], octets)
+    before = mailbox_of(first)
+    assert first.json("backup", str(tmp_path / name))["messages"] == 2  # INBOX and Sent
+    first.stop()
+
+    second = make_gateway(settings, init=False)
+    report = second.json("restore", str(tmp_path / name))
+    assert [row["recipient"] for row in report["held"]] == ["far@elsewhere.example"]
+    assert one_line(second.cli("restore", str(tmp_path / name)).stderr).startswith("gateway: ")
+    second.address, second.key = first.address, first.key
+    second.start("--init")
+    assert [row["state"] for row in second.json("queue", "list")] == ["held"]
+    after = mailbox_of(second)
+    assert after["messages"] == before["messages"] == 1
+    assert after["uidvalidity"] != before["uidvalidity"]
+    assert raw(second, second.address, "INBOX", 1).endswith(octets[octets.index(b"\r\n\r\n") :])
+    assert "1 recipient" in second.run("queue", "cancel", "--all", "--yes")
+    assert second.json("queue", "list") == []
+    assert {row["level"] for row in second.json("doctor", "--store")} <= {"ok", "warning"}
+
+
+def mailbox_of(gateway: Gateway) -> dict[str, int]:
+    (found,) = [row for row in gateway.json("mailbox", "list", gateway.address) if row["name"] == "INBOX"]
+    return dict(found)
+
+
 def test_help_is_there_for_every_command(gateway: Gateway) -> None:
     groups = ["pod", "domain", "inbox", "address", "key", "mailbox", "message", "queue", "config"]
     for command in [[], *[[group] for group in groups], ["serve"], ["init"], ["doctor"], ["key", "create"]]:
