@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import shutil
 import tarfile
+import zlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,17 +47,13 @@ async def restore(source: Path, url: str, *, now: int, master_key: Path | None =
     if target.dialect == "postgresql":
         raise InvalidRequest("This store is in PostgreSQL. Restore it with: pg_restore --dbname=… gateway.dump")
     store = target.path
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        if Path(f"{store}{suffix}").exists():
-            raise AlreadyExists(f"{store}{suffix} exists: a backup is only restored where no store is")
     work = store.with_name(store.name + ".restore")
     try:
-        if work.exists():
-            raise AlreadyExists(f"{work} is left of a restore that broke off: remove it first")
+        await asyncio.to_thread(_refuse_existing, store, work)
         try:
             manifest = await asyncio.to_thread(_unpack, source, work)
-            key_inside = (work / MASTER_KEY).exists()
-            if key_inside and master_key is not None and master_key.exists():
+            with_key = manifest.includes_master_key and master_key is not None
+            if with_key and master_key is not None and await asyncio.to_thread(master_key.exists):
                 raise AlreadyExists(f"{master_key} exists already, and the backup has a key of its own")
             held = await _make_fit(work / DATABASE, now)
             await asyncio.to_thread(_put_in_place, work, store, master_key)
@@ -63,7 +61,7 @@ async def restore(source: Path, url: str, *, now: int, master_key: Path | None =
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
     except OSError as error:
         raise Unavailable(f"The backup could not be restored: {error.strerror}") from error
-    return RestoreReport(manifest, tuple(held), key_inside and master_key is not None)
+    return RestoreReport(manifest, tuple(held), with_key)
 
 
 async def _make_fit(path: Path, now: int) -> list[HeldRecipient]:
@@ -76,6 +74,14 @@ async def _make_fit(path: Path, now: int) -> list[HeldRecipient]:
         return await db.write(partial(mark_restored, now=now))
     finally:
         await db.close()
+
+
+def _refuse_existing(store: Path, work: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        if Path(f"{store}{suffix}").exists():
+            raise AlreadyExists(f"{store}{suffix} exists: a backup is only restored where no store is")
+    if work.exists():
+        raise AlreadyExists(f"{work} is left of a restore that broke off: remove it first")
 
 
 def _unpack(source: Path, work: Path) -> Manifest:
@@ -114,7 +120,7 @@ def _unpack_tar(source: Path, work: Path) -> None:
                     file = tar.extractfile(member)
                     assert file is not None  # a plain file
                     _write(work / member.name, file)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         what = "is damaged or cut off" if is_tar(source) else "is no backup: neither a directory nor a tar file"
         raise InvalidRequest(f"{source} {what}") from error
 

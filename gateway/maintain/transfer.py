@@ -58,7 +58,7 @@ async def import_path(
     Raises InvalidRequest when there is nothing to read, Unavailable when the store fails meanwhile.
     """
     try:
-        chosen = form or await asyncio.to_thread(guess_format, path)
+        chosen = form if form is not None else await asyncio.to_thread(guess_format, path)
         total = await asyncio.to_thread(total_octets, path, chosen)
         source = await asyncio.to_thread(read_source, path, chosen, quoting=quoting)
         importer = Importer(db, ingest, inbox_id, mailbox, now=now, max_size=max_size)
@@ -73,9 +73,12 @@ async def import_path(
             )
             if progress is not None:
                 progress(Progress(message.done, total))
-        return await importer.finish()
+        report = await importer.finish()
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
+    if progress is not None:
+        progress(Progress(total, total))
+    return report
 
 
 async def export_mailbox(

@@ -28,7 +28,8 @@ _INBOX = Stmt(
     " (SELECT coalesce(max(uidvalidity), :first) FROM mailbox WHERE inbox_id = :inbox) WHERE id = :inbox"
 )
 _RESTORED = Stmt(
-    "INSERT INTO meta (key, value) VALUES ('restored_at', :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    "INSERT INTO meta (key, value) VALUES ('restored_at', :value)"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
 
 

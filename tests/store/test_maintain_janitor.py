@@ -1,0 +1,246 @@
+"""The janitor: what it takes, what it leaves, and that it does so in small pieces."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gateway.maintain.janitor import Janitor
+from gateway.maintain.settings import DAY, HOUR, JanitorSettings
+from gateway.maintain.store_check import repair, run_check
+from gateway.model.ids import InboxId, MailboxId, Uid
+from gateway.model.ports import NULL_METRICS
+from gateway.store import changes, content, inboxes, mailboxes, messages, queue, queue_admin
+from gateway.store.db import Database, Tx, open_database
+from gateway.store.queue import SubmissionNew
+from gateway.store.statements import Stmt
+
+from .helpers import NOW, fill, mailbox_id, make_inbox, put, staged
+
+QUICK = JanitorSettings(pause_seconds=0, piece_rows=7, piece_chunks=2)
+_CONTENTS = Stmt("SELECT count(*) FROM content_meta")
+_CHUNKS = Stmt("SELECT count(*) FROM content_chunk")
+_CHANGES = Stmt("SELECT kind FROM change WHERE inbox_id = :inbox ORDER BY modseq, kind")
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def _round(db: Database, at: float, settings: JanitorSettings = QUICK) -> dict[str, int]:
+    return await Janitor(db, settings, lambda: at).run_once()
+
+
+async def _counts(db: Database) -> tuple[int, int]:
+    return await db.read(lambda rx: (rx.scalar(_CONTENTS), rx.scalar(_CHUNKS)))
+
+
+async def _place(db: Database, name: str = "INBOX") -> tuple[InboxId, MailboxId]:
+    inbox = await make_inbox(db)
+    return inbox.id, await mailbox_id(db, inbox.id, name)
+
+
+async def test_octets_of_expunged_messages_go_after_an_hour_and_not_before(db: Database) -> None:
+    inbox, box = await _place(db)
+    await fill(db, inbox, box, 20)
+    await db.write(lambda tx: messages.expunge(tx, inbox, box, [(1, 15)], only_deleted=False, now=NOW))
+    assert not any((await _round(db, NOW + HOUR - 1)).values())
+    assert await db.read(lambda rx: changes.expunged_content(rx, box, Uid(3))) is not None
+    done = await _round(db, NOW + HOUR)
+    assert (done["expunge_records"], done["contents"]) == (15, 15)
+    assert await _counts(db) == (5, 5)
+    assert await db.read(lambda rx: changes.expunged_content(rx, box, Uid(3))) is None
+    assert not any((await _round(db, NOW + 2 * HOUR)).values())
+
+
+async def test_octets_that_a_copy_or_the_queue_still_needs_stay(db: Database) -> None:
+    inbox, box = await _place(db)
+    other = await mailbox_id(db, inbox, "Drafts")
+    made = staged(b"a: b\r\n\r\nqueued")
+    new = SubmissionNew(inbox, None, "anna@example.test", made.content_id, None, False, False, ["x@y.test"])
+
+    def send(tx: Tx) -> None:
+        content.complete(tx, made, NOW)
+        messages.append(tx, box, inbox, made, internal_date=NOW, now=NOW)
+        queue.enqueue(tx, new, NOW)
+
+    await db.write(send)
+    await fill(db, inbox, box, 1)
+    await db.write(lambda tx: messages.copy(tx, inbox, box, [2], other, now=NOW))
+    await db.write(lambda tx: messages.expunge(tx, inbox, box, [(1, 2)], only_deleted=False, now=NOW))
+    await _round(db, NOW + 2 * HOUR)
+    assert await _counts(db) == (2, 2)
+    [entry] = await db.read(queue_admin.submissions)
+    await db.write(lambda tx: queue_admin.cancel(tx, entry.submission.id, NOW))
+    await _round(db, NOW + 2 * HOUR)
+    assert await _counts(db) == (1, 1)
+
+
+async def test_a_body_that_two_contents_share_goes_with_the_last_of_them(db: Database) -> None:
+    inbox, box = await _place(db)
+    first = staged(b"Bcc: x\r\n\r\n" + b"b" * 100_000)
+    plain = staged(b"To: y\r\n\r\n" + b"b" * 100_000)
+    second = replace(plain, body_id=first.body_id)
+
+    def unit(tx: Tx) -> None:
+        for made in (first, second):
+            content.complete(tx, made, NOW)
+            messages.append(tx, box, inbox, made, internal_date=NOW, now=NOW)
+
+    await db.write(unit)
+    await db.write(lambda tx: messages.expunge(tx, inbox, box, [1], only_deleted=False, now=NOW))
+    await _round(db, NOW + HOUR)
+    assert await _counts(db) == (1, 2)
+    assert await db.read(lambda rx: content.read_body(rx, second.content_id, 99_999, 100_000)) == b"b"
+    await db.write(lambda tx: messages.expunge(tx, inbox, box, [2], only_deleted=False, now=NOW))
+    await _round(db, NOW + HOUR)
+    assert await _counts(db) == (0, 0)
+
+
+async def test_bodies_that_never_arrived_go_after_the_longest_session(db: Database) -> None:
+    made = staged(b"a: b\r\n\r\n" + b"x" * 400_000)
+    await db.write(lambda tx: content.stage_chunks(tx, made.body_id, 0, made.tail, now=NOW))
+    await _round(db, NOW + QUICK.staging_seconds - 1)
+    assert await _counts(db) == (0, 7)
+    assert (await _round(db, NOW + QUICK.staging_seconds))["bodies"] > 0
+    assert await _counts(db) == (0, 0)
+
+
+async def test_trash_and_spam_are_kept_as_long_as_set(db: Database) -> None:
+    inbox, box = await _place(db)
+    trash, spam = await mailbox_id(db, inbox, "Trash"), await mailbox_id(db, inbox, "Spam")
+    await fill(db, inbox, box, 20)
+    await fill(db, inbox, spam, 3)
+    await db.write(lambda tx: messages.move(tx, inbox, box, range(1, 11), trash, now=NOW + 5 * DAY))
+    kept = await _round(db, NOW + 100 * DAY)
+    assert kept["expired_trash"] == kept["expired_spam"] == 0
+    settings = replace(QUICK, trash_days=30, spam_days=7)
+    early = await _round(db, NOW + 35 * DAY - 1, settings)
+    assert (early["expired_trash"], early["expired_spam"]) == (0, 3)
+    late = await _round(db, NOW + 35 * DAY, settings)
+    assert late["expired_trash"] == 10
+    left = {row.name: row.messages for row in await db.read(lambda rx: mailboxes.list_mailboxes(rx, inbox))}
+    assert (left["INBOX"], left["Trash"], left["Spam"]) == (10, 0, 0)
+
+
+async def test_a_deleted_inbox_is_purged_after_its_grace_period(db: Database) -> None:
+    inbox, box = await _place(db)
+    await fill(db, inbox, box, 20)
+    await db.write(lambda tx: inboxes.delete_inbox(tx, inbox, NOW))
+    await _round(db, NOW + QUICK.grace_seconds - 1)
+    assert (await _counts(db))[0] == 20
+    assert (await _round(db, NOW + QUICK.grace_seconds))["purged_inboxes"] > 3
+    assert await db.read(lambda rx: inboxes.inboxes(rx, include_deleted=True)) == []
+    assert await _counts(db) == (0, 0)
+
+
+async def test_finished_submissions_are_forgotten_after_their_time(db: Database) -> None:
+    inbox, _ = await _place(db)
+    made = staged(b"a: b\r\n\r\n")
+    new = SubmissionNew(inbox, None, "anna@example.test", made.content_id, None, False, False, ["x@y.test"])
+    number = await db.write(lambda tx: (content.complete(tx, made, NOW), queue.enqueue(tx, new, NOW))[1])
+    await db.write(lambda tx: queue_admin.cancel(tx, number, NOW))
+    assert (await _round(db, NOW + QUICK.queue_history_seconds - 1))["queue_history"] == 0
+    assert (await _round(db, NOW + QUICK.queue_history_seconds))["queue_history"] == 1
+
+
+async def test_long_expunge_records_are_pruned_and_say_so(db: Database) -> None:
+    inbox, box = await _place(db)
+    await fill(db, inbox, box, 30)
+    for uid in range(1, 21):
+        await db.write(lambda tx, u=uid: messages.expunge(tx, inbox, box, [u], only_deleted=False, now=NOW))
+    before = await db.read(lambda rx: changes.changes_since(rx, inbox, box, 2))
+    assert before.complete
+    assert (await _round(db, NOW, replace(QUICK, expunge_records=5)))["change_records"] == 15
+    old = await db.read(lambda rx: changes.changes_since(rx, inbox, box, 2))
+    assert not old.complete
+    assert old.expunged == ((16, 20),)
+    recent = await db.read(lambda rx: changes.changes_since(rx, inbox, box, old.highest_modseq - 5))
+    assert recent.complete
+    assert recent.expunged == ((16, 20),)
+
+
+async def test_only_the_last_change_of_each_kind_of_a_name_is_kept(db: Database) -> None:
+    inbox, _ = await _place(db)
+    await db.write(lambda tx: mailboxes.create(tx, inbox, "a", now=NOW))
+    for old, new in (("a", "b"), ("b", "c"), ("c", "d")):
+        await db.write(lambda tx, o=old, n=new: mailboxes.rename(tx, inbox, o, n, now=NOW))
+    assert (await _round(db, NOW))["superseded_changes"] == 2
+    kinds = [row[0] for row in await db.read(lambda rx: rx.all(_CHANGES, inbox=inbox))]
+    assert kinds.count("renamed") == 1
+    assert kinds.count("created") == 6
+
+
+async def test_a_round_that_runs_out_of_time_goes_on_in_the_next(db: Database) -> None:
+    inbox, box = await _place(db)
+    await fill(db, inbox, box, 20)
+    await db.write(lambda tx: messages.expunge(tx, inbox, box, [(1, 20)], only_deleted=False, now=NOW))
+    janitor = Janitor(db, replace(QUICK, task_seconds=0), lambda: NOW + HOUR)
+    seen = [(await janitor.run_once())["expunge_records"] for _ in range(4)]
+    assert seen == [7, 7, 6, 0]
+
+
+async def test_slow_tasks_wait_their_time(db: Database) -> None:
+    clock = Time()
+    janitor = Janitor(db, QUICK, clock)
+    assert "change_records" in await janitor.run_once()
+    assert "change_records" not in await janitor.run_once()
+    clock.now += QUICK.slow_seconds
+    assert "change_records" in await janitor.run_once()
+
+
+async def test_it_runs_until_it_is_stopped(db: Database) -> None:
+    inbox, box = await _place(db)
+    await fill(db, inbox, box, 20)
+    await db.write(lambda tx: messages.expunge(tx, inbox, box, [(1, 20)], only_deleted=False, now=NOW))
+    stop = asyncio.Event()
+
+    class UntilBodies(type(NULL_METRICS)):  # type: ignore[misc]
+        def count(self, name: str, value: float = 1, **labels: str) -> None:
+            if labels["task"] == "bodies":
+                stop.set()
+
+    async with asyncio.timeout(30):
+        await Janitor(db, QUICK, lambda: NOW + HOUR, metrics=UntilBodies()).run(stop)
+    assert await _counts(db) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE mailbox SET messages = messages + 5, unseen = 0",
+        "UPDATE inbox SET octets = 1",
+        "INSERT INTO content_chunk (id, octets) VALUES (6553600, x'41')",
+        "INSERT INTO content_fetch (id, envelope, bodystructure) VALUES (5, x'', x'')",
+        "DELETE FROM garbage",
+    ],
+)
+def test_repair_mends_what_can_be_mended(sqlite_url: str, statement: str) -> None:
+    async def work() -> None:
+        db = open_database(sqlite_url)
+        await db.start()
+        try:
+            inbox, box = await _place(db)
+            await db.write(lambda tx: put(tx, inbox, box, b"a: b\r\n\r\n" + b"x" * 70_000))
+            gone = await db.write(lambda tx: mailboxes.create(tx, inbox, "gone", now=NOW))
+            await fill(db, inbox, gone.id, 2)
+            await db.write(lambda tx: mailboxes.delete(tx, inbox, "gone", now=NOW))
+            assert await db.write(lambda tx: tx.run(Stmt(statement))) > 0
+            steps: list[int] = []
+            found = await run_check(db, deep=True, progress=steps.append)
+            assert found
+            assert steps == list(range(1, len(steps) + 1))
+            assert await repair(db, found) == []
+            await _round(db, NOW + DAY)
+            assert await run_check(db, deep=True) == []
+            assert await _counts(db) == (1, 2)
+        finally:
+            await db.close()
+
+    asyncio.run(work())
