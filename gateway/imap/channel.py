@@ -79,6 +79,7 @@ class Channel:
 
     __slots__ = (
         "_drained",
+        "_held",
         "_output",
         "_pumping",
         "_reading_paused",
@@ -103,7 +104,7 @@ class Channel:
         self._task: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._pumping = self._scheduled = False
+        self._pumping = self._scheduled = self._held = False
         self._reading_paused = self._write_paused = False
         self.ended = False
         """BYE was sent: nothing is read any more, the connection is closing."""
@@ -191,6 +192,9 @@ class Channel:
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
+        if self._held:
+            self._held = False
+            asyncio.get_running_loop().call_soon(self.pump)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -234,6 +238,10 @@ class Channel:
         turn = TURN
         try:
             while self._task is None and not self.ended:
+                if self._write_paused:
+                    # Its answers wait already: a peer that only sends would fill the memory with more of them.
+                    self._held = True
+                    break
                 if not turn:
                     self._scheduled = True
                     break
@@ -246,10 +254,11 @@ class Channel:
             self._pumping = False
         self.flush()
         if self._scheduled:
+            asyncio.get_running_loop().call_soon(self.pump)
+        if self._scheduled or self._held:
             if self.reader.buffered > READ_AHEAD and not self._reading_paused:
                 self._reading_paused = True
                 self.peer.pause_reading()
-            asyncio.get_running_loop().call_soon(self.pump)
         elif self._task is None:
             self._resume_reading()
 
