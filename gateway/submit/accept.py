@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 import structlog
 
 from gateway.ingest.writer import ContentWriter, Ingest
-from gateway.model.errors import NotFound, Unavailable
+from gateway.model.errors import GatewayError, NotFound, Unavailable
 from gateway.model.flags import SEEN
 from gateway.model.ids import InboxId, MailboxId, SubmissionId
 from gateway.model.mailbox import INBOX
@@ -36,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 _SENT: Final = "\\Sent"
 _SENT_NAME: Final = "Sent"
+_CHECK_AT: Final = 65_536  # octets: a larger message is not staged before its author is known to be the key's
 
 
 def random_token() -> str:
@@ -86,8 +88,14 @@ class Submissions:
 
     def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.info("submit.not_accepted", kind=type(error).__name__)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, GatewayError):
+            log.info("submit.not_accepted", kind=type(error).__name__, reason=str(error))
+        else:  # without its text, which may hold mail; the session, if it is still there, gives it an id
+            stack = traceback.extract_tb(error.__traceback__)[-8:]
+            frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in stack]
+            log.error("submit.defect", kind=type(error).__name__, frames=frames)
 
     async def drain(self) -> None:
         """Waits for what was begun: called after the listeners are closed, before the database is."""
@@ -99,6 +107,7 @@ class Submissions:
 class _Places:
     """Where things go, looked up just before the unit."""
 
+    sender: Sender
     to: Destinations
     inboxes: tuple[tuple[InboxId, MailboxId], ...]
     sent: MailboxId | None
@@ -133,7 +142,7 @@ class Arrival:
         self._committing = False
 
     async def write(self, chunk: bytes) -> None:
-        """SenderNotAuthorized and BadMessage once the header is complete; TooBig, Unavailable."""
+        """BadMessage once the header is complete, SenderNotAuthorized for a large one; TooBig, Unavailable."""
         self._size += len(chunk)
         if self._writer is not None:
             await self._write_body(self._writer, chunk)
@@ -147,7 +156,10 @@ class Arrival:
             await self._begin(bytes(self._head[:end]), bytes(self._head[end:]))
 
     async def finish(self) -> Accepted:
-        """Keeps the message. Durable when it returns; once begun, cancelling the caller does not undo it."""
+        """Keeps the message. Durable when it returns; once begun, cancelling the caller does not undo it.
+
+        SenderNotAuthorized, UnknownRecipient, NoRoute (what MAIL and RCPT found may have changed), Unavailable.
+        """
         if self._writer is None:  # all of it is header: a message without a body needs no blank line
             await self._begin(bytes(self._head), b"")
         task = asyncio.ensure_future(self._commit())
@@ -164,9 +176,6 @@ class Arrival:
     async def _begin(self, header: bytes, body: bytes) -> None:
         envelope, trace = self._envelope, self._trace
         facts = prepare.examine(header)
-        self._sender = await self._owner.db.tiny(
-            lambda rx: identify(rx, envelope.principal, envelope.mail_from, facts.authors)
-        )
         self._facts = facts
         self._header_utf8 = envelope.smtputf8 and not header.isascii()
         self._body_8bit = self._body_8bit or not header.isascii()
@@ -183,23 +192,31 @@ class Arrival:
     async def _write_body(self, writer: ContentWriter, chunk: bytes) -> None:
         if not self._body_8bit and not chunk.isascii():
             self._body_8bit = True
+        if self._sender is None and self._size > _CHECK_AT:
+            self._sender = await self._owner.db.tiny(self._identify)
         await writer.write(chunk)
 
+    def _identify(self, rx: Rx) -> Sender:
+        if self._facts is None:
+            raise BadMessage("The message has no header")
+        return identify(rx, self._envelope.principal, self._envelope.mail_from, self._facts.authors)
+
     async def _commit(self) -> Accepted:
-        writer, facts, sender = self._writer, self._facts, self._sender
-        if writer is None or facts is None or sender is None:
+        writer, facts = self._writer, self._facts
+        if writer is None or facts is None:
             raise BadMessage("The message has no header")
         db, now = self._owner.db, self._trace.now
         try:
             kept = await writer.finish()
             for last_try in (False, True):
-                places = await db.tiny(lambda rx: self._look_up(rx, sender))
+                places = await db.tiny(self._look_up)
+                sender = places.sender
                 contents = self._contents(writer, kept, facts, places)
                 held = tuple(sorted({*places.to.local, sender.author, sender.inbox_id}))
                 octets = sum(map(len, kept.tail)) + 3 * len(kept.header)
                 try:
                     queued = await db.write(
-                        lambda tx: self._keep(tx, places, contents, sender, now),  # noqa: B023 - awaited here
+                        lambda tx: self._keep(tx, places, contents, now),  # noqa: B023 - awaited here
                         inboxes=held,
                         octets=octets,
                     )
@@ -220,7 +237,9 @@ class Arrival:
         )
         return Accepted(self._trace.trace_id, places.to.local, queued, self._size)
 
-    def _look_up(self, rx: Rx, sender: Sender) -> _Places:
+    def _look_up(self, rx: Rx) -> _Places:
+        """All that the unit has to know, in one read (four would cost as much CPU as the rest of the dialogue)."""
+        sender = self._sender or self._identify(rx)
         to = destinations(rx, self._envelope.recipients, self._owner.can_relay)
         found = []
         for inbox_id in to.local:
@@ -229,7 +248,7 @@ class Arrival:
                 raise Unavailable("A mailbox is being changed, try again")
             found.append((inbox_id, mailbox.id))
         sent = mailboxes.by_role(rx, sender.author, _SENT) or mailboxes.by_name(rx, sender.author, _SENT_NAME)
-        return _Places(to, tuple(found), sent.id if sent is not None and not sent.noselect else None)
+        return _Places(sender, to, tuple(found), sent.id if sent is not None and not sent.noselect else None)
 
     def _contents(
         self, writer: ContentWriter, kept: StagedContent, facts: prepare.HeaderFacts, places: _Places
@@ -241,8 +260,9 @@ class Arrival:
             local = writer.variant(kept, prepare.with_return_path(public, self._envelope.mail_from))
         return _Contents(kept, outgoing, local)
 
-    def _keep(self, tx: Tx, places: _Places, contents: _Contents, sender: Sender, now: int) -> SubmissionId | None:
+    def _keep(self, tx: Tx, places: _Places, contents: _Contents, now: int) -> SubmissionId | None:
         """The unit. Inboxes are taken in rising order, as everywhere."""
+        sender = places.sender
         for inbox_id, mailbox_id in places.inboxes:
             if inbox_id > sender.author:
                 break
