@@ -175,7 +175,10 @@ class QueueRunner:
         except GatewayError as error:
             log.warning("delivery.store_unavailable", reason=str(error))
             return 1.0
-        if not items:  # another node was faster
+        # A clock that jumped, or an outage, may have ended the lease of what we are still sending: it is only renewed.
+        running = {item.recipient_id for batch in self._running.values() for item in batch.items}
+        items = [item for item in items if item.recipient_id not in running]
+        if not items:  # or another node was faster
             return 1.0
         self._ready.extend(self._batches(items))
         await self._start_ready()

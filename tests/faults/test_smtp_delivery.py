@@ -13,7 +13,7 @@ from gateway.outbound.login import Mechanism, RelayLogin
 from gateway.outbound.tls import Security, TlsPolicy
 from gateway.store import inboxes, queue
 from gateway.submit.envelope import SubmissionEnvelope
-from tests.faults.smtp_kit import USER, Certificates, certificates, principal, run
+from tests.faults.smtp_kit import SECRET, USER, Certificates, certificates, door, principal, run
 from tests.faults.smtp_relay import DROP, Relay, Script, relay
 from tests.faults.smtp_store import House, house
 
@@ -415,6 +415,60 @@ def test_stop_cuts_what_does_not_finish(tmp_path: Path) -> None:
             peer.hold = None
             async with it.runner():
                 await it.until(lambda: _all(it, "sent"))
+
+    run(main())
+
+
+def test_lease_that_lapses_while_sending_is_not_sent_twice(tmp_path: Path) -> None:
+    """The clock jumps over the lease in the middle of an attempt: the row is ours and under way, and stays so."""
+
+    async def main() -> None:
+        peer = Relay(hold=asyncio.Event())
+        async with house(tmp_path) as it, relay(peer):
+            it.use_relay(peer.port)
+            await submit(it)
+            async with it.runner():
+                await peer.at_dot.wait()
+                await later(it)
+
+                async def renewed() -> bool:
+                    [entry] = await it.queue()
+                    until = entry.recipients[0].lease_until
+                    return until is not None and until > it.now
+
+                await it.until(renewed)
+                assert peer.hold is not None
+                peer.hold.set()
+                await it.until(lambda: _all(it, "sent"))
+            assert len(peer.taken) == 1
+            assert peer.connections == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_our_own_submission_as_the_relay(tmp_path: Path, implicit: bool) -> None:
+    """Both ends of the protocol meet: TLS, login, UTF-8 addresses, dots, a decoder that takes no bare CR or LF."""
+    tls: Certificates = certificates(tmp_path)
+
+    async def main() -> None:
+        async with house(tmp_path) as it, door(tls, implicit_tls=implicit) as peer:
+            security = Security.TLS if implicit else Security.STARTTLS
+            it.use_relay(
+                peer.server.port,
+                host="localhost",
+                tls=TlsPolicy(security, tls.ca_file, "1.3"),
+                login=RelayLogin(USER, SECRET, Mechanism.LOGIN),
+            )
+            message = "From: ann@example.org\r\nSubject: für\r\n\r\n.\r\n..\r\nzoë\r\n".encode()
+            async with it.runner():
+                await submit(it, "zoë@elsewhere.net", "nobody@example.net", message=message, smtputf8=True)
+                await it.until(lambda: _all(it, "sent"))
+            [(envelope, octets)] = peer.acceptor.accepted
+            assert envelope.recipients == ("zoë@elsewhere.net", "nobody@example.net")
+            assert envelope.smtputf8
+            assert envelope.body_8bit
+            assert octets.endswith("\r\n\r\n.\r\n..\r\nzoë\r\n".encode())
 
     run(main())
 
