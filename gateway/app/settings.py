@@ -24,6 +24,7 @@ def imap_settings(config: Config) -> ImapSettings:
     limits = config.limits
     return ImapSettings(
         max_message_size=limits.max_message_size,
+        handshake_timeout=limits.handshake_timeout,
         login_timeout=limits.login_timeout,
         idle_timeout=limits.imap_idle_timeout,
         keepalive=limits.imap_keepalive,
