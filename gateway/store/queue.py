@@ -48,7 +48,7 @@ _INSERT_RECIPIENT = Stmt(
     "INSERT INTO queue_recipient (submission_id, inbox_id, address, domain, state, next_attempt, updated_at)"
     " VALUES (:submission, :inbox, :address, :domain, :state, :at, :now)"
 )
-# Candidates are found without a lock and taken only if nobody else has them: the second look at _DUE counts.
+# PostgreSQL finds candidates without a lock and takes those nobody else has: there the second look at _DUE counts.
 _CANDIDATES: Final = (
     "SELECT id FROM (SELECT id, next_attempt, row_number() OVER (PARTITION BY domain ORDER BY next_attempt, id) AS"
     " place"
@@ -59,10 +59,12 @@ _CANDIDATES: Final = (
 _CLAIMABLE: Final = (
     "SELECT r.id, r.submission_id, s.uuid, r.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8,"
     " s.body8bit, r.address, r.domain, r.attempts, s.created_at, r.state"
-    f" FROM queue_recipient r JOIN submission s ON s.id = r.submission_id WHERE r.id IN ({_CANDIDATES}) AND {_DUE}"
-    " ORDER BY r.submission_id, r.id"
+    f" FROM queue_recipient r JOIN submission s ON s.id = r.submission_id WHERE r.id IN ({_CANDIDATES})"
 )
-_CLAIM = Stmt(_CLAIMABLE, postgresql=f"{_CLAIMABLE} FOR UPDATE OF r SKIP LOCKED")
+_IN_ORDER: Final = "ORDER BY r.submission_id, r.id"
+_CLAIM = Stmt(
+    sqlite=f"{_CLAIMABLE} {_IN_ORDER}", postgresql=f"{_CLAIMABLE} AND {_DUE} {_IN_ORDER} FOR UPDATE OF r SKIP LOCKED"
+)
 _LEASE = Stmt(
     "UPDATE queue_recipient SET state = 'sending', lease_owner = :owner, lease_until = :until, updated_at = :now"
     " WHERE id IN :LIST(rows)"

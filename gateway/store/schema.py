@@ -345,7 +345,7 @@ submission = Table(
     _flag("smtputf8"),
     _flag("body8bit"),
     Column("created_at", Big, nullable=False),
-    Column("finished_at", Big),
+    Column("finished_at", Big, index=True),
     sqlite_autoincrement=True,
 )
 

@@ -287,6 +287,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_submission_content_id"), "submission", ["content_id"], unique=False)
+    op.create_index(op.f("ix_submission_finished_at"), "submission", ["finished_at"], unique=False)
     op.create_index(op.f("ix_submission_inbox_id"), "submission", ["inbox_id"], unique=False)
     op.create_table(
         "subscription",
