@@ -16,6 +16,7 @@ from . import access
 from .access import Action
 from .mailbox_commands import find
 from .replies import Reply, bad, ok
+from .settings import LIST_PAGE
 
 if TYPE_CHECKING:
     from .session import Session
@@ -45,7 +46,9 @@ async def list_(session: Session, command: c.List) -> Reply:
     parents = {name for mailbox in found for name in names.parents(mailbox.name)}
     by_name = {mailbox.name: mailbox for mailbox in found}
     shown: Iterable[str] = subscribed if "SUBSCRIBED" in command.selection else by_name
-    for name in sorted(shown, key=_inbox_first):
+    for turn, name in enumerate(sorted(shown, key=_inbox_first), 1):
+        if turn % LIST_PAGE == 0:
+            await session.channel.breathe()
         if not any(matcher.matches(name) for matcher in matchers):
             continue
         mailbox = by_name.get(name)
@@ -89,7 +92,9 @@ async def lsub(session: Session, command: c.Lsub) -> Reply:
     subscribed = await session.services.db.read(lambda rx: mailboxes.subscriptions(rx, inbox_id))
     matcher = Matcher(command.reference, command.pattern)
     marks: dict[str, tuple[str, ...]] = {}
-    for name in subscribed:
+    for turn, name in enumerate(subscribed, 1):
+        if turn % LIST_PAGE == 0:
+            await session.channel.breathe()
         if matcher.matches(name):
             marks[name] = ()
             continue

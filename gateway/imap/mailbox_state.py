@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -201,18 +201,18 @@ class MailboxState:
             self._log_from, dropped = self._log.popleft()
             self._logged -= len(dropped)
 
-    def changed_since(self, modseq: int) -> Iterator[int]:
-        """UIDs whose flags changed after the state stood at `modseq`, rising; each once.
+    def changed_since(self, modseq: int) -> Sequence[int]:
+        """Indices, rising, of messages whose flags changed after the state stood at `modseq`.
 
         May name a message that was appended after `modseq` too: the caller knows which UIDs it has announced.
         """
         if modseq >= self.highest_modseq:
-            return iter(())
+            return ()
         if modseq >= self._log_from:
             recent: set[int] = set()
             for at, uids in reversed(self._log):
                 if at <= modseq:
                     break
                 recent.update(uids)
-            return iter(sorted(recent))
-        return (uid for uid, at in zip(self.uids, self.modseqs, strict=True) if at > modseq)
+            return [index for uid in sorted(recent) if (index := self.index_of(uid)) is not None]
+        return [index for index, at in enumerate(self.modseqs) if at > modseq]

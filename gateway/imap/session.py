@@ -144,6 +144,8 @@ class Session:
     # -- timers --------------------------------------------------------------------------------------------------
 
     def _arm(self, delay: float, action: Callable[[], None]) -> None:
+        if self.state is State.LOGOUT:
+            return
         if self._timer is not None:
             self._timer.cancel()
         call_later = self.services.call_later or asyncio.get_running_loop().call_later
@@ -181,6 +183,8 @@ class Session:
     # -- the selected mailbox ------------------------------------------------------------------------------------
 
     def select(self, selected: Selected) -> None:
+        if self.channel.ended:
+            raise Closed  # ended while the mailbox was loading: nobody would ever unwatch it
         self.selected = selected
         self.state = State.SELECTED
         self.services.states.watch(selected.shared, self)

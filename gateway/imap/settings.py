@@ -10,6 +10,7 @@ TINY_PAGE: Final = 4  # messages a page that is read on the loop itself: a threa
 MEMORY_PAGE: Final = 2000  # messages a turn when UIDs and flags come from memory: 1-2 ms of the loop
 SEARCH_PAGE: Final = 500  # rows a page when only narrow columns are read
 SEARCH_TEXT_PAGE: Final = 50  # messages a page when headers and bodies are decoded: keeps one reader's turn short
+LIST_PAGE: Final = 500  # mailbox names matched a turn of the loop
 CHANGE_CUT: Final = 4000  # messages a STORE, EXPUNGE or MOVE unit: the writer is held about 10 ms
 LOAD_PAGE: Final = 10_000  # rows a page of a mailbox's first load
 BODY_READ: Final = 256 * 1024  # octets a read of a large body

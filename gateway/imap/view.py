@@ -130,15 +130,14 @@ class View:
     def _tell_flags(self, known: int) -> tuple[tuple[int, int, int], ...]:
         state, told = self.state, self._told or NOTHING
         found: list[tuple[int, int, int]] = []
-        for uid in state.changed_since(self._flags_modseq):
+        shared = self.uids is state.uids
+        for index in state.changed_since(self._flags_modseq):
+            uid = state.uids[index]
             if uid > known:
                 break  # announced by this EXISTS or not at all: the client asks for its flags
-            index = state.index_of(uid)
-            if index is None:
-                continue
             mask = state.masks[index]
             if told.get(uid) != mask:
-                found.append((self.number_of(uid), uid, mask))
+                found.append((index + 1 if shared else self.number_of(uid), uid, mask))
         self._flags_modseq = state.highest_modseq
         self._told = None
         return tuple(found)
