@@ -14,32 +14,26 @@ import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
 from gateway.ingest.writer import Ingest
 from gateway.model.errors import GatewayError
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
-from gateway.outbound.endpoint import Endpoint
-from gateway.outbound.smtp_transport import OutgoingMail, SmtpConnection, TransportFailed
+from gateway.outbound.smtp_transport import SmtpConnection
 from gateway.outbound.verdict import Outcome, Stage, Verdict
 from gateway.store import queue
 from gateway.store.db import Database, Wake, WakeKind
 from gateway.store.queue import QueueItem
 
 from .bounces import Outcomes
+from .carrier import Carrier, CutBeforeTheDot, OpenConnection
 from .policy import NO_ROUTE, decide
-from .pool import ConnectionPool
 from .routes import Route, Routes
 from .settings import DeliverySettings
-from .source import StoredMessage, stored
+from .source import stored
 
 log = structlog.get_logger(__name__)
-
-OpenConnection = Callable[[Endpoint], Awaitable[SmtpConnection]]
-
-_PAUSES: Final = (5.0, 15.0, 60.0)  # seconds that a route rests after 1, 2, more failed connections in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +65,12 @@ class QueueRunner:
         self._settings = settings
         self._clock = clock
         self._owner = owner or f"runner-{secrets.token_hex(8)}"
-        self._connect = connect
         self._chance = chance
         self._metrics = metrics
         self._outcomes = Outcomes(db, ingest, owner=self._owner, hostname=settings.hostname)
-        self._pools: dict[str, tuple[Endpoint, ConnectionPool]] = {}
+        self._carrier = Carrier(db, settings, clock=clock, connect=connect, metrics=metrics)
         self._ready: deque[_Batch] = deque()
         self._running: dict[asyncio.Task[None], _Batch] = {}
-        self._failures: dict[str, int] = {}
-        self._paused_until: dict[str, float] = {}
         self._not_begun: list[QueueItem] = []
         self._wakeup = asyncio.Event()
         self._stopping = False
@@ -92,8 +83,7 @@ class QueueRunner:
     def routes(self, routes: Routes) -> None:
         """A reload: pauses are lifted, for somebody has just mended something."""
         self._routes = routes
-        self._paused_until.clear()
-        self._failures.clear()
+        self._carrier.forget_pauses()
         self._wakeup.set()
 
     @property
@@ -102,7 +92,7 @@ class QueueRunner:
 
     @settings.setter
     def settings(self, settings: DeliverySettings) -> None:
-        self._settings = settings
+        self._settings = self._carrier.settings = settings
         self._wakeup.set()
 
     def stop(self) -> None:
@@ -160,7 +150,7 @@ class QueueRunner:
         if free <= 0 or self._ready:
             return self._settings.poll_s  # the end of an attempt wakes us
         now = self._clock()
-        rest = self._rest(now)
+        rest = self._rest()
         if rest > 0:
             return min(rest, self._settings.poll_s)
         try:
@@ -184,12 +174,12 @@ class QueueRunner:
         await self._start_ready()
         return 0.0
 
-    def _rest(self, now: float) -> float:
+    def _rest(self) -> float:
         """Seconds until the route may be tried again; 0 when one is open. With one route claiming waits for it."""
         default = self._routes.default
         if default is None or self._routes.by_domain:
             return 0.0
-        return max(self._paused_until.get(default.name, 0.0) - now, 0.0)
+        return self._carrier.rest(default)
 
     def _batches(self, items: Sequence[QueueItem]) -> list[_Batch]:
         grouped: dict[tuple[int, str], tuple[Route | None, list[QueueItem]]] = {}
@@ -206,10 +196,9 @@ class QueueRunner:
 
     async def _start_ready(self) -> None:
         """What waits for a route that has just failed goes back, without counting as tried."""
-        now = self._clock()
         while self._ready and len(self._running) < self._settings.connections and not self._stopping:
             batch = self._ready.popleft()
-            if batch.route is not None and self._paused_until.get(batch.route.name, 0.0) > now:
+            if batch.route is not None and self._carrier.rest(batch.route) > 0:
                 await self._give_back(batch.items)
                 continue
             task = asyncio.create_task(self._deliver(batch))
@@ -252,44 +241,12 @@ class QueueRunner:
         if batch.route is None:
             await self._record(items, [NO_ROUTE] * len(items), None, message.header)
             return
-        outcomes = await self._attempt(batch.route, items, message)
+        try:
+            outcomes = await self._carrier.carry(batch.route, items, message)
+        except CutBeforeTheDot:
+            self._not_begun.extend(items)
+            raise
         await self._record(items, outcomes, batch.route.endpoint.host, message.header)
-
-    async def _attempt(self, route: Route, items: Sequence[QueueItem], message: StoredMessage) -> list[Outcome]:
-        mail = OutgoingMail(
-            mail_from=items[0].mail_from,
-            recipients=[item.address for item in items],
-            size=message.size,
-            body_8bit=items[0].body8bit,
-            header_utf8=items[0].smtputf8,
-            chunks=lambda: message.chunks(self._db),
-        )
-        pool = self._pool(route)
-        for fresh in (False, True):
-            try:
-                connection = await pool.take(fresh=fresh)
-            except TransportFailed as failed:
-                self._pause(route, failed.outcome)
-                return [failed.outcome] * len(items)
-            self._failures.pop(route.name, None)
-            self._paused_until.pop(route.name, None)
-            used = connection.sent > 0
-            try:
-                outcomes = await connection.send(mail)
-            except GatewayError as error:  # our own store, in the middle of the body: nothing was handed over
-                log.warning("delivery.unreadable", submission=items[0].submission_uuid, reason=str(error))
-                text = "The stored message cannot be read now"
-                return [Outcome(Verdict.TEMPORARY, Stage.BODY, None, "4.3.0", text)] * len(items)
-            except asyncio.CancelledError:
-                if not connection.dot_sent:
-                    self._not_begun.extend(items)
-                raise
-            finally:
-                pool.give_back(connection)
-            # A kept connection that the server closed meanwhile says nothing about this mail: once more, on a new one.
-            if not (used and all(outcome.code is None and outcome.stage is Stage.MAIL for outcome in outcomes)):
-                break
-        return outcomes
 
     async def _record(
         self, items: Sequence[QueueItem], outcomes: Sequence[Outcome], remote: str | None, header: bytes
@@ -321,29 +278,6 @@ class QueueRunner:
                 lambda: self._outcomes.write(items, decisions, remote=remote, header=header, now=now)
             )
 
-    def _pool(self, route: Route) -> ConnectionPool:
-        """The route's connections; those of an endpoint that was configured anew are left to expire."""
-        known = self._pools.get(route.name)
-        if known is None or known[0] != route.endpoint:
-            pool = ConnectionPool(
-                lambda: self._connect(route.endpoint),
-                idle_s=self._settings.idle_s,
-                messages=self._settings.messages_per_connection,
-            )
-            known = self._pools[route.name] = (route.endpoint, pool)
-        return known[1]
-
-    def _pause(self, route: Route, outcome: Outcome) -> None:
-        """A server that cannot be reached is not asked again for each of ten thousand messages."""
-        failures = self._failures[route.name] = self._failures.get(route.name, 0) + 1
-        pause = _PAUSES[min(failures, len(_PAUSES)) - 1]
-        self._paused_until[route.name] = self._clock() + pause
-        if outcome.verdict is Verdict.LOGIN:
-            log.error("delivery.relay_login_refused", route=route.name, code=outcome.code, text=outcome.text)
-        else:
-            log.warning("delivery.route_failed", route=route.name, code=outcome.code, text=outcome.text)
-        self._metrics.count("delivery_route_failures_total", route=route.name)
-
     # -- leases and the end
 
     async def _renew(self) -> None:
@@ -371,8 +305,7 @@ class QueueRunner:
             if late:
                 await asyncio.wait(late)
                 log.warning("delivery.cut", count=len(late))
-        for _, pool in self._pools.values():
-            await pool.close()
+        await self._carrier.close()
         if self._not_begun:
             await self._give_back(self._not_begun)
 

@@ -38,7 +38,9 @@ class TooSlow(Exception):
 class Connection(SMTP):
     """Octets and time. `run()` is the subclass's; it is the connection's one task."""
 
-    def __init__(self, services: SubmissionServices, tls: ssl.SSLContext, *, implicit_tls: bool) -> None:
+    def __init__(
+        self, services: SubmissionServices, tls: ssl.SSLContext | None, *, implicit_tls: bool, trusted: bool = False
+    ) -> None:
         loop = asyncio.get_running_loop()
         # Not SMTP.__init__: it inspects every member of the class for each connection (about 0.4 ms) and holds
         # options that are not used here. What its methods that we keep read is set below; a test watches the list.
@@ -63,6 +65,7 @@ class Connection(SMTP):
         self._handler_coroutine = None
         self._tls_context = tls
         self.encrypted = implicit_tls
+        self._trusted = trusted
         self.peer = ""
         self.logged_in = False
         self._out: list[bytes] = []
@@ -120,6 +123,15 @@ class Connection(SMTP):
     def _wire(self) -> asyncio.Transport | None:
         # A cast, for uvloop's transports are no subclasses of asyncio's.
         return cast("asyncio.Transport | None", self.transport)
+
+    @property
+    def may_log_in(self) -> bool:
+        """Under TLS, or on a listener where keys may travel readable."""
+        return self.encrypted or self._trusted
+
+    @property
+    def offers_tls(self) -> bool:
+        return not self.encrypted and self._tls_context is not None
 
     # -- replies
 
@@ -204,7 +216,7 @@ class Connection(SMTP):
     async def start_tls(self) -> None:
         """RFC 3207: the handshake, and nothing that came before it survives it. Disconnected when it fails."""
         await self.flush()
-        if self._wire is None:
+        if self._wire is None or self._tls_context is None:
             raise Disconnected
         # The loop's own start_tls swaps the protocols before it first waits, so that no octet can slip in between
         # this line and the handshake: all that was sent in the clear, even pipelined behind STARTTLS, is gone.

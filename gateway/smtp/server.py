@@ -7,6 +7,7 @@ import asyncio.sslproto
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final
@@ -22,18 +23,27 @@ _BACKLOG: Final = 1024
 _TLS_BUFFER: Final = 16_384  # one TLS record
 
 
+def _everybody(peer: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class SubmissionListener:
     """`implicit_tls`: 465's way; else STARTTLS. `sock`: one already bound (systemd), then host and port are not used.
 
+    `tls` None: never (a proxy on this machine does the TLS). `trusted`: logins are allowed without it. `allowed` says
+    of a peer's IP address whether it may connect.
+
     A new certificate is loaded into the same `tls` context; connections made from then on get it.
     """
 
-    tls: ssl.SSLContext
+    tls: ssl.SSLContext | None
     implicit_tls: bool
     host: str = ""
     port: int = 0
     sock: socket.socket | None = None
+    trusted: bool = False
+    allowed: Callable[[str], bool] = _everybody
 
 
 class SubmissionServer:
@@ -79,6 +89,7 @@ class SubmissionServer:
             self._services,
             self._listener.tls,
             implicit_tls=self._listener.implicit_tls,
+            trusted=self._listener.trusted,
             on_made=self._made,
             on_lost=self._lost,
         )
@@ -91,6 +102,8 @@ class SubmissionServer:
         self._addresses[source] += 1
         if self._closing:
             session.end("421 4.3.2 Service is shutting down")
+        elif not self._listener.allowed(session.peer):
+            session.end("421 4.7.0 Not from your address")
         elif self._addresses[source] > self._services.settings.connections_per_address:
             session.end("421 4.7.0 Too many connections from your address")
         self._services.metrics.gauge("smtp_connections", len(self._sessions))

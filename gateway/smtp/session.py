@@ -7,20 +7,16 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-import structlog
-
-from gateway.model.errors import GatewayError, LimitReached
-from gateway.model.permissions import Principal
+from gateway.model.errors import GatewayError
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
 
 from . import sasl
-from .connection import Connection, Disconnected, SlowBudget, TooSlow
+from .connection import Disconnected, SlowBudget, TooSlow
 from .data import DataDecoder
-from .ports import Acceptance, SessionHandle, SubmissionServices
-from .replies import AT_LOGIN, AT_MAIL, one_line, reply_to
+from .login import LoginConnection
+from .ports import Acceptance, SubmissionServices
+from .replies import AT_MAIL, reply_to
 from .syntax import MailCommand, SyntaxRefused, parse_mail, parse_rcpt, split_command, valid_helo
-
-log = structlog.get_logger(__name__)
 
 _IDLE_COMMANDS: Final = frozenset({"NOOP", "RSET", "VRFY", "EXPN", "HELP", "EHLO", "HELO"})
 _OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"})  # a browser made to send mail
@@ -28,28 +24,24 @@ _MAX_DRAIN: Final = 2  # a message over the limit is read to its end up to this 
 _LONGEST_LINE: Final = sasl.MAX_RESPONSE + 32  # an AUTH line; others are measured when their verb is known
 
 
-class SubmissionSession(Connection):
+class SubmissionSession(LoginConnection):
     """One client. Each command is a method that queues its reply; nothing a client sent is ever echoed or logged."""
 
     def __init__(
         self,
         services: SubmissionServices,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         *,
         implicit_tls: bool,
+        trusted: bool = False,
         on_made: Callable[[SubmissionSession], None],
         on_lost: Callable[[SubmissionSession], None],
     ) -> None:
-        super().__init__(services, tls, implicit_tls=implicit_tls)
+        super().__init__(services, tls, implicit_tls=implicit_tls, trusted=trusted)
         self._on_made = on_made
         self._on_lost = on_lost
-        self._helo: str | None = None
-        self._principal: Principal | None = None
-        self._live: SessionHandle | None = None
         self._mail: MailCommand | None = None
         self._recipients: dict[str, None] = {}
-        self._errors = 0
-        self._auth_failures = 0
         self._idle_commands = 0
         self._quit = False
 
@@ -59,9 +51,6 @@ class SubmissionSession(Connection):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        if self._live is not None:
-            self._live.close()
-            self._live = None
         self._on_lost(self)
 
     async def run(self) -> None:
@@ -95,7 +84,7 @@ class SubmissionSession(Connection):
             self._idle_commands += 1
             if self._idle_commands > self.settings.max_idle_commands:
                 self._count_error()
-        if not self.encrypted and verb not in _BEFORE_TLS:
+        if not self.may_log_in and verb not in _BEFORE_TLS:
             self._fail("530 5.7.0 Must issue a STARTTLS command first")  # RFC 3207 4
         elif not self.logged_in and verb not in _BEFORE_LOGIN:
             self._fail("530 5.7.0 Authentication required")  # RFC 4954 6
@@ -115,10 +104,10 @@ class SubmissionSession(Connection):
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
         ]
-        if self.encrypted:
+        if self.may_log_in:
             mechanisms = " ".join(sasl.MECHANISMS)
             lines += [f"AUTH {mechanisms}", f"AUTH={mechanisms}"]  # the second form is what old Outlooks look for
-        else:
+        if self.offers_tls:
             lines.append("STARTTLS")
         for line in lines[:-1]:
             self.reply(f"250-{line}")
@@ -142,6 +131,10 @@ class SubmissionSession(Connection):
             self._fail("501 5.5.4 Syntax: STARTTLS")
         elif self.encrypted:
             self._fail("503 5.5.1 Already under TLS")
+        elif self.logged_in:  # RFC 3207 4.2: a login of before would have to be forgotten
+            self._fail("503 5.5.1 Already authenticated")
+        elif not self.offers_tls:
+            self._fail("502 5.5.1 TLS is not offered here")
         else:
             self.reply("220 2.0.0 Ready to start TLS")
             await self.start_tls()
@@ -167,89 +160,6 @@ class SubmissionSession(Connection):
     async def _do_quit(self, argument: bytes) -> None:
         self.reply("221 2.0.0 Bye")
         self._quit = True
-
-    # -- AUTH
-
-    async def _auth(self, argument: bytes) -> None:
-        words = argument.split()
-        if not self.encrypted:
-            self._fail("538 5.7.11 Must issue a STARTTLS command first")
-        elif self._helo is None:
-            self._fail("503 5.5.1 Send EHLO first")
-        elif self.logged_in:
-            self._fail("503 5.5.1 Already authenticated")
-        elif not 1 <= len(words) <= 2:
-            self._fail("501 5.5.4 Syntax: AUTH mechanism [initial-response]")
-        elif words[0].upper() not in (b"PLAIN", b"LOGIN"):
-            self._fail("504 5.5.4 Unrecognized authentication type")
-        else:
-            initial = words[1] if len(words) == 2 else None
-            exchange = self._plain if words[0].upper() == b"PLAIN" else self._login
-            try:
-                credentials = await exchange(initial)
-            except sasl.Malformed:
-                self._fail("501 5.5.2 Cannot decode the response")
-            except sasl.OtherIdentity:
-                self._auth_failed("535 5.7.8 Authentication credentials invalid")
-            else:
-                if credentials is not None:
-                    await self._log_in(credentials)
-
-    async def _plain(self, initial: bytes | None) -> sasl.Credentials | None:
-        response = initial if initial is not None else await self._challenge(b"334 ")
-        return None if response is None else sasl.plain(sasl.decode(response))
-
-    async def _login(self, initial: bytes | None) -> sasl.Credentials | None:
-        if initial in (None, b"="):
-            initial = await self._challenge(sasl.USERNAME_CHALLENGE)
-        if initial is None:
-            return None
-        secret = await self._challenge(sasl.PASSWORD_CHALLENGE)
-        return None if secret is None else sasl.login(sasl.decode(initial), sasl.decode(secret))
-
-    async def _challenge(self, challenge: bytes) -> bytes | None:
-        """The client's response, or None when it gave up (`*`, RFC 4954 4) or sent too much."""
-        self.reply(challenge.decode("ascii"))
-        line = await self.read_line(sasl.MAX_RESPONSE)
-        if line is None:
-            self._fail("500 5.5.6 Authentication exchange line is too long")
-            return None
-        response = line.strip(b" \t\r\n")
-        if response == b"*":
-            self._fail("501 5.7.0 Authentication cancelled")
-            return None
-        return response
-
-    async def _log_in(self, credentials: sasl.Credentials) -> None:
-        authenticator = self.services.authenticator
-        try:
-            principal = await authenticator.authenticate(credentials.user, credentials.secret, self.peer)
-        except GatewayError as error:
-            reply = reply_to(error, AT_LOGIN)
-            if reply is None:
-                raise
-            self._auth_failed(reply)
-            return
-        try:
-            self._live = self.services.sessions.add(principal, self._revoked)
-        except LimitReached as error:
-            self.end(f"421 4.7.0 {one_line(str(error))}")
-            return
-        self._principal = principal
-        self.logged_in = True
-        self.services.metrics.count("smtp_logins", result="ok")
-        log.info("smtp.login", peer=self.peer, inbox=principal.inbox_address, key=principal.key_name)
-        self.reply("235 2.7.0 Authentication successful")
-
-    def _auth_failed(self, reply: str) -> None:
-        self._auth_failures += 1
-        self.services.metrics.count("smtp_logins", result="failed")
-        self._fail(reply)
-        if self._auth_failures >= self.settings.max_auth_failures:
-            self.end("421 4.7.0 Too many failed logins")
-
-    def _revoked(self, reason: str) -> None:
-        self.end(f"421 4.7.0 {one_line(reason)}")
 
     # -- a transaction
 
@@ -307,7 +217,7 @@ class SubmissionSession(Connection):
                 body_8bit=mail.body_8bit,
                 smtputf8=mail.smtputf8,
                 envelope_id=mail.envelope_id,
-                protocol="UTF8SMTPSA" if mail.smtputf8 else "ESMTPSA",
+                protocol=f"{'UTF8SMTP' if mail.smtputf8 else 'ESMTP'}{'SA' if self.encrypted else 'A'}",
             )
             self._reset()
             await self._take(self.services.acceptor.begin(envelope))
@@ -367,15 +277,6 @@ class SubmissionSession(Connection):
             self._fail(f"451 4.3.0 Internal error, reported as {self.report(error)}")
         else:
             self.reply(reply)
-
-    def _fail(self, reply: str) -> None:
-        self.reply(reply)
-        self._count_error()
-
-    def _count_error(self) -> None:
-        self._errors += 1
-        if self._errors >= self.settings.max_errors:
-            self.end("421 4.7.0 Too many errors")
 
 
 _COMMANDS: Final[Mapping[str, Callable[[SubmissionSession, bytes], Awaitable[None]]]] = {

@@ -241,6 +241,7 @@ async def door(
     who: Principal | None = None,
     clock: float = 1e9,
     acceptor: Acceptor | None = None,
+    listener: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Door]:
     scripted, doorman = ScriptedAcceptor(), Doorman(who or principal())
@@ -251,8 +252,8 @@ async def door(
         clock=lambda: clock,
         settings=SmtpSettings(hostname="mail.example.org", **settings),
     )
-    listener = SubmissionListener(tls.server, implicit_tls, "127.0.0.1", 0)
-    server = await serve_submission(services, listener)
+    place: dict[str, Any] = {"tls": tls.server, "host": "127.0.0.1", "port": 0, **(listener or {})}
+    server = await serve_submission(services, SubmissionListener(implicit_tls=implicit_tls, **place))
     try:
         yield Door(server, scripted, doorman, tls)
     finally:

@@ -46,6 +46,10 @@ class Relay:
     keep_when_dropping: bool = False
     hold: asyncio.Event | None = None
     """Waited for before the reply to the final dot."""
+    stall_at: str = ""
+    """Instead of its reply at this stage `stalled` is set; once `released`, the connection is dropped."""
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     at_dot: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,6 +66,10 @@ class Relay:
 
     async def _say(self, writer: asyncio.StreamWriter, stage: str, default: str) -> bool:
         """False when the script wants the connection dropped."""
+        if stage == self.stall_at:
+            self.stalled.set()
+            await self.released.wait()
+            return False
         reply = self._script().get(stage, default)
         if reply == DROP:
             return False

@@ -473,6 +473,28 @@ def test_our_own_submission_as_the_relay(tmp_path: Path, implicit: bool) -> None
     run(main())
 
 
+def test_stop_before_the_dot_leaves_no_doubt(tmp_path: Path) -> None:
+    """Cut while the relay had no whole message: it is due at once, was no attempt, and is not held."""
+
+    async def main() -> None:
+        peer = Relay(stall_at="rcpt")
+        async with house(tmp_path) as it, relay(peer):
+            it.use_relay(peer.port)
+            await submit(it)
+            async with it.runner(stop_s=0.01, unknown_outcome="hold") as runner:
+                await peer.stalled.wait()
+                runner.stop()
+            [entry] = await it.queue()
+            assert [(str(person.state), person.attempts) for person in entry.recipients] == [("queued", 0)]
+            peer.stall_at = ""
+            peer.released.set()
+            async with it.runner(unknown_outcome="hold"):
+                await it.until(lambda: _all(it, "sent"))
+            assert len(peer.taken) == 1
+
+    run(main())
+
+
 def test_deleted_inbox_cancels_its_queue(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as it, relay() as peer:

@@ -111,6 +111,29 @@ def test_before_starttls(tls: Certificates) -> None:
     run(main())
 
 
+def test_trusted_listener_behind_a_proxy(tls: Certificates) -> None:
+    """Where the operator says so, and only there, a login needs no TLS; strangers' addresses are turned away."""
+
+    async def main() -> None:
+        place = {"tls": None, "trusted": True}
+        async with door(tls, implicit_tls=False, listener=place) as it, it.client(tls=False) as client:
+            lines = (await client.say("EHLO vm")).split("\n")
+            assert lines[-1] == "250 AUTH=PLAIN LOGIN"
+            assert "250-STARTTLS" not in lines
+            await client.login()
+        async with door(tls, implicit_tls=False, listener={"trusted": True}) as it, it.client(tls=False) as client:
+            await client.login()
+            assert (await client.say("STARTTLS")).startswith("503 5.5.1")
+        async with door(tls, implicit_tls=False, listener={"tls": None}) as it, it.client(tls=False) as client:
+            assert "AUTH" not in await client.say("EHLO vm")
+            assert (await client.say("AUTH PLAIN")).startswith("538 5.7.11")
+            assert (await client.say("STARTTLS")).startswith("502 5.5.1")
+        async with door(tls, listener={"allowed": lambda peer: peer != "127.0.0.1"}) as it, it.client() as client:
+            assert await client.reply() == ""
+
+    run(main())
+
+
 def test_nothing_before_the_handshake_survives_it(tls: Certificates, fast: bool) -> None:
     """Commands pipelined in one packet behind STARTTLS: an attacker's, put before the victim's own."""
 
