@@ -11,15 +11,16 @@ from typing import Any, Final
 import structlog
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.internet.protocol import Factory
 
 from gateway.auth.throttle import ConnectionLimits, source_of
 from gateway.config import Config, Listener, plaintext_login
-from gateway.imap.protocol import ImapFactory, ImapProtocol
+from gateway.imap.protocol import ImapFactory
 from gateway.imap.services import ImapServices
 from gateway.imap.session import Session
 from gateway.model.errors import ConfigError
 from gateway.ops.tls import TlsContexts
+from gateway.ops.transport import PromptTlsFactory, listen
 from gateway.smtp.ports import SubmissionServices
 from gateway.smtp.server import SubmissionListener, SubmissionServer
 
@@ -60,14 +61,13 @@ class SourceGate:
         self._limits.close(source_of(peer))
 
 
-class FilteredFactory(ImapFactory):
-    """An IMAP listener that refuses strangers before TLS costs anything, and knows when its last session is gone."""
+class WatchedFactory(ImapFactory):
+    """Knows when its last session is gone."""
 
-    def __init__(self, services: ImapServices, allowed: Allowed, tls: Any | None, *, trusted: bool) -> None:
+    def __init__(self, services: ImapServices, tls: Any | None, *, trusted: bool) -> None:
         super().__init__(services, tls, trusted=trusted)
         self.empty = asyncio.Event()
         self.empty.set()
-        self._allowed = allowed
 
     def opened(self, session: Session) -> None:
         super().opened(session)
@@ -78,13 +78,23 @@ class FilteredFactory(ImapFactory):
         if not self.sessions:
             self.empty.set()
 
-    def buildProtocol(self, addr: IAddress | None) -> ImapProtocol | None:  # type: ignore[override]  # Twisted allows it
+
+class Doorkeeper(Factory):
+    """In front of everything else, TLS too: refuses strangers before a handshake costs anything."""
+
+    noisy = False
+
+    def __init__(self, inside: Any, allowed: Allowed) -> None:
+        self._inside = inside
+        self._allowed = allowed
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """None closes the connection at once."""
         host = getattr(addr, "host", "")
         if host and not self._allowed(host):
             log.info("imap.refused", peer=host, reason="not in the listener's networks")
             return None
-        return super().buildProtocol(addr)
+        return self._inside.buildProtocol(addr)
 
 
 class Listeners:
@@ -105,7 +115,7 @@ class Listeners:
         self._imap = imap
         self._smtp = smtp
         self._sockets = sockets
-        self._factories: list[FilteredFactory] = []
+        self._factories: list[WatchedFactory] = []
         self._ports: list[Any] = []
         self._servers: list[SubmissionServer] = []
         self.bound: list[tuple[Listener, int]] = []
@@ -134,22 +144,22 @@ class Listeners:
 
     def _imap_port(self, listener: Listener) -> int:
         current: Any = self._tls.twisted(tls_policy(self._config, listener))
-        factory = FilteredFactory(
+        factory = WatchedFactory(
             self._imap,
-            allowed_by(listener.networks),
             current if listener.security == "starttls" else None,
             trusted=plaintext_login(listener),
         )
         front: Any = factory
         if listener.security == "tls":
-            front = TLSMemoryBIOFactory(current, False, front)
-            front.noisy = False
+            front = PromptTlsFactory(current, False, front)
+        if listener.networks:
+            front = Doorkeeper(front, allowed_by(listener.networks))
         passed = self._passed(listener)
+        port: Any = listen(
+            self._reactor, front, port=listener.port, address=listener.address, backlog=BACKLOG, passed=passed
+        )
         if passed is not None:
-            port = self._reactor.adoptStreamPort(passed.fileno(), passed.family, front)
-            passed.close()  # the reactor has a descriptor of its own
-        else:
-            port = self._reactor.listenTCP(listener.port, front, BACKLOG, listener.address)
+            passed.close()  # the port has a descriptor of its own
         self._factories.append(factory)
         self._ports.append(port)
         return int(port.getHost().port)
@@ -158,11 +168,13 @@ class Listeners:
         server = SubmissionServer(
             self._smtp,
             SubmissionListener(
-                self._tls.stdlib(tls_policy(self._config, listener)),
+                self._tls.stdlib(tls_policy(self._config, listener)) if listener.security != "none" else None,
                 implicit_tls=listener.security == "tls",
                 host=listener.address,
                 port=listener.port,
                 sock=self._passed(listener),
+                trusted=plaintext_login(listener),
+                allowed=allowed_by(listener.networks),
             ),
         )
         await server.start()

@@ -1,0 +1,100 @@
+"""Listeners beyond the defaults: STARTTLS, plain ports for a proxy and for old devices, networks, names."""
+
+from __future__ import annotations
+
+import imaplib
+import smtplib
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.process import free_port
+from tests.support.gateway import HOST, Gateway
+
+
+def listener(kind: str, port: int, security: str, *more: str) -> str:
+    lines = ["[[listener]]", f'kind = "{kind}"', 'address = "127.0.0.1"', f"port = {port}", f'security = "{security}"']
+    return "\n".join([*lines, *more]) + "\n"
+
+
+@pytest.fixture(scope="module")
+def ports() -> dict[str, int]:
+    return {name: free_port() for name in ("imap-starttls", "imap-none", "smtp-none", "smtp-device", "strangers")}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Iterator[Gateway]:
+    settings = (
+        listener("imap", ports["imap-starttls"], "starttls")
+        + listener("imap", ports["imap-none"], "none")
+        + listener("submission", ports["smtp-none"], "none")
+        + listener("submission", ports["smtp-device"], "starttls", "allow_plaintext = true")
+        + listener("imap", ports["strangers"], "tls", 'networks = ["192.0.2.0/24"]')
+    )
+    served = Gateway(tmp_path_factory.mktemp("gateway"), settings)
+    served.init()
+    served.start()
+    yield served
+    assert served.stop() == 0
+    assert not served.defects()
+
+
+def test_imap_starttls(gateway: Gateway, ports: dict[str, int]) -> None:
+    client = imaplib.IMAP4(HOST, ports["imap-starttls"], timeout=30)
+    assert "LOGINDISABLED" in client.capabilities
+    with pytest.raises(imaplib.IMAP4.error, match="PRIVACYREQUIRED"):
+        client.login(gateway.address, gateway.key)
+    assert client.starttls(gateway.tls())[0] == "OK"
+    assert "LOGINDISABLED" not in client.capabilities
+    client.login(gateway.address, gateway.key)
+    client.logout()
+
+
+def test_ports_for_a_proxy_on_this_machine_take_logins_without_tls(gateway: Gateway, ports: dict[str, int]) -> None:
+    client = imaplib.IMAP4(HOST, ports["imap-none"], timeout=30)
+    assert "STARTTLS" not in client.capabilities
+    client.login(gateway.address, gateway.key)
+    client.logout()
+    with smtplib.SMTP(HOST, ports["smtp-none"], timeout=30) as smtp:
+        smtp.ehlo()
+        assert not smtp.has_extn("starttls")
+        smtp.login(gateway.address, gateway.key)
+        smtp.sendmail(gateway.address, [gateway.address], f"From: {gateway.address}\r\n\r\nx\r\n".encode())
+
+
+def test_a_device_without_tls_may_send_where_that_is_allowed(gateway: Gateway, ports: dict[str, int]) -> None:
+    with smtplib.SMTP(HOST, ports["smtp-device"], timeout=30) as smtp:
+        smtp.ehlo()
+        assert smtp.has_extn("starttls")
+        assert smtp.has_extn("auth")
+        smtp.login(gateway.address, gateway.key)
+    with smtplib.SMTP(HOST, ports["smtp-device"], timeout=30) as smtp:
+        smtp.starttls(context=gateway.tls())
+        smtp.login(gateway.address, gateway.key)
+
+
+def test_a_stranger_is_refused_before_the_handshake(gateway: Gateway, ports: dict[str, int]) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        imaplib.IMAP4_SSL(HOST, ports["strangers"], ssl_context=gateway.tls(), timeout=30)
+
+
+def test_a_new_certificate_is_served_after_a_reload(make_gateway: Callable[..., Gateway], tmp_path: Path) -> None:
+    from tests.clients.test_command_line import wait_for_log
+    from tests.servers.tls import make_certificates
+
+    gateway = make_gateway()
+    gateway.start()
+    gateway.imap().logout()
+    ca, certificate, key = make_certificates(tmp_path)
+    gateway.config_file.write_text(
+        gateway.config_file.read_text() + f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+    )
+    wait_for_log(gateway, "app.reloaded")
+    trust = ssl.create_default_context(cafile=str(ca))
+    client = imaplib.IMAP4_SSL(HOST, gateway.imaps, ssl_context=trust, timeout=30)
+    client.login(gateway.address, gateway.key)
+    client.logout()
+    with smtplib.SMTP_SSL(HOST, gateway.smtps, context=trust, timeout=30) as smtp:
+        smtp.login(gateway.address, gateway.key)
