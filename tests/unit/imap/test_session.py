@@ -1,0 +1,211 @@
+"""Sessions over the in-memory transport: defects, ends, limits, pages and cuts that transcripts cannot show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.imap import copy_move, expunge, fetch, rules, store_command
+from gateway.model.errors import LimitReached, Unavailable
+from gateway.store import collect
+from gateway.wire import commands as c
+from tests.transcripts.harness import NOW, Client, Harness, template, until
+
+Body = Callable[[Harness, Client], Awaitable[None]]
+
+
+def play(directory: Path, body: Body, *, messages: int = 0, **settings: Any) -> None:
+    """Run `body` with one logged-in client, INBOX holding `messages` small messages, selected when there are any."""
+    template()
+
+    async def run() -> None:
+        async with Harness(directory, **settings) as harness:
+            for number in range(messages):
+                await harness.deliver(b"Subject: %d\r\n\r\nbody\r\n" % number)
+            client = await harness.logged_in()
+            if messages:
+                await client.run(b"SELECT INBOX")
+            await body(harness, client)
+
+    asyncio.run(run())
+
+
+def test_a_defect_shows_an_id_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(session: object, command: object) -> None:
+        raise RuntimeError("secret canary")
+
+    changed = {**rules.RULES, c.Noop: replace(rules.RULES[c.Noop], handler=broken)}
+    monkeypatch.setattr("gateway.imap.session.RULES", changed)
+
+    async def body(harness: Harness, client: Client) -> None:
+        lines = await client.run(b"NOOP")
+        assert lines[0].startswith(b"x NO [SERVERBUG] Internal error ")
+        assert b"canary" not in lines[0]
+        assert (await client.run(b"CAPABILITY"))[-1].startswith(b"x OK")
+
+    play(tmp_path, body)
+
+
+def test_an_outage_is_no_defect_and_the_session_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        async def away(*args: object, **kwargs: object) -> None:
+            raise Unavailable("The disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(harness.db, "write", away)
+            for command in (b"STORE 1 +FLAGS (\\Seen)", b"CREATE x", b"COPY 1 Trash", b"APPEND INBOX {1+}\r\nx"):
+                assert (await client.run(command))[-1].startswith(b"x NO [UNAVAILABLE]")
+        assert (await client.run(b"STORE 1 +FLAGS (\\Seen)"))[-1] == b"x OK STORE completed"
+
+    play(tmp_path, body, messages=1)
+
+
+def test_too_many_sessions_of_an_inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        def full(principal: object, end: object) -> None:
+            raise LimitReached("Too many connections for this inbox")
+
+        monkeypatch.setattr(harness.watch, "add", full)
+        other = harness.connect()
+        await other.line()
+        assert await other.run(b"LOGIN a@example.org full") == [b"x NO [LIMIT] Too many connections for this inbox"]
+        assert (await other.run(b"SELECT INBOX"))[-1].startswith(b"x BAD")
+
+    play(tmp_path, body)
+
+
+def test_autologout_counts_from_the_last_command(tmp_path: Path) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        harness.timers.advance(1800)
+        await client.run(b"NOOP")
+        assert not client.closed
+        client.session.last_active -= 1801
+        harness.timers.advance(1800)
+        assert await client.line() == b"* BYE Autologout; idle for too long"
+        assert client.closed
+        assert not harness.timers.waiting
+
+    play(tmp_path, body)
+
+
+def test_the_end_of_a_session_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        shared = client.session.selected.shared  # type: ignore[union-attr]
+        client.send(b"i IDLE\r\n")
+        assert await client.line() == b"+ idling"
+        client.session.connection_lost()
+        await until(lambda: not client.session.channel.busy)
+        assert not shared.watchers
+        assert not harness.timers.waiting
+        assert not harness.watch.ends
+
+    play(tmp_path, body, messages=1)
+
+
+def test_a_large_body_waits_for_a_slow_reader(tmp_path: Path) -> None:
+    size = 3_000_000
+
+    async def body(harness: Harness, client: Client) -> None:
+        await harness.deliver(b"Subject: big\r\n\r\n" + b"x" * size)
+        await client.run(b"NOOP")
+        client.writes.clear()
+        client.session.channel.pause()
+        client.send(b"f UID FETCH 2 BODY.PEEK[]\r\n")
+        for _ in range(50):
+            await asyncio.sleep(0.001)
+        held = sum(map(len, client.writes))
+        assert held < 200_000
+        client.session.writable()
+        lines = await client.until(b"f")
+        assert lines[-1] == b"f OK FETCH completed"
+        assert sum(map(len, client.writes)) > size
+        assert max(map(len, client.writes)) < 200_000
+        # and one who goes away in the middle holds nothing
+        client.session.channel.pause()
+        client.send(b"g UID FETCH 2 BODY.PEEK[]\r\n")
+        await asyncio.sleep(0.01)
+        client.session.connection_lost()
+        await until(lambda: not client.session.channel.busy)
+
+    play(tmp_path, body, messages=1)
+
+
+def test_a_congested_idler_is_told_later(tmp_path: Path) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        client.send(b"i IDLE\r\n")
+        assert await client.line() == b"+ idling"
+        client.session.channel.pause()
+        await harness.deliver(b"Subject: y\r\n\r\n")
+        view = client.session.selected.view  # type: ignore[union-attr]
+        await until(lambda: len(view.state) == 2)
+        assert not client.received
+        client.session.writable()
+        assert await client.line() == b"* 2 EXISTS"
+
+    play(tmp_path, body, messages=1)
+
+
+def test_octets_that_are_collected_are_refused(tmp_path: Path) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        await harness.expunge([2])
+        assert (await client.run(b"FETCH 2 BODY.PEEK[TEXT]"))[0] == b"* 2 FETCH (BODY[TEXT] {6}"
+        for step in (collect.collect_expunged, collect.collect_garbage):
+            await harness.db.write(lambda tx, step=step: step(tx, NOW + 100_000, 1000))  # type: ignore[misc]
+        lines = await client.run(b"FETCH 1:3 BODY.PEEK[TEXT]")
+        assert lines[-1].startswith(b"x NO [EXPUNGEISSUED]")
+        assert [line for line in lines if line.startswith(b"* ")] == [
+            b"* 1 FETCH (BODY[TEXT] {6}",
+            b"* 3 FETCH (BODY[TEXT] {6}",
+        ]
+        assert (await client.run(b"UID FETCH 2 BODY.PEEK[TEXT]"))[-1] == b"x OK FETCH completed"
+
+    play(tmp_path, body, messages=3)
+
+
+def test_large_sets_are_cut_into_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (store_command, expunge, copy_move):
+        monkeypatch.setattr(module, "CHANGE_CUT", 2)
+    monkeypatch.setattr(fetch, "FETCH_PAGE", 2)
+    monkeypatch.setattr(fetch, "MEMORY_PAGE", 2)
+
+    async def body(harness: Harness, client: Client) -> None:
+        other = await harness.logged_in()
+        await other.run(b"SELECT INBOX")
+        lines = await client.run(b"STORE 1:5 +FLAGS (\\Deleted)")
+        assert lines == [*[b"* %d FETCH (FLAGS (\\Deleted))" % n for n in range(1, 6)], b"x OK STORE completed"]
+        lines = await other.run(b"FETCH 1:5 (UID FLAGS)")
+        assert lines[:5] == [b"* %d FETCH (UID %d FLAGS (\\Deleted))" % (n, n) for n in range(1, 6)]
+        lines = await client.run(b"FETCH 1:5 (RFC822.SIZE)")
+        assert lines == [*[b"* %d FETCH (RFC822.SIZE 20)" % n for n in range(1, 6)], b"x OK FETCH completed"]
+        lines = await client.run(b"MOVE 1:3 Trash")
+        expected = [b"* OK [COPYUID 1700000004 1:2 1:2] Moved", b"* 1 EXPUNGE", b"* 1 EXPUNGE"]
+        expected += [b"* OK [COPYUID 1700000004 3 3] Moved", b"* 1 EXPUNGE", b"x OK MOVE completed"]
+        assert [line.replace(b"1700000003", b"1700000004") for line in lines] == expected
+        assert await client.run(b"EXPUNGE") == [b"* 1 EXPUNGE", b"* 1 EXPUNGE", b"x OK EXPUNGE completed"]
+        assert (await other.run(b"NOOP")) == [*[b"* 1 EXPUNGE"] * 5, b"x OK NOOP completed"]
+
+    play(tmp_path, body, messages=5)
+
+
+def test_fetch_sets_seen_and_shows_it_in_the_same_response(tmp_path: Path) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        lines = await client.run(b"FETCH 1:2 (FLAGS BODY[TEXT])")
+        assert lines[0] == b"* 1 FETCH (FLAGS (\\Seen) BODY[TEXT] {6}"
+        assert len([line for line in lines if line.startswith(b"* ")]) == 2
+        assert (await client.run(b"SEARCH UNSEEN"))[0] == b"* SEARCH 3"
+        assert (await client.run(b"FETCH 3 BODY.PEEK[TEXT]"))[0] == b"* 3 FETCH (BODY[TEXT] {6}"
+        assert (await client.run(b"STATUS INBOX (UNSEEN)"))[0] == b"* STATUS INBOX (UNSEEN 1)"
+
+    play(tmp_path, body, messages=3)
+
+
+def test_the_client_is_named_to_the_authenticator(tmp_path: Path) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        assert harness.keys.asked == [("a@example.org", "full", "192.0.2.1")]
+
+    play(tmp_path, body)
