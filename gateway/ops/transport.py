@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Final
 
-from twisted.internet import tcp
+from twisted.internet import main, tcp
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 DIRECT_MOST: Final = 262_144
@@ -33,6 +33,17 @@ class PromptServer(tcp.Server):
                 return
             data = data[sent:]
         super().write(data)  # type: ignore[no-untyped-call]
+
+    def doRead(self) -> Any:
+        """As `IReadDescriptor.doRead`, and a peer's reset is met at once, also behind octets that still waited.
+
+        uvloop calls a reader once for a socket in error, then never watches that descriptor again: had the octets
+        alone been read, the connection would stay for ever, and adding a writer would be a RuntimeError.
+        """
+        lost = super().doRead()
+        if not lost and self.connected and self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return main.CONNECTION_LOST
+        return lost
 
 
 class PromptPort(tcp.Port):
