@@ -274,7 +274,8 @@ def subjects(client: Imap, mailbox: bytes = b"INBOX") -> list[bytes]:
 @contextmanager
 def logged_out(client: Imap) -> Iterator[Imap]:
     """Ends with a proper LOGOUT: the session was whole to the end."""
-    yield client
-    lines = client.ok(b"LOGOUT")
-    assert any(line.startswith(b"* BYE") for line in lines)
-    assert client.rest() == b""
+    with client:
+        yield client
+        lines = client.ok(b"LOGOUT")
+        assert any(line.startswith(b"* BYE") for line in lines)
+        assert client.rest() == b""
