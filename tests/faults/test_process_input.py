@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from base64 import b64encode
 
 import pytest
@@ -265,10 +266,14 @@ def test_a_message_cut_off_is_not_there(gateway: Gateway, login: Login, part: in
 
 def test_a_reset_ends_the_session_whatever_still_waits_to_be_read(gateway: Gateway, login: Login) -> None:
     before = control(gateway, "server.status")["connections"]
-    for said in (b"", b"x NO", b"x APPEND INBOX {1000000}\r\n", b"x APPEND INBOX {1000000+}\r\nfrom", b"x IDLE\r\n"):
-        for client in [Imap(gateway, login) for _ in range(5)]:
+    for said in (b"x NO", b"x APPEND INBOX {1000000}\r\n", b"x APPEND INBOX {1000000+}\r\nfrom", b"x IDLE\r\n"):
+        clients: list[Wire] = [Imap(gateway, login) for _ in range(5)]
+        clients += [Smtp(gateway, login), Smtp(gateway, tls=False)]
+        gateway.signal(signal.SIGSTOP)  # so that octets and reset are both there when the server looks
+        for client in clients:
             client.send(said)
             client.cut()
+        gateway.signal(signal.SIGCONT)
     wait_for(lambda: control(gateway, "server.status")["connections"] == before, "the end of the sessions", 60)
 
 
