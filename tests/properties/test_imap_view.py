@@ -41,8 +41,8 @@ class TwoViews(RuleBasedStateMachine):
     def start(self, size: int, logged: int) -> None:
         mailbox_state.LOGGED_UIDS = logged  # type: ignore[misc]
         self.state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
-        self.truth = {uid: 0 for uid in range(1, size + 1)}
-        self.modseqs = {uid: 1 for uid in self.truth}
+        self.truth = dict.fromkeys(range(1, size + 1), 0)
+        self.modseqs = dict.fromkeys(self.truth, 1)
         self.uidnext, self.modseq, self.applied = size + 1, 1, 1
         self.gone: list[tuple[int, int]] = []
         self.state.load([(uid, 0, 1) for uid in self.truth])
