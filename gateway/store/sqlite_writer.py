@@ -25,7 +25,7 @@ import structlog
 from gateway.model.errors import Unavailable
 
 from .db import StoreSettings, Tx, Wake, settle
-from .sqlite_errors import is_io_error, translate
+from .sqlite_errors import FULL, error_code, is_io_error, translate
 
 if TYPE_CHECKING:
     from .sqlite import SqliteTx
@@ -80,6 +80,7 @@ class Writer:
         self._queue: SimpleQueue[_Unit | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._counts_wal = self._sqlite_version() >= NOOP_CHECKPOINT
+        self._full = False  # the last checkpoint found no space
         self._unflushed = 0  # octets written since the last checkpoint, where the WAL's length cannot be asked
 
     def start(self) -> None:
@@ -256,7 +257,14 @@ class Writer:
             self._unflushed = 0
             if copied < pages and pages > self._settings.gate_pages and not closing:
                 self._checkpoint_behind_gate(pages)
+            self._full = False
         except Exception as error:
+            if error_code(error) == FULL:
+                # Nothing is lost: the WAL keeps what was acknowledged. Told once, for each unit would tell it again.
+                if not self._full:
+                    log.warning("store.checkpoint_delayed", error=repr(error), remedy="free space on the disk")
+                self._full = True
+                return
             log.error("store.checkpoint_failed", error=repr(error))
             if is_io_error(error):
                 self._break(error, [])
