@@ -16,10 +16,10 @@ from . import access
 from .access import Action
 from .channel import Closed
 from .fetch_page import Rendered, render_page
-from .fetch_plan import BodyRange, Entry, Plan
+from .fetch_plan import Batch, BodyRange, Plan
 from .replies import Reply, no, ok
 from .selected import Selected
-from .settings import BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, TINY_PAGE
+from .settings import BODY_PAGE, BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, TINY_PAGE
 from .view import Slices, ranges_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ async def fetch(session: Session, command: c.Fetch) -> Reply:
     marks = marks and access.allowed(session.require_principal(), Action.FLAG, selected.mailbox.role)
     missing = 0
     first = True
-    for start, stop in _pages(slices, FETCH_PAGE):
+    for start, stop in _pages(slices, BODY_PAGE if plan.bodies else FETCH_PAGE):
         if not first:
             await session.channel.breathe()
         first = False
@@ -78,20 +78,16 @@ async def _send_page(
     session: Session, selected: Selected, plan: Plan, start: int, stop: int, *, marks: bool
 ) -> int:
     view, state, db = selected.view, selected.shared.state, session.services.db
-    uids = view.uids[start:stop]
     changed = await _mark_seen(session, selected, start, stop) if marks else frozenset[int]()
     session.announce_keywords()
-    text = state.flags_text
-    entries = [
-        Entry(number, uid, text(mask), uid in changed)
-        for number, uid, mask in zip(range(start + 1, stop + 1), uids, view.masks_of(start, stop), strict=True)
-    ]
-    read = db.tiny if len(entries) <= TINY_PAGE else db.read
-    missing = at = 0
-    while at < len(entries):
-        if at:
-            await session.channel.breathe()
-        batch = entries[at:] if at else entries
+    flags: list[bytes] = []
+    if plan.shows_flags or changed:
+        text = state.flags_text
+        flags = [text(mask) for mask in view.masks_of(start, stop)]
+    batch = Batch(start + 1, view.uids[start:stop], flags, changed)
+    read = db.tiny if stop - start <= TINY_PAGE else db.read
+    missing = 0
+    while True:
         rendered: Rendered = await read(lambda rx, batch=batch: render_page(rx, plan, state.mailbox_id, batch))  # type: ignore[misc]
         for piece in rendered.pieces:
             if isinstance(piece, bytes):
@@ -99,8 +95,10 @@ async def _send_page(
             else:
                 await _stream(session, piece)
         missing += rendered.missing
-        at += rendered.consumed
-    return missing
+        if rendered.consumed == len(batch.uids):
+            return missing
+        batch = batch.behind(rendered.consumed)
+        await session.channel.breathe()
 
 
 async def _mark_seen(session: Session, selected: Selected, start: int, stop: int) -> frozenset[int]:

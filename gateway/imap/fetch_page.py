@@ -14,37 +14,44 @@ from gateway.store.db import Rx
 from gateway.store.messages import Columns
 from gateway.wire import render
 
-from .fetch_plan import Entry, Pieces, Plan, Row
+from .fetch_plan import Batch, Pieces, Plan, Row
 from .settings import INLINE_BODY, PAGE_OCTETS
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """`consumed` entries became `pieces`; `missing` of them could not be served any more."""
+    """`consumed` messages became `pieces`; `missing` of them could not be served any more."""
 
     pieces: Pieces
     consumed: int
     missing: int
 
 
-def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, entries: Sequence[Entry]) -> Rendered:
-    """As many of `entries` as fit a page's octets."""
-    rows = messages.fetch_rows(rx, mailbox_id, [entry.uid for entry in entries], plan.columns)
-    if len(rows) == len(entries):
-        if plan.plain:
-            return Rendered([b"".join(plan.plain_lines(entries, rows))], len(entries), 0)
+def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, batch: Batch) -> Rendered:
+    """As many of `batch` as fit a page's octets."""
+    uids = batch.uids
+    rows = messages.fetch_rows(rx, mailbox_id, uids, plan.columns)
+    if len(rows) == len(uids):
+        if plan.direct and not plan.bodies and not batch.changed:
+            return Rendered([b"".join(plan.lines(batch, rows))], len(rows), 0)
         found: Sequence[Row | None] = rows
     else:
         by_uid = {row[0]: row for row in rows}
-        found = [by_uid.get(entry.uid) or _expunged(rx, plan, mailbox_id, entry.uid) for entry in entries]
+        found = [by_uid.get(uid) or _expunged(rx, plan, mailbox_id, uid) for uid in uids]
     pieces: Pieces = []
     octets = missing = consumed = 0
-    for entry, row in zip(entries, found, strict=True):
+    for at, row in enumerate(found):
         if octets >= PAGE_OCTETS:
             break
         consumed += 1
         if row is None:
             missing += 1
+            continue
+        entry = batch.entry(at)
+        line = plan.line(entry, row) if plan.bodies else None
+        if line is not None:
+            pieces.append(line)
+            octets += len(line)
             continue
         rendered, size = plan.render(rx, entry, row, INLINE_BODY)
         pieces += rendered
@@ -82,4 +89,5 @@ def _from_octets(rx: Rx, content_id: ContentId) -> Mapping[Columns, Any]:
         Columns.CONTENT_ID: content_id,
         Columns.HAS_NUL: row.has_nul,
         Columns.PARTS: row.parts,
+        Columns.SMALL_BODY: None,  # read by range, like a large one
     }

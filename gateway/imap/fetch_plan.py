@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count, repeat
 from operator import itemgetter
 from typing import Any, Final
 
@@ -48,6 +49,28 @@ class Entry:
     changed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages to render in one go: neighbours in the view, `first` the sequence number of the first.
+
+    `flags` are rendered, one a message, where the plan shows them; `changed` are the UIDs on which this FETCH has set
+    \\Seen.
+    """
+
+    first: int
+    uids: Sequence[int]
+    flags: Sequence[bytes]
+    changed: frozenset[int] = frozenset()
+
+    def entry(self, at: int) -> Entry:
+        uid = self.uids[at]
+        return Entry(self.first + at, uid, self.flags[at] if self.flags else b"", uid in self.changed)
+
+    def behind(self, count: int) -> Batch:
+        """What is left after `count` of them."""
+        return Batch(self.first + count, self.uids[count:], self.flags[count:], self.changed)
+
+
 _COLUMN: Final = {
     ItemName.INTERNALDATE: Columns.INTERNAL_DATE,
     ItemName.RFC822_SIZE: Columns.SIZE,
@@ -66,10 +89,14 @@ _NO_COLUMNS: Final = Columns(0)
 class Plan:
     """What a FETCH asks for, compiled. Immutable, shared by sessions and threads.
 
-    `memory_only`: UID and FLAGS, which need no store at all. `plain`: no octets of messages, only rendered columns.
+    `memory_only`: UID and FLAGS, which need no store at all. `direct`: all values come with the message's row, so
+    that a response is one `%` over it; with `bodies`, the octets of small messages too.
     """
 
-    __slots__ = ("_format", "_items", "_pick", "columns", "index", "memory_only", "plain", "sets_seen", "shows_flags")
+    __slots__ = (
+        "_computed", "_format", "_items", "_pick", "bodies", "columns", "direct", "index", "memory_only", "sets_seen",
+        "shows_flags",
+    )  # fmt: skip
 
     def __init__(self, items: Sequence[Attribute], *, uid: bool) -> None:
         # UID first: clients were seen to mix up messages when it came after a body (features.md).
@@ -81,48 +108,70 @@ class Plan:
         self._items: tuple[Item | BodySection, ...] = tuple(
             _SECTION.get(item.name, item) if isinstance(item, Item) else item for item in unique
         )
+        self.memory_only = all(item in (ITEMS[b"UID"], ITEMS[b"FLAGS"]) for item in unique)
         parts = [item for item in self._items if isinstance(item, BodySection)]
-        self.plain = not parts
-        self.memory_only = self.plain and all(item in (ITEMS[b"UID"], ITEMS[b"FLAGS"]) for item in unique)
-        self.columns = _columns(self._items)
+        self.direct = not any(part.path or part.partial for part in parts)
+        self.bodies = self.direct and not all(sections.header_only(part) for part in parts)
+        self.columns = _columns(self._items) | (Columns.SMALL_BODY if self.bodies else _NO_COLUMNS)
         self.index = {column: at for at, column in enumerate((c for c in Columns if c & self.columns), 1)}
-        self._format, self._pick = self._template() if self.plain else (b"", tuple)
+        self._computed: tuple[Callable[[Row], bytes], ...] = ()
+        self._format, self._pick = self._template() if self.direct else (b"", tuple)
 
     def _template(self) -> tuple[bytes, Callable[[Row], Row]]:
-        """One `%` a message: (number, uid, flags, *columns) -> the values in the order of the items."""
+        """One `%` a message over (number, flags, *row, *computed values), where the row begins with the UID."""
         words, places = [], [0]
+        computed: list[Callable[[Row], bytes]] = []
+        behind_row = 3 + len(self.index)
         for item in self._items:
-            assert isinstance(item, Item)
-            if item.name is ItemName.UID:
+            if isinstance(item, BodySection):
+                words.append(item.echo + b" %b")
+                places.append(behind_row + len(computed))
+                computed.append(self._section_of_row(item))
+            elif item.name is ItemName.UID:
                 words.append(b"UID %d")
-                places.append(1)
+                places.append(2)
             elif item.name is ItemName.FLAGS:
                 words.append(b"FLAGS (%b)")
-                places.append(2)
+                places.append(1)
+            elif item.name is ItemName.INTERNALDATE:
+                words.append(b"INTERNALDATE %b")
+                places.append(behind_row + len(computed))
+                computed.append(_date_of_row(self.index[Columns.INTERNAL_DATE]))
             else:
                 words.append(item.echo + (b" %d" if item.name is ItemName.RFC822_SIZE else b" %b"))
                 places.append(2 + self.index[_COLUMN[item.name]])
+        self._computed = tuple(computed)
         return b"* %d FETCH (" + b" ".join(words) + b")\r\n", itemgetter(*places)
+
+    def _section_of_row(self, section: BodySection) -> Callable[[Row], bytes]:
+        header = self.index[Columns.HEADER]
+        if sections.header_only(section):
+            return lambda row: _literal(sections.of_header(section, row[header]))
+        body = self.index[Columns.SMALL_BODY]
+        if section.text is SectionText.TEXT:
+            return lambda row: _literal(row[body])
+        return lambda row: _literal(row[header] + row[body])
 
     def memory_lines(
         self, messages: Iterable[tuple[int, int, int]], text: Callable[[int], bytes]
     ) -> list[bytes]:
         """Responses of a `memory_only` plan for (number, uid, mask)s."""
         line, pick = self._format, self._pick
-        return [line % pick((number, uid, text(mask))) for number, uid, mask in messages]
+        return [line % pick((number, text(mask), uid)) for number, uid, mask in messages]
 
-    def plain_lines(self, entries: Iterable[Entry], rows: Iterable[Row]) -> list[bytes]:
-        """Responses of a `plain` plan, one an entry."""
-        line, pick, moment = self._format, self._pick, date.date_time
-        if Columns.INTERNAL_DATE in self.index:  # the first column, when it is there
-            return [
-                line % pick((entry.number, entry.uid, entry.flags, moment(row[1]), *row[2:]))
-                for entry, row in zip(entries, rows, strict=True)
-            ]
-        return [
-            line % pick((entry.number, entry.uid, entry.flags, *row[1:]))
-            for entry, row in zip(entries, rows, strict=True)
-        ]
+    def lines(self, batch: Batch, rows: Iterable[Row]) -> list[bytes]:
+        """Responses of a `direct` plan without bodies, one a message of `batch`."""
+        line, pick, computed = self._format, self._pick, self._computed
+        told = zip(count(batch.first), batch.flags or repeat(b""), rows, strict=False)
+        if computed:
+            return [line % pick((number, flags, *row, *[of(row) for of in computed])) for number, flags, row in told]
+        return [line % pick((number, flags, *row)) for number, flags, row in told]
+
+    def line(self, entry: Entry, row: Row) -> bytes | None:
+        """The response of a `direct` plan with bodies; None when it needs `render`."""
+        if row[self.index[Columns.SMALL_BODY]] is None or (entry.changed and not self.shows_flags):
+            return None
+        return self._format % self._pick((entry.number, entry.flags, *row, *[of(row) for of in self._computed]))
 
     def render(self, rx: Rx, entry: Entry, row: Row, inline: int) -> tuple[Pieces, int]:
         """One FETCH response and the octets of body in it. Sections above `inline` octets of body stay ranges."""
@@ -184,6 +233,14 @@ def _columns(items: Iterable[Item | BodySection]) -> Columns:
 
 def _join(entry: Entry, words: list[bytes], *, first: bool) -> bytes:
     return (b"* %d FETCH (" % entry.number if first else b" ") + b" ".join(words)
+
+
+def _date_of_row(at: int) -> Callable[[Row], bytes]:
+    return lambda row: date.date_time(row[at])
+
+
+def _literal(octets: bytes) -> bytes:
+    return b"{%d}\r\n%b" % (len(octets), _clean(octets))
 
 
 def _clean(octets: bytes) -> bytes:

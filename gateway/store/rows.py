@@ -17,6 +17,10 @@ LOAD_PAGE: Final = 10_000
 """Rows of one `load`: a few milliseconds of a reader."""
 
 
+SMALL_MESSAGE: Final = 32_768
+"""Up to this size a message's body comes with its row; a page of them must fit in memory many times over."""
+
+
 class Columns(IntFlag):
     """What `fetch_rows` shall return beside the UID; each row's values stand in this order."""
 
@@ -40,6 +44,8 @@ class Columns(IntFlag):
     """The encoded part table."""
     SENT_DATE = 1 << 15
     MESSAGE_ID = 1 << 16
+    SMALL_BODY = 1 << 17
+    """All octets of the body of a message of at most SMALL_MESSAGE octets; None for a larger or bodiless one."""
 
 
 _SOURCES: Final = {
@@ -60,11 +66,14 @@ _SOURCES: Final = {
     Columns.PARTS: "c.parts",
     Columns.SENT_DATE: "c.sent_date",
     Columns.MESSAGE_ID: "c.message_id",
+    Columns.SMALL_BODY: "k.octets",
 }
 _JOINS: Final = {
     "f": " JOIN content_fetch AS f ON f.id = m.content_id",
     "c": " JOIN content_meta AS c ON c.id = m.content_id",
     "h": " JOIN content_header AS h ON h.id = m.content_id",
+    # a body this small is one chunk
+    "k": f" LEFT JOIN content_chunk AS k ON k.id = CASE WHEN m.size <= {SMALL_MESSAGE} THEN c.body_id << 16 END",
 }
 _PAGE: Final = (
     "SELECT uid, flags, modseq FROM message WHERE mailbox_id = :mailbox AND uid > :after ORDER BY uid LIMIT :most"
@@ -111,6 +120,8 @@ def fetch_rows(rx: Rx, mailbox_id: MailboxId, uids: Sequence[int], columns: Colu
 def _statement(columns: Columns, dense: bool) -> Stmt:
     chosen = [_SOURCES[column] for column in Columns if column & columns]
     tables = {source[0] for source in chosen} - {"m"}
+    if "k" in tables:
+        tables.add("c")
     joins = "".join(join for table, join in _JOINS.items() if table in tables)
     members = "m.uid BETWEEN :low AND :high" if dense else "m.uid IN :LIST(uids)"
     return Stmt(
