@@ -29,17 +29,23 @@ def register(root: click.Group) -> None:
 @click.command()
 @click.option("--inbox", help="The inbox that logs in and gets the test message; else the first one.")
 @click.option("--dns", is_flag=True, help="Also look up the SRV records of the inbox's domain.")
-@click.option("--store", "deep", is_flag=True, help="Check the store thoroughly: every message's octets too.")
+@click.option("--store", "store_only", is_flag=True, help="Check the store alone, and thoroughly: every octet too.")
 @click.option("--repair", is_flag=True, help="Mend what can be computed anew: counters, orphans.")
 @json_option
 @pass_runtime
-def doctor(runtime: Runtime, inbox: str | None, dns: bool, deep: bool, repair: bool, as_json: bool) -> None:
+def doctor(runtime: Runtime, inbox: str | None, dns: bool, store_only: bool, repair: bool, as_json: bool) -> None:
     """Check configuration, certificate, ports and store, and log in and send through the ports.
 
     Each finding says what to do. The exit status is 0 when nothing is a problem.
+
+    \b
+    Examples:
+      gateway doctor --dns
+      gateway doctor --store          without a server too
     """
     findings = []
-    for finding in _findings(runtime, inbox, dns=dns, deep=deep, repair=repair):
+    chosen = _store(runtime, True, repair) if store_only else _everything(runtime, inbox, dns=dns, repair=repair)
+    for finding in chosen:
         findings.append(finding)
         if not as_json:
             _print(finding)
@@ -51,30 +57,40 @@ def doctor(runtime: Runtime, inbox: str | None, dns: bool, deep: bool, repair: b
     sys.exit(1 if problems else 0)
 
 
-def _findings(runtime: Runtime, inbox: str | None, *, dns: bool, deep: bool, repair: bool) -> Iterator[Finding]:
-    from gateway.app import doctor as checks
+def _store(runtime: Runtime, deep: bool, repair: bool) -> Iterator[Finding]:
     from gateway.app.doctor.findings import problem, well
+
+    try:
+        broken = runtime.call("store.check", deep=deep, mend=repair)
+    except GatewayError as error:
+        yield problem("store", str(error), "mend this first")
+        return
+    yield from (problem("store", f"{row['text']} ({row['code']})", row["remedy"]) for row in broken)
+    if not broken:
+        yield well("store", "consistent" + (", every message's octets too" if deep else ""))
+
+
+def _everything(runtime: Runtime, inbox: str | None, *, dns: bool, repair: bool) -> Iterator[Finding]:
+    from gateway.app import doctor as checks
+    from gateway.app.doctor.findings import Level, problem
 
     config = runtime.config
     yield from checks.check_configuration(runtime.loaded)
     yield from checks.check_certificate(config)
-    yield from checks.check_ports(config)
+    ports = list(checks.check_ports(config))
+    yield from ports
+    yield from _store(runtime, False, repair)
     try:
-        broken = runtime.call("store.check", deep=deep, mend=repair)
-        yield from (problem("store", f"{row['text']} ({row['code']})", row["remedy"]) for row in broken)
-        if not broken:
-            yield well("store", "consistent" + (", every message's octets too" if deep else ""))
         address = inbox or _first_inbox(runtime)
-    except GatewayError as error:
-        yield problem("store", str(error), "mend this first; what follows depends on it")
-        return
-    if address is None:
-        yield problem("mail", "there is no inbox", "gateway inbox add someone@your.domain")
-        return
-    try:
-        yield from checks.check_mail(config, runtime.call, address, time.time())
+        if address is None:
+            yield problem("mail", "there is no inbox", "gateway inbox add someone@your.domain")
+            return
+        # Without a server nothing answers: said once, by the ports.
+        if any(finding.level is Level.OK for finding in ports):
+            yield from checks.check_mail(config, runtime.call, address, time.time())
     except GatewayError as error:
         yield problem("mail", str(error), "name an inbox that is there: gateway doctor --inbox ADDRESS")
+        return
     if dns:
         yield from checks.check_dns(config, address.rpartition("@")[2])
 

@@ -181,7 +181,7 @@ def test_a_message_is_shown_with_its_text(gateway: Gateway, account: tuple[str, 
 
 
 def test_doctor_logs_in_and_sends_and_leaves_nothing_behind(gateway: Gateway, account: tuple[str, str]) -> None:
-    findings = gateway.json("doctor", "--store", "--inbox", account[0])
+    findings = gateway.json("doctor", "--inbox", account[0])
     assert {row["level"] for row in findings} <= {"ok", "warning"}
     texts = " ".join(row["text"] for row in findings)
     assert "the message arrived" in texts
@@ -189,6 +189,19 @@ def test_doctor_logs_in_and_sends_and_leaves_nothing_behind(gateway: Gateway, ac
     assert gateway.json("message", "list", account[0], "--mailbox", "Sent") == []
     states = [row["state"] for row in gateway.json("key", "list", "--inbox", account[0]) if "doctor" in row["name"]]
     assert states == ["revoked"]
+    assert "every message's octets too" in gateway.run("doctor", "--store")
+
+
+def test_doctor_names_what_is_wrong_and_what_to_do(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway()
+    (gateway.data_dir / "tls" / "server.pem").unlink()
+    done = gateway.cli("doctor", "--json")
+    assert done.returncode == 1
+    problems = {row["area"]: row for row in json.loads(done.stdout) if row["level"] == "problem"}
+    assert set(problems) == {"certificate", *(f"port {port}" for port in
+                             (gateway.imaps, gateway.smtps, gateway.submission))}
+    assert all(row["remedy"] for row in problems.values())
+    assert gateway.cli("doctor", "--store").returncode == 0
 
 
 def test_configuration_is_shown_without_its_secrets(make_gateway: Callable[..., Gateway]) -> None:

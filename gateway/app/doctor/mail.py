@@ -51,10 +51,11 @@ def _with_key(config: Config, address: str, key: str) -> Iterator[Finding]:
         try:
             with _smtp(config, listener, trust) as smtp:
                 smtp.login(address, key)
-                if not sent:
+                first = not sent
+                if first:
                     smtp.send_message(_message(address, token))
                     sent = True
-            yield well(area, f"{address} logs in" + (" and sends a message" if sent else ""))
+            yield well(area, f"{address} logs in" + (" and sends a message" if first else ""))
         except (OSError, smtplib.SMTPException) as error:
             yield problem(area, f"submission as {address} failed: {_said(error)}", _remedy(error, config))
     for listener in config.listener:
