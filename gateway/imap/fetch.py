@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from gateway.model.errors import GatewayError
@@ -20,7 +22,7 @@ from .fetch_plan import Batch, BodyRange, Plan
 from .replies import Reply, no, ok
 from .selected import Selected
 from .settings import BODY_PAGE, BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, TINY_PAGE
-from .view import Slices, ranges_of
+from .view import Slices, View, ranges_of
 
 if TYPE_CHECKING:
     from .session import Session
@@ -47,45 +49,65 @@ async def fetch(session: Session, command: c.Fetch) -> Reply:
     marks = marks and access.allowed(session.require_principal(), Action.FLAG, selected.mailbox.role)
     missing = 0
     first = True
-    for start, stop in _pages(slices, BODY_PAGE if plan.bodies else FETCH_PAGE):
+    for page in _pages(slices, BODY_PAGE if plan.bodies else FETCH_PAGE):
         if not first:
             await session.channel.breathe()
         first = False
-        missing += await _send_page(session, selected, plan, start, stop, marks=marks)
+        missing += await _send_page(session, selected, plan, page, marks=marks)
     return _GONE if missing and not command.uid else ok("FETCH completed")
 
 
-def _pages(slices: Slices, size: int) -> list[tuple[int, int]]:
-    """The slices cut to pages. Neighbouring short slices stay apart: a client that lists single UIDs lists few."""
-    return [(at, min(at + size, stop)) for start, stop in slices for at in range(start, stop, size)]
+def _pages(slices: Slices, size: int) -> Iterator[Slices]:
+    """The slices cut and gathered to pages of at most `size` messages: some clients list hundreds of single UIDs."""
+    page: Slices = []
+    room = size
+    for start, stop in slices:
+        while start < stop:
+            end = min(stop, start + room)
+            page.append((start, end))
+            room -= end - start
+            start = end
+            if not room:
+                yield page
+                page, room = [], size
+    if page:
+        yield page
+
+
+def _masks(view: View, page: Slices) -> Iterable[int]:
+    return chain.from_iterable(view.masks_of(start, stop) for start, stop in page)
+
+
+def _numbers(page: Slices) -> Sequence[int]:
+    if len(page) == 1:
+        return range(page[0][0] + 1, page[0][1] + 1)
+    return [number for start, stop in page for number in range(start + 1, stop + 1)]
 
 
 async def _from_memory(session: Session, selected: Selected, slices: Slices, plan: Plan) -> None:
     view, text = selected.view, selected.shared.state.flags_text
     session.announce_keywords()
-    lines: list[bytes] = []
-    for start, stop in _pages(slices, MEMORY_PAGE):
-        if len(lines) >= MEMORY_PAGE:
-            session.channel.send(b"".join(lines))
-            lines.clear()
+    first = True
+    for page in _pages(slices, MEMORY_PAGE):
+        if not first:
             await session.channel.breathe()
-        rows = zip(range(start + 1, stop + 1), view.uids[start:stop], view.masks_of(start, stop), strict=True)
-        lines += plan.memory_lines(rows, text)
-    session.channel.send(b"".join(lines))
+        first = False
+        rows = zip(_numbers(page), view.uids_in(page), _masks(view, page), strict=True)
+        session.channel.send(b"".join(plan.memory_lines(rows, text)))
 
 
 async def _send_page(
-    session: Session, selected: Selected, plan: Plan, start: int, stop: int, *, marks: bool
+    session: Session, selected: Selected, plan: Plan, page: Slices, *, marks: bool
 ) -> int:
     view, state, db = selected.view, selected.shared.state, session.services.db
-    changed = await _mark_seen(session, selected, start, stop) if marks else frozenset[int]()
+    changed = await _mark_seen(session, selected, page) if marks else frozenset[int]()
     session.announce_keywords()
     flags: list[bytes] = []
     if plan.shows_flags or changed:
         text = state.flags_text
-        flags = [text(mask) for mask in view.masks_of(start, stop)]
-    batch = Batch(start + 1, view.uids[start:stop], flags, changed)
-    read = db.tiny if stop - start <= TINY_PAGE else db.read
+        flags = [text(mask) for mask in _masks(view, page)]
+    batch = Batch(_numbers(page), view.uids_in(page), flags, changed)
+    read = db.tiny if len(batch.uids) <= TINY_PAGE else db.read
     missing = 0
     while True:
         rendered: Rendered = await read(lambda rx, batch=batch: render_page(rx, plan, state.mailbox_id, batch))  # type: ignore[misc]
@@ -101,11 +123,10 @@ async def _send_page(
         await session.channel.breathe()
 
 
-async def _mark_seen(session: Session, selected: Selected, start: int, stop: int) -> frozenset[int]:
+async def _mark_seen(session: Session, selected: Selected, page: Slices) -> frozenset[int]:
     """Set \\Seen on the page's unseen messages; the responses that follow show the new flags (RFC 3501 6.4.5)."""
     view, state = selected.view, selected.shared.state
-    masks = view.masks_of(start, stop)
-    unseen = [uid for uid, mask in zip(view.uids[start:stop], masks, strict=True) if not mask & SEEN]
+    unseen = [uid for uid, mask in zip(view.uids_in(page), _masks(view, page), strict=True) if not mask & SEEN]
     unseen = [uid for uid in unseen if uid not in view.pending]
     if not unseen:
         return frozenset()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count, repeat
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final
 
@@ -51,24 +51,24 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages to render in one go: neighbours in the view, `first` the sequence number of the first.
+    """Messages to render in one go, with their sequence numbers.
 
     `flags` are rendered, one a message, where the plan shows them; `changed` are the UIDs on which this FETCH has set
     \\Seen.
     """
 
-    first: int
+    numbers: Sequence[int]
     uids: Sequence[int]
     flags: Sequence[bytes]
     changed: frozenset[int] = frozenset()
 
     def entry(self, at: int) -> Entry:
         uid = self.uids[at]
-        return Entry(self.first + at, uid, self.flags[at] if self.flags else b"", uid in self.changed)
+        return Entry(self.numbers[at], uid, self.flags[at] if self.flags else b"", uid in self.changed)
 
     def behind(self, count: int) -> Batch:
         """What is left after `count` of them."""
-        return Batch(self.first + count, self.uids[count:], self.flags[count:], self.changed)
+        return Batch(self.numbers[count:], self.uids[count:], self.flags[count:], self.changed)
 
 
 _COLUMN: Final = {
@@ -162,7 +162,7 @@ class Plan:
     def lines(self, batch: Batch, rows: Iterable[Row]) -> list[bytes]:
         """Responses of a `direct` plan without bodies, one a message of `batch`."""
         line, pick, computed = self._format, self._pick, self._computed
-        told = zip(count(batch.first), batch.flags or repeat(b""), rows, strict=False)
+        told = zip(batch.numbers, batch.flags or repeat(b""), rows, strict=False)
         if computed:
             return [line % pick((number, flags, *row, *[of(row) for of in computed])) for number, flags, row in told]
         return [line % pick((number, flags, *row)) for number, flags, row in told]
