@@ -89,6 +89,13 @@ class Wire:
         assert not self._buffer, "the server said more than it may before the handshake"
         self.socket = tls.wrap_socket(self.socket, server_hostname=HOST)
 
+    def peer_certificate(self) -> bytes:
+        """The server's certificate, DER."""
+        assert isinstance(self.socket, ssl.SSLSocket)
+        octets = self.socket.getpeercert(binary_form=True)
+        assert octets is not None
+        return octets
+
     def send(self, octets: bytes) -> None:
         self.socket.sendall(octets)
 

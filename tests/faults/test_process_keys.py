@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +114,19 @@ def _cannot_log_in(gateway: Gateway, login: Login) -> None:
     with Smtp(gateway) as smtp:
         assert smtp.say("EHLO client.test").startswith("250")
         assert smtp.say(f"AUTH PLAIN {plain(*login)}").startswith("535 5.7.8")
+
+
+def test_imported_mail_shows_in_idle(gateway: Gateway, login: Login, tmp_path: Path) -> None:
+    file = tmp_path / "one.eml"
+    file.write_bytes(mail(login[0], "imported"))
+    with logged_out(Imap(gateway, login)) as client:
+        client.ok(b"SELECT INBOX")
+        client.idle()
+        gateway.run("message", "import", str(file), "--inbox", login[0])
+        assert client.line() == b"* 1 EXISTS"
+        client.send(b"DONE\r\n")
+        assert client.line().startswith(b"idle OK")
+        assert file.read_bytes() in client.ok(b"FETCH 1 BODY.PEEK[]")[0]
 
 
 def test_what_another_session_deletes(gateway: Gateway, login: Login) -> None:

@@ -76,6 +76,52 @@ def served(gateway: Gateway) -> Iterator[Served]:
     one.close()
 
 
+@pytest.fixture(scope="module")
+def silent(gateway: Gateway) -> Iterator[list[tuple[Wire, bytes]]]:
+    """Never a TLS handshake, never a login; and what the server says to each before it hangs up.
+
+    Their time runs while other tests do their work.
+    """
+    with ExitStack() as stack:
+        waiting: list[tuple[Wire, bytes]] = []
+
+        def expect(wire: Wire, said: bytes) -> None:
+            waiting.append((stack.enter_context(wire), said))
+
+        for port in (gateway.imaps, gateway.smtps):
+            for _ in range(20):
+                expect(Wire(port, None), b"")
+            half = Wire(port, None)
+            half.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # a record's head; the rest never comes
+            expect(half, b"")
+        imap_plain = Wire(STARTTLS, None)
+        expect(imap_plain, b"")
+        assert imap_plain.line().startswith(b"* OK ")
+        imap_plain.send(b"x STARTTLS\r\n")
+        assert imap_plain.line().startswith(b"x OK")
+        smtp_plain = Smtp(gateway, tls=False)
+        expect(smtp_plain, b"")
+        assert smtp_plain.say("EHLO client.test").startswith("250")
+        assert smtp_plain.say("STARTTLS").startswith("220")
+        still_plain = Wire(STARTTLS, None)
+        expect(still_plain, b"* BYE ")
+        assert b"LOGINDISABLED" in still_plain.line()
+        expect(Imap(gateway), b"* BYE ")
+        talking = Imap(gateway)
+        expect(talking, b"* BYE ")
+        talking.ok(b"NOOP")
+        sasl = Imap(gateway)
+        expect(sasl, b"* BYE ")
+        sasl.send(b"x AUTHENTICATE PLAIN\r\n")
+        assert sasl.line() == b"+ "
+        expect(Smtp(gateway), b"421 ")
+        greeted = Smtp(gateway)
+        expect(greeted, b"421 ")
+        assert greeted.say("EHLO client.test").startswith("250")
+        yield waiting
+
+
+@pytest.mark.usefixtures("silent")
 def test_peers_that_take_nothing_are_held_in_bounds_and_dropped(
     gateway: Gateway, large: tuple[str, str], served: Served
 ) -> None:
@@ -121,50 +167,13 @@ def test_a_slow_reader_gets_every_octet(gateway: Gateway, large: tuple[str, str]
         assert client.until(b"x")[-1].startswith(b"x OK")
 
 
-def test_silent_peers_are_dropped(gateway: Gateway, served: Served) -> None:
-    """Never a TLS handshake, never a login: each costs a socket for a while, and nobody else notices."""
-    with ExitStack() as stack:
-        waiting: list[tuple[Wire, bytes]] = []  # and what the server says before it hangs up
-
-        def expect(wire: Wire, said: bytes) -> None:
-            waiting.append((stack.enter_context(wire), said))
-
-        for port in (gateway.imaps, gateway.smtps):
-            for _ in range(20):
-                expect(Wire(port, None), b"")
-            half = Wire(port, None)
-            half.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # a record's head; the rest never comes
-            expect(half, b"")
-        imap_plain = Wire(STARTTLS, None)
-        expect(imap_plain, b"")
-        assert imap_plain.line().startswith(b"* OK ")
-        imap_plain.send(b"x STARTTLS\r\n")
-        assert imap_plain.line().startswith(b"x OK")
-        smtp_plain = Smtp(gateway, tls=False)
-        expect(smtp_plain, b"")
-        assert smtp_plain.say("EHLO client.test").startswith("250")
-        assert smtp_plain.say("STARTTLS").startswith("220")
-        still_plain = Wire(STARTTLS, None)
-        expect(still_plain, b"* BYE ")
-        assert b"LOGINDISABLED" in still_plain.line()
-        expect(Imap(gateway), b"* BYE ")
-        talking = Imap(gateway)
-        expect(talking, b"* BYE ")
-        talking.ok(b"NOOP")
-        sasl = Imap(gateway)
-        expect(sasl, b"* BYE ")
-        sasl.send(b"x AUTHENTICATE PLAIN\r\n")
-        assert sasl.line() == b"+ "
-        expect(Smtp(gateway), b"421 ")
-        greeted = Smtp(gateway)
-        expect(greeted, b"421 ")
-        assert greeted.say("EHLO client.test").startswith("250")
-        served()
-        for wire, said in waiting:
-            rest = wire.rest()
-            # An alert of TLS may be the last octets of a handshake that did not come about.
-            assert rest.startswith(said) if said else rest == b"" or rest[:1] == b"\x15", rest
-            assert rest.count(b"\r\n") == bool(said)
+def test_silent_peers_are_dropped(silent: list[tuple[Wire, bytes]], served: Served) -> None:
+    served()
+    for wire, said in silent:
+        rest = wire.rest()
+        # An alert of TLS may be the last octets of a handshake that did not come about.
+        assert rest.startswith(said) if said else rest == b"" or rest[:1] == b"\x15", rest
+        assert rest.count(b"\r\n") == bool(said)
     served()
 
 
