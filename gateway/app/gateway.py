@@ -68,6 +68,7 @@ class Gateway:
         self._tls: TlsContexts | None = None
         self._runner: QueueRunner | None = None
         self._delivering: asyncio.Task[Any] | None = None
+        self._janitor: tuple[Database, asyncio.Event, asyncio.Task[Any]] | None = None
         self._throttle = LoginThrottle(throttle_policy(config))
         self._limits = ConnectionLimits(config.limits.connections_per_ip, config.limits.connections_per_inbox)
         self._metrics = PrometheusMetrics()
@@ -127,20 +128,24 @@ class Gateway:
         await self._listeners.open()
         self._delivering = self._tasks.spawn("delivery", runner.run())
         self._tasks.spawn("tls.watch", tls.watch())
-        self._start_janitor(db)
+        self._start_janitor(db, config)
+        stack.push_async_callback(self._end_janitor)
         return made
 
-    def _start_janitor(self, db: Database) -> None:
-        """It ends with the piece it is at: stopped before the tasks are cancelled."""
+    def _start_janitor(self, db: Database, config: Config) -> None:
         stop = asyncio.Event()
-        janitor = Janitor(db, janitor_settings(self._config), time.time, metrics=self._metrics)
-        task = self._tasks.spawn("janitor", janitor.run(stop))
+        janitor = Janitor(db, janitor_settings(config), time.time, metrics=self._metrics)
+        self._janitor = (db, stop, self._tasks.spawn("janitor", janitor.run(stop)))
 
-        async def end() -> None:
-            stop.set()
-            await _ended(task)
-
-        self._stack.push_async_callback(end)
+    async def _end_janitor(self) -> Database | None:
+        """It ends with the piece it is at; the store it kept tidy, None when there was no janitor."""
+        if self._janitor is None:
+            return None
+        db, stop, task = self._janitor
+        self._janitor = None
+        stop.set()
+        await _ended(task)
+        return db
 
     def _logins(self, db: Database) -> tuple[LiveSessions, Authenticator]:
         auth = self._config.auth
@@ -185,7 +190,10 @@ class Gateway:
         self._health = health
 
     async def reload(self, config: Config) -> None:
-        """Take over what a running process can: certificates, throttling, limits. ConfigError: nothing has changed."""
+        """Take over what a running process can: certificates, relay and queue, throttling, limits, retention.
+
+        ConfigError (from the certificate's files): nothing has changed.
+        """
         if self._tls is not None:
             self._tls.reload(tls_files(config))
         self._throttle.policy = throttle_policy(config)
@@ -193,6 +201,10 @@ class Gateway:
         self._limits.per_inbox = config.limits.connections_per_inbox
         if self._runner is not None:
             self._runner.routes = routes(config)
+            self._runner.settings = delivery_settings(config)
+        db = await self._end_janitor()
+        if db is not None:
+            self._start_janitor(db, config)
         self._config = config
 
     async def close(self, seconds: float) -> None:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.app import settings
+from gateway.config import Config, Listener, Relay, Retention, Secret, Server, Tls
+
+
+def test_limits_reach_the_protocols() -> None:
+    config = Config(server=Server(hostname="mail.example"))
+    assert settings.imap_settings(config).max_message_size == config.limits.max_message_size
+    smtp = settings.smtp_settings(config)
+    assert (smtp.hostname, smtp.max_recipients) == ("mail.example", 50)
+    assert settings.submit_settings(config).hostname == "mail.example"
+
+
+def test_without_a_relay_no_domain_is_covered() -> None:
+    assert not settings.routes(Config()).covers("elsewhere.example")
+
+
+@pytest.mark.parametrize("user", ["", "account"])
+def test_a_relay_is_reached_as_configured(user: str) -> None:
+    relay = Relay(host="relay.example", port=465, security="tls", user=user, secret=Secret("hunter2"))
+    config = Config(relay=relay, server=Server(hostname="mail.example"))
+    route = settings.routes(config).route("any.example")
+    assert route is not None
+    endpoint = route.endpoint
+    assert (endpoint.host, endpoint.port, endpoint.helo) == ("relay.example", 465, "mail.example")
+    assert endpoint.tls.security == "tls"
+    assert (endpoint.login.user if endpoint.login else "") == user
+    assert "hunter2" not in repr(route)
+
+
+def test_no_days_of_retention_mean_for_ever() -> None:
+    assert settings.janitor_settings(Config()).trash_days is None
+    kept = settings.janitor_settings(Config(retention=Retention(trash=30, deleted_inbox=2)))
+    assert (kept.trash_days, kept.grace_seconds) == (30, 2 * 86400)
+
+
+def test_a_listener_may_have_a_tls_policy_of_its_own() -> None:
+    config = Config(tls=Tls(minimum_version="1.3"))
+    assert settings.tls_policy(config, Listener()).minimum_version == "1.3"
+    assert settings.tls_policy(config, Listener(minimum_version="1.0", ciphers="X")).minimum_version == "1.0"
+
+
+def test_clients_trust_our_ca_or_the_configured_one_or_the_worlds() -> None:
+    config = Config()
+    assert settings.ca_file(config) == config.tls_dir / "ca.pem"
+    own = replace(config, tls=Tls(certificate=Path("c.pem"), key=Path("k.pem")))
+    assert settings.ca_file(own) is None
+    assert settings.ca_file(replace(own, tls=replace(own.tls, ca=Path("ca.pem")))) == Path("ca.pem")
+
+
+def test_the_first_address_comes_from_the_host_name() -> None:
+    assert settings.first_address(Config()) == "inbox@localhost"
