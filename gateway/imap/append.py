@@ -69,6 +69,7 @@ async def _receive(session: Session, writer: ContentWriter) -> Reply | None:
     while True:
         event = await session.channel.next_event()
         if isinstance(event, LiteralData):
+            session.heard()
             await writer.write(event.data)
         elif isinstance(event, AppendEnd):
             return None

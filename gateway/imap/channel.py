@@ -227,7 +227,9 @@ class Channel:
     @property
     def at_rest(self) -> bool:
         """Nothing happens until the client sends something: no command runs, or it waits for the client's octets."""
-        return self._waiter is not None or (self._task is None and not self._scheduled)
+        if self._waiter is not None:
+            return not self._waiter.done()
+        return self._task is None and not self._scheduled
 
     def pump(self) -> None:
         """Run commands until one waits, input ends, or it is others' turn."""

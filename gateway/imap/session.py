@@ -160,10 +160,15 @@ class Session:
         self._timer = None
         timeout = self.services.settings.idle_timeout
         quiet = asyncio.get_running_loop().time() - self.last_active
-        if self.channel.busy or quiet < timeout:
-            self._arm(timeout if self.channel.busy else timeout - quiet, self._maybe_idle)
+        working = not self.channel.at_rest  # an APPEND whose octets never come is no work of ours
+        if working or quiet < timeout:
+            self._arm(timeout if working else timeout - quiet, self._maybe_idle)
         else:
             self.bye(b"Autologout; idle for too long")
+
+    def heard(self) -> None:
+        """The client gives a sign of life in the middle of a command."""
+        self.last_active = asyncio.get_running_loop().time()
 
     def begin_idle(self) -> None:
         self.idling = True

@@ -93,6 +93,24 @@ def test_autologout_counts_from_the_last_command(tmp_path: Path) -> None:
     play(tmp_path, body)
 
 
+def test_autologout_in_the_middle_of_a_message_that_never_comes(tmp_path: Path) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        client.send(b"a APPEND INBOX {100}\r\n")
+        assert (await client.line()).startswith(b"+ ")
+        client.session.last_active -= 1801
+        client.send(b"From: x")  # slow, but alive
+        await until(lambda: client.session.channel.at_rest)
+        harness.timers.advance(1800)
+        assert not client.closed
+        client.session.last_active -= 1801
+        harness.timers.advance(1800)
+        assert await client.line() == b"* BYE Autologout; idle for too long"
+        await until(lambda: not client.session.channel.busy)
+        assert not harness.timers.waiting
+
+    play(tmp_path, body)
+
+
 def test_the_end_of_a_session_leaves_nothing_behind(tmp_path: Path) -> None:
     async def body(harness: Harness, client: Client) -> None:
         shared = client.session.selected.shared  # type: ignore[union-attr]
