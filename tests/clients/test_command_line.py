@@ -278,7 +278,12 @@ def test_a_reload_takes_what_it_can_and_refuses_what_is_wrong(make_gateway: Call
 
 def wait_for_log(gateway: Gateway, event: str) -> str:
     """Send SIGHUP and wait for the log line that answers it."""
-    gateway.signal(signal.SIGHUP)
+    return answer_to(gateway, signal.SIGHUP, event)
+
+
+def answer_to(gateway: Gateway, number: signal.Signals, event: str) -> str:
+    """Send a signal and wait for the log line of that event."""
+    gateway.signal(number)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         for line in gateway.log_file.read_text().splitlines():
@@ -302,6 +307,24 @@ def test_sigterm_says_bye_and_ends_in_time(make_gateway: Callable[..., Gateway])
     client.shutdown()
     assert smtp.getreply()[0] == 421
     smtp.close()
+
+
+def test_a_second_sigterm_ends_it_at_once_and_loses_nothing(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway()
+    gateway.start()
+    client = gateway.imap()
+    octets = new_message(gateway.address, gateway.address).as_bytes()
+    assert client.append("INBOX", "", "", octets)[0] == "OK"  # type: ignore[arg-type]
+    client.shutdown()
+    smtp = gateway.smtp()  # in the middle of a message: the first signal waits for it
+    smtp.mail(gateway.address)
+    smtp.rcpt(gateway.address)
+    assert smtp.docmd("DATA")[0] == 354
+    answer_to(gateway, signal.SIGTERM, "app.stopping")
+    assert gateway.stop() == 130
+    smtp.close()
+    gateway.start()
+    assert raw(gateway, gateway.address, "INBOX", 1) == octets
 
 
 @pytest.mark.parametrize("name", ["copy", "copy.tar.gz"])

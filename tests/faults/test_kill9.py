@@ -12,7 +12,7 @@ import smtplib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,15 @@ def _mail(address: str, token: str, octets: int) -> bytes:
     line = (token.encode() + b" ") * 8 + b"\r\n"
     head = f"From: {address}\r\nTo: {address}\r\nSubject: {token}\r\nMessage-ID: <{token}@kill.test>\r\n\r\n".encode()
     return head + line * max(1, octets // len(line))
+
+
+@contextmanager
+def closing(client: imaplib.IMAP4_SSL) -> Iterator[imaplib.IMAP4_SSL]:
+    """Closes the socket of a client whose server may be dead."""
+    try:
+        yield client
+    finally:
+        client.shutdown()
 
 
 class Load:
@@ -75,11 +84,14 @@ class Load:
     def submit(self, number: int) -> None:
         with suppress(*LOST):
             client = self.gateway.smtp()
-            for token, octets in self._tokens("submit", number):
-                client.sendmail(
-                    self.gateway.address, [self.gateway.address], _mail(self.gateway.address, token, octets)
-                )
-                self._acknowledge(token)
+            try:
+                for token, octets in self._tokens("submit", number):
+                    client.sendmail(
+                        self.gateway.address, [self.gateway.address], _mail(self.gateway.address, token, octets)
+                    )
+                    self._acknowledge(token)
+            finally:
+                client.close()
 
 
 def _subjects(client: imaplib.IMAP4_SSL, mailbox: str) -> Counter[str]:
