@@ -11,11 +11,11 @@ import secrets
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
-from gateway.ingest.writer import ContentWriter, Ingest
+from gateway.ingest.writer import INLINE_HEADER, ContentWriter, Ingest
 from gateway.model.errors import GatewayError, NotFound, Unavailable
 from gateway.model.flags import SEEN
 from gateway.model.ids import InboxId, MailboxId, SubmissionId
@@ -35,6 +35,9 @@ from .settings import SubmitSettings
 
 log = structlog.get_logger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _SENT: Final = "\\Sent"
 _SENT_NAME: Final = "Sent"
 _CHECK_AT: Final = 65_536  # octets: a larger message is not staged before its author is known to be the key's
@@ -43,6 +46,13 @@ _CHECK_AT: Final = 65_536  # octets: a larger message is not staged before its a
 def random_token() -> str:
     """80 random bits: trace ids and the left part of Message-IDs."""
     return secrets.token_hex(10)
+
+
+async def _read(header: bytes, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Work that grows with the header: in a thread when that is a large one, for others wait on the loop."""
+    if len(header) <= INLINE_HEADER:
+        return call(*args, **kwargs)
+    return await asyncio.to_thread(call, *args, **kwargs)
 
 
 class Submissions:
@@ -175,7 +185,7 @@ class Arrival:
 
     async def _begin(self, header: bytes, body: bytes) -> None:
         envelope, trace = self._envelope, self._trace
-        facts = prepare.examine(header)
+        facts = await _read(header, prepare.examine, header)
         self._facts = facts
         self._header_utf8 = envelope.smtputf8 and not header.isascii()
         self._body_8bit = self._body_8bit or not header.isascii()
@@ -211,7 +221,7 @@ class Arrival:
             for last_try in (False, True):
                 places = await db.tiny(self._look_up)
                 sender = places.sender
-                contents = self._contents(writer, kept, facts, places)
+                contents = await _read(self._header, self._contents, writer, kept, facts, places)
                 held = tuple(sorted({*places.to.local, sender.author, sender.inbox_id}))
                 octets = sum(map(len, kept.tail)) + 3 * len(kept.header)
                 try:
