@@ -55,4 +55,5 @@ TABLE: Final[tuple[Declared, ...]] = (
     Declared("delivery_route_failures_total", Kind.COUNTER, "Routes that could not be reached.", ("route",)),
     Declared("delivery_interrupted_total", Kind.COUNTER, "Attempts whose outcome a crash left unknown."),
     Declared("delivery_defects_total", Kind.COUNTER, "Attempts that ended in a defect of ours."),
+    Declared("janitor_rows", Kind.COUNTER, "Rows the janitor took away, by kind of work.", ("task",)),
 )
