@@ -146,6 +146,30 @@ def _nested(depth: int) -> bytes:
     return head + b"Content-Type: message/rfc822\r\n\r\n" * 2000 + b"\r\ntext\r\n"
 
 
+HEADERS = {
+    "addresses": b"To: " + b"a@b.c, " * 30_000,
+    "groups": b"Cc: " + b"g:" * 100_000,
+    "comments": b"Bcc: " + b"(" * 200_000,
+    "quotes": b"Reply-To: " + b'"\\' * 100_000,
+    "words": b"Subject: " + b"=?utf-8?q?=41?= " * 12_000,
+    "parameters": b"Content-Type: text/plain" + b"; a*0*=x" * 25_000,
+    "lines": b"Comments: " + b"x\r\n " * 50_000,
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_headers_made_to_be_slow_to_read(gateway: Gateway, login: Login, kind: str) -> None:
+    message = f"From: {login[0]}\r\n".encode() + HEADERS[kind] + b"\r\n\r\ntext\r\n"
+    with logged_out(Imap(gateway, login)) as client:
+        assert client.append(b"INBOX", message).startswith(b"OK")
+        with Smtp(gateway, login) as smtp:
+            assert smtp.submit(login[0], login[0], message).startswith("250")
+        client.ok(b"SELECT INBOX")
+        assert len(client.ok(b"FETCH 1:2 (ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (TO SUBJECT)])")) == 3
+        assert message in client.ok(b"FETCH 1 BODY.PEEK[]")[0]
+        client.ok(b"SEARCH OR TO nobody SUBJECT nothing")
+
+
 def test_sequence_sets_are_never_counted_out(gateway: Gateway, login: Login) -> None:
     with logged_out(Imap(gateway, login)) as client:
         for number in range(3):
