@@ -26,9 +26,11 @@ _MARK = Stmt(
     " VALUES (:inbox, :hash, :mailbox, :uid, :auto, :at)"
 )
 _PRUNE = Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox AND at < :before")
+# Marks are found by their hash. `+s.at` and CROSS JOIN (it holds SQLite to this order) keep the planner from walking
+# all the hour's marks by the index on `at`, or the whole mailbox in the order that is wanted.
 _AUTO = Stmt(
-    "SELECT s.mailbox_id, s.uid, s.hash FROM sent_mark s JOIN message m ON m.mailbox_id = s.mailbox_id"
-    " AND m.uid = s.uid WHERE s.inbox_id = :inbox AND s.hash IN :LIST(hashes) AND s.auto = 1 AND s.at >= :since"
+    "SELECT s.mailbox_id, s.uid, s.hash FROM sent_mark s CROSS JOIN message m WHERE m.mailbox_id = s.mailbox_id"
+    " AND m.uid = s.uid AND s.inbox_id = :inbox AND s.hash IN :LIST(hashes) AND s.auto = 1 AND +s.at >= :since"
     " ORDER BY s.uid"
 )
 _FORGET = Stmt(
@@ -36,9 +38,10 @@ _FORGET = Stmt(
 )
 _CLIENT = Stmt(
     "SELECT m.uid, b.uidvalidity, m.modseq, m.email_id, m.thread_id FROM sent_mark s"
-    " JOIN message m ON m.mailbox_id = s.mailbox_id AND m.uid = s.uid JOIN mailbox b ON b.id = s.mailbox_id"
-    " WHERE s.inbox_id = :inbox AND s.mailbox_id = :mailbox AND s.hash = :hash AND s.auto = 0 AND s.at >= :since"
-    " ORDER BY m.uid DESC LIMIT 1"
+    " CROSS JOIN message m CROSS JOIN mailbox b WHERE s.inbox_id = :inbox AND s.mailbox_id = :mailbox"
+    " AND s.hash = :hash AND s.auto = 0 AND +s.at >= :since"
+    " AND m.mailbox_id = s.mailbox_id AND m.uid = s.uid AND b.id = s.mailbox_id"
+    " ORDER BY s.uid DESC LIMIT 1"
 )
 _MESSAGE_IDS = Stmt(
     "SELECT m.uid, c.message_id FROM message m JOIN content_meta c ON c.id = m.content_id"

@@ -6,9 +6,10 @@ import asyncio
 from dataclasses import replace
 
 from gateway.model.ids import InboxId, MailboxId
-from gateway.store import changes, content, messages
+from gateway.store import changes, content, messages, sent
 from gateway.store.db import Database, Tx
 from gateway.store.messages import Appended
+from gateway.store.statements import Stmt
 
 from .helpers import NOW, mailbox_id, make_inbox, staged
 
@@ -129,3 +130,15 @@ async def test_replies_join_threads_also_when_the_parent_is_late(db: Database, r
     theirs = await mailbox_id(db, other.id)
     foreign = await db.write(lambda tx: arrive(tx, other.id, theirs, b"a@x"), inboxes=(other.id,))
     assert foreign.thread_id != reply  # never across inboxes
+
+
+async def test_a_mark_is_found_by_its_hash_however_many_there_are(db: Database, runner: asyncio.Runner) -> None:
+    inbox, sent_id, _ = await places(db)
+    if db.dialect != "sqlite":
+        return  # PostgreSQL's planner goes by statistics: on a table of few rows any plan is right
+    binds = {"inbox": inbox, "mailbox": sent_id, "hash": 1, "hashes": "[1]", "since": NOW}
+    for statement, key in ((sent._CLIENT, "hash=? AND mailbox_id=?"), (sent._AUTO, "hash=?")):
+        explain = Stmt("EXPLAIN QUERY PLAN " + statement.for_sqlite().sql)
+        plan = [row[3] for row in await db.read(lambda rx: rx.all(explain, **binds))]  # noqa: B023 - awaited here
+        assert plan[0] == f"SEARCH s USING PRIMARY KEY (inbox_id=? AND {key})"
+        assert "SEARCH m USING PRIMARY KEY (mailbox_id=? AND uid=?)" in plan
