@@ -101,6 +101,7 @@ def janitor_settings(config: Config) -> JanitorSettings:
         trash_days=retention.trash or None,
         spam_days=retention.spam or None,
         grace_seconds=retention.deleted_inbox * DAY,
+        expunge_records=retention.expunge_records,
     )
 
 

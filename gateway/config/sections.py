@@ -271,13 +271,14 @@ class Retention:
             unit="seconds", low=60, reloadable=True,
         ),
     ] = HOUR
-    changes: Annotated[
+    expunge_records: Annotated[
         int,
         Setting(
-            "How long expunge records are kept for clients that come back (RFC 7162).",
-            unit="days", low=1, reloadable=True,
+            "Expunges that each mailbox remembers, for clients that come back; one that missed more of them than that "
+            "compares UIDs instead (RFC 7162 5).",
+            low=100, high=10_000_000, reloadable=True,
         ),
-    ] = 30
+    ] = 10_000
 
 
 @dataclass(frozen=True, slots=True)

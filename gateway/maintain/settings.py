@@ -25,7 +25,7 @@ class JanitorSettings:
     queue_history_seconds: int = 30 * DAY
     """How long finished submissions are shown."""
     expunge_records: int = 10_000
-    """Expunges kept on record a mailbox, for clients that resynchronise."""
+    """Expunges (each of any number of messages) kept on record a mailbox, for clients that resynchronise."""
     piece_rows: int = 500
     """Rows a unit: a few milliseconds of the writer."""
     piece_chunks: int = 32

@@ -8,7 +8,7 @@ import random
 from gateway.model.flags import ANSWERED, DELETED, FLAGGED, SEEN
 from gateway.model.ids import InboxId, MailboxId, Uid
 from gateway.model.sequence import numbers_of
-from gateway.store import changes, collect, mailboxes, messages
+from gateway.store import changes, cleanup, mailboxes, messages
 from gateway.store.db import Database, Tx
 
 from .helpers import NOW, fill, mailbox_id, make_inbox, put
@@ -42,7 +42,7 @@ async def test_expunged_content_is_found_for_the_untold(db: Database, runner: as
     assert await db.read(lambda rx: changes.expunged_content(rx, here, Uid(1))) is None
     await db.write(lambda tx: messages.expunge(tx, inbox.id, here, [1], only_deleted=False, now=NOW))
     assert await db.read(lambda rx: changes.expunged_content(rx, here, Uid(1))) == content_id
-    await db.write(lambda tx: collect.collect_expunged(tx, NOW + 1, 10))
+    await db.write(lambda tx: cleanup.forget_expunged(tx, NOW, 10))
     assert await db.read(lambda rx: changes.expunged_content(rx, here, Uid(1))) is None
 
 
@@ -65,13 +65,15 @@ async def test_pruned_expunges_are_said(db: Database, runner: asyncio.Runner) ->
     for uid in uids:
         gone = await db.write(lambda tx, u=uid: messages.expunge(tx, inbox.id, here, [u], only_deleted=False, now=NOW))
         modseqs.append(gone.modseq or 0)
-    assert await db.write(lambda tx: collect.prune_changes(tx, inbox.id, keep=2)) >= 4
+    assert await db.read(lambda rx: cleanup.long_records(rx, 2, 10)) == [(inbox.id, here)]
+    assert await db.write(lambda tx: cleanup.prune_record(tx, inbox.id, here, 2, 10)) == 4
     since = await db.read(lambda rx: changes.changes_since(rx, inbox.id, here, start.highest_modseq))
     assert not since.complete
     recent = await db.read(lambda rx: changes.changes_since(rx, inbox.id, here, modseqs[3]))
     assert recent.complete
     assert recent.expunged == ((5, 6),)
-    assert await db.write(lambda tx: collect.prune_changes(tx, inbox.id, keep=2)) == 0
+    assert await db.read(lambda rx: cleanup.long_records(rx, 2, 10)) == []
+    assert await db.write(lambda tx: cleanup.prune_record(tx, inbox.id, here, 2, 10)) == 0
 
 
 class Follower:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import BodyId, ContentId
-from gateway.store import collect, content, messages
+from gateway.store import cleanup, content, messages
 from gateway.store.content import CHUNK, ContentMeta, IdBlocks, StagedContent
 from gateway.store.db import Database, Tx
 from gateway.store.statements import Stmt
@@ -23,6 +23,15 @@ CONTENTS = Stmt("SELECT count(*) FROM content_meta")
 
 def body_of(size: int) -> bytes:
     return bytes(number * 7 % 251 for number in range(min(size, 4096))) * (size // 4096 + 1)
+
+
+def collect(tx: Tx) -> int:
+    """What the janitor does an hour later, in one unit; how many contents it looked at."""
+    cleanup.forget_expunged(tx, NOW, 100)
+    looked = cleanup.collect_contents(tx, NOW, 100)
+    while cleanup.drop_staged(tx, 0, 100):
+        pass
+    return looked
 
 
 async def attach(db: Database, made: StagedContent) -> None:
@@ -95,9 +104,11 @@ async def test_given_up_and_orphaned_bodies_are_removed(db: Database, runner: as
     await db.write(stage)
     await db.write(lambda tx: content.discard(tx, BodyId(1), 2))
     assert await db.read(lambda rx: rx.scalar(CHUNKS)) == 4
-    assert await db.write(lambda tx: collect.collect_staging(tx, NOW + 3, 10)) == 1
+    assert await db.write(lambda tx: cleanup.drop_staged(tx, NOW + 1, 10)) == 0
+    assert await db.write(lambda tx: cleanup.drop_staged(tx, NOW + 2, 10)) == 3  # two pieces and their entry
     assert await db.read(lambda rx: rx.scalar(CHUNKS)) == 2
-    assert await db.write(lambda tx: collect.collect_staging(tx, NOW + 9, 10)) == 1
+    steps = [await db.write(lambda tx: cleanup.drop_staged(tx, NOW + 9, 1)) for _ in range(4)]
+    assert steps == [2, 2, 1, 0]  # a piece at a time, and then the entry alone
     assert await db.read(lambda rx: rx.scalar(CHUNKS)) == 0
 
 
@@ -107,13 +118,16 @@ async def test_expunged_octets_stay_for_the_grace_period(db: Database, runner: a
     uids = await db.write(lambda tx: [put(tx, inbox.id, source).uid for _ in range(3)])
     await db.write(lambda tx: messages.copy(tx, inbox.id, source, uids[:1], target, now=NOW))
     await db.write(lambda tx: messages.expunge(tx, inbox.id, source, uids, only_deleted=False, now=NOW))
-    assert await db.write(lambda tx: collect.collect_expunged(tx, NOW, 10)) == 0
+    assert await db.write(lambda tx: cleanup.forget_expunged(tx, NOW - 1, 10)) == 0
+    assert await db.write(lambda tx: cleanup.collect_contents(tx, NOW, 10)) == 0
     assert await db.read(lambda rx: rx.scalar(CONTENTS)) == 3
-    assert await db.write(lambda tx: collect.collect_expunged(tx, NOW + 1, 2)) == 2
-    assert await db.write(lambda tx: collect.collect_expunged(tx, NOW + 1, 2)) == 1
+    assert await db.write(lambda tx: cleanup.forget_expunged(tx, NOW, 2)) == 2
+    assert await db.write(lambda tx: cleanup.forget_expunged(tx, NOW, 2)) == 1
+    assert await db.write(collect) == 3
     assert await db.read(lambda rx: rx.scalar(CONTENTS)) == 1  # the copy still refers to it
     assert await db.read(lambda rx: rx.scalar(CHUNKS)) == 1
-    assert await db.write(lambda tx: collect.collect_expunged(tx, NOW + 1, 2)) == 0
+    assert await db.write(lambda tx: cleanup.forget_expunged(tx, NOW, 2)) == 0
+    assert await db.write(collect) == 0
 
 
 async def test_variants_share_a_body_until_the_last_is_gone(db: Database, runner: asyncio.Runner) -> None:
@@ -137,7 +151,7 @@ async def test_variants_share_a_body_until_the_last_is_gone(db: Database, runner
     assert await db.read(lambda rx: rx.scalar(CHUNKS)) == 1
     for uid, chunks_left in zip(uids, (1, 0), strict=True):
         await db.write(lambda tx, u=uid: messages.expunge(tx, inbox.id, mailbox, [u], only_deleted=False, now=NOW))
-        await db.write(lambda tx: collect.collect_expunged(tx, NOW + 1, 10))
+        await db.write(collect)
         assert await db.read(lambda rx: rx.scalar(CHUNKS)) == chunks_left
         if chunks_left:
             assert await db.read(lambda rx: content.read_body(rx, variant.content_id, 0, 99)) == b"body"
@@ -156,7 +170,7 @@ async def test_a_released_content_goes_only_when_nothing_refers_to_it(db: Databa
         messages.append(tx, mailbox, inbox.id, kept.content_id, internal_date=NOW, now=NOW)
 
     await db.write(unit)
-    assert await db.write(lambda tx: collect.collect_garbage(tx, NOW + 1, 10)) == 2
+    assert await db.write(collect) == 2
     assert await db.read(lambda rx: content.exists(rx, kept.content_id))
     assert not await db.read(lambda rx: content.exists(rx, alone.content_id))
 

@@ -40,6 +40,10 @@ def test_no_days_of_retention_mean_for_ever() -> None:
     assert (kept.trash_days, kept.grace_seconds) == (30, 2 * 86400)
 
 
+def test_expunge_records_are_kept_as_configured() -> None:
+    assert settings.janitor_settings(Config(retention=Retention(expunge_records=250))).expunge_records == 250
+
+
 def test_a_listener_may_have_a_tls_policy_of_its_own() -> None:
     config = Config(tls=Tls(minimum_version="1.3"))
     assert settings.tls_policy(config, Listener()).minimum_version == "1.3"

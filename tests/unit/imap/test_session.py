@@ -12,7 +12,7 @@ import pytest
 
 from gateway.imap import copy_move, expunge, fetch, rules, store_command
 from gateway.model.errors import LimitReached, Unavailable
-from gateway.store import collect
+from gateway.store import cleanup
 from gateway.wire import commands as c
 from tests.transcripts.harness import NOW, Client, Harness, template, until
 
@@ -172,7 +172,7 @@ def test_octets_that_are_collected_are_refused(tmp_path: Path) -> None:
     async def body(harness: Harness, client: Client) -> None:
         await harness.expunge([2])
         assert (await client.run(b"FETCH 2 BODY.PEEK[TEXT]"))[0] == b"* 2 FETCH (BODY[TEXT] {6}"
-        for step in (collect.collect_expunged, collect.collect_garbage):
+        for step in (cleanup.forget_expunged, cleanup.collect_contents):
             await harness.db.write(lambda tx, step=step: step(tx, NOW + 100_000, 1000))  # type: ignore[misc]
         lines = await client.run(b"FETCH 1:3 BODY.PEEK[TEXT]")
         assert lines[-1].startswith(b"x NO [EXPUNGEISSUED]")
