@@ -104,7 +104,9 @@ async def _attach(
         )
 
     try:
-        appended = await services.db.write(unit, inboxes=(target.inbox_id,), octets=staged.size)
+        appended = await services.db.write(
+            unit, inboxes=(target.inbox_id,), octets=staged.size, quick=staged.quick
+        )
     except NotFound:
         return TRYCREATE
     selected = session.selected

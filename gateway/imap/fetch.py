@@ -21,7 +21,7 @@ from .fetch_page import Rendered, render_page
 from .fetch_plan import Batch, BodyRange, Plan
 from .replies import Reply, no, ok
 from .selected import Selected
-from .settings import BODY_PAGE, BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, TINY_PAGE
+from .settings import BODY_PAGE, BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, TINY_CHANGE, TINY_PAGE
 from .view import Slices, View, ranges_of
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ async def _mark_seen(session: Session, selected: Selected, page: Slices) -> froz
     stored = await session.services.db.write(
         lambda tx: messages.store_flags(tx, state.inbox_id, state.mailbox_id, ranges, "add", SEEN, ()),
         inboxes=(state.inbox_id,),
+        quick=len(unseen) <= TINY_CHANGE,
     )
     if stored.modseq is not None:
         await selected.shared.catch_up(stored.modseq, rows=len(unseen))

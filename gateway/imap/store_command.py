@@ -9,7 +9,7 @@ from gateway.wire import commands as c
 
 from .access import Action
 from .replies import Reply, no, ok
-from .settings import CHANGE_CUT
+from .settings import CHANGE_CUT, TINY_CHANGE
 from .view import ranges_of
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ async def _store_cut(session: Session, command: c.Store, uids: list[int]) -> Non
             flags.keywords,
         ),
         inboxes=(state.inbox_id,),
+        quick=len(uids) <= TINY_CHANGE,
     )
     if stored.modseq is not None:
         await selected.shared.catch_up(stored.modseq, rows=len(uids))

@@ -61,6 +61,11 @@ class StagedContent:
     tail_index: int
     meta: ContentMeta
 
+    @property
+    def quick(self) -> bool:
+        """Completing it is little work for a unit (`Database.write`): at most one piece, and an ordinary header."""
+        return len(self.tail) <= 1 and len(self.header) <= CHUNK
+
 
 @dataclass(frozen=True, slots=True)
 class ContentRow:

@@ -147,7 +147,9 @@ class Database(ABC):
         """Finish what was queued, then close. Later calls raise Unavailable."""
 
     @abstractmethod
-    async def write(self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0) -> T:
+    async def write(
+        self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0, quick: bool = False
+    ) -> T:
         """Run `unit`; what it did is durable when this returns.
 
         `inboxes`: all inboxes whose rows the unit changes; only a unit that names them may share a transaction with

@@ -153,7 +153,9 @@ class PostgresqlDatabase(Database):
     def writable(self) -> bool:
         return bool(self._writers)
 
-    async def write(self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0) -> T:
+    async def write(
+        self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0, quick: bool = False
+    ) -> T:
         if not self._writers:
             raise Unavailable("The store is not open")
         # Units of one inbox wait for each other anyway: one thread takes them together instead of several in turn.

@@ -161,10 +161,12 @@ class SqliteDatabase(Database):
     def writable(self) -> bool:
         return self._writer is not None and self._writer.broken is None
 
-    async def write(self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0) -> T:
+    async def write(
+        self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0, quick: bool = False
+    ) -> T:
         if self._writer is None:
             raise Unavailable("The store is not open")
-        value: T = await self._writer.submit(unit, octets)
+        value: T = await self._writer.submit(unit, octets, quick=quick)
         return value
 
     async def read(self, query: Callable[[Rx], T]) -> T:

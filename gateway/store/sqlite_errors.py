@@ -8,6 +8,7 @@ from gateway.model.errors import GatewayError, Unavailable
 
 # Result codes (low octet) that say "not now" rather than "defect": BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN
 OUTAGE_CODES: Final = frozenset({5, 6, 7, 8, 10, 13, 14})
+BUSY: Final = 5
 IOERR: Final = 10
 FULL: Final = 13
 READONLY: Final = 8

@@ -1,10 +1,17 @@
-"""The SQLite writer: one thread commits whatever units wait in one transaction, and answers them after it.
+"""The SQLite writer: whatever units wait are run in one transaction, flushed by one thread, and answered after it.
 
-One flush of the disk serves a whole group: 1,300 commits a second become 11,500 messages a second. A unit runs
-between SAVEPOINT and RELEASE, so a failing one undoes itself only, with one exception that everything here turns
-on: SQLITE_FULL, IOERR and NOMEM may roll back the *whole* transaction, and the next SAVEPOINT would silently open a
-new one. So after each failure `in_transaction` is asked. When the transaction is gone, so is the work of every
-unit before: each is run again alone, and only what then commits is acknowledged.
+One flush of the disk serves a whole group: 1,300 commits a second become 11,500 messages a second.
+
+Where a unit runs: a `quick` one (a few statements by key: a delivery, a few flags) on the loop itself, and only the
+COMMIT with its flush goes to the thread; all else in the thread. Each statement gives up the interpreter's lock, so
+a thread that runs ten of them beside a busy loop waits for the lock ten times, up to half a millisecond each: on the
+loop the same unit costs half the CPU. Loop and thread never use the connection at once: `_busy` is set while a
+transaction or a checkpoint is under way, and units wait in order.
+
+A unit runs between SAVEPOINT and RELEASE, so a failing one undoes itself only, with one exception that everything here
+turns on: SQLITE_FULL, IOERR and NOMEM may roll back the *whole* transaction, and the next SAVEPOINT would silently open
+a new one. So after each failure `in_transaction` is asked. When the transaction is gone, so is the work of every unit
+before: each is run again alone, and only what then commits is acknowledged.
 
 After an I/O error nothing is written any more until restart: the kernel may have dropped the pages whose flush
 failed, and a later flush that succeeds says nothing about them.
@@ -15,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from queue import SimpleQueue
@@ -25,7 +33,7 @@ import structlog
 from gateway.model.errors import Unavailable
 
 from .db import StoreSettings, Tx, Wake, settle
-from .sqlite_errors import FULL, error_code, is_io_error, translate
+from .sqlite_errors import BUSY, FULL, error_code, is_io_error, translate
 
 if TYPE_CHECKING:
     from .sqlite import SqliteTx
@@ -33,16 +41,20 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 NOOP_CHECKPOINT: Final = (3, 51, 0)  # first SQLite with wal_checkpoint(NOOP), which only tells the WAL's length
+LOOP_SECONDS: Final = 0.003  # quick units run on the loop so long at a time; the rest waits for the next group
+BUSY_SECONDS: Final = 5.0  # only another process's check or backup can hold the lock
+BUSY_PAUSE: Final = 0.005
 GATE_WAIT_SECONDS: Final = 2.0  # a reader's transaction is one page; longer means it is stuck, and we go on without
 
 
 class _Unit:
-    __slots__ = ("call", "error", "future", "octets", "value", "wakes")
+    __slots__ = ("call", "error", "future", "octets", "quick", "value", "wakes")
 
-    def __init__(self, call: Callable[[Tx], Any], future: asyncio.Future[Any], octets: int) -> None:
+    def __init__(self, call: Callable[[Tx], Any], future: asyncio.Future[Any], octets: int, quick: bool) -> None:
         self.call = call
         self.future = future
         self.octets = octets
+        self.quick = quick
         self.value: Any = None
         self.error: BaseException | None = None
         self.wakes: dict[Wake, None] = {}
@@ -55,6 +67,16 @@ class _GroupLost(Exception):
         super().__init__("transaction lost")
         self.cause = cause
         self.culprit = culprit
+
+
+class _Job:
+    """What the thread does next: commit the units that ran on the loop or, without any, run and commit what waits."""
+
+    __slots__ = ("group", "lost")
+
+    def __init__(self, group: list[_Unit], lost: _GroupLost | None = None) -> None:
+        self.group = group
+        self.lost = lost
 
 
 class Writer:
@@ -72,12 +94,17 @@ class Writer:
         self.broken: BaseException | None = None
         self._connection = connection
         self._execute = connection.cursor().execute
+        self._execute("PRAGMA busy_timeout=0")  # the loop never waits for a lock; the thread does, in `_begin`
         self._tx = tx
         self._settings = settings
         self._loop = loop
         self._publish = publish
         self._gates = gates
-        self._queue: SimpleQueue[_Unit | None] = SimpleQueue()
+        self._waiting: deque[_Unit] = deque()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._busy = False  # the thread has the connection; set and read on the loop
+        self._scheduled = False
+        self._closing = False
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._counts_wal = self._sqlite_version() >= NOOP_CHECKPOINT
         self._full = False  # the last checkpoint found no space
@@ -86,68 +113,116 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, call: Callable[[Tx], Any], octets: int) -> asyncio.Future[Any]:
+    def submit(self, call: Callable[[Tx], Any], octets: int, *, quick: bool = False) -> asyncio.Future[Any]:
         """Queue a unit; called on the loop."""
         future = self._loop.create_future()
-        self._queue.put(_Unit(call, future, octets))
+        self._waiting.append(_Unit(call, future, octets, quick))
+        if not self._busy and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)  # what else arrives in this turn of the loop joins the group
         return future
 
     def stop(self) -> None:
-        """Commit what is queued, end the thread and close the connection. Called off the loop."""
-        self._queue.put(None)
+        """Commit what is queued, end the thread and close the connection. Called off the loop, while it runs."""
+        self._loop.call_soon_threadsafe(self._close)
         self._thread.join()
         self._connection.close()
+
+    def _close(self) -> None:
+        self._closing = True
+        self._turn()
 
     def _sqlite_version(self) -> tuple[int, ...]:
         text: str = self._execute("SELECT sqlite_version()").fetchone()[0]
         return tuple(int(part) for part in text.split("."))
 
+    # -- the loop
+
+    def _turn(self) -> None:
+        """Begin the next group, if the connection is free."""
+        self._scheduled = False
+        if self._busy:
+            return
+        if not self._waiting:
+            if self._closing:
+                self._jobs.put(None)
+            return
+        self._busy = True
+        quick = self._waiting[0].quick and self.broken is None
+        self._jobs.put(self._run_here() if quick else _Job([]))
+
+    def _run_here(self) -> _Job:
+        """Run quick units; the thread commits them. A lock that is held is waited for in the thread."""
+        group: list[_Unit] = []
+        try:
+            self._begin()
+            self._run(group, LOOP_SECONDS, quick=True)
+        except _GroupLost as lost:
+            return _Job(group, lost)
+        return _Job(group)
+
     # -- the thread
 
     def _serve(self) -> None:
-        while (unit := self._queue.get()) is not None:
-            group = [unit]
+        while (job := self._jobs.get()) is not None:
+            group = job.group
             try:
-                if self.broken is None:
-                    self._group(group)
+                if self.broken is not None:
+                    self._refuse(group)
+                elif group and job.lost is not None:
+                    self._rollback()
+                    self._recover(group, job.lost)
                 else:
-                    unit.error = _read_only()
+                    self._finish(group)
             except BaseException as error:  # a defect of this module: fail loudly, keep answering
                 log.exception("store.writer_defect")
                 self._break(error, group)
-            self._answer(group)
-            if self.broken is None:
-                self._checkpoint()
+            self._answer_and_tidy(group)
         if self.broken is None:
-            self._checkpoint(closing=True)
+            self._checkpoint()
 
-    def _group(self, group: list[_Unit]) -> None:
-        """Run `group[0]` and what waits behind it, appending to `group`, and commit."""
+    def _refuse(self, group: list[_Unit]) -> None:
+        while self._waiting:
+            group.append(self._waiting.popleft())
+        for unit in group:
+            unit.value, unit.wakes, unit.error = None, {}, _read_only()
+
+    def _finish(self, group: list[_Unit]) -> None:
+        """Commit what ran on the loop; without any, run what waits, gathered in `group`, and commit it."""
         try:
-            self._begin()
-            until = time.monotonic() + self._settings.group_seconds
-            octets = 0
-            while True:
-                unit = group[-1]
-                self._one(unit)
-                octets += unit.octets
-                if (
-                    octets >= self._settings.group_octets
-                    or len(group) >= self._settings.group_units
-                    or self._queue.empty()
-                    or time.monotonic() >= until
-                ):
-                    break
-                following = self._queue.get()
-                if following is None:
-                    self._queue.put(None)  # the sign to stop: finish this group first
-                    break
-                group.append(following)
+            if not group:
+                self._begin(patient=True)
+                self._run(group, self._settings.group_seconds)
             self._commit()
-            self._unflushed += octets
+            self._unflushed += sum(unit.octets for unit in group)
         except _GroupLost as lost:
             self._rollback()
+            if not group:  # not even begun: the unit that waits first hears of it
+                group.append(self._waiting.popleft())
             self._recover(group, lost)
+
+    def _answer_and_tidy(self, group: list[_Unit]) -> None:
+        """Answer first, then look after the WAL; the connection is free once both are done."""
+        if self.broken is None and self._checkpoint_due():
+            self._tell(group, free=False)
+            self._checkpoint()
+            group = []
+        self._tell(group, free=True)
+
+    # -- either
+
+    def _run(self, group: list[_Unit], seconds: float, *, quick: bool = False) -> None:
+        """Run units in the open transaction, gathered in `group`, up to the bounds of a group. Raises _GroupLost."""
+        until = time.monotonic() + seconds
+        waiting, settings = self._waiting, self._settings
+        octets = 0
+        while waiting and not (quick and not waiting[0].quick):
+            unit = waiting.popleft()
+            group.append(unit)
+            self._one(unit)
+            octets += unit.octets
+            if octets >= settings.group_octets or len(group) >= settings.group_units or time.monotonic() >= until:
+                break
 
     def _recover(self, group: list[_Unit], lost: _GroupLost) -> None:
         """Nothing of `group` was committed: run each unit again alone, but the one that ended the transaction."""
@@ -167,7 +242,7 @@ class Writer:
 
     def _alone(self, unit: _Unit) -> None:
         try:
-            self._begin()
+            self._begin(patient=True)
             self._one(unit)
             self._commit()
         except _GroupLost as lost:
@@ -177,11 +252,17 @@ class Writer:
             if is_io_error(lost.cause):
                 self._break(lost.cause, [unit])
 
-    def _begin(self) -> None:
-        try:
-            self._execute("BEGIN IMMEDIATE")
-        except Exception as error:
-            raise _GroupLost(error) from error
+    def _begin(self, *, patient: bool = False) -> None:
+        """Open the transaction; `patient` (in the thread) waits for another process that holds the lock."""
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._execute("BEGIN IMMEDIATE")
+                return
+            except Exception as error:
+                if not patient or error_code(error) != BUSY or time.monotonic() >= until:
+                    raise _GroupLost(error) from error
+            time.sleep(BUSY_PAUSE)  # the holder is another process: SQLite's own wait does just this
 
     def _commit(self) -> None:
         try:
@@ -231,31 +312,33 @@ class Writer:
             unit.value, unit.wakes = None, {}
             unit.error = _read_only()
 
-    def _answer(self, group: list[_Unit]) -> None:
-        """Hand all results to the loop in one call."""
+    def _tell(self, group: list[_Unit], *, free: bool) -> None:
+        """Hand all results to the loop in one call, and the connection when it is `free`."""
         try:
-            self._loop.call_soon_threadsafe(self._deliver, group)
+            self._loop.call_soon_threadsafe(self._deliver, group, free)
         except RuntimeError:  # the loop is closed: nobody waits any more
-            return
+            self._jobs.put(None)
 
-    def _deliver(self, group: list[_Unit]) -> None:
+    def _deliver(self, group: list[_Unit], free: bool) -> None:
         wakes: dict[Wake, None] = {}
         for unit in group:
             settle(unit.future, unit.value, unit.error)
             wakes.update(unit.wakes)
         if wakes:
             self._publish(wakes)
+        if free:
+            self._busy = False
+            if self._waiting or self._closing:
+                self._turn()
 
     # -- the write-ahead log
 
-    def _checkpoint(self, *, closing: bool = False) -> None:
-        """Copy the WAL into the database once it is long enough, and look at the result: a failed flush shows here."""
+    def _checkpoint(self) -> None:
+        """Copy the WAL into the database and look at the result: a failed flush shows here."""
         try:
-            if not closing and not self._checkpoint_due():
-                return
             _busy, pages, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._unflushed = 0
-            if copied < pages and pages > self._settings.gate_pages and not closing:
+            if copied < pages and pages > self._settings.gate_pages and not self._closing:
                 self._checkpoint_behind_gate(pages)
             self._full = False
         except Exception as error:
@@ -271,7 +354,11 @@ class Writer:
 
     def _checkpoint_due(self) -> bool:
         if self._counts_wal:
-            _busy, pages, _copied = self._execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+            try:
+                _busy, pages, _copied = self._execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+            except Exception as error:  # the checkpoint itself meets the same error and judges it
+                log.warning("store.wal_length_unknown", error=repr(error))
+                return True
             return bool(pages > self._settings.checkpoint_pages)
         return self._unflushed > self._settings.checkpoint_pages * 4096
 
