@@ -1,6 +1,6 @@
 # make run    install, initialise on the first run, serve; prints how to connect
 # make test   everything CI checks: `make check`, then the whole suite in parallel
-# make check  ruff, strict mypy, import layers, documents against the code
+# make check  ruff, strict mypy, import layers, dependencies, documents against the code
 # make bench  side by side with Dovecot and Postfix; writes the figures to docs/performance.md
 # make soak   the long forms of the fault and property tests
 #
@@ -16,7 +16,7 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NODE := tests/clients/node
-LAYERS := tests/test_layers.py tests/unit/config/test_config_documents.py
+LAYERS := tests/test_layers.py tests/test_dependencies.py tests/unit/config/test_config_documents.py
 
 .PHONY: run test check bench soak install clean help
 .DEFAULT_GOAL := help
