@@ -1,4 +1,4 @@
-"""Holds that each library the code imports is asked for by name in pyproject.toml, pinned in constraints.txt, and used."""
+"""Holds that each library the code imports is declared in pyproject.toml, pinned in constraints.txt, and used."""
 
 from __future__ import annotations
 

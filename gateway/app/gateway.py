@@ -99,6 +99,7 @@ class Gateway:
         stack.push_async_callback(submissions.drain)
         await self._control(db, ingest, reload)
         await self._health_port(db)
+        gate = SourceGate(self._limits)
         self._listeners = Listeners(
             config,
             self._reactor,
@@ -112,7 +113,7 @@ class Gateway:
                 metrics=self._metrics,
                 clock=time.time,
                 sessions=sessions,
-                gate=SourceGate(self._limits),
+                gate=gate,
                 hostname=config.server.hostname,
             ),
             SubmissionServices(
@@ -122,6 +123,7 @@ class Gateway:
                 clock=time.time,
                 settings=smtp_settings(config),
                 metrics=self._metrics,
+                gate=gate,
             ),
             listen_sockets(),
         )

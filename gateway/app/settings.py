@@ -42,7 +42,6 @@ def smtp_settings(config: Config) -> SmtpSettings:
         idle_s=limits.smtp_idle_timeout,
         login_s=limits.login_timeout,
         handshake_s=limits.handshake_timeout,
-        connections_per_address=limits.connections_per_ip,
     )
 
 

@@ -140,9 +140,11 @@ class Limits:
         int, Setting("Largest message that an import takes.", unit="octets", low=64 * KIB, high=1024 * MIB)
     ] = 64 * MIB
     connections_per_ip: Annotated[
-        int, Setting("Open connections from one IPv4 address or IPv6 /64.", low=1, reloadable=True)
+        int, Setting("Open connections from one IPv4 address or IPv6 /64, on all ports.", low=1, reloadable=True)
     ] = 2000
-    connections_per_inbox: Annotated[int, Setting("Sessions logged in to one inbox.", low=1, reloadable=True)] = 100
+    connections_per_inbox: Annotated[
+        int, Setting("Sessions logged in to one inbox, IMAP and submission together.", low=1, reloadable=True)
+    ] = 100
     login_timeout: Annotated[
         int, Setting("From connecting to a successful login, in all.", unit="seconds", low=5, high=600)
     ] = 60

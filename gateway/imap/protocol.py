@@ -165,11 +165,11 @@ class ImapFactory(Factory):
     def opened(self, session: Session) -> None:
         self.sessions.add(session)
         self.services.metrics.count("imap_connections_total")
-        self.services.metrics.gauge("imap_connections", len(self.sessions))
+        self.services.metrics.shift("imap_connections", 1)  # of all listeners
 
     def closed(self, session: Session) -> None:
         self.sessions.discard(session)
-        self.services.metrics.gauge("imap_connections", len(self.sessions))
+        self.services.metrics.shift("imap_connections", -1)
 
     def end_all(self, reason: str = "Server is shutting down") -> None:
         """BYE to every session; what they were doing is finished by the store, or answered by nobody."""

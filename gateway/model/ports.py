@@ -18,6 +18,9 @@ class Metrics(Protocol):
 
     def gauge(self, name: str, value: float, **labels: str) -> None: ...
 
+    def shift(self, name: str, by: float, **labels: str) -> None:
+        """Change a gauge that several parts add up to."""
+
 
 class _NullMetrics:
     def count(self, name: str, value: float = 1, **labels: str) -> None:
@@ -27,6 +30,9 @@ class _NullMetrics:
         return None
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
+        return None
+
+    def shift(self, name: str, by: float, **labels: str) -> None:
         return None
 
 

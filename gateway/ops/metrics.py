@@ -74,14 +74,25 @@ class PrometheusMetrics:
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
+        child = self._gauge(name, labels)
+        if child is not None:
+            child.set(value)
+
+    def shift(self, name: str, by: float, **labels: str) -> None:
+        """Add `by`, which may be negative, to a gauge: several listeners make one figure."""
+        child = self._gauge(name, labels)
+        if child is not None:
+            child.inc(by)
+
+    def _gauge(self, name: str, labels: dict[str, str]) -> Gauge | None:
         key = (name, *labels, *labels.values()) if labels else (name,)
         child = self._gauges.get(key)
         if child is None:
             made = self._child(name, Kind.GAUGE, labels)
             if not isinstance(made, Gauge):
-                return
+                return None
             child = self._gauges[key] = made
-        child.set(value)
+        return child
 
     def _child(self, name: str, kind: Kind, labels: dict[str, str]) -> MetricWrapperBase | None:
         """The series of these labels, made on first use; None when it is not exported."""

@@ -32,6 +32,16 @@ class LiveSessions(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """Counts the connections of a source address, those of the process's other protocols too."""
+
+    def open(self, peer: str, /) -> None:
+        """LimitReached: it has too many, and this one is not counted."""
+        ...
+
+    def close(self, peer: str, /) -> None: ...
+
+
 class Acceptance(Protocol):
     """One message on its way in."""
 
@@ -68,3 +78,4 @@ class SubmissionServices:
     clock: Clock
     settings: SmtpSettings = field(default_factory=SmtpSettings)
     metrics: Metrics = NULL_METRICS
+    gate: Gate | None = None

@@ -6,13 +6,13 @@ import asyncio
 import asyncio.sslproto
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 import structlog
+
+from gateway.model.errors import LimitReached
 
 from .ports import SubmissionServices
 from .session import SubmissionSession
@@ -54,7 +54,7 @@ class SubmissionServer:
         self._listener = listener
         self._server: asyncio.AbstractServer | None = None
         self._sessions: set[SubmissionSession] = set()
-        self._addresses: Counter[str] = Counter()
+        self._counted: set[SubmissionSession] = set()  # those that the gate let in
         self._empty = asyncio.Event()
         self._empty.set()
         self._closing = False
@@ -98,27 +98,29 @@ class SubmissionServer:
         """Called before the greeting: a session that is one too many is told so and closed."""
         self._sessions.add(session)
         self._empty.clear()
-        source = _source(session.peer)
-        self._addresses[source] += 1
+        self._services.metrics.shift("smtp_connections", 1)  # of all listeners
         if self._closing:
             session.end("421 4.3.2 Service is shutting down")
         elif not self._listener.allowed(session.peer):
             session.end("421 4.7.0 Not from your address")
-        elif self._addresses[source] > self._services.settings.connections_per_address:
-            session.end("421 4.7.0 Too many connections from your address")
-        self._services.metrics.gauge("smtp_connections", len(self._sessions))
+        elif self._services.gate is not None:
+            try:
+                self._services.gate.open(session.peer)
+                self._counted.add(session)
+            except LimitReached as error:
+                log.warning("smtp.connection_refused", peer=session.peer, reason=str(error))
+                session.end("421 4.7.0 Too many connections from your address")
 
     def _lost(self, session: SubmissionSession) -> None:
         if session not in self._sessions:
             return
         self._sessions.discard(session)
-        source = _source(session.peer)
-        self._addresses[source] -= 1
-        if self._addresses[source] <= 0:
-            del self._addresses[source]
+        if self._services.gate is not None and session in self._counted:
+            self._counted.discard(session)
+            self._services.gate.close(session.peer)
         if not self._sessions:
             self._empty.set()
-        self._services.metrics.gauge("smtp_connections", len(self._sessions))
+        self._services.metrics.shift("smtp_connections", -1)
 
     async def wait_empty(self) -> None:
         """Until no session is left."""
@@ -148,14 +150,3 @@ async def serve_submission(services: SubmissionServices, listener: SubmissionLis
     server = SubmissionServer(services, listener)
     await server.start()
     return server
-
-
-def _source(peer: str) -> str:
-    """What counts as one client: an IPv4 address, an IPv6 /64."""
-    try:
-        address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return peer
-    if isinstance(address, IPv6Address):
-        return address.exploded[:19]
-    return peer

@@ -24,4 +24,3 @@ class SmtpSettings:
     login_line: int = 1024  # a command line before login
     command_line: int = 4096  # after it: RFC 5321's 512 and all its extensions
     login_octets: int = 131_072  # all input before login
-    connections_per_address: int = 2000  # an IPv4 address or IPv6 /64

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import imaplib
+import re
 import smtplib
 import ssl
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,3 +100,30 @@ def test_a_new_certificate_is_served_after_a_reload(make_gateway: Callable[..., 
     client.logout()
     with smtplib.SMTP_SSL(HOST, gateway.smtps, context=trust, timeout=30) as smtp:
         smtp.login(gateway.address, gateway.key)
+
+
+def test_an_address_has_its_connections_on_all_ports_together(make_gateway: Callable[..., Gateway]) -> None:
+    from tests.clients.test_command_line import wait_for_log
+
+    gateway = make_gateway("[limits]\nconnections_per_ip = 2\n")
+    gateway.start()
+    with gateway.smtp() as smtp:
+        imap = gateway.imap()
+        assert _open_connections(gateway) == {"imap": 1.0, "smtp": 1.0}
+        with pytest.raises(OSError, match=r".*"):  # closed before the handshake: reset or end of file
+            imaplib.IMAP4_SSL(HOST, gateway.imaps, ssl_context=gateway.tls(), timeout=30)
+        with pytest.raises(smtplib.SMTPConnectError) as refused:
+            smtplib.SMTP(HOST, gateway.submission, timeout=30)
+        assert (refused.value.smtp_code, refused.value.smtp_error[:5]) == (421, b"4.7.0")
+        gateway.config_file.write_text(gateway.config_file.read_text().replace("_ip = 2", "_ip = 4"))
+        wait_for_log(gateway, "app.reloaded")
+        with gateway.smtp():
+            gateway.imap().logout()
+        imap.logout()
+        smtp.noop()
+
+
+def _open_connections(gateway: Gateway) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.health}/metrics", timeout=30) as page:
+        text = page.read().decode()
+    return {kind: float(figure) for kind, figure in re.findall(r"^gateway_(\w+)_open_connections (\S+)$", text, re.M)}

@@ -22,7 +22,8 @@ from cryptography.x509.oid import NameOID
 from gateway.model.errors import AuthenticationFailed, GatewayError, SenderNotAuthorized
 from gateway.model.ids import InboxId, KeyId
 from gateway.model.permissions import ALL_PERMISSIONS, Principal, ScopeKind
-from gateway.smtp.ports import Acceptor, SubmissionServices
+from gateway.model.ports import NULL_METRICS, Metrics
+from gateway.smtp.ports import Acceptor, Gate, SubmissionServices
 from gateway.smtp.server import SubmissionListener, SubmissionServer, serve_submission
 from gateway.smtp.settings import SmtpSettings
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
@@ -242,6 +243,8 @@ async def door(
     clock: float = 1e9,
     acceptor: Acceptor | None = None,
     listener: dict[str, Any] | None = None,
+    gate: Gate | None = None,
+    metrics: Metrics = NULL_METRICS,
     **settings: Any,
 ) -> AsyncIterator[Door]:
     scripted, doorman = ScriptedAcceptor(), Doorman(who or principal())
@@ -251,6 +254,8 @@ async def door(
         sessions=doorman,
         clock=lambda: clock,
         settings=SmtpSettings(hostname="mail.example.org", **settings),
+        gate=gate,
+        metrics=metrics,
     )
     place: dict[str, Any] = {"tls": tls.server, "host": "127.0.0.1", "port": 0, **(listener or {})}
     server = await serve_submission(services, SubmissionListener(implicit_tls=implicit_tls, **place))

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from gateway.model.errors import Throttled, Unavailable
+from gateway.model.errors import LimitReached, Throttled, Unavailable
+from gateway.ops.metrics import PrometheusMetrics
 from tests.faults.smtp_kit import SECRET, USER, Certificates, Door, certificates, door, principal, run
 
 MESSAGE = b"From: ann@example.org\r\nSubject: x\r\n\r\nhello\r\n"
@@ -22,6 +23,22 @@ MESSAGE = b"From: ann@example.org\r\nSubject: x\r\n\r\nhello\r\n"
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return certificates(Path(tmp_path_factory.mktemp("tls")))
+
+
+class Gate:
+    """Room for so many connections of anybody."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def open(self, peer: str, /) -> None:
+        assert peer == "127.0.0.1"
+        if not self.room:
+            raise LimitReached("Too many")
+        self.room -= 1
+
+    def close(self, peer: str, /) -> None:
+        self.room += 1
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
@@ -538,12 +555,26 @@ def test_close_ends_idle_sessions_and_lets_busy_ones_finish(tls: Certificates) -
     run(main())
 
 
-def test_connections_of_one_address_are_limited(tls: Certificates) -> None:
+def test_connections_of_one_address_are_limited_on_all_ports_together(tls: Certificates) -> None:
     async def main() -> None:
-        async with door(tls, connections_per_address=1) as it, it.client() as first:
-            async with it.client() as second:
-                assert await second.reply() == ""
-            assert (await first.say("NOOP")).startswith("250")
+        gate, metrics = Gate(2), PrometheusMetrics(strict=True, process=False)
+        async with (
+            door(tls, gate=gate, metrics=metrics) as it,
+            door(tls, gate=gate, metrics=metrics, listener={"allowed": lambda peer: True}) as other,
+            door(tls, gate=gate, metrics=metrics, listener={"allowed": lambda peer: False}) as closed,
+        ):
+            async with it.client() as first, other.client() as second:
+                assert "gateway_smtp_open_connections 2.0" in metrics.page().decode()
+                for full in (it, other, closed):
+                    async with full.client() as third:
+                        assert await third.reply() == ""
+                        assert gate.room == 0
+                for client in (first, second):
+                    assert (await client.say("NOOP")).startswith("250")
+            for server in (it.server, other.server, closed.server):
+                await server.wait_empty()
+            assert gate.room == 2
+            assert "gateway_smtp_open_connections 0.0" in metrics.page().decode()
 
     run(main())
 

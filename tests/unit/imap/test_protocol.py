@@ -15,6 +15,7 @@ from zope.interface import implementer
 from gateway.imap.protocol import ImapFactory, ImapProtocol
 from gateway.imap.settings import ImapSettings
 from gateway.model.errors import LimitReached
+from gateway.ops.metrics import PrometheusMetrics
 from tests.transcripts.harness import Harness, template, until
 
 
@@ -155,6 +156,19 @@ def test_connections_are_counted_and_the_surplus_refused(tmp_path: Path) -> None
         assert gate.room == 0
         one.connectionLost()
         assert gate.room == 1
+
+    play(tmp_path, body)
+
+
+def test_one_figure_counts_the_sessions_of_all_listeners(tmp_path: Path) -> None:
+    async def body(harness: Harness) -> None:
+        metrics = PrometheusMetrics(strict=True, process=False)
+        services = replace(harness.services, metrics=metrics)
+        protocols = [connect(ImapFactory(services, trusted=True), Transport()) for _ in range(2)]
+        assert "gateway_imap_open_connections 2.0" in metrics.page().decode()
+        for left, protocol in ((1.0, protocols[0]), (0.0, protocols[1])):
+            protocol.connectionLost()
+            assert f"gateway_imap_open_connections {left}" in metrics.page().decode()
 
     play(tmp_path, body)
 

@@ -31,13 +31,15 @@ def test_the_page() -> None:
     metrics.count("logins_total", result='a"b\n')
     metrics.gauge("open", 3)
     metrics.gauge("open", 2)
+    metrics.shift("open", 5)
+    metrics.shift("open", -1)
     metrics.observe("seconds", 0.5, command="NOOP")
     lines = made.page().decode().splitlines()
     assert "# HELP gateway_logins_total Logins." in lines
     assert "# TYPE gateway_logins_total counter" in lines
     assert 'gateway_logins_total{result="ok"} 3.0' in lines
     assert 'gateway_logins_total{result="a\\"b\\n"} 1.0' in lines
-    assert "gateway_shown_open 2.0" in lines
+    assert "gateway_shown_open 6.0" in lines
     assert 'gateway_seconds_bucket{command="NOOP",le="0.1"} 0.0' in lines
     assert 'gateway_seconds_bucket{command="NOOP",le="1.0"} 1.0' in lines
     assert 'gateway_seconds_sum{command="NOOP"} 0.5' in lines
@@ -47,6 +49,7 @@ def test_the_page() -> None:
     lambda metrics: metrics.count("unknown"),
     lambda metrics: metrics.count("open"),
     lambda metrics: metrics.gauge("logins_total", 1, result="x"),
+    lambda metrics: metrics.shift("unknown", 1),
     lambda metrics: metrics.count("logins_total"),
     lambda metrics: metrics.count("logins_total", other="x"),
     lambda metrics: metrics.observe("seconds", 1, command="x", more="y"),
@@ -87,7 +90,7 @@ def uses() -> list[tuple[str, str, str, frozenset[str]]]:
                 continue
             owner = node.func.value
             owned = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
-            if owned.strip("_") != "metrics" or node.func.attr not in {"count", "observe", "gauge"}:
+            if owned.strip("_") != "metrics" or node.func.attr not in {"count", "observe", "gauge", "shift"}:
                 continue
             assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}: a metric's name is a literal"
             names = {keyword.arg for keyword in node.keywords if keyword.arg is not None}
@@ -99,7 +102,7 @@ def uses() -> list[tuple[str, str, str, frozenset[str]]]:
 def test_everything_the_code_counts_is_declared_and_the_other_way_round() -> None:
     method = {Kind.COUNTER: "count", Kind.GAUGE: "gauge", Kind.TIMING: "observe"}
     declared = {(item.name, method[item.kind], frozenset(item.labels)) for item in TABLE}
-    used = {(name, how, labels) for _, how, name, labels in uses()}
+    used = {(name, "gauge" if how == "shift" else how, labels) for _, how, name, labels in uses()}
     assert len(used) >= 3
     assert used - declared == set(), "add these to gateway/ops/metric_table.py"
     assert declared - used == set(), "nothing counts these"
