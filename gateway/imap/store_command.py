@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from gateway.store import messages
@@ -44,11 +45,26 @@ async def store(session: Session, command: c.Store) -> Reply:
     return ok("STORE completed")
 
 
+def _own_change(action: c.StoreAction, mask: int) -> Callable[[int | None], int | None]:
+    """What flags the client knows (None: it does not know all of them) become if nobody else touches them."""
+    if action is c.StoreAction.SET:
+        return lambda before: mask
+    if action is c.StoreAction.ADD:
+        return lambda before: None if before is None else before | mask
+    return lambda before: None if before is None else before & ~mask
+
+
+def _keyword_mask(known: Mapping[int, str], names: Iterable[str]) -> int:
+    wanted = {name.lower() for name in names}
+    return sum(1 << bit for bit, name in known.items() if name.lower() in wanted) if wanted else 0
+
+
 async def _store_cut(session: Session, command: c.Store, uids: list[int]) -> None:
     selected = session.require_selected()
     state, view = selected.shared.state, selected.view
     flags = command.flags
     ranges = ranges_of(uids)
+    known = view.flags_known(uids) if command.silent else {}
     stored = await session.services.db.write(
         lambda tx: messages.store_flags(
             tx,
@@ -65,8 +81,10 @@ async def _store_cut(session: Session, command: c.Store, uids: list[int]) -> Non
     if stored.modseq is not None:
         await selected.shared.catch_up(stored.modseq, rows=len(uids))
     if command.silent:
-        # Silent about the client's own change; if somebody else changed the message since, that is told.
-        view.told(dict(stored.changed))
+        # RFC 3501 6.4.6: silent about what the client can reckon itself; where somebody else changed the message
+        # too, before or meanwhile, what came of both is told.
+        own = _own_change(command.action, flags.system | _keyword_mask(state.keywords, flags.keywords))
+        view.told({uid: mask for uid, mask in stored.changed if own(known.get(uid)) == mask})
         return
     lines, shown = [], {}
     text = state.flags_text

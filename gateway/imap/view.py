@@ -90,6 +90,19 @@ class View:
         else:
             self._told.update(masks)
 
+    def flags_known(self, uids: Iterable[int]) -> dict[int, int]:
+        """UID -> flags of those of `uids` whose present flags are not news to the client."""
+        state, told = self.state, self._told or NOTHING
+        known = {}
+        for uid in uids:
+            index = state.index_of(uid)
+            if index is None:
+                continue
+            mask = state.masks[index]
+            if state.modseqs[index] <= self._flags_modseq or told.get(uid) == mask:
+                known[uid] = mask
+        return known
+
     # -- what to send --------------------------------------------------------------------------------------------
 
     def updates(self, *, expunge: bool) -> Updates:
