@@ -68,6 +68,7 @@ class ContentWriter:
         self._hash = sha256()
         self._first_id: ContentId | None = None
         self._staged_chunks = 0
+        self._staging: asyncio.Future[None] | None = None  # the unit that is being written while octets go on arriving
         self._variants = 0
 
     @property
@@ -76,7 +77,7 @@ class ContentWriter:
         return self._size
 
     async def write(self, chunk: bytes) -> None:
-        """The next octets. Raises TooBig past the limit (then `abort`), Unavailable when they cannot be staged."""
+        """The next octets. Raises TooBig past the limit, Unavailable when earlier ones could not be staged: `abort`."""
         self._size += len(chunk)
         if self._size > self._max_size:
             raise TooBig(f"The message is larger than {self._max_size} octets")
@@ -104,6 +105,7 @@ class ContentWriter:
         digest = self._hash.copy()
         digest.update(parsed.header)
         octets = b"".join(self._body)
+        await self._staged()
         return StagedContent(
             content_id=first,
             body_id=BodyId(first),
@@ -122,6 +124,11 @@ class ContentWriter:
     async def abort(self) -> None:
         """Forget the message and what was staged of it. Not after the content was attached."""
         self._body, self._body_octets, self._head = [], 0, None
+        staging, self._staging = self._staging, None
+        if staging is not None:
+            await asyncio.wait({staging})
+            if not staging.cancelled():
+                staging.exception()  # whatever it was: nobody wants these octets any more
         if self._staged_chunks and self._first_id is not None:
             body_id, pieces = BodyId(self._first_id), self._staged_chunks
             self._staged_chunks = 0
@@ -177,14 +184,24 @@ class ContentWriter:
             self._body_octets += len(octets)
 
     async def _stage(self) -> None:
+        """Begin to write a unit's worth. One is under way at most: that bounds the memory a message takes."""
         octets = b"".join(self._body)
         pieces = [octets[start : start + CHUNK] for start in range(0, STAGE_OCTETS, CHUNK)]
         rest = octets[STAGE_OCTETS:]
         self._body, self._body_octets = [rest] if rest else [], len(rest)
+        await self._staged()
         body_id = BodyId(await self._id())
         first, now = self._staged_chunks, int(self._now())
         self._staged_chunks += len(pieces)  # also when the write fails: `abort` then looks for them all
-        await self._db.write(lambda tx: content.stage_chunks(tx, body_id, first, pieces, now=now), octets=STAGE_OCTETS)
+        self._staging = asyncio.ensure_future(
+            self._db.write(lambda tx: content.stage_chunks(tx, body_id, first, pieces, now=now), octets=STAGE_OCTETS)
+        )
+
+    async def _staged(self) -> None:
+        """Wait for the unit that is under way. Unavailable when it failed."""
+        if self._staging is not None:
+            await self._staging
+            self._staging = None
 
     async def _id(self) -> ContentId:
         if self._first_id is None:
