@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 from gateway.model.errors import InvalidRequest
 from gateway.model.ids import InboxId, KeyId, PodId
-from gateway.model.permissions import ScopeKind
+from gateway.model.permissions import ScopeKind, SentCopy
 from gateway.store import keys
 from gateway.store.db import Database, Tx
-from gateway.store.inboxes import SentCopy
 from gateway.store.keys import KeyRow
 
 from .keys import ApiKey, generate, hash_secret

@@ -72,6 +72,7 @@ def principal(key: KeyRow, inbox: Inbox) -> Principal:
         inbox_address=inbox.address,
         permissions=key.permissions,
         expires_at=key.expires_at,
+        sent_copy=key.sent_copy,
     )
 
 

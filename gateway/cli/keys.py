@@ -30,11 +30,15 @@ def key() -> None:
     "--permissions", default="read,write,draft,send", show_default=True,
     help="What it may do, separated by commas: read, write, draft, send, admin, or single permissions.",
 )
+@click.option(
+    "--sent-copy", type=click.Choice(["auto", "always", "never"]),
+    help="Copy in Sent of what this key sends, whatever the inbox's own setting is.",
+)
 @json_option
 @pass_runtime
 def key_create(
     runtime: Runtime, inbox: str | None, pod: str | None, everything: bool, name: str, expires: int | None,
-    permissions: str, as_json: bool,
+    permissions: str, sent_copy: str | None, as_json: bool,
 ) -> None:
     """Make a key and show it, this once.
 
@@ -48,7 +52,8 @@ def key_create(
         raise click.UsageError("Say what the key opens: one of --inbox ADDRESS, --pod NAME and --all.")
     names = [part.strip() for part in permissions.split(",") if part.strip()]
     made = runtime.call(
-        "key.create", inbox=inbox, pod=pod, everything=everything, name=name, expires=expires, permissions=names
+        "key.create", inbox=inbox, pod=pod, everything=everything, name=name, expires=expires, permissions=names,
+        sent_copy=sent_copy,
     )
     if as_json:
         print_json(made)

@@ -120,6 +120,27 @@ def inbox_add(runtime: Runtime, address: str, name: str | None, pod: str | None,
     click.echo(f"Inbox {made['address']} is there. Next: gateway key create --inbox {made['address']}")
 
 
+@inbox.command("set")
+@click.argument("address")
+@click.option("--name", help='Name of its owner, for people; "" takes it away.')
+@click.option(
+    "--sent-copy", type=click.Choice(["auto", "always", "never"]),
+    help="Copy of sent mail in Sent; a key may have a rule of its own.",
+)
+@pass_runtime
+def inbox_set(runtime: Runtime, address: str, name: str | None, sent_copy: str | None) -> None:
+    """Change an inbox's settings.
+
+    \b
+    Example:
+      gateway inbox set scanner@mail.example --sent-copy never
+    """
+    if name is None and sent_copy is None:
+        raise click.UsageError("Say what to change: --name or --sent-copy.")
+    made = runtime.call("inbox.set", address=address, name=name, sent_copy=sent_copy)
+    click.echo(f"Inbox {made['address']}: name {made['name'] or 'none'}, sent copy {made['sent_copy']}.")
+
+
 @inbox.command("list")
 @click.option("--pod", help="Only of this pod.")
 @click.option("--deleted", is_flag=True, help="Also deleted ones whose grace period runs.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from .ids import InboxId, KeyId, PodId
 
@@ -51,6 +51,10 @@ def bundles_in(permissions: frozenset[str]) -> list[str]:
     return shown + sorted(permissions - covered)
 
 
+SentCopy = Literal["auto", "always", "never"]
+"""When a submission leaves its copy in Sent; `auto`: unless the client stores its own (clients.md)."""
+
+
 class ScopeKind(StrEnum):
     ALL = "all"
     POD = "pod"
@@ -71,6 +75,8 @@ class Principal:
     inbox_address: str
     permissions: frozenset[str]
     expires_at: int | None
+    sent_copy: SentCopy | None = None
+    """The key's own rule for Sent copies; None: as the inbox has it."""
 
     @property
     def may_read(self) -> bool:

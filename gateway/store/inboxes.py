@@ -6,11 +6,12 @@ import json
 import secrets
 import uuid
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast, get_args
 
 from gateway.model.errors import AlreadyExists, InvalidName, NotFound
 from gateway.model.ids import InboxId, MailboxId, ModSeq, PodId
 from gateway.model.mailbox import STANDARD_MAILBOXES
+from gateway.model.permissions import SentCopy
 
 from . import counters, mailboxes, queue
 from .addresses import canonical_address
@@ -18,8 +19,7 @@ from .db import Rx, Tx, WakeKind
 from .statements import Stmt
 from .texts import storable
 
-SentCopy = Literal["auto", "always", "never"]
-SENT_COPY: Final[tuple[SentCopy, ...]] = ("auto", "always", "never")
+SENT_COPY: Final[tuple[SentCopy, ...]] = get_args(SentCopy)
 
 _INBOX: Final = (
     "SELECT i.id, i.uuid, i.pod_id, a.address, i.name, i.created_at, i.deleted_at, i.settings, i.messages, i.octets,"

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from gateway.model.errors import AlreadyExists, InvalidRequest, NoPermission, NotFound
 from gateway.model.ids import InboxId, KeyId, PodId
-from gateway.model.permissions import ALL_PERMISSIONS, ScopeKind
+from gateway.model.permissions import ALL_PERMISSIONS, ScopeKind, SentCopy
 
 from .db import Rx, Tx, WakeKind
-from .inboxes import SENT_COPY, SentCopy
+from .inboxes import SENT_COPY
 from .statements import Stmt
 from .texts import storable
 

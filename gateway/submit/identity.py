@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 from gateway.model.errors import SenderNotAuthorized
 from gateway.model.ids import InboxId
-from gateway.model.permissions import Principal
+from gateway.model.permissions import Principal, SentCopy
 from gateway.store import inboxes
 from gateway.store.addresses import may_send_as
 from gateway.store.db import Rx
-from gateway.store.inboxes import SentCopy
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """`author`: the inbox that owns From's first address, where the Sent copy goes; `inbox_id`: where bounces go."""
+    """`author`: the inbox that owns From's first address, where the Sent copy goes; `inbox_id`: where bounces go.
+
+    `sent_copy`: the key's rule, or the author's inbox's where the key has none.
+    """
 
     inbox_id: InboxId
     author: InboxId
@@ -39,4 +41,4 @@ def identify(rx: Rx, principal: Principal, reverse_path: str, authors: Sequence[
     inbox = inboxes.inbox_by_id(rx, author)
     if inbox is None or inbox.deleted_at is not None:
         raise SenderNotAuthorized("Sender not authorized")
-    return Sender(owners.get(reverse_path, author), author, inbox.settings.sent_copy)
+    return Sender(owners.get(reverse_path, author), author, principal.sent_copy or inbox.settings.sent_copy)

@@ -58,7 +58,8 @@ def test_an_error_is_one_line_and_a_non_zero_exit(gateway: Gateway, command: lis
 @pytest.mark.parametrize(
     "command",
     [["key", "create"], ["key", "create", "--all", "--pod", "x"], ["queue", "retry"], ["nonsense"],
-     ["key", "create", "--all", "--expires", "yesterday"]],
+     ["key", "create", "--all", "--expires", "yesterday"], ["inbox", "set", "x@mail.test"],
+     ["key", "create", "--all", "--sent-copy", "maybe"]],
 )
 def test_a_misused_command_exits_with_2_and_says_why(gateway: Gateway, command: list[str]) -> None:
     done = gateway.cli(*command)
@@ -95,6 +96,32 @@ def test_keys_show_their_text_once_and_end_when_revoked(gateway: Gateway, accoun
     gateway.run("key", "revoke", made["id"])
     rows = {row["id"]: row for row in gateway.json("key", "list", "--inbox", account[0])}
     assert rows[made["id"]]["state"] == "revoked"
+
+
+def test_sent_copies_follow_the_key_then_the_inbox(gateway: Gateway, account: tuple[str, str]) -> None:
+    address = account[0]
+
+    def sent_with(key: str) -> int:
+        with gateway.smtp(address, key) as smtp:
+            smtp.sendmail(address, [address], new_message(address, "sent copies").as_bytes())
+        imap = gateway.imap(address, key)
+        (count,) = imap.select("Sent", readonly=True)[1]
+        imap.logout()
+        return int(count or b"0")
+
+    assert gateway.json("inbox", "show", address)["sent_copy"] == "auto"
+    silent = gateway.json("key", "create", "--inbox", address, "--sent-copy", "never")
+    assert silent["sent_copy"] == "never"
+    assert sent_with(silent["key"]) == 0
+    assert sent_with(account[1]) == 1
+    gateway.run("inbox", "set", address, "--sent-copy", "never", "--name", "A. B.")
+    gateway.run("inbox", "set", address, "--sent-copy", "never")
+    shown = gateway.json("inbox", "show", address)
+    assert (shown["sent_copy"], shown["name"]) == ("never", "A. B.")
+    assert sent_with(account[1]) == 1
+    assert sent_with(gateway.new_key("--inbox", address, "--sent-copy", "always")) == 2
+    gateway.run("inbox", "set", address, "--name", "")
+    assert gateway.json("inbox", "show", address)["name"] is None
 
 
 def test_a_pod_key_opens_its_inboxes_and_no_other(gateway: Gateway, account: tuple[str, str]) -> None:

@@ -26,8 +26,10 @@ BODY = b"\r\nhello\r\n"
 MESSAGE = HEADER + BODY
 
 
-async def submit(it: House, message: bytes, *recipients: str, mail_from: str = USER, step: int = 7) -> Accepted:
-    who = principal(inbox_id=it.ann)
+async def submit(
+    it: House, message: bytes, *recipients: str, mail_from: str = USER, step: int = 7, **key: object
+) -> Accepted:
+    who = principal(inbox_id=it.ann, **key)
     arrival = it.submissions.begin(SubmissionEnvelope(who, mail_from, recipients))
     try:
         for start in range(0, len(message), step):
@@ -155,6 +157,12 @@ def test_sent_copy_settings(tmp_path: Path) -> None:
             assert len(await it.mail(it.ann, "Sent")) == 1
             await submit(it, message, "bob@example.org", mail_from="")
             assert len(await it.mail(it.ann, "Sent")) == 1, "a receipt leaves no copy"
+            # The key's rule wins over the inbox's, both ways.
+            await submit(it, MESSAGE, "bob@example.org", sent_copy="never")
+            assert len(await it.mail(it.ann, "Sent")) == 1
+            await setting("never")
+            await submit(it, MESSAGE, "bob@example.org", sent_copy="always")
+            assert len(await it.mail(it.ann, "Sent")) == 2
 
     run(main())
 

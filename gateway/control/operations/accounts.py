@@ -9,6 +9,7 @@ from gateway.control.frames import Json
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import InboxId, PodId
 from gateway.model.mailbox import Mailbox
+from gateway.model.permissions import SentCopy
 from gateway.store import addresses, inboxes, mailboxes, pods
 from gateway.store.addresses import AddressKind, AddressRow
 from gateway.store.db import Rx, Tx
@@ -33,6 +34,14 @@ def inbox_named(rx: Rx, address: str) -> Inbox:
     if inbox is None:
         raise NotFound(f"There is no inbox {address}")
     return inbox
+
+
+def sent_copy_named(text: str | None) -> SentCopy | None:
+    """The rule for Sent copies of that name; InvalidRequest lists those there are."""
+    found = next((rule for rule in inboxes.SENT_COPY if rule == text), None)
+    if text is not None and found is None:
+        raise InvalidRequest(f"sent_copy is one of {', '.join(inboxes.SENT_COPY)}")
+    return found
 
 
 def pod_names(rx: Rx) -> dict[PodId, str]:
@@ -115,17 +124,33 @@ async def inbox_add(
 ) -> Json:
     """A new inbox with the five standard mailboxes. Without `pod`: the pod of the address's domain."""
     now = int(context.now())
-    if sent_copy is not None and sent_copy not in inboxes.SENT_COPY:
-        raise InvalidRequest(f"sent_copy is one of {', '.join(inboxes.SENT_COPY)}")
+    copies = sent_copy_named(sent_copy)
 
     def unit(tx: Tx) -> Json:
         owner = pod_named(tx, pod).id if pod is not None else _pod_of_domain(tx, address)
         inbox = inboxes.create_inbox(tx, owner, address, now=now, name=name)
-        if sent_copy is not None:
-            settings = replace(inbox.settings, sent_copy=sent_copy)
+        if copies is not None:
+            settings = replace(inbox.settings, sent_copy=copies)
             inboxes.change_settings(tx, inbox.id, settings=settings, name=name)
             inbox = replace(inbox, settings=settings)
         return _inbox(inbox, pod_names(tx))
+
+    return await context.db.write(unit)
+
+
+@operation("inbox.set")
+async def inbox_set(
+    context: Context, stream: Stream, *, address: str, name: str | None = None, sent_copy: str | None = None
+) -> Json:
+    """Change what is named; an empty `name` takes it away."""
+    copies = sent_copy_named(sent_copy)
+
+    def unit(tx: Tx) -> Json:
+        inbox = inbox_named(tx, address)
+        label = inbox.name if name is None else (name or None)
+        settings = inbox.settings if copies is None else replace(inbox.settings, sent_copy=copies)
+        inboxes.change_settings(tx, inbox.id, settings=settings, name=label)
+        return _inbox(replace(inbox, settings=settings, name=label), pod_names(tx))
 
     return await context.db.write(unit)
 

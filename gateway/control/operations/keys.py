@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from gateway.auth import issue
 from gateway.auth.issue import KeySpec
@@ -15,7 +16,7 @@ from gateway.store import keys
 from gateway.store.db import Rx, Tx
 from gateway.store.keys import KeyRow
 
-from .accounts import inbox_named, inbox_names, pod_named, pod_names
+from .accounts import inbox_named, inbox_names, pod_named, pod_names, sent_copy_named
 from .registry import Context, Stream, operation
 from .values import moment
 
@@ -27,6 +28,7 @@ def _key(row: KeyRow, pods: dict[PodId, str], inboxes: dict[InboxId, str], now: 
         "opens": _opens(row, pods, inboxes),
         "scope": str(row.scope),
         "permissions": bundles_in(row.permissions),
+        "sent_copy": row.sent_copy,
         "state": _state(row, now),
         "created_at": moment(row.created_at),
         "expires_at": moment(row.expires_at),
@@ -60,25 +62,31 @@ async def key_create(
     name: str = "",
     expires: int | None = None,
     permissions: list[str] | None = None,
+    sent_copy: str | None = None,
 ) -> Json:
-    """The new key's row and, in `key`, its text. `expires`: Unix seconds. `permissions`: bundles or single names."""
+    """The new key's row and, in `key`, its text. `expires`: Unix seconds. `permissions`: bundles or single names.
+
+    `sent_copy`: auto, always or never for what this key sends; None: as the inbox has it.
+    """
     if sum((inbox is not None, pod is not None, everything)) != 1:
         raise InvalidRequest("A key opens an inbox, a pod or everything: name exactly one")
     try:
         allowed = expand(DEFAULT_BUNDLES if permissions is None else permissions)
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
+    copies = sent_copy_named(sent_copy)
     now = int(context.now())
     label = name.strip() or "unnamed"
     drawn = await asyncio.to_thread(issue.draw)
 
     def unit(tx: Tx) -> dict[str, Json]:
         if inbox is not None:
-            spec = KeySpec(label, ScopeKind.INBOX, allowed, inbox_id=inbox_named(tx, inbox).id, expires_at=expires)
+            spec = KeySpec(label, ScopeKind.INBOX, allowed, inbox_id=inbox_named(tx, inbox).id)
         elif pod is not None:
-            spec = KeySpec(label, ScopeKind.POD, allowed, pod_id=pod_named(tx, pod).id, expires_at=expires)
+            spec = KeySpec(label, ScopeKind.POD, allowed, pod_id=pod_named(tx, pod).id)
         else:
-            spec = KeySpec(label, ScopeKind.ALL, allowed, expires_at=expires)
+            spec = KeySpec(label, ScopeKind.ALL, allowed)
+        spec = replace(spec, expires_at=expires, sent_copy=copies)
         return _key(issue.insert(tx, spec, drawn, now).row, pod_names(tx), inbox_names(tx), now)
 
     return {"key": drawn.key.text} | await context.db.write(unit)
