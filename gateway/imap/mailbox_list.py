@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from gateway.model import names
-from gateway.model.mailbox import INBOX, Mailbox
+from gateway.model.mailbox import DELIMITER, INBOX, Mailbox
 from gateway.store import mailboxes
 from gateway.wire import commands as c
 from gateway.wire import render
@@ -16,7 +16,7 @@ from . import access
 from .access import Action
 from .mailbox_commands import find
 from .replies import Reply, bad, ok
-from .settings import LIST_PAGE
+from .settings import LIST_WORK
 
 if TYPE_CHECKING:
     from .session import Session
@@ -43,11 +43,14 @@ async def list_(session: Session, command: c.List) -> Reply:
     if "SUBSCRIBED" in command.selection:
         subscribed = frozenset(await session.services.db.read(lambda rx: mailboxes.subscriptions(rx, inbox_id)))
     matchers = [Matcher(command.reference, pattern) for pattern in command.patterns]
-    parents = {name for mailbox in found for name in names.parents(mailbox.name)}
+    parents = {mailbox.name.rpartition(DELIMITER)[0] for mailbox in found}  # a parent always has a row of its own
     by_name = {mailbox.name: mailbox for mailbox in found}
     shown: Iterable[str] = subscribed if "SUBSCRIBED" in command.selection else by_name
-    for turn, name in enumerate(sorted(shown, key=_inbox_first), 1):
-        if turn % LIST_PAGE == 0:
+    work = 0
+    for name in sorted(shown, key=_inbox_first):
+        work += len(name) * len(matchers)
+        if work > LIST_WORK:
+            work = 0
             await session.channel.breathe()
         if not any(matcher.matches(name) for matcher in matchers):
             continue
@@ -92,8 +95,11 @@ async def lsub(session: Session, command: c.Lsub) -> Reply:
     subscribed = await session.services.db.read(lambda rx: mailboxes.subscriptions(rx, inbox_id))
     matcher = Matcher(command.reference, command.pattern)
     marks: dict[str, tuple[str, ...]] = {}
-    for turn, name in enumerate(subscribed, 1):
-        if turn % LIST_PAGE == 0:
+    work = 0
+    for name in subscribed:
+        work += len(name) * (1 + name.count(DELIMITER))
+        if work > LIST_WORK:
+            work = 0
             await session.channel.breathe()
         if matcher.matches(name):
             marks[name] = ()

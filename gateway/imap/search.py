@@ -39,7 +39,8 @@ async def search(session: Session, command: c.Search) -> Reply:
         if isinstance(key, keys.Numbers) and not key.uid:
             _check_numbers(key, view.length)
     compiled = compiler.compile(command.key)
-    found = await _by_memory(session, selected, compiler, compiled)
+    weight = sum(1 for _ in keys.walk(command.key)) if compiled.memory is not None else 1
+    found = await _by_memory(session, selected, compiler, compiled, weight)
     if compiled.rest is not None and found:
         found = await _by_content(session, selected, compiled, found)
     answer = [uid if command.uid else number for number, uid, _ in found]
@@ -73,8 +74,10 @@ Found = list[tuple[int, int, int]]
 """(number, uid, mask)"""
 
 
-async def _by_memory(session: Session, selected: Selected, compiler: Compiler, compiled: Compiled) -> Found:
-    """What numbers, UIDs and flags leave over."""
+async def _by_memory(
+    session: Session, selected: Selected, compiler: Compiler, compiled: Compiled, weight: int
+) -> Found:
+    """What numbers, UIDs and flags leave over. `weight`: tests a message; a thousand keys must not hold the loop."""
     view = selected.view
     if compiled.impossible:
         return []
@@ -84,13 +87,14 @@ async def _by_memory(session: Session, selected: Selected, compiler: Compiler, c
     care, want, test = compiled.care, compiled.want, compiled.memory
     found: Found = []
     turn = 0
+    page = max(MEMORY_PAGE // weight, 1)
     for start, stop in slices:
-        for at in range(start, stop, MEMORY_PAGE):
-            end = min(at + MEMORY_PAGE, stop)
+        for at in range(start, stop, page):
+            end = min(at + page, stop)
             if turn > 2 * MEMORY_PAGE:
                 turn = 0
                 await session.channel.breathe()
-            turn += end - at
+            turn += (end - at) * weight
             rows = zip(range(at + 1, end + 1), view.uids[at:end], view.masks_of(at, end), strict=True)
             if test is None:
                 found += [row for row in rows if row[2] & care == want]

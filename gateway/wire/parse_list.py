@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.model import names
+from gateway.model.mailbox import MAX_NAME_OCTETS
 
 from .commands import Command, Create, List, Lsub, Status
 from .tokens import Cursor, Malformed
@@ -18,6 +20,9 @@ SPECIAL_USE: Final = {
     for name in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash", "\\Important")
 }
 """RFC 6154 2 and RFC 8457: folded -> the RFC's spelling."""
+
+MAX_PATTERNS: Final = 100  # each is matched with each mailbox
+MAX_PATTERN: Final = 2 * MAX_NAME_OCTETS  # characters: longer than any name with wildcards between
 
 _SELECTION: Final = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
 _RETURNS: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS"})
@@ -65,8 +70,11 @@ def list_(cursor: Cursor, tag: bytes) -> Command:
     if cursor.peek() == b"(":
         extended = True
         patterns = tuple(cursor.listed(cursor.list_mailbox))
+        if len(patterns) > MAX_PATTERNS:
+            raise Malformed(f"More than {MAX_PATTERNS} patterns")
     else:
         patterns = (cursor.list_mailbox(),)
+    _check_length(reference, patterns)
     returns: set[str] = set()
     items: tuple[str, ...] = ()
     if not cursor.at_end:
@@ -94,7 +102,14 @@ def lsub(cursor: Cursor, tag: bytes) -> Command:
     cursor.space()
     reference = cursor.mailbox("a reference name")
     cursor.space()
-    return Lsub(tag, reference, cursor.list_mailbox())
+    pattern = cursor.list_mailbox()
+    _check_length(reference, (pattern,))
+    return Lsub(tag, reference, pattern)
+
+
+def _check_length(reference: str, patterns: Iterable[str]) -> None:
+    if any(len(reference) + len(pattern) > MAX_PATTERN for pattern in patterns):
+        raise Malformed(f"A pattern may have {MAX_PATTERN} characters at most")
 
 
 def status(cursor: Cursor, tag: bytes) -> Command:

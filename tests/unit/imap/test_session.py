@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.imap import copy_move, expunge, fetch, rules, store_command
+from gateway.imap import copy_move, expunge, fetch, mailbox_list, rules, search, store_command
+from gateway.imap.channel import Channel
 from gateway.model.errors import LimitReached, Unavailable
 from gateway.store import cleanup
 from gateway.wire import commands as c
@@ -210,6 +211,28 @@ def test_large_sets_are_cut_into_units(tmp_path: Path, monkeypatch: pytest.Monke
     play(tmp_path, body, messages=5)
 
 
+def test_many_search_keys_take_many_turns_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand keys over a hundred thousand messages held everybody up for seconds."""
+    monkeypatch.setattr(search, "MEMORY_PAGE", 20)
+    turns: list[None] = []
+    breathe = Channel.breathe
+
+    async def counted(channel: Channel) -> None:
+        turns.append(None)
+        await breathe(channel)
+
+    monkeypatch.setattr(Channel, "breathe", counted)
+
+    async def body(harness: Harness, client: Client) -> None:
+        assert (await client.run(b"SEARCH OR SEEN UNDRAFT"))[0] == b"* SEARCH 1 2 3 4 5 6 7 8"
+        assert not turns
+        many = b"OR " * 19 + b"SEEN " * 19 + b"UNDRAFT"
+        assert (await client.run(b"SEARCH " + many))[0] == b"* SEARCH 1 2 3 4 5 6 7 8"
+        assert len(turns) == 3
+
+    play(tmp_path, body, messages=8)
+
+
 def test_fetch_sets_seen_and_shows_it_in_the_same_response(tmp_path: Path) -> None:
     async def body(harness: Harness, client: Client) -> None:
         lines = await client.run(b"FETCH 1:2 (FLAGS BODY[TEXT])")
@@ -225,5 +248,28 @@ def test_fetch_sets_seen_and_shows_it_in_the_same_response(tmp_path: Path) -> No
 def test_the_client_is_named_to_the_authenticator(tmp_path: Path) -> None:
     async def body(harness: Harness, client: Client) -> None:
         assert harness.keys.asked == [("a@example.org", "full", "192.0.2.1")]
+
+    play(tmp_path, body)
+
+
+def test_matching_many_names_takes_many_turns_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox_list, "LIST_WORK", 30)
+    turns: list[None] = []
+    breathe = Channel.breathe
+
+    async def counted(channel: Channel) -> None:
+        turns.append(None)
+        await breathe(channel)
+
+    monkeypatch.setattr(Channel, "breathe", counted)
+
+    async def body(harness: Harness, client: Client) -> None:
+        assert len(await client.run(b'LIST "" *')) == 6  # INBOX, Drafts, Sent, Spam, Trash: 24 characters
+        assert not turns
+        assert len(await client.run(b'LIST "" (% * a)')) == 6
+        assert len(turns) == 2
+        assert (await client.run(b"SUBSCRIBE a/b/c/d/e/f/g/h/i/j"))[-1].startswith(b"x OK")
+        assert len(await client.run(b'LSUB "" *')) == 7
+        assert len(turns) == 3
 
     play(tmp_path, body)

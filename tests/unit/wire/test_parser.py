@@ -282,3 +282,16 @@ def test_errors_are_not_cached_and_bad_charsets_are_told_apart():
 
 def test_every_uid_command_has_a_plain_one():
     assert set(parser.UID_COMMANDS) <= set(parser.COMMANDS)
+
+
+def test_list_patterns_are_few_and_short() -> None:
+    """Ten thousand of them, or one of 120,000 characters, held the loop for seconds."""
+    longest = b"a%" * 1000
+    assert read(b'LIST "" (' + b" ".join([longest] * 100) + b")").patterns[0] == longest.decode()  # type: ignore[attr-defined]
+    assert read(b'LSUB "" ' + longest).pattern == longest.decode()  # type: ignore[attr-defined]
+    for text in (
+        b'LIST "" (' + b" ".join([b"a"] * 101) + b")", b'LIST "" ' + longest + b"a", b"LIST a " + longest,
+        b'LSUB "" ' + longest + b"a", b"LSUB a " + longest,
+    ):  # fmt: skip
+        with pytest.raises(BadCommand):
+            read(text)
