@@ -30,9 +30,9 @@ class Rendered:
 def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, batch: Batch) -> Rendered:
     """As many of `batch` as fit a page's octets."""
     uids = batch.uids
-    rows = messages.fetch_rows(rx, mailbox_id, uids, plan.columns)
+    rows = messages.fetch_rows(rx, mailbox_id, uids, plan.columns, whole=False)
     if len(rows) == len(uids):
-        if plan.direct and not plan.bodies and not batch.changed:
+        if plan.direct and not plan.bodies and not batch.changed and not any(None in row for row in rows):
             return Rendered([b"".join(plan.lines(batch, rows))], len(rows), 0)
         found: Sequence[Row | None] = rows
     else:
@@ -44,6 +44,8 @@ def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, batch: Batch) -> Rend
         if octets >= PAGE_OCTETS:
             break
         consumed += 1
+        if row is not None and plan.lacks_value(row):
+            row = next(iter(messages.fetch_rows(rx, mailbox_id, [uids[at]], plan.columns)), None)
         if row is None:
             missing += 1
             continue
@@ -53,9 +55,9 @@ def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, batch: Batch) -> Rend
             pieces.append(line)
             octets += len(line)
             continue
-        rendered, size = plan.render(rx, entry, row, INLINE_BODY)
+        rendered = plan.render(rx, entry, row, INLINE_BODY)
         pieces += rendered
-        octets += size
+        octets += sum(len(piece) for piece in rendered if isinstance(piece, bytes))
     return Rendered(pieces, consumed, missing)
 
 

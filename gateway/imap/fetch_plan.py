@@ -84,6 +84,7 @@ _SECTION: Final = {
     ItemName.RFC822_TEXT: BodySection(b"RFC822.TEXT", (), SectionText.TEXT),
 }
 _NO_COLUMNS: Final = Columns(0)
+_MAX_DIRECT: Final = 4  # sections whose octets a page holds for each message; with more, a page counts its octets
 
 
 class Plan:
@@ -110,7 +111,7 @@ class Plan:
         )
         self.memory_only = all(item in (ITEMS[b"UID"], ITEMS[b"FLAGS"]) for item in unique)
         parts = [item for item in self._items if isinstance(item, BodySection)]
-        self.direct = not any(part.path or part.partial for part in parts)
+        self.direct = len(parts) <= _MAX_DIRECT and not any(part.path or part.partial for part in parts)
         self.bodies = self.direct and not all(sections.header_only(part) for part in parts)
         self.columns = _columns(self._items) | (Columns.SMALL_BODY if self.bodies else _NO_COLUMNS)
         self.index = {column: at for at, column in enumerate((c for c in Columns if c & self.columns), 1)}
@@ -146,7 +147,8 @@ class Plan:
     def _section_of_row(self, section: BodySection) -> Callable[[Row], bytes]:
         header = self.index[Columns.HEADER]
         if sections.header_only(section):
-            return lambda row: _literal(sections.of_header(section, row[header]))
+            select = sections.header_selector(section)
+            return lambda row: _literal(select(row[header]))
         body = self.index[Columns.SMALL_BODY]
         if section.text is SectionText.TEXT:
             return lambda row: _literal(row[body])
@@ -173,8 +175,14 @@ class Plan:
             return None
         return self._format % self._pick((entry.number, entry.flags, *row, *[of(row) for of in self._computed]))
 
-    def render(self, rx: Rx, entry: Entry, row: Row, inline: int) -> tuple[Pieces, int]:
-        """One FETCH response and the octets of body in it. Sections above `inline` octets of body stay ranges."""
+    def lacks_value(self, row: Row) -> bool:
+        """A value of the row was too large to come with its page; a body that did not is read in any case."""
+        return None in row and any(
+            row[at] is None for column, at in self.index.items() if column is not Columns.SMALL_BODY
+        )
+
+    def render(self, rx: Rx, entry: Entry, row: Row, inline: int) -> Pieces:
+        """One FETCH response. What exceeds `inline` octets of body, in one section or in all, stays ranges."""
         message = Message(rx, self.index, row)
         done: Pieces = []
         words: list[bytes] = []
@@ -189,9 +197,9 @@ class Plan:
                 continue
             length = extent.stop - extent.start
             head = b"%b {%d}\r\n%b" % (item.echo, extent.size, _clean(extent.octets))
-            if length <= inline:
+            if not length or octets + length <= inline:
                 words.append(head + _clean(message.read(extent.start, extent.stop)) if length else head)
-                octets += extent.size
+                octets += length
                 continue
             words.append(head)
             done.append(_join(entry, words, first=not done))
@@ -202,7 +210,7 @@ class Plan:
         if words:
             done.append(_join(entry, words, first=not done))
         done.append(b")\r\n")
-        return done, octets
+        return done
 
     def _word(self, item: Item, entry: Entry, message: Message) -> bytes:
         if item.name is ItemName.UID:
@@ -281,6 +289,6 @@ class Message:
     def locate(self, section: BodySection) -> sections.Extent | None:
         header: bytes = self._value(Columns.HEADER)
         if sections.header_only(section):
-            return sections.Extent(sections.of_header(section, header)).window(section.partial)
+            return sections.Extent(sections.header_selector(section)(header)).window(section.partial)
         body_size = self._value(Columns.SIZE) - len(header)
         return sections.locate(section, header, body_size, self.tree, self.read)

@@ -146,10 +146,13 @@ def _page(rx: Rx, state: MailboxState, compiled: Compiled, batch: Found) -> Foun
     columns = messages.Columns.INTERNAL_DATE | messages.Columns.SIZE | messages.Columns.ENVELOPE
     if compiled.cost >= Cost.HEADER:
         columns |= messages.Columns.HEADER | messages.Columns.CONTENT_ID
-    rows = {row[0]: row for row in messages.fetch_rows(rx, state.mailbox_id, [uid for _, uid, _ in batch], columns)}
+    uids = [uid for _, uid, _ in batch]
+    rows = {row[0]: row for row in messages.fetch_rows(rx, state.mailbox_id, uids, columns, whole=False)}
     kept: Found = []
     for number, uid, mask in batch:
         row = rows.get(uid)
+        if row is not None and None in row:  # too large to come with its page
+            row = next(iter(messages.fetch_rows(rx, state.mailbox_id, [uid], columns)), None)
         if row is None:  # expunged by another session meanwhile
             continue
         candidate = Candidate(number, uid, mask, row[1], row[2], row[3])

@@ -48,6 +48,10 @@ class Columns(IntFlag):
     """All octets of the body of a message of at most SMALL_MESSAGE octets; None for a larger or bodiless one."""
 
 
+LARGE_VALUE: Final = 16_384
+"""Octets of one value that a page of rows may hold: hostile mail has an ENVELOPE, a header of megabytes."""
+
+_WIDE: Final = Columns.ENVELOPE | Columns.BODYSTRUCTURE | Columns.BODY | Columns.HEADER | Columns.PARTS
 _SOURCES: Final = {
     Columns.INTERNAL_DATE: "m.internal_date",
     Columns.SIZE: "m.size",
@@ -102,24 +106,34 @@ def load(rx: Rx, mailbox_id: MailboxId, after_uid: int = 0, limit: int = LOAD_PA
     return list(zip(*load_arrays(rx, mailbox_id, after_uid, limit), strict=True))
 
 
-def fetch_rows(rx: Rx, mailbox_id: MailboxId, uids: Sequence[int], columns: Columns) -> list[tuple[Any, ...]]:
-    """(uid, *columns) of those of `uids` that exist, in UID order. `uids` rise; a page is 200 to 500 of them."""
+def fetch_rows(
+    rx: Rx, mailbox_id: MailboxId, uids: Sequence[int], columns: Columns, *, whole: bool = True
+) -> list[tuple[Any, ...]]:
+    """(uid, *columns) of those of `uids` that exist, in UID order. `uids` rise; a page is 200 to 500 of them.
+
+    Without `whole`, None stands for a value above LARGE_VALUE octets: read that row again alone, or a page of them
+    fills the memory.
+    """
     if not uids:
         return []
     low, high = uids[0], uids[-1]
     if high - low < 2 * len(uids):  # dense: one range scan, and what was not asked is dropped
-        rows = rx.all(_statement(columns, True), mailbox=mailbox_id, low=low, high=high)
+        rows = rx.all(_statement(columns, True, whole), mailbox=mailbox_id, low=low, high=high)
         if len(rows) <= len(uids) == high - low + 1:
             return rows
         asked = set(uids)
         return [row for row in rows if row[0] in asked]
-    return rx.all(_statement(columns, False), mailbox=mailbox_id, uids=uids)
+    return rx.all(_statement(columns, False, whole), mailbox=mailbox_id, uids=uids)
 
 
 @cache
-def _statement(columns: Columns, dense: bool) -> Stmt:
-    chosen = [_SOURCES[column] for column in Columns if column & columns]
-    tables = {source[0] for source in chosen} - {"m"}
+def _statement(columns: Columns, dense: bool, whole: bool) -> Stmt:
+    sources = {column: _SOURCES[column] for column in Columns if column & columns}
+    tables = {source[0] for source in sources.values()} - {"m"}
+    chosen = [
+        f"CASE WHEN length({source}) <= {LARGE_VALUE} THEN {source} END" if column & _WIDE and not whole else source
+        for column, source in sources.items()
+    ]
     if "k" in tables:
         tables.add("c")
     joins = "".join(join for table, join in _JOINS.items() if table in tables)

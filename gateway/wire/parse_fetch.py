@@ -10,11 +10,15 @@ from .fetch import ITEMS, MACROS, Attribute, BodySection, SectionText
 from .render import astring
 from .tokens import Cursor, Malformed
 
+MAX_ITEMS: Final = 1000  # a compiled list is kept for the next command; large messages have their parts asked for
+MAX_HEADER_SECTIONS: Final = 100  # each may be a copy of 256 KiB of header in one response
+
 _NAME: Final = re.compile(rb"[A-Za-z0-9.]++")
 _PATH: Final = re.compile(rb"[1-9][0-9]{0,9}+(?:\.[1-9][0-9]{0,9}+)*+")
 _TEXT: Final = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.IGNORECASE)
 _CACHED_TEXT: Final = 1024  # octets
 _FIELDS: Final = {SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}
+_HEADERS: Final = {*_FIELDS, SectionText.HEADER}
 
 
 def fetch_items(cursor: Cursor) -> tuple[Attribute, ...]:
@@ -42,7 +46,12 @@ def _cached(text: bytes) -> tuple[Attribute, ...]:
 
 def _items(cursor: Cursor) -> tuple[Attribute, ...]:
     if cursor.peek() == b"(":
-        return tuple(cursor.listed(lambda: _item(cursor)))
+        items = tuple(cursor.listed(lambda: _item(cursor)))
+        if len(items) > MAX_ITEMS:
+            raise Malformed(f"More than {MAX_ITEMS} FETCH items")
+        if sum(isinstance(item, BodySection) and _copies_header(item) for item in items) > MAX_HEADER_SECTIONS:
+            raise Malformed(f"More than {MAX_HEADER_SECTIONS} header sections")
+        return items
     at = cursor.at
     name = cursor.match(_NAME)
     macro = MACROS.get(name[0].upper()) if name is not None else None
@@ -50,6 +59,11 @@ def _items(cursor: Cursor) -> tuple[Attribute, ...]:
         return macro
     cursor.at = at
     return (_item(cursor),)
+
+
+def _copies_header(section: BodySection) -> bool:
+    """Not a plain MIME section: a client may ask for that of each of many parts."""
+    return section.text in _HEADERS or (section.text is SectionText.MIME and section.partial is not None)
 
 
 def _item(cursor: Cursor) -> Attribute:

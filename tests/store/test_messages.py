@@ -14,6 +14,7 @@ from gateway.store import content, mailboxes, messages
 from gateway.store.db import Database, Tx, Wake, WakeKind
 from gateway.store.inboxes import inbox_by_id
 from gateway.store.messages import Columns
+from gateway.store.rows import LARGE_VALUE
 from gateway.store.statements import Stmt
 
 from .helpers import NOW, fill, mailbox_id, make_inbox, put, staged
@@ -307,6 +308,24 @@ async def test_fetch_rows_answers_pages_of_any_shape(db: Database, runner: async
     assert bytes(row[3]) == b"(envelope)"
     assert bytes(row[4]) == b"(bodystructure)"
     assert bytes(row[5]) == b"(body)"
+
+
+async def test_a_page_leaves_out_large_values(db: Database, runner: asyncio.Runner) -> None:
+    inbox, here, _ = await place(db)
+    fits = b"Subject: " + b"x" * (LARGE_VALUE - 13) + b"\r\n\r\n"
+
+    def unit(tx: Tx) -> None:
+        for header in (fits, b"X" + fits, b"Subject: x\r\n\r\n"):
+            put(tx, inbox, here, header + b"body")
+
+    await db.write(unit)
+    wanted = Columns.SIZE | Columns.ENVELOPE | Columns.HEADER
+    for uids in ([1, 2, 3], [1, 2, 3, 99]):
+        rows = await db.read(lambda rx, uids=uids: messages.fetch_rows(rx, here, uids, wanted, whole=False))
+        assert [row[3] and len(row[3]) for row in rows] == [LARGE_VALUE, None, 14]
+        assert [bytes(row[2]) for row in rows] == [b"(envelope)"] * 3
+        rows = await db.read(lambda rx, uids=uids: messages.fetch_rows(rx, here, uids, wanted))
+        assert [len(row[3]) for row in rows] == [LARGE_VALUE, LARGE_VALUE + 1, 14]
 
 
 async def test_load_pages_by_uid(db: Database, runner: asyncio.Runner) -> None:

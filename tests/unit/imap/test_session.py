@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.imap import copy_move, expunge, fetch, mailbox_list, rules, search, store_command
+from gateway.imap import copy_move, expunge, fetch, fetch_page, mailbox_list, rules, search, store_command
 from gateway.imap.channel import Channel
 from gateway.model.errors import LimitReached, Unavailable
 from gateway.store import cleanup
@@ -271,5 +271,65 @@ def test_matching_many_names_takes_many_turns_of_the_loop(tmp_path: Path, monkey
         assert (await client.run(b"SUBSCRIBE a/b/c/d/e/f/g/h/i/j"))[-1].startswith(b"x OK")
         assert len(await client.run(b'LSUB "" *')) == 7
         assert len(turns) == 3
+
+    play(tmp_path, body)
+
+
+def test_a_page_of_large_values_is_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """512 messages with headers of 240 KiB, fetched at once, took half a gigabyte."""
+    pieces: list[int] = []
+    render = fetch_page.render_page
+
+    def measured(*args: Any) -> fetch_page.Rendered:
+        rendered = render(*args)
+        pieces.append(sum(len(piece) for piece in rendered.pieces if isinstance(piece, bytes)))
+        return rendered
+
+    monkeypatch.setattr(fetch, "render_page", measured)
+    large = b"".join(b"X-Field: %060d\r\n" % number for number in range(2000))
+    addresses = b"To: " + b",\r\n ".join(b"a%06d@example.org" % number for number in range(4000)) + b"\r\n"
+    items = (b"BODY.PEEK[HEADER]", b"ENVELOPE", b"BODY.PEEK[HEADER.FIELDS (To X-Field)]", b"BODY.PEEK[1]<0.10>")
+
+    async def body(harness: Harness, client: Client) -> None:
+        for _ in range(12):
+            await harness.deliver(addresses + large + b"\r\nbody\r\n")
+        await client.run(b"SELECT INBOX")
+        for item in items:
+            answers = b"\n".join(await client.run(b"FETCH 1:* " + item))
+            assert answers.count(b" FETCH (") == 12
+            assert b"x OK FETCH completed" in answers
+        assert max(pieces) < 1_200_000
+        assert (await client.run(b"SEARCH HEADER X-Field 0001999"))[0] == b"* SEARCH 1 2 3 4 5 6 7 8 9 10 11 12"
+
+    play(tmp_path, body)
+
+
+def test_many_sections_of_one_message_are_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows on one body, a thousand of 60 KiB each, are not one response in memory."""
+    pieces: list[int] = []
+    render = fetch_page.render_page
+
+    def measured(*args: Any) -> fetch_page.Rendered:
+        rendered = render(*args)
+        pieces.append(sum(len(piece) for piece in rendered.pieces if isinstance(piece, bytes)))
+        return rendered
+
+    monkeypatch.setattr(fetch, "render_page", measured)
+
+    async def body(harness: Harness, client: Client) -> None:
+        await harness.deliver(b"Subject: x\r\n\r\n" + bytes(range(65, 90)) * 2600)
+        await client.run(b"SELECT INBOX")
+        items = b" ".join(b"BODY.PEEK[TEXT]<%d.60000>" % start for start in range(40))
+        client.send(b"x FETCH 1 (" + items + b")\r\n")
+        whole = bytes(range(65, 90)) * 2600
+        assert await client.octets(11) == b"* 1 FETCH ("
+        for start in range(40):
+            head = b"BODY[TEXT]<%d> {60000}\r\n" % start
+            assert await client.octets(len(head)) == head
+            assert await client.octets(60_000) == whole[start : start + 60_000]
+            assert await client.octets(1) == (b" " if start < 39 else b")")
+        assert await client.line() == b""
+        assert await client.line() == b"x OK FETCH completed"
+        assert max(pieces) < 100_000
 
     play(tmp_path, body)

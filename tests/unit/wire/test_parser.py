@@ -295,3 +295,15 @@ def test_list_patterns_are_few_and_short() -> None:
     ):  # fmt: skip
         with pytest.raises(BadCommand):
             read(text)
+
+
+def test_fetch_items_are_limited() -> None:
+    windows = [b"BODY.PEEK[1]<%d.9>" % number for number in range(1001)]
+    headers = [b"BODY[HEADER]<%d.9>" % number for number in range(51)]
+    mimes = [b"BODY[1.MIME]<%d.9>" % number for number in range(50)]
+    parts = [b"BODY[%d.MIME]" % number for number in range(1, 1001)]
+    for items in (windows[:1000], headers + mimes[:49], parts):
+        assert len(read(b"FETCH 1 (" + b" ".join(items) + b")").items) == len(items)  # type: ignore[attr-defined]
+    for items in (windows, headers + mimes):
+        with pytest.raises(BadCommand):
+            read(b"FETCH 1 (" + b" ".join(items) + b")")
