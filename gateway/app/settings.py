@@ -68,11 +68,12 @@ def relay_endpoint(config: Config) -> endpoint.Endpoint | None:
     relay = config.relay
     if not relay.host:
         return None
+    who = login.RelayLogin(relay.user, relay.secret.reveal(), login.Mechanism(relay.mechanism))
     return endpoint.Endpoint(
         host=relay.host,
         port=relay.port,
         tls=tls.TlsPolicy(tls.Security(relay.security), relay.ca),
-        login=login.RelayLogin(relay.user, relay.secret.reveal()) if relay.user else None,
+        login=who if relay.user else None,
         helo=config.server.hostname,
         allow_private=relay.allow_private,
     )
@@ -89,6 +90,7 @@ def delivery_settings(config: Config) -> DeliverySettings:
         hostname=config.server.hostname,
         connections=config.queue.connections,
         schedule=Schedule(config.queue.first_retry, config.queue.longest_retry, config.queue.lifetime),
+        unknown_outcome=config.queue.unknown_outcome,
     )
 
 

@@ -84,6 +84,10 @@ def _relay_is_whole(config: Config) -> Iterator[Problem]:
         yield "relay.user", "is missing; relay.secret needs it"
     if relay.security == "none" and relay.secret and relay.host not in {"localhost", "127.0.0.1", "::1"}:
         yield "relay.security", "none would send the relay's password readable over the network"
+    if relay.mechanism != "auto" and not relay.user:
+        yield "relay.user", "is missing; relay.mechanism needs it"
+    if relay.security == "none" and relay.mechanism in {"plain", "login", "xoauth2"}:
+        yield "relay.mechanism", f"{relay.mechanism} shows the secret, so it is used under TLS only"
 
 
 def _sizes_are_ordered(config: Config) -> Iterator[Problem]:

@@ -221,6 +221,14 @@ class Relay:
     ] = "starttls"
     user: Annotated[str, Setting("User name at the relay; empty: no login.", reloadable=True)] = ""
     secret: Annotated[Secret, Setting("Password at the relay.", secret=True, reloadable=True)] = _NO_SECRET
+    mechanism: Annotated[
+        Literal["auto", "plain", "login", "cram-md5", "xoauth2"],
+        Setting(
+            "How to log in; auto: the first of PLAIN, LOGIN and CRAM-MD5 that the relay offers. With xoauth2 the "
+            "secret is an access token.",
+            reloadable=True,
+        ),
+    ] = "auto"
     ca: Annotated[
         Path | None, Setting("PEM file of the CA of the relay instead of the system's.", reloadable=True)
     ] = None
@@ -251,6 +259,14 @@ class Queue:
             unit="seconds", low=60, reloadable=True,
         ),
     ] = 5 * DAY
+    unknown_outcome: Annotated[
+        Literal["resend", "hold"],
+        Setting(
+            "When the connection or the process broke after the whole message was sent, the relay may have it. resend: "
+            "try again, it may arrive twice. hold: wait for gateway queue retry or cancel.",
+            reloadable=True,
+        ),
+    ] = "resend"
 
 
 @dataclass(frozen=True, slots=True)

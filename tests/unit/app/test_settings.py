@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import typing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.app import settings
-from gateway.config import Config, Listener, Relay, Retention, Secret, Server, Tls
+from gateway.config import Config, Listener, Queue, Relay, Retention, Secret, Server, Tls
 
 
 def test_limits_reach_the_protocols() -> None:
@@ -32,6 +33,20 @@ def test_a_relay_is_reached_as_configured(user: str) -> None:
     assert endpoint.tls.security == "tls"
     assert (endpoint.login.user if endpoint.login else "") == user
     assert "hunter2" not in repr(route)
+
+
+@pytest.mark.parametrize("name", typing.get_args(typing.get_type_hints(Relay)["mechanism"]))
+def test_the_relays_mechanism_is_as_configured(name: str) -> None:
+    relay = Relay(host="relay.example", user="account", secret=Secret("hunter2"), mechanism=name)  # type: ignore[arg-type]
+    found = settings.relay_endpoint(Config(relay=relay))
+    assert found is not None
+    assert found.login is not None
+    assert found.login.mechanism == name
+
+
+def test_what_becomes_of_an_unknown_outcome_is_configured() -> None:
+    assert settings.delivery_settings(Config()).unknown_outcome == "resend"
+    assert settings.delivery_settings(Config(queue=Queue(unknown_outcome="hold"))).unknown_outcome == "hold"
 
 
 def test_no_days_of_retention_mean_for_ever() -> None:
