@@ -7,6 +7,7 @@ second node waiting until the first has migrated.
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,8 @@ async def schema_version(url: str) -> str | None:
 def _migrate(target: Target) -> None:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))
+    if target.dialect == "sqlite":
+        _make_private(target.path)
     engine = make_engine(target)
     try:
         with engine.connect() as connection:
@@ -57,9 +60,29 @@ def _migrate(target: Target) -> None:
             command.upgrade(config, "head")
             connection.commit()
     except DBAPIError as error:
-        raise Unavailable("The database cannot be opened or migrated") from error
+        raise Unavailable(f"The database cannot be opened or migrated: {_reason(error)}") from error
     finally:
         engine.dispose()  # the advisory lock goes with the connection
+
+
+def _make_private(path: Path) -> None:
+    """A store is its owner's alone, whatever the umask is. SQLite gives its -wal and -shm the same mode.
+
+    The file is only opened here when it is new: closing a descriptor would drop the locks of open connections.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as error:
+        raise Unavailable(f"The store {path} cannot be made: {error.strerror}") from error
+
+
+def _reason(error: DBAPIError) -> str:
+    """What the driver says, on one line; a failed connection names host and user, and no password."""
+    lines = str(error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__
 
 
 def _version(target: Target) -> str | None:
@@ -68,7 +91,7 @@ def _version(target: Target) -> str | None:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as error:
-        raise Unavailable("The database cannot be opened") from error
+        raise Unavailable(f"The database cannot be opened: {_reason(error)}") from error
     finally:
         engine.dispose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from pathlib import Path
 
@@ -98,6 +99,23 @@ async def test_a_newer_store_is_refused(url: str, runner: asyncio.Runner) -> Non
 
 
 async def test_an_unreachable_database_is_unavailable(tmp_path: Path, runner: asyncio.Runner) -> None:
-    for url in (f"sqlite:///{tmp_path}/missing/gateway.db", "postgresql://nobody@127.0.0.1:1/none"):
-        with pytest.raises(Unavailable):
+    for url, reason in (
+        (f"sqlite:///{tmp_path}/missing/gateway.db", "missing/gateway.db cannot be made: No such file"),
+        ("postgresql://nobody:canary@127.0.0.1:1/none", "refused"),
+    ):
+        with pytest.raises(Unavailable, match=reason) as refusal:
             await migrate(url)
+        assert "canary" not in str(refusal.value)
+
+
+async def test_a_store_is_its_owners_alone(tmp_path: Path, runner: asyncio.Runner) -> None:
+    path = tmp_path / "gateway.db"
+    before = os.umask(0o022)
+    try:
+        await migrate(f"sqlite:///{path}")
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.chmod(0o644)  # as older versions left it
+        await migrate(f"sqlite:///{path}")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
