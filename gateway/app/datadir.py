@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,29 @@ def _file_system(path: Path, mountinfo: str) -> str:
         if inside and len(point) >= len(best):
             best, kind = point, right.split(" ")[0]
     return kind
+
+
+def hand_over(data_dir: Path) -> None:
+    """Give what root made in another user's data directory to that user: the server could not open it otherwise.
+
+    So `gateway restore` and `gateway init` may be run by root. Only plain files and directories that root owns under a
+    single name: a link that the directory's owner put there gives nothing away.
+    """
+    owner = data_dir.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for path in [*data_dir.iterdir(), *(data_dir / "tls").glob("*")]:
+        if path.name == CONTROL_SOCKET:
+            continue
+        handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(handle)
+            single = stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)
+            if found.st_uid == 0 and single:
+                # By the descriptor, so that the path cannot come to mean something else in between.
+                os.chown(f"/proc/self/fd/{handle}", owner.st_uid, owner.st_gid)
+        finally:
+            os.close(handle)
 
 
 class DataDirLock:

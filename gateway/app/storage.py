@@ -13,7 +13,7 @@ from gateway.store.db import Database, open_database
 from gateway.store.migrate import migrate
 from gateway.store.urls import parse_url
 
-from .datadir import MASTER_KEY, DataDirLock, prepare, refuse_network_file_system
+from .datadir import MASTER_KEY, DataDirLock, hand_over, prepare, refuse_network_file_system
 from .settings import store_settings
 
 
@@ -34,7 +34,10 @@ async def held_data_dir(config: Config) -> AsyncIterator[None]:
     if is_sqlite(config):
         refuse_network_file_system(data_dir)
     with DataDirLock(data_dir):
-        yield
+        try:
+            yield
+        finally:
+            hand_over(data_dir)
 
 
 @asynccontextmanager

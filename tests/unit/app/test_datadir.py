@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.datadir import Busy, DataDirLock, prepare, refuse_network_file_system
+from gateway.app.datadir import Busy, DataDirLock, hand_over, prepare, refuse_network_file_system
 from gateway.model.errors import ConfigError
 
 MOUNTS = """\
@@ -48,3 +48,22 @@ def test_the_data_directory_is_private(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be made"):
         prepare(tmp_path / "file" / "data")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root acts for others")
+def test_what_root_makes_in_anothers_data_directory_becomes_theirs(tmp_path: Path) -> None:
+    nobody, outside = 65534, tmp_path / "outside"
+    outside.write_text("root's")
+    data = prepare(tmp_path / "data")
+    os.chown(data, nobody, nobody)
+    (data / "tls").mkdir()
+    for name in ("gateway.db", "lock", "tls/server.pem"):
+        (data / name).write_text("")
+    (data / "link").symlink_to(outside)
+    (data / "second name").hardlink_to(outside)
+    hand_over(data)
+    assert {name: (data / name).stat().st_uid for name in ("gateway.db", "lock", "tls", "tls/server.pem")} == {
+        "gateway.db": nobody, "lock": nobody, "tls": nobody, "tls/server.pem": nobody
+    }
+    assert outside.stat().st_uid == 0
+    assert (data / "link").lstat().st_uid == 0
