@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.mime import PartNode, find_section, select_fields
+from gateway.mime import PartNode, field_selector, find_section
 from gateway.model.body import PartKind
 from gateway.wire.fetch import BodySection, SectionText
 
@@ -48,11 +48,11 @@ def header_only(section: BodySection) -> bool:
     return not section.path and section.text not in {SectionText.ALL, SectionText.TEXT}
 
 
-def of_header(section: BodySection, header: bytes) -> bytes:
-    """A section for which `header_only` holds, before its window."""
+def header_selector(section: BodySection) -> Callable[[bytes], bytes]:
+    """What HEADER or HEADER.FIELDS takes of a header, before the window."""
     if section.text in _FIELDS:
-        return select_fields(header, section.fields, section.text is SectionText.HEADER_FIELDS_NOT)
-    return header
+        return field_selector(section.fields, section.text is SectionText.HEADER_FIELDS_NOT)
+    return bytes
 
 
 def locate(
@@ -72,7 +72,7 @@ def _whole(
             return Extent(header, 0, body_size)
         if text is SectionText.TEXT:
             return Extent(b"", 0, body_size)
-        return Extent(of_header(section, header))
+        return Extent(header_selector(section)(header))
     tree = root()
     node = find_section(tree, section.path)
     if node is None:
@@ -89,8 +89,4 @@ def _whole(
         return Extent(b"", message.header_end, message.body_end)
     if text is SectionText.HEADER:
         return Extent(b"", message.header_start, message.header_end)
-    return Extent(
-        select_fields(
-            read(message.header_start, message.header_end), section.fields, text is SectionText.HEADER_FIELDS_NOT
-        )
-    )
+    return Extent(header_selector(section)(read(message.header_start, message.header_end)))

@@ -9,7 +9,7 @@ from .charset import to_text
 from .collation import fold
 from .date import SentDate, parse_date, parse_sent_date
 from .envelope import envelope_of, message_ids
-from .header import HeaderField, fields, index_fields, select_fields, unfold
+from .header import HeaderField, field_selector, fields, index_fields, select_fields, unfold
 from .parts import PartNode, decode_parts, encode_parts, find_section, node_of, text_parts
 from .scanner import PARSER_VERSION, Scanner, parse
 from .subject import base_subject, is_reply_or_forward
@@ -27,6 +27,7 @@ __all__ = [
     "decode_text",
     "encode_parts",
     "envelope_of",
+    "field_selector",
     "fields",
     "find_section",
     "fold",

@@ -8,7 +8,7 @@ garbage) belongs to no field and does not end the header.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -69,15 +69,31 @@ def select_fields(header: bytes, names: Iterable[bytes], exclude: bool = False) 
     Names compare without case. The blank line always ends the answer (RFC 3501 6.4.5), also where the
     header has none. With `exclude`, lines that are no fields are kept, for nothing may get lost.
     """
-    pattern = _selection(tuple(names))
-    if header and not header.endswith(b"\n"):
+    return field_selector(tuple(names), exclude)(header)
+
+
+@lru_cache(maxsize=256)
+def field_selector(names: tuple[bytes, ...], exclude: bool = False) -> Callable[[bytes], bytes]:
+    """`select_fields` with everything but the header settled, for one set of names over many messages."""
+    pattern = _selection(names)
+
+    def chosen(header: bytes) -> bytes:
+        found = pattern.findall(_from_line_end(header)) if pattern is not None else None
+        return b"\n".join(found) + b"\n\r\n" if found else b"\r\n"
+
+    def others(header: bytes) -> bytes:
+        header = _from_line_end(header)
+        rest = pattern.sub(b"", header) if pattern is not None else header
+        return _without_blank_line(rest[1:]) + b"\r\n"
+
+    return others if exclude else chosen
+
+
+def _from_line_end(header: bytes) -> bytes:
+    """With a line end before the first field every match begins at a literal "\\n", which `re` finds by memchr."""
+    if header and header[-1] != 10:
         header += b"\r\n"  # an unfinished last line, else the blank line would be glued to it
-    # A line end before the first field lets every match begin at a literal "\n", which `re` finds by memchr.
-    if exclude:
-        rest = pattern.sub(b"", b"\n" + header)[1:] if pattern is not None else header
-        return _without_blank_line(rest) + b"\r\n"
-    chosen = pattern.findall(b"\n" + header) if pattern is not None else None
-    return b"\n".join(chosen) + b"\n\r\n" if chosen else b"\r\n"
+    return b"\n" + header
 
 
 @lru_cache(maxsize=256)
