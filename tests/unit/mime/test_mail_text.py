@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from html import unescape
 
 import pytest
 
@@ -125,6 +126,29 @@ def test_html() -> None:
 def test_hostile_html_ends(unit: str) -> None:
     source = unit * (300_000 // len(unit))
     assert len(html_to_text(source)) <= 2 * len(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("&#" + "1" * 5000 + ";x", "\ufffdx"),  # Python refuses to read such a number: SEARCH failed for the mailbox
+        ("&#x" + "f" * 5000 + "x", "\ufffdx"),
+        ("&#" + "0" * 5000 + "65;x", "Ax"),
+        ("&#X" + "0" * 5000 + "41 x", "A x"),
+        ("&#" + "0" * 5000 + ";", "\ufffd"),
+        ("&#01114109;&#128512;&#x1F600", "\U0010fffd😀😀"),
+        ("&#", "&#"),
+    ],
+)
+def test_numbers_of_any_length_in_html(source: str, text: str) -> None:
+    assert html_to_text(source) == text
+
+
+@pytest.mark.parametrize("unit", ["a &eacute;&", "&amp;lt;", "x" * 999, "&#38;#x41;", "& ", "&&"])
+def test_long_html_is_decoded_as_in_one_piece(unit: str) -> None:
+    source = unit * (300_000 // len(unit))
+    assert html_to_text(source) == unescape(source)
+    assert fold(source + "é") == fold(source) + fold("é")
 
 
 @pytest.mark.parametrize(
