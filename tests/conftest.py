@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# A test proves correctness, never a time: a loaded machine must not fail it.
+settings.register_profile("gateway", deadline=None)
+settings.load_profile("gateway")
 
 IN_CI = bool(os.environ.get("CI"))
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import imaplib
-import os
 import random
 import smtplib
 import threading
@@ -18,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Gateway
+from tests.support.soak import SOAK
 
-KILLS = 25 if os.environ.get("GATEWAY_SOAK") else 3
+KILLS = 25 if SOAK else 3
 LOST = (OSError, imaplib.IMAP4.error, smtplib.SMTPException, EOFError)
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.soak import examples
 from tests.transcripts.harness import Client, Harness, template
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
@@ -60,7 +61,7 @@ LINE_START = re.compile(rb"\* |\+ |[^ \x00-\x1f]+ (OK|NO|BAD)[ ]|\Z")
     cuts=st.lists(st.integers(1, 30), max_size=8),
     logged_in=st.booleans(),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=FIXTURE)
+@settings(max_examples=examples(150), suppress_health_check=FIXTURE)
 def test_random_octets_never_break_a_session(
     world: World, pieces: list[bytes], cuts: list[int], logged_in: bool
 ) -> None:
@@ -141,7 +142,7 @@ class Believer:
 
 
 @given(operations=st.lists(st.tuples(st.integers(0, 1), OPERATIONS), min_size=5, max_size=30))
-@settings(max_examples=150, deadline=None, suppress_health_check=FIXTURE)
+@settings(max_examples=examples(150), suppress_health_check=FIXTURE)
 def test_two_clients_agree_with_the_model(world: World, operations: list[tuple[int, tuple]]) -> None:  # type: ignore[type-arg]
     world.runner.run(two_clients(world, operations))
 

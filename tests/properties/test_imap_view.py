@@ -11,6 +11,7 @@ from gateway.imap.mailbox_state import MailboxState
 from gateway.imap.view import Updates, View
 from gateway.model import sequence
 from gateway.model.ids import InboxId, MailboxId, UidValidity
+from tests.support.soak import examples
 
 
 class Client:
@@ -126,7 +127,7 @@ class TwoViews(RuleBasedStateMachine):
 
 
 TestTwoViews = TwoViews.TestCase
-TestTwoViews.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestTwoViews.settings = settings(max_examples=examples(150), stateful_step_count=30)
 
 
 def test_told_flags_are_not_repeated_unless_changed_again() -> None:

@@ -25,6 +25,7 @@ from gateway.mime import (
 )
 from gateway.mime import scanner as scanner_module
 from gateway.model.body import ParsedMessage, Part, PartKind
+from tests.support.soak import examples
 
 # Pieces that make interesting messages likely: boundaries that nest, repeat and begin alike, headers, line ends.
 PIECES = st.sampled_from(
@@ -85,7 +86,7 @@ def check(part: Part, octets: bytes, *, root: bool = True) -> None:
         assert part.body_end == len(octets)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(MESSAGES)
 def test_any_octets_yield_parts_that_fit(octets: bytes) -> None:
     message = parse(octets)
@@ -95,7 +96,7 @@ def test_any_octets_yield_parts_that_fit(octets: bytes) -> None:
     check(message.root, octets[len(message.header) :])
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(MESSAGES, st.lists(st.integers(0, 40), max_size=20), st.integers(1, 7))
 def test_chunking_is_invisible(octets: bytes, cuts: list[int], size: int) -> None:
     whole = parse(octets)
@@ -103,7 +104,7 @@ def test_chunking_is_invisible(octets: bytes, cuts: list[int], size: int) -> Non
     assert without_coalescing(octets, size) == whole
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(MESSAGES, st.integers(0, 70), st.sampled_from([1, 3, 61, 1000]))
 def test_chunking_is_invisible_at_the_limits(octets: bytes, distance: int, size: int) -> None:
     """Headers that end, or hold a boundary, around the limit of a header (made small here)."""
@@ -119,7 +120,7 @@ def test_chunking_is_invisible_at_the_limits(octets: bytes, distance: int, size:
         scanner_module.MAX_HEADER = saved  # type: ignore[misc]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(MESSAGES, st.lists(st.integers(0, 4), max_size=5).map(tuple))
 def test_the_stored_table_holds_the_same_parts(octets: bytes, path: tuple[int, ...]) -> None:
     root = parse(octets).root
@@ -202,7 +203,7 @@ def leaves(part: Part) -> list[Part]:
     return [part] if not part.children else [found for child in part.children for found in leaves(child)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(WELL_FORMED)
 def test_well_formed_messages_read_as_the_standard_library_reads_them(message: MIMEBase) -> None:
     octets = message.as_bytes(policy=email.policy.SMTP)

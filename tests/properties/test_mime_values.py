@@ -27,6 +27,7 @@ from gateway.mime.envelope import own_message_id
 from gateway.mime.header import strip_comments, unfold
 from gateway.mime.params import parse_parameters
 from gateway.model.envelope import Address
+from tests.support.soak import examples
 
 
 def made_of(*pieces: bytes) -> st.SearchStrategy[bytes]:
@@ -40,7 +41,7 @@ ADDRESS_TEXT = made_of(
 )  # fmt: skip
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(ADDRESS_TEXT)
 def test_addresses_never_fail_and_groups_balance(value: bytes) -> None:
     inside = False
@@ -59,7 +60,7 @@ def test_addresses_never_fail_and_groups_balance(value: bytes) -> None:
     assert not inside
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(ADDRESS_TEXT)
 def test_the_fast_way_reads_as_the_full_one(value: bytes) -> None:
     text = unfold(value)
@@ -68,7 +69,7 @@ def test_the_fast_way_reads_as_the_full_one(value: bytes) -> None:
     assert parse_addresses(value) == tuple(found)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(made_of(b"x@y.test", b"foo", b'"', b"(", b"<", b" ", b"\\", b">", b")"))
 def test_a_valid_address_before_a_comma_is_never_lost(junk: bytes) -> None:
     assert parse_addresses(b"Good <good@one.test>, " + junk)[0] == Address(b"Good", None, b"good", b"one.test")
@@ -140,7 +141,7 @@ SUBJECTS = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(SUBJECTS)
 def test_base_subject_is_a_fixed_point_without_marks(subject: str) -> None:
     base = base_subject(subject)
@@ -148,7 +149,7 @@ def test_base_subject_is_a_fixed_point_without_marks(subject: str) -> None:
     assert not is_reply_or_forward(base)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     made_of(
         b"=?utf-8?q?",
@@ -168,7 +169,7 @@ def test_decoded_text_is_always_valid_unicode(value: bytes) -> None:
     decode_text(value).encode("utf-8")
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.binary(max_size=60), st.sampled_from(sorted(_CODECS)))
 def test_every_charset_decodes_any_octets(octets: bytes, charset: str) -> None:
     to_text(octets, charset).encode("utf-8")
@@ -200,7 +201,7 @@ def test_damaged_bodies_never_fail(octets: bytes, encoding: bytes) -> None:
     assert isinstance(decode_body(b"begin 644 x\n" + octets, encoding), bytes)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     made_of(b"<a", b">", b"<!--", b"-->", b"<script>", b"</script>", b"'", b'"', b"&amp;", b"&", b"x", b"<b>", b"</")
 )

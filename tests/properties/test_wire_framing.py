@@ -23,6 +23,7 @@ from gateway.wire.events import (
 )
 from gateway.wire.framing import Reader
 from gateway.wire.parser import BadCommand, parse
+from tests.support.soak import examples
 
 TINY = replace(after_login(20), line=30, long_line=45, literal=12, command=60, literals=3, drain=70)
 STRANGER = replace(BEFORE_LOGIN, line=20, long_line=40, literal=8, command=50, literals=3, drain=30, session=150)
@@ -64,7 +65,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:stop] for start, stop in pairwise(edges)]
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(INPUT, st.lists(st.integers(0, 2000), max_size=12), st.lists(st.booleans(), max_size=6), st.booleans())
 def test_pieces_make_no_difference(data: bytes, places: list[int], refusals: list[bool], stranger: bool):
     limits = STRANGER if stranger else TINY
@@ -73,7 +74,7 @@ def test_pieces_make_no_difference(data: bytes, places: list[int], refusals: lis
     assert run([data[at : at + 1] for at in range(len(data))], limits, refusals) == whole
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(INPUT, st.lists(st.booleans(), max_size=6))
 def test_what_is_kept_is_within_the_limits(data: bytes, refusals: list[bool]):
     for event in run([data], TINY, refusals):
@@ -91,7 +92,7 @@ def outcome(frame: Frame, utf8: bool) -> Command | BadCommand:
         return error
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(INPUT, st.booleans())
 def test_every_frame_is_a_command_or_a_bad_one(data: bytes, utf8: bool):
     for event in run([data], TINY, []):
@@ -102,7 +103,7 @@ def test_every_frame_is_a_command_or_a_bad_one(data: bytes, utf8: bool):
             assert not isinstance(found, BadCommand) or found.text.isprintable()
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=12), st.binary(max_size=12), st.booleans())
 def test_literal_octets_are_never_commands(first: bytes, second: bytes, refused: bool):
     size = 13 if refused else len(first)

@@ -23,6 +23,7 @@ from gateway.wire.framing import Reader
 from gateway.wire.parser import BadCommand, parse
 from gateway.wire.pattern import Matcher
 from gateway.wire.tokens import Cursor, Value
+from tests.support.soak import examples
 
 WORDS = st.sampled_from(
     (
@@ -48,7 +49,7 @@ def outcome(frame: Frame, utf8: bool) -> Command | BadCommand:
         return error
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(TEXT, st.lists(st.binary(max_size=4), max_size=3), st.booleans())
 def test_nothing_but_bad_command(text: bytes, literals: list[bytes], utf8: bool):
     frame = Frame(b"t " + text, tuple(literals))
@@ -58,7 +59,7 @@ def test_nothing_but_bad_command(text: bytes, literals: list[bytes], utf8: bool)
     assert str(again) == str(first) if isinstance(first, BadCommand) else again == first
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=60), st.lists(st.binary(max_size=4), max_size=2))
 def test_nor_from_random_octets(text: bytes, literals: list[bytes]):
     found = outcome(Frame(text, tuple(literals)), False)
@@ -68,13 +69,13 @@ def test_nor_from_random_octets(text: bytes, literals: list[bytes]):
 NUMBERS = st.just(STAR) | st.integers(1, 2**32 - 1)
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=8))
 def test_sequence_sets(pairs: list[tuple[int, int]]):
     assert Cursor(render(pairs).encode()).sequence_set() == SequenceSet(tuple(pairs))
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(st.text(max_size=20))
 def test_mailbox_names_on_the_wire(name: str):
     try:
@@ -88,7 +89,7 @@ def test_mailbox_names_on_the_wire(name: str):
             assert parse(frame, utf8=utf8).mailbox == canonical(name)
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=12) | st.text("&AOQ-,/x", max_size=9).map(str.encode))
 def test_each_mailbox_name_has_one_encoding(octets: bytes):
     try:
@@ -98,7 +99,7 @@ def test_each_mailbox_name_has_one_encoding(octets: bytes):
     assert mutf7.encode(name) == octets
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(st.integers(-62135596800, 253402300799))
 def test_moments(seconds: int):
     assert date.parse_date_time(date.date_time(seconds).strip(b'"')) == seconds
@@ -138,7 +139,7 @@ def envelope(value: Envelope) -> Value:
     return (value.date, value.subject, *map(addresses, lists), value.in_reply_to, value.message_id)
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(ENVELOPES)
 def test_envelopes(value: Envelope):
     assert value_of(wire.envelope(value)) == envelope(value)
@@ -189,7 +190,7 @@ def structure(part: Part, extended: bool) -> Value:
     return (*found, *((part.md5, *more) if extended else ()))
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(PARTS, st.booleans())
 def test_body_structures(part: Part, extended: bool):
     assert value_of(wire.body(part, extended)) == structure(part, extended)
@@ -265,7 +266,7 @@ def encoded(key: search.SearchKey) -> bytes:
             return b"TEXT " + wire.string(key.value.encode())
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(TREES)
 def test_search_trees(key: search.SearchKey):
     found = parse(read(b"t UID SEARCH CHARSET UTF-8 " + encoded(key) + b"\r\n"))
@@ -275,7 +276,7 @@ def test_search_trees(key: search.SearchKey):
 # Patterns against a plain model.
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100))
 @given(st.text("ab/*%", max_size=8), st.text("ab/", max_size=10))
 def test_patterns(pattern: str, name: str):
     model = re.compile(pattern.replace("*", ".*").replace("%", "[^/]*"))
