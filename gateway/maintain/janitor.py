@@ -16,7 +16,7 @@ import structlog
 from gateway.model.errors import GatewayError
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
-from gateway.store import cleanup, inboxes, queue
+from gateway.store import cleanup, inboxes, queue, vacuum
 from gateway.store.db import Database, Tx
 
 from .settings import DAY, JanitorSettings
@@ -52,6 +52,7 @@ class Janitor:
             "bodies": self._bodies,
             "change_records": self._prune,
             "superseded_changes": self._drop_superseded,
+            "free_pages": self._give_back,  # the last: what the others freed in this round
         }
         self._not_before = dict.fromkeys(SLOW, 0.0)
 
@@ -147,6 +148,16 @@ class Janitor:
     async def _drop_superseded(self) -> int:
         rows = await self._db.read(lambda rx: cleanup.superseded(rx, self._settings.piece_rows))
         return await self._db.write(lambda tx: cleanup.drop_superseded(tx, rows)) if rows else 0
+
+    async def _give_back(self) -> int:
+        """Pages of the file that will not be needed soon, to the file system."""
+        found = await self._db.read(vacuum.pages)
+        self._metrics.gauge("store_pages", found.all)
+        self._metrics.gauge("store_free_pages", found.free)
+        keep = max(self._settings.spare_pages, found.all // 10)
+        if found.free < keep + vacuum.PIECE_PAGES:
+            return 0
+        return await self._db.write(lambda tx: vacuum.give_back(tx, keep), octets=vacuum.PIECE_OCTETS)
 
     async def _prune(self) -> int:
         keep, rows = self._settings.expunge_records, self._settings.piece_rows

@@ -26,6 +26,8 @@ class JanitorSettings:
     """How long finished submissions are shown."""
     expunge_records: int = 10_000
     """Expunges (each of any number of messages) kept on record a mailbox, for clients that resynchronise."""
+    spare_pages: int = 4_096
+    """Free pages (4 KiB) that stay in an SQLite file for what comes next, if a tenth of the file is not more."""
     piece_rows: int = 500
     """Rows a unit: a few milliseconds of the writer."""
     piece_chunks: int = 32

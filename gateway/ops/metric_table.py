@@ -55,5 +55,7 @@ TABLE: Final[tuple[Declared, ...]] = (
     Declared("delivery_route_failures_total", Kind.COUNTER, "Routes that could not be reached.", ("route",)),
     Declared("delivery_interrupted_total", Kind.COUNTER, "Attempts whose outcome a crash left unknown."),
     Declared("delivery_defects_total", Kind.COUNTER, "Attempts that ended in a defect of ours."),
-    Declared("janitor_rows", Kind.COUNTER, "Rows the janitor took away, by kind of work.", ("task",)),
+    Declared("janitor_rows", Kind.COUNTER, "Rows (free_pages: pages) the janitor took away, by task.", ("task",)),
+    Declared("store_pages", Kind.GAUGE, "Pages (4 KiB) of the SQLite file; 0 on PostgreSQL."),
+    Declared("store_free_pages", Kind.GAUGE, "Pages of the SQLite file that hold nothing: room for new mail."),
 )

@@ -12,7 +12,8 @@ from gateway.maintain.settings import DAY, HOUR, JanitorSettings
 from gateway.maintain.store_check import repair, run_check
 from gateway.model.ids import InboxId, MailboxId, Uid
 from gateway.model.ports import NULL_METRICS
-from gateway.store import changes, content, inboxes, mailboxes, messages, queue, queue_admin
+from gateway.ops.metrics import PrometheusMetrics
+from gateway.store import changes, content, inboxes, mailboxes, messages, queue, queue_admin, vacuum
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.queue import SubmissionNew
 from gateway.store.statements import Stmt
@@ -175,6 +176,34 @@ async def test_only_the_last_change_of_each_kind_of_a_name_is_kept(db: Database)
     kinds = [row[0] for row in await db.read(lambda rx: rx.all(_CHANGES, inbox=inbox))]
     assert kinds.count("renamed") == 1
     assert kinds.count("created") == 6
+
+
+async def test_free_pages_go_back_to_the_file_system_but_for_a_spare(db: Database) -> None:
+    inbox, box = await _place(db)
+    body = b"a: b\r\n\r\n" + b"x" * 1_000_000
+    await db.write(lambda tx: [put(tx, inbox, box, body) for _ in range(6)])
+    await db.write(lambda tx: messages.expunge(tx, inbox, box, [(1, 4)], only_deleted=False, now=NOW))
+    sizes = []
+    for spare in (10**6, 300, 44):
+        metrics = PrometheusMetrics(strict=True, process=False)
+        settings = replace(QUICK, spare_pages=spare)
+        done = await Janitor(db, settings, lambda: NOW + HOUR, metrics=metrics).run_once()
+        pages = await db.read(vacuum.pages)
+        sizes.append((done["free_pages"], pages.all, pages.free))
+        text = metrics.page().decode()
+        assert f"gateway_store_pages {float(pages.all)}" in text
+        assert f"gateway_store_free_pages {float(pages.free)}" in text
+    if db.dialect == "postgresql":
+        assert sizes == [(0, 0, 0)] * 3
+        return
+    (none, whole, free), (first, smaller, left), (second, _, spare) = sizes
+    assert (none, first) == (0, (free - 300) // vacuum.PIECE_PAGES * vacuum.PIECE_PAGES)
+    assert first >= 2 * vacuum.PIECE_PAGES
+    assert left == free - first
+    assert whole - first - 2 <= smaller <= whole - first  # the file's own lists of pages shrink too
+    assert (second, spare) == (vacuum.PIECE_PAGES, left - vacuum.PIECE_PAGES)
+    assert spare >= smaller // 10 > 44, "a tenth of the file stays"
+    assert await _counts(db) == (2, 32)
 
 
 async def test_a_round_that_runs_out_of_time_goes_on_in_the_next(db: Database) -> None:
