@@ -87,9 +87,9 @@ def test_rcpt() -> None:
 
 
 def test_helo_names() -> None:
-    for name in ("vm", "localhost", "[192.0.2.1]", "[IPv6:::1]", "_my-PC_", "bücher"):
+    for name in ("vm", "localhost", "[192.0.2.1]", "[IPv6:::1]", "_my-PC_", "bücher", "My PC"):
         assert valid_helo(name.encode()) == name
-    for bad in (b"", b"a b", b"a\x07", b"x" * 256):
+    for bad in (b"", b"a\tb", b"a\x07", b"x" * 256):
         assert valid_helo(bad) is None
 
 
