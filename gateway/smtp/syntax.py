@@ -92,7 +92,7 @@ def parse_rcpt(argument: bytes, *, smtputf8: bool) -> str:
 
 
 def valid_helo(argument: bytes) -> str | None:
-    """The client's name for itself: anything printable, for clients send what they like (`EHLO My PC`). None: refuse."""
+    """The client's name for itself: anything printable, for they send what they like (`EHLO My PC`). None: refuse."""
     if not argument or len(argument) > 255 or any(octet < 32 or octet == 127 for octet in argument):
         return None
     return argument.decode("utf-8", "replace")
