@@ -18,6 +18,7 @@ from gateway.auth.sessions import LiveSessions
 from gateway.auth.throttle import ConnectionLimits, LoginThrottle
 from gateway.config import Config
 from gateway.control.operations import Context
+from gateway.control.operations.first import FirstRun, first_inbox
 from gateway.control.server import ControlServer
 from gateway.delivery.runner import QueueRunner
 from gateway.imap.services import ImapServices
@@ -33,10 +34,10 @@ from gateway.store.db import Database
 from gateway.submit.accept import Submissions
 
 from .datadir import CONTROL_SOCKET
-from .first_run import FirstRun, first_inbox
 from .listeners import Listeners, SourceGate
 from .settings import (
     delivery_settings,
+    first_address,
     imap_settings,
     janitor_settings,
     routes,
@@ -82,7 +83,7 @@ class Gateway:
         await stack.enter_async_context(held_data_dir(config))
         tls = self._tls = TlsContexts(tls_files(config), time.time)
         db = await stack.enter_async_context(opened_store(config))
-        made = await first_inbox(db, config) if init else None
+        made = await first_inbox(db, first_address(config), self._started) if init else None
         stack.push_async_callback(self._tasks.close)
         sessions, authenticator = self._logins(db)
         ingest = Ingest(db, now=time.time)

@@ -24,10 +24,10 @@ def init(runtime: Runtime, as_json: bool) -> None:
 
     The key is shown this once. Lost it? gateway key create --inbox ADDRESS makes another.
     """
-    from gateway.app.first_run import initialised
+    from gateway.app.first_run import initialise
     from gateway.app.welcome import block, client_settings
 
-    made = asyncio.run(initialised(runtime.config))
+    made = asyncio.run(initialise(runtime.config))
     settings = client_settings(runtime.config, made.address, made.key)
     if as_json:
         print_json(settings.as_dict())

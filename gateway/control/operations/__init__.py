@@ -1,6 +1,8 @@
 """What an administrator can do to a store: one function an operation, one table of all of them."""
 
-from . import accounts, keys, mail, queue, upkeep
+from . import accounts, first, keys, mail, queue, upkeep
 from .registry import Context, Operation, Stream, operations, run
 
-__all__ = ["Context", "Operation", "Stream", "accounts", "keys", "mail", "operations", "queue", "run", "upkeep"]
+__all__ = [
+    "Context", "Operation", "Stream", "accounts", "first", "keys", "mail", "operations", "queue", "run", "upkeep",
+]
