@@ -14,7 +14,7 @@ from gateway.control.frames import Frame
 from gateway.maintain.exporter import ExportedMessage
 from gateway.maintain.mbox import Quoting
 from gateway.maintain.sources import Format, SourceMessage, guess_format, read_source, total_octets
-from gateway.maintain.targets import Target, open_target
+from gateway.maintain.targets import Target, open_target, refuse_existing
 from gateway.model.ids import ContentId
 
 from .runtime import Runtime
@@ -50,8 +50,12 @@ async def _feed(messages: Iterator[SourceMessage], bar: Any) -> AsyncIterator[Fr
 def export_messages(
     runtime: Runtime, target: Path, inbox: str, mailbox: str, form: str, uids: list[int] | None
 ) -> dict[str, Any]:
-    """Receive a mailbox and write it here; the report of the operation. AlreadyExists when `target` is there."""
-    writer = _Writer(open_target(target, Format(form)))
+    """Receive a mailbox and write it here; the report of the operation. AlreadyExists when `target` is there.
+
+    A mailbox that is not there makes no files.
+    """
+    refuse_existing(target, Format(form))
+    writer = _Writer(target, Format(form))
     try:
         report: dict[str, Any] = runtime.call(
             "message.export", inbox=inbox, mailbox=mailbox, uids=uids, on_frame=writer.take
@@ -64,34 +68,41 @@ def export_messages(
 class _Writer:
     """Frames of an export into a target."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, path: Path, form: Format) -> None:
+        self._path = path
+        self._form = form
+        self._opened: Target | None = None
         self._bar: Any = None
 
     async def take(self, frame: Frame) -> None:
         await asyncio.to_thread(self._take, frame)
 
     def _take(self, frame: Frame) -> None:
-        if isinstance(frame, bytes):
-            self._target.write(frame)
-        elif "total" in frame:
+        if not isinstance(frame, bytes) and "total" in frame:
+            self._opened = open_target(self._path, self._form)
             self._bar = _bar(frame["total"], "Exporting")
             self._bar.__enter__()
+            return
+        target = self._opened
+        assert target is not None  # the total comes first
+        if isinstance(frame, bytes):
+            target.write(frame)
         elif "message" in frame:
             told = frame["message"]
-            self._target.begin(ExportedMessage(
+            target.begin(ExportedMessage(
                 mailbox=told["mailbox"], uidvalidity=told["uidvalidity"], uid=told["uid"], date=told["date"],
                 size=told["size"], flags=told["flags"], keywords=tuple(told["keywords"]), content_id=_NO_CONTENT,
             ))
         elif frame.get("end") is None:
-            self._target.end()
+            target.end()
             self._bar.update(1)
         else:
-            self._target.drop()
+            target.drop()
             self._bar.update(1)
 
     def close(self) -> None:
-        self._target.close()
+        if self._opened is not None:
+            self._opened.close()
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
 

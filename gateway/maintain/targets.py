@@ -36,10 +36,15 @@ class Target(Protocol):
     def close(self) -> None: ...
 
 
-def open_target(path: Path, form: Format) -> Target:
+def refuse_existing(path: Path, form: Format) -> None:
     """AlreadyExists when something is there: an mbox, or a directory that is not empty."""
     if path.exists() and not (path.is_dir() and form is not Format.MBOX and not any(path.iterdir())):
         raise AlreadyExists(f"{path} exists already")
+
+
+def open_target(path: Path, form: Format) -> Target:
+    """Make the file or directory. Errors as `refuse_existing`."""
+    refuse_existing(path, form)
     if form is Format.MBOX:
         return MboxTarget(path)
     return EmlTarget(path) if form is Format.EML else MaildirTarget(path)

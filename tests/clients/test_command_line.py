@@ -183,6 +183,10 @@ def test_what_is_imported_is_seen_at_once_and_comes_back_by_export(
     done = gateway.cli("message", "export", str(target), "--inbox", account[0], "--format", form)
     assert done.returncode == 1
     assert "exists already" in one_line(done.stderr)
+    missing = tmp_path / "missing"
+    done = gateway.cli("message", "export", str(missing), "--inbox", again, "--mailbox", "No", "--format", form)
+    assert "There is no mailbox No" in one_line(done.stderr)
+    assert not missing.exists()
 
 
 def raw(gateway: Gateway, inbox: str, name: str, uid: int) -> bytes:
@@ -257,6 +261,16 @@ def test_commands_work_without_a_server_and_init_repeats_harmlessly(make_gateway
     gateway.start()
     gateway.imap(address, key).logout()
     gateway.imap().logout()
+
+
+def test_init_beside_a_server_that_was_started_first_makes_the_inbox(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(init=False)
+    gateway.configure()
+    gateway.start()
+    made = gateway.json("init")
+    gateway.imap(made["address"], made["key"]).logout()
+    again = gateway.json("init")
+    assert (again["address"], again["key"]) == (made["address"], None)
 
 
 def test_only_one_server_holds_a_data_directory(make_gateway: Callable[..., Gateway]) -> None:
