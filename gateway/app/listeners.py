@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
@@ -79,6 +80,13 @@ class WatchedFactory(ImapFactory):
             self.empty.set()
 
 
+def _reason(error: OSError | CannotListenError) -> str:
+    """The system's own words: asyncio's and Twisted's repeat address and port."""
+    cause = error if isinstance(error, OSError) else error.socketError
+    number = getattr(cause, "errno", None)
+    return os.strerror(number) if number else str(cause)
+
+
 class Doorkeeper(Factory):
     """In front of everything else, TLS too: refuses strangers before a handshake costs anything."""
 
@@ -127,9 +135,8 @@ class Listeners:
             try:
                 port = self._imap_port(listener) if listener.kind == "imap" else await self._smtp_port(listener)
             except (OSError, CannotListenError) as error:
-                reason = error.strerror if isinstance(error, OSError) else getattr(error.socketError, "strerror", error)
                 raise ConfigError(
-                    f"listener.{number}: cannot listen on {listener.address} port {listener.port}: {reason}"
+                    f"listener.{number}: cannot listen on {listener.address} port {listener.port}: {_reason(error)}"
                 ) from None
             self.bound.append((listener, port))
 

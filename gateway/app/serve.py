@@ -41,6 +41,7 @@ class Process:
         self._stop = asyncio.Event()
         self._status = EXIT_OK
         self._reloading = asyncio.Lock()
+        self._served = False
 
     def run(self) -> int:
         """Serve until a signal; the exit status. GatewayErrors of the start are raised."""
@@ -83,6 +84,7 @@ class Process:
             gc.collect()
             gc.freeze()
             self._notifier.ready(gateway.summary())
+            self._served = True
             log.info("app.serving", ports=gateway.summary(), pid=os.getpid())
             keep_alive = loop.create_task(self._notifier.keep_alive())
             await self._stop.wait()
@@ -98,7 +100,8 @@ class Process:
         try:
             async with asyncio.timeout(seconds + FLUSH_S):
                 await gateway.close(seconds)
-            log.info("app.stopped")
+            if self._served:
+                log.info("app.stopped")
         except TimeoutError:
             log.warning("app.cut", seconds=seconds)
             _leave(self._status)
