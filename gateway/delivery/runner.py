@@ -195,15 +195,18 @@ class QueueRunner:
         ]
 
     async def _start_ready(self) -> None:
-        """What waits for a route that has just failed goes back, without counting as tried."""
+        """What waits for a route that has just failed goes back in one unit, without counting as tried."""
+        resting: list[QueueItem] = []
         while self._ready and len(self._running) < self._settings.connections and not self._stopping:
             batch = self._ready.popleft()
             if batch.route is not None and self._carrier.rest(batch.route) > 0:
-                await self._give_back(batch.items)
+                resting += batch.items
                 continue
             task = asyncio.create_task(self._deliver(batch))
             self._running[task] = batch
             task.add_done_callback(self._ended)
+        if resting:
+            await self._give_back(resting)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)

@@ -27,7 +27,7 @@ from gateway.model.body import ParsedMessage, Part, PartKind
 from .building import OpenPart, as_opaque, closed
 from .date import parse_date
 from .envelope import envelope_of, own_message_id, references_of
-from .header import index_fields
+from .header import FieldIndex, index_fields
 from .structure import ContentFields, content_fields
 
 PARSER_VERSION: Final = 1
@@ -67,6 +67,7 @@ class Scanner:
         self._mode = _Mode.OWN_HEADER
         self._head = bytearray()
         self._header: bytes | None = None
+        self._index: FieldIndex = {}
         self._has_nul = False
         self._buffer = b""  # carried octets of the body; nothing of them is counted or looked at twice without need
         self._pending: list[bytes] = []  # small chunks not yet joined to the buffer
@@ -117,7 +118,7 @@ class Scanner:
         self._scan(final=True)
         self._close_parts(0, size)
         assert self._root is not None  # _own_header_done has opened the root, _close_parts has closed it
-        index = index_fields(self.header)
+        index, self._index = self._index, {}
         envelope = envelope_of(index)
         in_reply_to, references = references_of(index)
         self._message = ParsedMessage(
@@ -161,7 +162,8 @@ class Scanner:
         self._header = header
         self._head = bytearray()
         self._mode = _Mode.BODY
-        self._open_part(content_fields(index_fields(header)), 0, 0, opaque=cut)
+        self._index = index_fields(header)
+        self._open_part(content_fields(self._index), 0, 0, opaque=cut)
 
     # The body
 

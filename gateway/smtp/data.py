@@ -58,7 +58,7 @@ class DataDecoder:
         self._line_ends.decode(data.decode("latin-1"))
         if self._line_ends.newlines not in _ALLOWED or b"\0" in data:
             self.violated = True
-        if dots >= 0:
+        if 0 <= dots < len(data) - 2:  # not only that of the end
             data = data.replace(_DOT_LINE, b"\r\n")
         if data and self._skip:
             data, self._skip = data[self._skip :], 0
