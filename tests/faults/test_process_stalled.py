@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -193,9 +194,18 @@ def test_ten_thousand_pipelined_commands_get_their_answers_in_order(gateway: Gat
     served()
 
 
+@contextmanager
+def many_files(count: int) -> Iterator[None]:
+    """Where users may have 1024 files open unless they ask for more, as Debian has it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(count, hard)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_a_thousand_connections_that_say_nothing_do_not_keep_others_out(gateway: Gateway, served: Served) -> None:
     source = new_source()
-    with ExitStack() as stack:
+    with many_files(4096), ExitStack() as stack:
         for _ in range(500):
             for port in (gateway.imaps, gateway.smtps):
                 stack.enter_context(Wire(port, None, source=source))
