@@ -107,7 +107,9 @@ async def _send_page(
         text = state.flags_text
         flags = [text(mask) for mask in _masks(view, page)]
     batch = Batch(_numbers(page), view.uids_in(page), flags, changed)
-    read = db.tiny if len(batch.uids) <= TINY_PAGE else db.read
+    # On the loop only what is surely short: neither hundreds of windows, nor parsing what another session expunged.
+    tiny = len(batch.uids) <= TINY_PAGE and plan.short and not view.pending
+    read = db.tiny if tiny else db.read
     missing = 0
     while True:
         rendered: Rendered = await read(lambda rx, batch=batch: render_page(rx, plan, state.mailbox_id, batch))  # type: ignore[misc]

@@ -84,6 +84,7 @@ _SECTION: Final = {
     ItemName.RFC822_TEXT: BodySection(b"RFC822.TEXT", (), SectionText.TEXT),
 }
 _NO_COLUMNS: Final = Columns(0)
+_SHORT: Final = 12  # items; ENVELOPE, flags and the parts of a usual message are fewer
 _MAX_DIRECT: Final = 4  # sections whose octets a page holds for each message; with more, a page counts its octets
 
 
@@ -91,12 +92,12 @@ class Plan:
     """What a FETCH asks for, compiled. Immutable, shared by sessions and threads.
 
     `memory_only`: UID and FLAGS, which need no store at all. `direct`: all values come with the message's row, so
-    that a response is one `%` over it; with `bodies`, the octets of small messages too.
+    that a response is one `%` over it; with `bodies`, the octets of small messages too. `short`: few items.
     """
 
     __slots__ = (
         "_computed", "_format", "_items", "_pick", "bodies", "columns", "direct", "index", "memory_only", "sets_seen",
-        "shows_flags",
+        "short", "shows_flags",
     )  # fmt: skip
 
     def __init__(self, items: Sequence[Attribute], *, uid: bool) -> None:
@@ -106,6 +107,7 @@ class Plan:
             unique = [ITEMS[b"UID"], *(item for item in unique if item is not ITEMS[b"UID"])]
         self.sets_seen = any(item.sets_seen for item in unique)
         self.shows_flags = ITEMS[b"FLAGS"] in unique
+        self.short = len(unique) <= _SHORT
         self._items: tuple[Item | BodySection, ...] = tuple(
             _SECTION.get(item.name, item) if isinstance(item, Item) else item for item in unique
         )

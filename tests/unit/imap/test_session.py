@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -333,3 +334,27 @@ def test_many_sections_of_one_message_are_streamed(tmp_path: Path, monkeypatch: 
         assert max(pieces) < 100_000
 
     play(tmp_path, body)
+
+
+def test_only_short_work_is_rendered_on_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of windows, or an expunged message that must be parsed again, kept the loop for half a second."""
+    places: list[bool] = []
+    render = fetch_page.render_page
+
+    def watched(*args: Any) -> fetch_page.Rendered:
+        places.append(threading.current_thread() is threading.main_thread())
+        return render(*args)
+
+    monkeypatch.setattr(fetch, "render_page", watched)
+
+    async def body(harness: Harness, client: Client) -> None:
+        items = b" ".join(b"BODY.PEEK[1]<%d.1>" % start for start in range(12))
+        assert (await client.run(b"FETCH 1 (" + items + b")"))[-1] == b"x OK FETCH completed"
+        assert places == [True]
+        assert (await client.run(b"FETCH 1 (" + items + b" UID)"))[-1] == b"x OK FETCH completed"
+        assert places == [True, False]
+        await harness.expunge([2])
+        assert (await client.run(b"FETCH 2 BODY.PEEK[TEXT]"))[-1] == b"x OK FETCH completed"
+        assert places == [True, False, False]
+
+    play(tmp_path, body, messages=2)
