@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_PRIVACY: Final = no("Encryption is required before login: use STARTTLS or the TLS port", b"PRIVACYREQUIRED")
+PRIVACY: Final = no("Encryption is required before login: use STARTTLS or the TLS port", b"PRIVACYREQUIRED")
 _CANCELLED: Final = bad("Authentication cancelled")
 
 
@@ -71,14 +71,14 @@ async def start_tls(session: Session, command: c.StartTls) -> Reply | None:
 
 async def login(session: Session, command: c.Login) -> Reply:
     if not session.channel.peer.secure:
-        return _PRIVACY
+        return PRIVACY
     return await _authenticate(session, command.user, command.password, "LOGIN")
 
 
 async def authenticate(session: Session, command: c.Authenticate) -> Reply:
     """PLAIN (RFC 4616) and LOGIN (the old draft that Outlook's cloud speaks), with or without initial response."""
     if not session.channel.peer.secure:
-        return _PRIVACY
+        return PRIVACY
     try:
         if command.mechanism == "PLAIN":
             found = await _plain(session, command.initial_response)

@@ -16,11 +16,11 @@ import structlog
 
 from gateway.model.errors import GatewayError, MailboxGone
 from gateway.model.permissions import Principal
-from gateway.wire.commands import Command
+from gateway.wire.commands import Command, Login
 from gateway.wire.events import BEFORE_LOGIN, Event, Fatal, Frame, LiteralStart, NeedContinuation, Rejected, after_login
 from gateway.wire.parser import BadCharset, BadCommand, parse
 
-from . import capabilities
+from . import auth_commands, capabilities
 from .channel import Channel, Closed, Peer
 from .mailbox_state import Delta
 from .replies import Reply, bad, no, reply_to
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 CONTINUE: Final = b"+ OK\r\n"
 _BADCHARSET: Final = no("This charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
 GONE: Final = b"* BYE Mailbox has been deleted\r\n"
+_RULE_OF: Final = {rule.name.encode("ascii"): rule for rule in RULES.values()}
+_LOGIN: Final = RULES[Login]
 
 
 class Session:
@@ -271,13 +273,25 @@ class Session:
         if type(event) is Frame:
             await self._serve_frame(event, None)
         elif type(event) is NeedContinuation:
-            self.channel.send(CONTINUE)
+            self._go_on(event)
         elif type(event) is LiteralStart:
             await self._serve_frame(event.frame, event)
         elif type(event) is Rejected:
             self._refuse(event.tag, event.text)
         elif type(event) is Fatal:
             self.bye(no(event.text).text)
+
+    def _go_on(self, event: NeedContinuation) -> None:
+        """Ask for a literal, unless its command is refused anyway: above all no password is asked for in the clear."""
+        rule = _RULE_OF.get(event.name)
+        if rule is not None and self.state not in rule.states:
+            self.channel.reader.refuse()
+            self._refuse(event.tag, wrong_state(rule, self.state).text.decode("ascii"))
+        elif rule is _LOGIN and not self.channel.peer.secure:
+            self.channel.reader.refuse()
+            self.channel.send(auth_commands.PRIVACY.line(event.tag or b"*"))
+        else:
+            self.channel.send(CONTINUE)
 
     async def _serve_frame(self, frame: Frame, literal: LiteralStart | None) -> None:
         try:
