@@ -34,6 +34,8 @@ def _fill(side: Side) -> None:
     assert side.imap is not None
     connection = Imap(side.imap)
     connection.append_many("INBOX", messages(MESSAGES))
+    for mailbox in ("Trash", "Drafts"):  # made on first use: not while eight connections write to it
+        connection.append_many(mailbox, messages(1))
     connection.logout()
 
 
