@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -52,7 +53,8 @@ async def dial(
         except TimeoutError:
             reason = "timed out"
         except OSError as error:
-            reason = error.strerror or "failed"
+            # The number's text: asyncio's own hides what the system said ("Connect call failed").
+            reason = os.strerror(error.errno) if error.errno else "failed"
     raise ConnectFailed(f"Connecting to {host} port {port}: {reason}")
 
 
