@@ -7,14 +7,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from gateway.model.errors import GatewayError
+from gateway.model.errors import AlreadyExists, GatewayError
 
 from .output import json_option, octets, print_json
 from .runtime import Runtime, pass_runtime
+
+NO_STORE: Final = "mend this first"  # nothing else can be asked of a store that cannot be opened
 
 if TYPE_CHECKING:
     from gateway.app.doctor import Finding
@@ -34,7 +36,7 @@ def register(root: click.Group) -> None:
 @json_option
 @pass_runtime
 def doctor(runtime: Runtime, inbox: str | None, dns: bool, store_only: bool, repair: bool, as_json: bool) -> None:
-    """Check configuration, certificate, ports and store, and log in and send through the ports.
+    """Check configuration, certificate, ports, relay and store, and log in and send through the ports.
 
     Each finding says what to do. The exit status is 0 when nothing is a problem.
 
@@ -51,10 +53,17 @@ def doctor(runtime: Runtime, inbox: str | None, dns: bool, store_only: bool, rep
             _print(finding)
     if as_json:
         print_json([finding.as_dict() for finding in findings])
-    problems = sum(finding.level.value == "problem" for finding in findings)
+    levels = [finding.level.value for finding in findings]
+    problems, warnings = levels.count("problem"), levels.count("warning")
     if not as_json:
-        click.echo("All is well." if not problems else f"{problems} problem{'s' if problems > 1 else ''} found.")
+        click.echo(_summary(problems, warnings))
     sys.exit(1 if problems else 0)
+
+
+def _summary(problems: int, warnings: int) -> str:
+    told = [f"{count} {name}{'s' if count > 1 else ''}" for count, name in
+            ((problems, "problem"), (warnings, "warning")) if count]
+    return f"{' and '.join(told)} found." if told else "All is well."
 
 
 def _store(runtime: Runtime, deep: bool, repair: bool) -> Iterator[Finding]:
@@ -63,7 +72,7 @@ def _store(runtime: Runtime, deep: bool, repair: bool) -> Iterator[Finding]:
     try:
         broken = runtime.call("store.check", deep=deep, mend=repair)
     except GatewayError as error:
-        yield problem("store", str(error), "mend this first")
+        yield problem("store", str(error), NO_STORE)
         return
     yield from (problem("store", f"{row['text']} ({row['code']})", row["remedy"]) for row in broken)
     if not broken:
@@ -79,7 +88,11 @@ def _everything(runtime: Runtime, inbox: str | None, *, dns: bool, repair: bool)
     yield from checks.check_certificate(config)
     ports = list(checks.check_ports(config))
     yield from ports
-    yield from _store(runtime, False, repair)
+    yield from checks.check_relay(config)
+    store = list(_store(runtime, False, repair))
+    yield from store
+    if store[-1].remedy == NO_STORE:
+        return
     try:
         address = inbox or _first_inbox(runtime)
         if address is None:
@@ -128,6 +141,8 @@ def backup(runtime: Runtime, destination: Path, with_master_key: bool, as_json: 
 
     now = int(time.time())
     if destination.is_dir():
+        if (destination / "manifest.json").exists():
+            raise AlreadyExists(f"{destination} is a backup already: name another directory")
         destination /= time.strftime("gateway-%Y%m%dT%H%M%SZ.tar", time.gmtime(now))
     manifest = asyncio.run(backup_store(runtime.config, destination, now=now, with_master_key=with_master_key))
     size = sum(file.size for file in manifest.files)

@@ -224,14 +224,15 @@ def test_doctor_logs_in_and_sends_and_leaves_nothing_behind(gateway: Gateway, ac
 
 
 def test_doctor_names_what_is_wrong_and_what_to_do(make_gateway: Callable[..., Gateway]) -> None:
-    gateway = make_gateway()
+    gateway = make_gateway('[relay]\nhost = "127.0.0.1"\nport = 1\nsecurity = "none"\nallow_private = true\n')
     (gateway.data_dir / "tls" / "server.pem").unlink()
     done = gateway.cli("doctor", "--json")
     assert done.returncode == 1
     problems = {row["area"]: row for row in json.loads(done.stdout) if row["level"] == "problem"}
-    assert set(problems) == {"certificate", *(f"port {port}" for port in
+    assert set(problems) == {"certificate", "relay 127.0.0.1", *(f"port {port}" for port in
                              (gateway.imaps, gateway.smtps, gateway.submission))}
     assert all(row["remedy"] for row in problems.values())
+    assert "refused" in problems["relay 127.0.0.1"]["text"]
     assert gateway.cli("doctor", "--store").returncode == 0
 
 
@@ -380,6 +381,7 @@ def test_a_backup_beside_the_running_server_is_restored_elsewhere(
         smtp.sendmail(first.address, [first.address, "far@elsewhere.example"], octets)
     before = mailbox_of(first)
     assert first.json("backup", str(tmp_path / name))["messages"] == 2  # INBOX and Sent
+    assert "already" in one_line(first.cli("backup", str(tmp_path / name)).stderr)
     first.stop()
 
     second = make_gateway(settings, init=False)

@@ -4,7 +4,9 @@ from .checks import check_certificate, check_configuration, check_ports
 from .dns import check_dns
 from .findings import Finding, Level
 from .mail import check_mail
+from .relay import check_relay
 
 __all__ = [
     "Finding", "Level", "check_certificate", "check_configuration", "check_dns", "check_mail", "check_ports",
+    "check_relay",
 ]

@@ -23,7 +23,6 @@ from .findings import Finding, problem, warning, well
 
 SOON: Final = timedelta(days=21)  # ACME renews 30 days before the end: what is closer was not renewed
 CONNECT_S: Final = 5.0
-MANY_FILES: Final = 4096
 
 
 def check_configuration(loaded: Loaded) -> Iterator[Finding]:
@@ -74,7 +73,7 @@ def check_certificate(config: Config, now: datetime | None = None) -> Iterator[F
     elif until - now < SOON:
         yield warning(area, f"it ends on {until:%Y-%m-%d}", _renew(config))
     else:
-        yield well(area, f"valid until {until:%Y-%m-%d}, fingerprint {pki.fingerprint(files.certificate)}")
+        yield well(area, f"valid until {until:%Y-%m-%d}")
     if not names(certificate, config.server.hostname):
         yield problem(
             area, f"it does not name {config.server.hostname}",
@@ -82,7 +81,15 @@ def check_certificate(config: Config, now: datetime | None = None) -> Iterator[F
         )
     trusted = ca_file(config)
     if trusted is not None:
-        yield well(area, f"clients must trust {trusted.absolute()}")
+        yield _trusted(area, trusted)
+
+
+def _trusted(area: str, ca: Path) -> Finding:
+    """The CA that clients import, with the fingerprint that they compare."""
+    try:
+        return well(area, f"clients must trust {ca.absolute()}, SHA-256 {pki.fingerprint(ca)}")
+    except ConfigError as error:
+        return problem(area, f"the CA that clients must trust: {error}", "mend tls.ca")
 
 
 def _files(config: Config) -> TlsFiles:
