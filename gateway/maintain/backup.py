@@ -63,7 +63,8 @@ async def backup(url: str, destination: Path, *, now: int, master_key: Path | No
     try:
         return await asyncio.to_thread(_backup, target.path, destination, now, master_key)
     except OSError as error:
-        raise Unavailable(f"The backup could not be written: {error.strerror}") from error
+        where = f" to {error.filename}" if error.filename else ""
+        raise Unavailable(f"The backup could not be written{where}: {error.strerror}") from error
 
 
 def pg_dump_line(conninfo: str) -> str:
@@ -155,6 +156,7 @@ def _fill(work: Path, store: Path, now: int, master_key: Path | None) -> Manifes
     )
     path = work / MANIFEST
     path.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+    path.chmod(0o600)
     sync(path)
     return manifest
 

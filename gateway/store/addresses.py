@@ -174,7 +174,7 @@ def delete_address(tx: Tx, address: str) -> None:
     stored = canonical_catch_all(address) if catch_all else canonical_address(address)
     row = tx.one(_ONE, address=stored)
     if row is None:
-        raise NotFound("No such address")
+        raise NotFound(f"There is no address {stored}")
     if row[2] == AddressKind.PRIMARY:
         raise CannotChange("A primary address is deleted with its inbox")
     tx.run(_DELETE, address=stored)

@@ -130,7 +130,7 @@ def delete_domain(tx: Tx, name: str) -> None:
     """NotFound, or CannotChange while an inbox has an address in it."""
     found = domain_by_name(tx, name)
     if found is None:
-        raise NotFound("No such domain")
+        raise NotFound(f"There is no domain {name}")
     ending = "%@" + found.name.replace("!", "!!").replace("_", "!_").replace("%", "!%")
     used = tx.scalar(_DOMAIN_IN_USE, ending=ending)
     if used is not None:
