@@ -42,6 +42,7 @@ class SubmissionSession(LoginConnection):
         self._on_lost = on_lost
         self._mail: MailCommand | None = None
         self._recipients: dict[str, None] = {}
+        self._good_sender: str | None = None  # passed at MAIL in this session, and no message was refused since
         self._idle_commands = 0
         self._quit = False
 
@@ -181,11 +182,13 @@ class SubmissionSession(LoginConnection):
         if mail.size > self.settings.max_message_size:
             self._fail(f"552 5.3.4 A message may have {self.settings.max_message_size} octets at most")  # RFC 1870 6.1
             return
-        try:
-            await self.services.acceptor.check_sender(principal, mail.address)
-        except GatewayError as error:
-            self._refuse(error, AT_MAIL)
-            return
+        if mail.address != self._good_sender:  # what decides is looked up anew when the message is kept
+            try:
+                await self.services.acceptor.check_sender(principal, mail.address)
+            except GatewayError as error:
+                self._refuse(error, AT_MAIL)
+                return
+            self._good_sender = mail.address
         self._mail = mail
         self.reply("250 2.1.0 Sender OK")
 
@@ -257,6 +260,7 @@ class SubmissionSession(LoginConnection):
         finally:
             result = "refused"
             if accepted is None:
+                self._good_sender = None
                 acceptance.abort()
             else:
                 result = "accepted"

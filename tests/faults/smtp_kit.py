@@ -128,6 +128,7 @@ class ScriptedAcceptor:
     def __init__(self) -> None:
         self.accepted: list[tuple[SubmissionEnvelope, bytes]] = []
         self.aborted = 0
+        self.senders: list[str] = []
         self.write_error: GatewayError | None = None
         self.finish_error: Exception | None = None
         self.finishing = asyncio.Event()
@@ -135,6 +136,7 @@ class ScriptedAcceptor:
         self.may_finish.set()
 
     async def check_sender(self, principal: Principal, reverse_path: str) -> None:
+        self.senders.append(reverse_path)
         if reverse_path not in ("", USER):
             raise SenderNotAuthorized(reverse_path)
 

@@ -418,6 +418,22 @@ def test_too_big_is_read_to_its_end(tls: Certificates) -> None:
     run(main())
 
 
+def test_a_sender_is_asked_about_again_after_a_refusal(tls: Certificates) -> None:
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.login()
+            for error in (None, None, Unavailable("disk full"), None):
+                await client.envelope()
+                it.acceptor.write_error = error
+                answer = await client.say(MESSAGE + b".\r\n")
+                assert answer.startswith("451" if error else "250")
+            assert it.acceptor.senders == [USER, USER]
+            assert (await client.say("MAIL FROM:<bob@example.org>")).startswith("5")
+            assert it.acceptor.senders[2:] == ["bob@example.org"]
+
+    run(main())
+
+
 def test_errors_while_writing_and_finishing(tls: Certificates) -> None:
     async def main() -> None:
         async with door(tls) as it, it.client() as client:
