@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from gateway.submit.envelope import SubmissionEnvelope
 from tests.faults.smtp_kit import USER, principal, run
 from tests.faults.smtp_relay import relay
 from tests.faults.smtp_store import house
-from tests.servers import postgres
 
 MESSAGE = b"From: ann@example.org\r\nBcc: x@y\r\nSubject: hi\r\n\r\n" + b"line\r\n" * 100_000
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
-    try:
-        cluster = postgres.start()
-    except postgres.Missing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-    try:
-        cluster.execute("CREATE DATABASE mail")
-        yield cluster.url("mail")
-    finally:
-        cluster.stop()
-
-
-def test_local_remote_and_bounced(tmp_path: Path, url: str) -> None:
+def test_local_remote_and_bounced(tmp_path: Path, postgresql_url: str) -> None:
     async def main() -> None:
-        async with house(tmp_path, url) as it, relay() as peer:
+        async with house(tmp_path, postgresql_url) as it, relay() as peer:
             it.use_relay(peer.port)
             peer.scripts.append({"rcpt2": "550 5.1.1 nobody"})
             who = principal(inbox_id=it.ann)

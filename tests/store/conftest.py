@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +14,6 @@ import pytest
 
 from gateway.store.db import Database, StoreSettings, open_database
 from gateway.store.migrate import migrate
-from tests.servers import postgres
-
-TEMPLATE = "store_template"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,23 +34,6 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[postgres.Cluster]:
-    """A PostgreSQL server for the session, with a migrated template database."""
-    try:
-        started = postgres.start()
-    except postgres.Missing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-    try:
-        started.execute(f"CREATE DATABASE {TEMPLATE}")
-        asyncio.run(migrate(started.url(TEMPLATE)))
-        yield started
-    finally:
-        started.stop()
-
-
-@pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "gateway.db"
     asyncio.run(migrate(f"sqlite:///{path}"))
@@ -67,15 +46,6 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     path = tmp_path / "gateway.db"
     path.write_bytes(sqlite_template.read_bytes())
     return f"sqlite:///{path}"
-
-
-@pytest.fixture
-def postgresql_url(cluster: postgres.Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A migrated, empty PostgreSQL store."""
-    name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
-    cluster.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield cluster.url(name)
-    cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,4 +1,4 @@
-"""IMAP sessions over an in-memory transport and a real SQLite store, for transcripts and anybody else's tests.
+"""IMAP sessions over an in-memory transport and a real store, for transcripts and anybody else's tests.
 
     async with Harness(path) as harness:
         client = harness.connect()
@@ -225,18 +225,22 @@ class Client:
 
 
 class Harness:
-    """A store with inboxes a@example.org and b@example.org, and sessions on it."""
+    """A store with inboxes a@example.org and b@example.org, and sessions on it.
 
-    def __init__(self, directory: Path, **settings: object) -> None:
-        self._path = directory / "gateway.db"
-        shutil.copy(template(), self._path)
+    `url` is that of an empty, migrated store; without one it is an SQLite store in `directory`.
+    """
+
+    def __init__(self, directory: Path, *, url: str = "", **settings: object) -> None:
+        self._url = url or f"sqlite:///{directory / 'gateway.db'}"
+        if not url:
+            shutil.copy(template(), directory / "gateway.db")
         self._settings = ImapSettings(**settings)  # type: ignore[arg-type]
         self.clients: list[Client] = []
         self.timers = Timers()
         self.watch = Watch()
 
     async def __aenter__(self) -> Harness:
-        self.db: Database = open_database(f"sqlite:///{self._path}")
+        self.db: Database = open_database(self._url)
         await self.db.start()
 
         def make(tx: Tx) -> list[Inbox]:

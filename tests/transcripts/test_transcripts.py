@@ -120,15 +120,23 @@ def matches(pattern: str, line: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split("..."))), line) is not None
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Of an empty PostgreSQL store; none for the harness's own on SQLite."""
+    if request.param == "sqlite":
+        template()
+        return ""
+    found: str = request.getfixturevalue("postgresql_url")
+    return found
+
+
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.txt")), ids=lambda path: path.stem)
-def test_transcript(path: Path, tmp_path: Path) -> None:
-    template()
-    asyncio.run(play(path.name, path.read_text("utf-8").splitlines(), tmp_path))
+def test_transcript(path: Path, tmp_path: Path, url: str) -> None:
+    asyncio.run(play(path.name, path.read_text("utf-8").splitlines(), tmp_path, url))
 
 
-async def play(name: str, lines: list[str], directory: Path) -> None:
-    settings = {"max_message_size": 100_000}
-    async with Harness(directory, **settings) as harness:
+async def play(name: str, lines: list[str], directory: Path, url: str) -> None:
+    async with Harness(directory, url=url, max_message_size=100_000) as harness:
         run = Run(harness)
         for number, line in enumerate(lines, 1):
             if not line or line.startswith("#"):
