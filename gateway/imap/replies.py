@@ -51,6 +51,8 @@ class _Rule:
 REPLY_OF: Final[Mapping[type[errors.GatewayError], _Rule]] = {
     errors.NotFound: _Rule(b"NO", b"NONEXISTENT", "Folder not found"),
     errors.AlreadyExists: _Rule(b"NO", b"ALREADYEXISTS", "Mailbox already exists"),
+    # Not ALREADYEXISTS: a client would take it that the folder is there.
+    errors.RoleTaken: _Rule(b"NO", b"USEATTR", "Another mailbox has this special use"),
     errors.InvalidName: _Rule(b"NO", b"CANNOT"),
     errors.InvalidRequest: _Rule(b"BAD", None),
     errors.HasChildren: _Rule(b"NO", b"HASCHILDREN", "Mailbox has children"),

@@ -20,6 +20,10 @@ class AlreadyExists(GatewayError):
     """The name is taken."""
 
 
+class RoleTaken(AlreadyExists):
+    """Another mailbox has that special use already (RFC 6154 3: each has one at most here)."""
+
+
 class InvalidName(GatewayError):
     """A mailbox, domain or address name that is not allowed."""
 

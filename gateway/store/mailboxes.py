@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.model.errors import AlreadyExists, CannotChange, HasChildren, InvalidName, LimitReached, NotFound
+from gateway.model.errors import (
+    AlreadyExists,
+    CannotChange,
+    HasChildren,
+    InvalidName,
+    LimitReached,
+    NotFound,
+    RoleTaken,
+)
 from gateway.model.ids import InboxId, MailboxId, ModSeq, object_id
 from gateway.model.mailbox import DELIMITER, INBOX, MAX_DEPTH, MAX_NAME_OCTETS, STANDARD_MAILBOXES, Mailbox
 from gateway.model.names import canonical, parents, validate
@@ -133,7 +141,7 @@ def keywords(rx: Rx, mailbox_id: MailboxId) -> dict[int, str]:
 def create(tx: Tx, inbox_id: InboxId, name: str, *, now: int, role: str | None = None) -> Mailbox:
     """Make a mailbox, and real mailboxes of its missing parents (RFC 3501 6.3.3); a \\Noselect name becomes real.
 
-    Raises InvalidName, AlreadyExists (the name or the role), LimitReached.
+    Raises InvalidName, AlreadyExists, RoleTaken, LimitReached.
     """
     name = validate(name)
     counters.lock(tx, inbox_id)
@@ -141,7 +149,7 @@ def create(tx: Tx, inbox_id: InboxId, name: str, *, now: int, role: str | None =
     if present is not None and not present.noselect:
         raise AlreadyExists("There is a mailbox of that name already")
     if role is not None and tx.one(_ROLE_TAKEN, inbox=inbox_id, role=role) is not None:
-        raise AlreadyExists("There is a mailbox with that role already")
+        raise RoleTaken("There is a mailbox with that role already")
     modseq = counters.draw(tx, inbox_id)
     _make_parents(tx, inbox_id, name, modseq=modseq, now=now)
     role = role or _free_role(tx, inbox_id, name)
