@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -20,6 +20,7 @@ from gateway.config import Config
 from gateway.control.operations import Context
 from gateway.control.operations.first import FirstRun, first_inbox
 from gateway.control.server import ControlServer
+from gateway.delivery import figures
 from gateway.delivery.runner import QueueRunner
 from gateway.imap.services import ImapServices
 from gateway.imap.states import States
@@ -51,6 +52,8 @@ from .tasks import Tasks
 from .welcome import block, client_settings
 
 log = structlog.get_logger(__name__)
+
+QUEUE_FIGURES_S: Final = 15.0  # as often as Prometheus usually asks
 
 Reload = Callable[[], Awaitable[Any]]
 
@@ -130,6 +133,7 @@ class Gateway:
         )
         await self._listeners.open()
         self._delivering = self._tasks.spawn("delivery", runner.run())
+        self._tasks.spawn("queue.figures", figures.watch(db, time.time, self._metrics, QUEUE_FIGURES_S))
         self._tasks.spawn("tls.watch", tls.watch())
         self._start_janitor(db, config)
         stack.push_async_callback(self._end_janitor)

@@ -55,6 +55,8 @@ TABLE: Final[tuple[Declared, ...]] = (
     Declared("delivery_route_failures_total", Kind.COUNTER, "Routes that could not be reached.", ("route",)),
     Declared("delivery_interrupted_total", Kind.COUNTER, "Attempts whose outcome a crash left unknown."),
     Declared("delivery_defects_total", Kind.COUNTER, "Attempts that ended in a defect of ours."),
+    Declared("queue_recipients", Kind.GAUGE, "Recipients in the queue: queued, sending, deferred, held.", ("state",)),
+    Declared("queue_oldest_seconds", Kind.GAUGE, "Age of the oldest message with a recipient that is not done."),
     Declared("janitor_rows", Kind.COUNTER, "Rows (free_pages: pages) the janitor took away, by task.", ("task",)),
     Declared("store_pages", Kind.GAUGE, "Pages (4 KiB) of the SQLite file; 0 on PostgreSQL."),
     Declared("store_free_pages", Kind.GAUGE, "Pages of the SQLite file that hold nothing: room for new mail."),

@@ -57,7 +57,10 @@ _HELD = Stmt(
     "SELECT s.uuid, s.mail_from, r.address FROM queue_recipient r JOIN submission s ON s.id = r.submission_id"
     " WHERE r.state = 'held' ORDER BY r.id"
 )
-_COUNTS = Stmt("SELECT state, count(*) FROM queue_recipient GROUP BY state")
+_COUNTS = Stmt(
+    "SELECT state, count(*) FROM queue_recipient WHERE state IN ('queued', 'sending', 'deferred', 'held')"
+    " GROUP BY state"
+)
 _DUE_COUNT = Stmt("SELECT count(*) FROM queue_recipient WHERE state IN ('queued', 'deferred') AND next_attempt <= :now")
 _OLDEST = Stmt("SELECT min(created_at) FROM submission WHERE finished_at IS NULL")
 _DESTINATIONS = Stmt(
@@ -138,7 +141,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """Recipients by state, those due now, and when the oldest open submission came."""
+    """Recipients by open state, those due now, and when the oldest open submission came."""
 
     states: Mapping[QueueState, int]
     due: int
@@ -216,7 +219,7 @@ def held(rx: Rx) -> list[HeldRecipient]:
 
 
 def stats(rx: Rx, now: int) -> QueueStats:
-    """Counts for metrics and `doctor`."""
+    """Counts for metrics: of what is open, so that a day's history costs nothing."""
     states = {QueueState(state): count for state, count in rx.all(_COUNTS)}
     return QueueStats(states, rx.scalar(_DUE_COUNT, now=now), rx.scalar(_OLDEST))
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from gateway.delivery import figures
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import SubmissionId
+from gateway.ops.metrics import PrometheusMetrics
 from gateway.store import content, queue, queue_admin
 from gateway.store.db import Database, Tx, Wake, WakeKind
 from gateway.store.inboxes import Inbox
@@ -212,6 +214,11 @@ async def test_lists_counts_and_destinations(db: Database) -> None:
     stats = await db.read(lambda rx: queue_admin.stats(rx, NOW))
     assert stats.states == {QueueState.SENDING: 1, QueueState.QUEUED: 2, QueueState.HELD: 1}
     assert (stats.due, stats.oldest) == (1, NOW)
+    metrics = PrometheusMetrics(strict=True, process=False)
+    await figures.publish(db, lambda: NOW + 60.0, metrics)
+    page = metrics.page().decode()
+    for line in ('recipients{state="queued"} 2.0', 'recipients{state="deferred"} 0.0', "oldest_seconds 60.0"):
+        assert f"gateway_queue_{line}" in page
     found = await db.read(queue_admin.destinations)
     assert [(d.domain, d.waiting, d.sending) for d in found] == [("x.test", 3, 1), ("y.test", 1, 0)]
     assert await db.write(lambda tx: queue_admin.cancel(tx, two, NOW)) == 1
