@@ -30,7 +30,7 @@ def config_show(runtime: Runtime, as_json: bool) -> None:
         click.echo(show(runtime.config))
 
 
-@config.command("check")
+@config.command("check", short_help="Say whether the configuration can be used.")
 @pass_runtime
 def config_check(runtime: Runtime) -> None:
     """Say whether the configuration can be used; one line that names file, key and reason if not."""
@@ -38,7 +38,7 @@ def config_check(runtime: Runtime) -> None:
     click.echo(f"{path} is fine." if path else "There is no configuration file; the defaults are in force.")
 
 
-@config.command("example")
+@config.command("example", short_help="Print a configuration file with every setting.")
 def config_example() -> None:
     """Print a configuration file with every setting, its meaning and its default."""
     click.echo(render_example(), nl=False)

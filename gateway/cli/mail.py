@@ -55,7 +55,7 @@ def message_list(runtime: Runtime, inbox: str, mailbox: str, limit: int, as_json
     }, as_json=as_json, empty=f"{mailbox} is empty.")
 
 
-@message.command("show")
+@message.command("show", short_help="Show one message, or its octets.")
 @click.argument("inbox")
 @click.argument("uid", type=click.IntRange(min=1))
 @click.option("--mailbox", default="INBOX", show_default=True)
@@ -96,7 +96,7 @@ def printable(text: str) -> str:
     )
 
 
-@message.command("import")
+@message.command("import", short_help="Import .eml files, an mbox or a Maildir.")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--inbox", required=True, help="The inbox that gets the mail.")
 @click.option("--mailbox", default="INBOX", show_default=True, help="Made when it is missing.")
@@ -121,7 +121,7 @@ def message_import(
     _told(report, "imported", as_json)
 
 
-@message.command("export")
+@message.command("export", short_help="Export a mailbox as .eml files, mbox or Maildir.")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--inbox", required=True)
 @click.option("--mailbox", default="INBOX", show_default=True)

@@ -36,12 +36,13 @@ def root(context: click.Context, config_path: str | None) -> None:
     \b
     Start here:
       gateway serve --init                        first inbox and key, then serve
+      gateway domain add mail.example             a domain whose mail is delivered here
       gateway inbox add alice@mail.example        another inbox
       gateway key create --inbox alice@mail.example --name laptop
       gateway doctor                              is everything as it should be?
 
-    Every command works beside a running server: it acts through the server's control socket, so that open mail
-    clients see the change at once.
+    Every command but restore works beside a running server: it acts through the server's control socket, so that
+    open mail clients see the change at once.
     """
     # Results go to standard output alone; `serve` sets up logs of its own.
     structlog.configure(

@@ -16,7 +16,7 @@ def register(root: click.Group) -> None:
     root.add_command(serve)
 
 
-@click.command()
+@click.command(short_help="Make store, certificate, first inbox and key.")
 @json_option
 @pass_runtime
 def init(runtime: Runtime, as_json: bool) -> None:

@@ -92,7 +92,7 @@ def domain_delete(runtime: Runtime, name: str) -> None:
     click.echo(f"Domain {name} is gone.")
 
 
-@click.group()
+@click.group(short_help="Inboxes: add, list, show, delete.")
 def inbox() -> None:
     """Inboxes: mailboxes under one address, which is the user name of mail clients."""
 
@@ -183,7 +183,7 @@ def print_mailboxes(rows: list[dict[str, object]], *, as_json: bool) -> None:
     }, as_json=as_json)
 
 
-@inbox.command("delete")
+@inbox.command("delete", short_help="Delete an inbox, its mail after the grace period.")
 @click.argument("address")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_runtime
@@ -210,7 +210,7 @@ def address() -> None:
     """Further addresses of inboxes: aliases and catch-alls."""
 
 
-@address.command("add")
+@address.command("add", short_help="Give an inbox another address.")
 @click.argument("address")
 @click.option("--inbox", required=True, help="The inbox that gets the mail.")
 @click.option("--external", is_flag=True, help="May be sent from only; mail to it goes out.")

@@ -28,11 +28,11 @@ def register(root: click.Group) -> None:
     root.add_command(restore)
 
 
-@click.command()
+@click.command(short_help="Is everything as it should be? If not, what to do.")
 @click.option("--inbox", help="The inbox that logs in and gets the test message; else the first one.")
 @click.option("--dns", is_flag=True, help="Also look up the SRV records of the inbox's domain.")
 @click.option("--store", "store_only", is_flag=True, help="Check the store alone, and thoroughly: every octet too.")
-@click.option("--repair", is_flag=True, help="Mend what can be computed anew: counters, orphans.")
+@click.option("--repair", is_flag=True, help="Mend what can be: counters, content nobody refers to.")
 @json_option
 @pass_runtime
 def doctor(runtime: Runtime, inbox: str | None, dns: bool, store_only: bool, repair: bool, as_json: bool) -> None:
@@ -121,7 +121,7 @@ def _print(finding: Finding) -> None:
         click.echo(f"      -> {finding.remedy}")
 
 
-@click.command()
+@click.command(short_help="Back the store up, beside a running server too.")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--with-master-key", is_flag=True, help="Put it inside: whoever has the backup has all secrets.")
 @json_option
