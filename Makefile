@@ -16,7 +16,7 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NODE := tests/clients/node
-LAYERS := tests/test_layers.py tests/test_dependencies.py tests/unit/config/test_config_documents.py
+LAYERS := tests/test_layers.py tests/test_documents.py tests/test_dependencies.py tests/unit/config/test_config_documents.py
 
 .PHONY: run test check bench soak install clean help
 .DEFAULT_GOAL := help

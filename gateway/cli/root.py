@@ -52,14 +52,19 @@ def root(context: click.Context, config_path: str | None) -> None:
     context.obj = Runtime(config_path)
 
 
-def run() -> None:
-    """Run the command; errors are one line and a non-zero exit, never a traceback."""
+def commands() -> click.Group:
+    """The root with all commands below it."""
     from . import configuration, keys, mail, queue, server, tenants, upkeep
 
     for module in (server, configuration, tenants, keys, mail, queue, upkeep):
         module.register(root)
+    return root
+
+
+def run() -> None:
+    """Run the command; errors are one line and a non-zero exit, never a traceback."""
     try:
-        root.main(standalone_mode=False)
+        commands().main(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:
