@@ -7,11 +7,9 @@ Strings: short 7-bit text is quoted, all else is a literal, which is 8-bit clean
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gateway.model import flags as model_flags
 from gateway.model import sequence
 from gateway.model.body import Parameters, Part, PartKind
 from gateway.model.envelope import Address, Envelope
@@ -26,7 +24,6 @@ _QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*\Z")
 _ONE_LINE: Final = re.compile(rb"[^\x00\r\n]*\Z")
 _SPECIALS: Final = re.compile(rb'(["\\])')
 _ATOM: Final = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff]+\Z')
-_NOT_TEXT: Final = re.compile(rb"[\x00-\x1f\x7f-\xff]+")
 
 
 # Strings.
@@ -51,11 +48,6 @@ def quoted(octets: bytes) -> bytes:
 
 def literal(octets: bytes) -> bytes:
     return b"{%d}\r\n%s" % (len(octets), octets.replace(b"\x00", b"\x80"))
-
-
-def literal_head(size: int) -> bytes:
-    """What stands before `size` octets that the caller sends itself (without NUL)."""
-    return b"{%d}\r\n" % size
 
 
 def nstring(octets: bytes | None) -> bytes:
@@ -159,16 +151,6 @@ def body(root: Part, extended: bool) -> bytes:
     return b"".join(out)
 
 
-def flag_list(mask: int, keywords: Mapping[int, str]) -> bytes:
-    """`(\\Seen $Forwarded)` of a message's mask; `keywords` maps bit number to name."""
-    return flags(model_flags.names_of(mask, keywords))
-
-
-def flags(names: Iterable[str]) -> bytes:
-    """A parenthesised list of flags or attributes as they are."""
-    return b"(%s)" % " ".join(names).encode("ascii")
-
-
 def sequence_set(ranges: Iterable[tuple[int, int]]) -> bytes:
     """`1:4,7`; as a uid-set in COPYUID and APPENDUID (RFC 4315 3) the order given is kept."""
     return sequence.render(ranges).encode("ascii")
@@ -191,72 +173,6 @@ def in_order(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 # Lines.
-
-
-@lru_cache(maxsize=256)
-def _text(text: str) -> bytes:
-    """Human text as RFC 3501 `text`: US-ASCII without control characters; never empty."""
-    return _NOT_TEXT.sub(b"?", text.encode("utf-8")) or b"-"
-
-
-def tagged(tag: bytes, status: bytes, text: str, code: bytes | None = None) -> bytes:
-    """`a1 OK [code] text`; `status` is OK, NO or BAD, `code` comes without its brackets."""
-    if code is None:
-        return b"%s %s %s\r\n" % (tag, status, _text(text))
-    return b"%s %s [%s] %s\r\n" % (tag, status, code, _text(text))
-
-
-def untagged(status: bytes, text: str, code: bytes | None = None) -> bytes:
-    """`* OK [code] text`; `status` is OK, NO, BAD, PREAUTH or BYE."""
-    return tagged(b"*", status, text, code)
-
-
-def continuation(text: str = "OK") -> bytes:
-    """`+ OK`, for literals and IDLE; SASL challenges are `sasl.challenge`."""
-    return b"+ %s\r\n" % _text(text)
-
-
-def capability(names: Iterable[str]) -> bytes:
-    """The untagged line; the same words after CAPABILITY make the response code."""
-    return b"* CAPABILITY %s\r\n" % " ".join(names).encode("ascii")
-
-
-def exists(count: int) -> bytes:
-    return b"* %d EXISTS\r\n" % count
-
-
-def recent(count: int) -> bytes:
-    return b"* %d RECENT\r\n" % count
-
-
-def expunge(number: int) -> bytes:
-    return b"* %d EXPUNGE\r\n" % number
-
-
-def fetch(number: int, items: Iterable[bytes]) -> bytes:
-    """One FETCH response; each of `items` is a label, a space and a value."""
-    return b"* %d FETCH (%s)\r\n" % (number, b" ".join(items))
-
-
-def list_line(
-    attributes: Iterable[str],
-    name: str,
-    *,
-    delimiter: str | None = "/",
-    kind: bytes = b"LIST",
-    utf8: bool = False,
-    extended: bytes = b"",
-) -> bytes:
-    """A LIST or LSUB (`kind`) response; `extended` is e.g. `("CHILDINFO" ("SUBSCRIBED"))` (RFC 5258 3)."""
-    separator = NIL if delimiter is None else quoted(delimiter.encode("ascii"))
-    tail = b" " + extended if extended else b""
-    return b"* %s %s %s %s%s\r\n" % (kind, flags(attributes), separator, mailbox(name, utf8=utf8), tail)
-
-
-def status(name: str, items: Iterable[tuple[str, int]], *, utf8: bool = False) -> bytes:
-    """A STATUS response with its items in the order given."""
-    pairs = " ".join(f"{item} {value}" for item, value in items).encode("ascii")
-    return b"* STATUS %s (%s)\r\n" % (mailbox(name, utf8=utf8), pairs)
 
 
 def search(numbers: Iterable[int]) -> bytes:
@@ -289,21 +205,6 @@ def esearch(
     return out + CRLF
 
 
-def identity(pairs: Mapping[str, str | None] | None) -> bytes:
-    """RFC 2971 ID response."""
-    if pairs is None:
-        return b"* ID NIL\r\n"
-    words: list[bytes] = []
-    for field, value in pairs.items():
-        words += [string(field.encode("utf-8")), nstring(None if value is None else value.encode("utf-8"))]
-    return b"* ID %s\r\n" % listed(words)
-
-
-def enabled(names: Iterable[str]) -> bytes:
-    """RFC 5161 3.2: with no name the bare word."""
-    return b" ".join([b"* ENABLED", *(name.encode("ascii") for name in names)]) + CRLF
-
-
 # Response codes, without brackets.
 
 
@@ -323,7 +224,3 @@ def copy_uid(uidvalidity: int, source: Iterable[int], target: Iterable[int]) -> 
     return b"COPYUID %d %s %s" % (
         uidvalidity, sequence_set(in_order(a for a, _ in pairs)), sequence_set(in_order(b for _, b in pairs))
     )  # fmt: skip
-
-
-def permanent_flags(names: Iterable[str]) -> bytes:
-    return b"PERMANENTFLAGS " + flags(names)

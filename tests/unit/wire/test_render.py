@@ -6,7 +6,6 @@ import pytest
 
 from gateway.model.body import Part, PartKind
 from gateway.model.envelope import Address, Envelope
-from gateway.model.flags import FLAGGED, SEEN
 from gateway.wire import render
 
 
@@ -138,38 +137,9 @@ def test_depth_costs_no_stack():
     assert render.body(part, extended=True).startswith(b"(" * 5001)
 
 
-def test_flags():
-    assert render.flag_list(SEEN | FLAGGED | 1 << 6, {5: "a", 6: "$Work"}) == b"(\\Seen \\Flagged $Work)"
-    assert render.flag_list(0, {}) == b"()"
-    assert render.permanent_flags(["\\Seen", "\\*"]) == b"PERMANENTFLAGS (\\Seen \\*)"
-
-
-def test_status_lines():
-    assert render.tagged(b"a1", b"OK", "Done") == b"a1 OK Done\r\n"
-    assert render.tagged(b"a1", b"NO", "No such", b"TRYCREATE") == b"a1 NO [TRYCREATE] No such\r\n"
-    assert render.untagged(b"BYE", "ä\r\nb") == b"* BYE ?b\r\n"
-    assert render.untagged(b"OK", "") == b"* OK -\r\n"
-    assert render.continuation() == b"+ OK\r\n"
-
-
-def test_mailbox_lines():
-    assert render.list_line(["\\HasNoChildren", "\\Sent"], "Sent Items") == (
-        b'* LIST (\\HasNoChildren \\Sent) "/" "Sent Items"\r\n'
-    )
-    assert render.list_line(["\\Noselect"], "", delimiter=None) == b'* LIST (\\Noselect) NIL ""\r\n'
-    assert render.list_line([], "ä", kind=b"LSUB", extended=b'("CHILDINFO" ("SUBSCRIBED"))') == (
-        b'* LSUB () "/" &AOQ- ("CHILDINFO" ("SUBSCRIBED"))\r\n'
-    )
-    assert render.status("blurdybloop", [("MESSAGES", 231), ("UIDNEXT", 44292)]) == (
-        b"* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)\r\n"
-    )
-
-
 def test_numbers():
     assert render.search([]) == b"* SEARCH\r\n"
     assert render.search([2, 84, 882]) == b"* SEARCH 2 84 882\r\n"
-    assert render.exists(3) + render.recent(0) + render.expunge(2) == b"* 3 EXISTS\r\n* 0 RECENT\r\n* 2 EXPUNGE\r\n"
-    assert render.fetch(1, [b"UID 7", b"FLAGS ()"]) == b"* 1 FETCH (UID 7 FLAGS ())\r\n"
     assert render.esearch(b"a", True, minimum=1, count=2, all_=[(1, 2)]) == (
         b'* ESEARCH (TAG "a") UID MIN 1 ALL 1:2 COUNT 2\r\n'
     )
@@ -184,11 +154,3 @@ def test_uid_codes_pair_by_position():
         render.copy_uid(1, [1, 2], [1])
     with pytest.raises(ValueError, match="nothing"):
         render.copy_uid(1, [], [])
-
-
-def test_other_lines():
-    assert render.capability(["IMAP4rev1", "IDLE"]) == b"* CAPABILITY IMAP4rev1 IDLE\r\n"
-    assert render.identity(None) == b"* ID NIL\r\n"
-    assert render.identity({"name": "x", "os": None}) == b'* ID ("name" "x" "os" NIL)\r\n'
-    assert render.enabled([]) == b"* ENABLED\r\n"
-    assert render.enabled(["UTF8=ACCEPT"]) == b"* ENABLED UTF8=ACCEPT\r\n"
