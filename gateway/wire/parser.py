@@ -1,6 +1,7 @@
 """A frame -> a typed command (RFC 3501 9 `command` and the extensions that are advertised).
 
-What is not advertised is not accepted. Errors name the command, what was expected and the octet (counted from the
+Beyond what is advertised it takes only what clients send unasked: CREATE with a use, LIST's options, SEARCH RETURN,
+flags without parentheses, raw UTF-8. Errors name the command, what was expected and the octet (counted from the
 command's name); they never show what the client sent.
 """
 
