@@ -91,6 +91,7 @@ class Channel:
         "_write_paused",
         "closed",
         "ended",
+        "in_literal",
         "peer",
         "reader",
     )
@@ -106,6 +107,8 @@ class Channel:
         self._drained: asyncio.Future[None] | None = None
         self._pumping = self._scheduled = self._held = False
         self._reading_paused = self._write_paused = False
+        self.in_literal = False
+        """The size of a literal was sent, its octets are still under way: nothing else may come between."""
         self.ended = False
         """BYE was sent: nothing is read any more, the connection is closing."""
         self.closed = False
@@ -155,10 +158,14 @@ class Channel:
             raise Closed
 
     def end(self, last: bytes = b"") -> None:
-        """Send `last`, then close; a running command finds out at its next wait."""
+        """Send `last`, then close; a running command finds out at its next wait.
+
+        In the middle of a literal `last` would be taken for the message's: the connection just ends too early.
+        """
         if self.ended:
             return
-        self.send(last)
+        if not self.in_literal:
+            self.send(last)
         self.flush()
         self.ended = True
         self._wake()

@@ -157,6 +157,7 @@ async def _stream(session: Session, body: BodyRange) -> None:
         return asyncio.ensure_future(db.read(lambda rx: content.read_body(rx, body.content_id, start, stop)))
 
     ahead: asyncio.Task[bytes] | None = read(body.start)
+    session.channel.in_literal = True
     try:
         at = body.start
         while ahead is not None:
@@ -174,6 +175,7 @@ async def _stream(session: Session, body: BodyRange) -> None:
         session.channel.peer.abort()
         raise Closed from None
     finally:
+        session.channel.in_literal = False
         if ahead is not None:
             ahead.cancel()
 

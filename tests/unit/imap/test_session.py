@@ -358,3 +358,20 @@ def test_only_short_work_is_rendered_on_the_loop(tmp_path: Path, monkeypatch: py
         assert places == [True, False, False]
 
     play(tmp_path, body, messages=2)
+
+
+def test_a_literal_holds_nothing_but_the_message(tmp_path: Path) -> None:
+    """A BYE in the middle of a body was the message's end to clients that keep what they got."""
+
+    async def body(harness: Harness, client: Client) -> None:
+        await harness.deliver(b"Subject: x\r\n\r\n" + b"y" * 500_000)
+        await client.run(b"SELECT INBOX")
+        client.send(b"x FETCH 1 BODY.PEEK[TEXT]\r\n")
+        client.session.channel.pause()
+        assert await client.line() == b"* 1 FETCH (BODY[TEXT] {500000}"
+        await until(lambda: len(client.received) >= 65_536)
+        client.session.end("The key was revoked")
+        await client.wait_closed()
+        assert set(client.received) == {ord("y")}
+
+    play(tmp_path, body)
