@@ -62,6 +62,8 @@ def export_messages(
         )
     finally:
         writer.close()
+    if lost := writer.keywords_lost:
+        report["skipped"].append({"where": str(target), "reason": f"{lost} keywords are missing: a Maildir has 26"})
     return report
 
 
@@ -73,6 +75,11 @@ class _Writer:
         self._form = form
         self._opened: Target | None = None
         self._bar: Any = None
+
+    @property
+    def keywords_lost(self) -> int:
+        """Keywords of messages that were written without them."""
+        return self._opened.keywords_lost if self._opened is not None else 0
 
     async def take(self, frame: Frame) -> None:
         await asyncio.to_thread(self._take, frame)

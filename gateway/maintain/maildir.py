@@ -135,12 +135,6 @@ def make(root: Path, parts: Iterable[str] = ("cur", "new", "tmp")) -> None:
         (root / part).mkdir(parents=True, exist_ok=True)
 
 
-def child_directory(root: Path, name: str) -> Path:
-    """Where Maildir++ keeps mailbox `name` (`/` between levels); a dot in a level would divide it: it becomes _."""
-    levels = [mutf7.encode(level).decode("ascii").replace(".", "_") for level in name.split("/")]
-    return root / ("." + ".".join(levels))
-
-
 def _name(directory: str) -> str:
     levels = []
     for level in directory.split("."):

@@ -24,6 +24,9 @@ from .sources import Format
 class Target(Protocol):
     """`begin`, any number of `write` (the header with its blank line first), `end`; `close` at last."""
 
+    keywords_lost: int
+    """Keywords that the format had no room for."""
+
     def begin(self, message: ExportedMessage) -> None: ...
 
     def write(self, chunk: bytes) -> None: ...
@@ -51,7 +54,9 @@ def open_target(path: Path, form: Format) -> Target:
 
 
 class EmlTarget:
-    """`UID.eml`; the file's mtime is when the message arrived."""
+    """`UID.eml`; the file's mtime is when the message arrived. Flags and keywords have no place in it."""
+
+    keywords_lost = 0
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -90,6 +95,8 @@ class EmlTarget:
 
 class MboxTarget:
     """One file in the `rd` dialect with Status, X-Status and X-Keywords. A dropped message leaves no trace in it."""
+
+    keywords_lost = 0
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb")

@@ -15,7 +15,7 @@ import ipaddress
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -222,8 +222,3 @@ def _leaf_serves(path: Path, ca: x509.Certificate, names: list[str], now: dateti
         return False
     os.chmod(path, 0o600)
     return set(sans) == {_san(name) for name in names} and leaf.not_valid_after_utc - RENEW_BEFORE > now
-
-
-def utc_now() -> datetime:
-    """The present; the functions above take it as a parameter."""
-    return datetime.now(UTC)

@@ -19,7 +19,3 @@ class AddressDenied(OutboundError):
 
 class ConnectFailed(OutboundError):
     """Refused, unreachable or timed out."""
-
-
-class TlsFailed(OutboundError):
-    """No TLS where it is required, or a certificate that cannot be verified."""

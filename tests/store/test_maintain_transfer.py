@@ -11,7 +11,6 @@ import pytest
 from gateway.ingest.writer import Ingest
 from gateway.maintain.importer import Importer, ImportReport
 from gateway.maintain.sources import Format
-from gateway.maintain.transfer import Progress, export_mailbox, import_path
 from gateway.model.errors import AlreadyExists, InvalidRequest, NotFound
 from gateway.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from gateway.model.ids import InboxId
@@ -19,6 +18,7 @@ from gateway.store import content, export_rows, mailboxes
 from gateway.store.db import Database
 
 from .helpers import NOW, make_inbox
+from .transfer import Progress, export_mailbox, import_path
 
 MESSAGES = [
     b"From: a@x.test\r\nDate: Tue, 14 Nov 2023 10:00:00 +0000\r\nSubject: one\r\n\r\nHello\r\n",

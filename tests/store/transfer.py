@@ -1,4 +1,4 @@
-"""Import and export between a store and files in one process; file work happens in threads.
+"""Import and export between a store and files in one process, for the tests of both halves.
 
 Over the control socket the two halves run in two processes: `sources` and `targets` with the files, `Importer` and
 `exported` with the store.
@@ -12,17 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.ingest.writer import Ingest
+from gateway.maintain.exporter import exported, octets_of
+from gateway.maintain.importer import MAX_IMPORT_SIZE, Importer, ImportReport, Skipped
+from gateway.maintain.mbox import Quoting
+from gateway.maintain.sources import Format, SourceMessage, guess_format, read_source, total_octets
+from gateway.maintain.targets import open_target
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import InboxId
 from gateway.model.ports import Clock
 from gateway.store import mailboxes
 from gateway.store.db import Database
-
-from .exporter import exported, octets_of
-from .importer import MAX_IMPORT_SIZE, Importer, ImportReport, Skipped
-from .mbox import Quoting
-from .sources import Format, SourceMessage, guess_format, read_source, total_octets
-from .targets import open_target
 
 
 @dataclass(frozen=True, slots=True)
