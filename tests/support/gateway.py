@@ -23,6 +23,18 @@ HOST = "localhost"
 READY_SECONDS = 60.0  # a loaded machine starts slowly; a start that fails ends at once
 STOP_SECONDS = 20.0
 
+AS_SYSTEMD = """
+import fcntl, os, sys
+names, numbers, *command = sys.argv[1:]
+moved = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in numbers.split(",")]
+for place, number in enumerate(moved, 3):
+    os.dup2(number, place)
+    os.close(number)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(moved)), "LISTEN_FDNAMES": names}
+os.execv(command[0], command)
+"""
+"""Passes sockets as sd_listen_fds(3) says: descriptors from 3 on, and the process number of who they are for."""
+
 
 @dataclass
 class Gateway:
@@ -36,6 +48,7 @@ class Gateway:
     settings: str = ""
     hostname: str = "mail.test"
     environ: Mapping[str, str] = field(default_factory=dict)
+    sockets: Mapping[str, socket.socket] = field(default_factory=dict)  # passed to `serve` by name, as by systemd
     imaps: int = field(default_factory=free_port)
     smtps: int = field(default_factory=free_port)
     submission: int = field(default_factory=free_port)
@@ -93,8 +106,9 @@ class Gateway:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.log_file.open("ab") as log:
             notify.bind(str(name))
             self.process = subprocess.Popen(
-                [*self._command, "serve", *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*self._passing, *self._command, "serve", *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=self._environ | {"NOTIFY_SOCKET": str(name)}, start_new_session=True,
+                pass_fds=[passed.fileno() for passed in self.sockets.values()],
             )
             process = self.process
 
@@ -201,6 +215,13 @@ class Gateway:
     @property
     def _command(self) -> list[str]:
         return [sys.executable, "-m", "gateway", "--config", str(self.config_file)]
+
+    @property
+    def _passing(self) -> list[str]:
+        if not self.sockets:
+            return []
+        numbers = ",".join(str(passed.fileno()) for passed in self.sockets.values())
+        return [sys.executable, "-c", AS_SYSTEMD, ":".join(self.sockets), numbers]
 
     @property
     def _environ(self) -> dict[str, str]:
