@@ -6,6 +6,7 @@ All of it blocks; call it in a thread. No message is held whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ from .mbox import MboxReader, Quoting, is_from_line
 from .octets import ToCrlf
 
 PIECE: Final = 64 * 1024
+_FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:")  # RFC 5322 3.6.8: the beginning of a header field
 
 
 class Format(StrEnum):
@@ -54,7 +56,12 @@ def guess_format(path: Path) -> Format:
     if not path.is_file():
         raise InvalidRequest(f"{path} is no file and no directory")
     with path.open("rb") as file:
-        return Format.MBOX if is_from_line(file.readline(1_000)) else Format.EML
+        first = file.readline(1_000)
+    if is_from_line(first):
+        return Format.MBOX
+    if path.suffix.lower() != ".eml" and not _FIELD.match(first):
+        raise InvalidRequest(f"{path} begins neither as an mbox nor as a message; say --format eml if it is one")
+    return Format.EML
 
 
 def total_octets(path: Path, form: Format) -> int:
