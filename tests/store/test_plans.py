@@ -63,7 +63,6 @@ WALKS: Final[dict[str, str]] = {
     "mailboxes._KEEP_EXPUNGED": WHOLE,
     "mailboxes._DELETE_MESSAGES": WHOLE,
     "queue._OPEN_OF_INBOX": "an inbox is deleted: its submissions, of which the history keeps a month",
-    "queue_admin._COUNTS": "an administrator asks; counts the queue by its index",
 }
 """Statement -> why it may walk."""
 
