@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 
@@ -151,8 +152,8 @@ def configure_logs(config: Config) -> None:
 
 def _password(url: str) -> str:
     """The password in a database URL, or ""."""
-    user, at, _ = url.partition("://")[2].rpartition("@")
-    return user.partition(":")[2] if at else ""
+    parts = urlsplit(url)
+    return parts.password or dict(parse_qsl(parts.query)).get("password", "")
 
 
 def _reload_ended(task: asyncio.Task[Any]) -> None:

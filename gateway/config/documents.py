@@ -56,7 +56,7 @@ def toml(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(toml(item) for item in value) + "]"
     if isinstance(value, Secret):
-        value = value.reveal()
+        value = HIDDEN if value.withheld else value.reveal()
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
@@ -65,6 +65,8 @@ def shown(field: Field, value: Any) -> Any:
     """`value` as it may be shown: a password in a URL or a secret is replaced by ***."""
     if not isinstance(value, Secret):
         return value
+    if value.withheld:
+        return HIDDEN
     text = value.reveal()
     if "://" in text:
         parts = urlsplit(text)

@@ -14,29 +14,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.model.errors import ConfigError
+
 
 class Secret:
-    """A text that no `repr`, log or error shows; `reveal()` gives it to whoever really needs it."""
+    """A text that no `repr`, log or error shows; `reveal()` gives it to whoever really needs it.
 
-    __slots__ = ("_text",)
+    `withheld` says why it cannot be read here: a systemd credential is for the service alone, and commands beside it,
+    which need no secret, must work all the same.
+    """
 
-    def __init__(self, text: str = "") -> None:
+    __slots__ = ("_text", "withheld")
+
+    def __init__(self, text: str = "", *, withheld: str = "") -> None:
         self._text = text
+        self.withheld = withheld
 
     def reveal(self) -> str:
+        """ConfigError when it is withheld."""
+        if self.withheld:
+            raise ConfigError(self.withheld)
         return self._text
 
     def __bool__(self) -> bool:
-        return bool(self._text)
+        return bool(self._text or self.withheld)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._text == other._text
+        return isinstance(other, Secret) and (self._text, self.withheld) == (other._text, other.withheld)
 
     def __hash__(self) -> int:
         return hash(self._text)
 
     def __repr__(self) -> str:
-        return "Secret('***')" if self._text else "Secret('')"
+        return "Secret('***')" if self else "Secret('')"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from .fields import Field, Secret
 
 SECRET_FILE_OCTETS: Final = 64 * 1024  # a longer file is no password but a mistake
+CREDENTIAL: Final = "credential:"
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
 
@@ -34,6 +35,8 @@ def convert(field: Field, raw: Any, source: Source) -> Any:
         raw = _from_text(field, raw)
     value = _typed(field, raw, source)
     _bounded(field, value)
+    if isinstance(value, Secret) and value.withheld:
+        return value
     if field.setting.check is not None and value is not None:
         reason = field.setting.check(value.reveal() if isinstance(value, Secret) else value)
         if reason:
@@ -77,6 +80,9 @@ def _typed(field: Field, raw: Any, source: Source) -> Any:
     if "\0" in text or "\n" in text:
         raise ValueError("must be one line")
     if field.setting.secret:
+        if kind is Secret and text.startswith(CREDENTIAL) and not source.environ.get("CREDENTIALS_DIRECTORY"):
+            return Secret(withheld=f"{source.name}: {field.name}: {text} is a credential that systemd gives to the "
+                                   "service alone (LoadCredential=); this command needs it and has none")
         text = _resolved(text, source)
     if kind is Secret:
         return Secret(text)
@@ -131,9 +137,7 @@ def _resolved(text: str, source: Source) -> str:
             raise ValueError(f"the environment has no variable {rest}")
         return source.environ[rest]
     if prefix == "credential":
-        directory = source.environ.get("CREDENTIALS_DIRECTORY")
-        if not directory:
-            raise ValueError("credential: needs systemd (LoadCredential=); CREDENTIALS_DIRECTORY is not set")
+        directory = source.environ["CREDENTIALS_DIRECTORY"]
         if not rest or "/" in rest:
             raise ValueError("credential: takes the name of one credential")
         path = Path(directory) / rest

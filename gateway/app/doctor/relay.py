@@ -7,16 +7,21 @@ from collections.abc import Iterator
 
 from gateway.app.settings import relay_endpoint
 from gateway.config import Config
+from gateway.model.errors import ConfigError
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.smtp_transport import SmtpConnection, TransportFailed
 from gateway.outbound.verdict import Verdict
 
-from .findings import Finding, problem, well
+from .findings import Finding, problem, warning, well
 
 
 def check_relay(config: Config) -> Iterator[Finding]:
     """Nothing where there is no relay: the configuration's findings say that."""
-    relay = relay_endpoint(config)
+    try:
+        relay = relay_endpoint(config)
+    except ConfigError as error:
+        yield warning("relay", str(error), "the service's own log tells whether the relay takes its mail")
+        return
     if relay is None:
         return
     area = f"relay {relay.host}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config, ConfigError, Listener, Secret, find, load
+from gateway.config import Config, ConfigError, Listener, Secret, find, load, show
 
 
 def write(path: Path, text: str) -> Path:
@@ -96,6 +96,10 @@ def test_secrets_come_from_files_environment_and_credentials(tmp_path: Path) -> 
     config = loaded(tmp_path, relay.format("credential:password"), CREDENTIALS_DIRECTORY=str(tmp_path))
     assert config.relay.secret.reveal() == "from file"
     assert "from file" not in repr(config)
+    beside = loaded(tmp_path, relay.format("credential:password"))  # a command beside the service
+    assert (show(beside).count("***"), bool(beside.relay.secret)) == (1, True)
+    with pytest.raises(ConfigError, match="secret: credential:password is a credential that systemd gives"):
+        beside.relay.secret.reveal()
     config = loaded(tmp_path, '[store]\nurl = "postgresql://u:canary@h/d"\n')
     assert "canary" not in repr(config)
     assert config.database_url == "postgresql://u:canary@h/d"
@@ -126,8 +130,6 @@ ERRORS = [
     ("[store]\nurl = 7", "store.url: must be a text"),
     ("[relay]\nsecret = 'file:nothing'", "relay.secret: {dir}/nothing cannot be read: No such file or directory"),
     ("[relay]\nsecret = 'env:NOPE'", "relay.secret: the environment has no variable NOPE"),
-    ("[relay]\nsecret = 'credential:x'", "relay.secret: credential: needs systemd (LoadCredential=); "
-     "CREDENTIALS_DIRECTORY is not set"),
     ("[relay]\nuser = \"a\\nb\"", "relay.user: must be one line"),
     ("[metrics]\naddress = 'localhost'", "metrics.address: \"localhost\" is no IP address"),
     ("[inbox]\nfirst = 'nobody'", "inbox.first: \"nobody\" is no mail address"),
