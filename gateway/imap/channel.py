@@ -283,6 +283,9 @@ class Channel:
             return
         except Closed:
             return
+        except Exception as error:
+            self._broken(error)
+            return
         self.flush()
         self._task = asyncio.get_running_loop().create_task(_rest(coroutine, waiting))
         self._task.add_done_callback(self._finished)
@@ -292,7 +295,10 @@ class Channel:
         if not task.cancelled():
             error = task.exception()
             if error is not None and not isinstance(error, Closed):
-                # The session answers all errors itself: what arrives here is a defect in its own last resort.
-                log.error("imap.session.broken", exc_info=error)
-                self.end(b"* BYE Internal error\r\n")
+                self._broken(error)
         self.pump()
+
+    def _broken(self, error: BaseException) -> None:
+        """The session answers all errors itself: what arrives here is a defect in its own last resort."""
+        log.error("imap.session.broken", exc_info=error)
+        self.end(b"* BYE Internal error\r\n")

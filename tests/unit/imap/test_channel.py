@@ -192,15 +192,18 @@ def test_a_command_reads_its_own_line() -> None:
     asyncio.run(run())
 
 
-def test_a_defect_in_the_session_ends_the_connection() -> None:
+@pytest.mark.parametrize("waited", [True, False])
+def test_a_defect_in_the_session_ends_the_connection(waited: bool) -> None:
     async def run() -> None:
         async def serve(channel: Channel, event: Event) -> None:
-            await asyncio.sleep(0)
+            if waited:
+                await asyncio.sleep(0)
             raise RuntimeError("defect")
 
         channel, peer = channel_with(serve)
-        channel.data_received(b"a x\r\n")
+        channel.data_received(b"a x\r\nb y\r\n")
         await turns()
         assert peer.log == [b"* BYE Internal error\r\n", "close"]
+        assert not channel.busy
 
     asyncio.run(run())
