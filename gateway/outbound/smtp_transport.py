@@ -8,6 +8,7 @@ the outcome is unknown, and only the queue's policy may decide to send again.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from .verdict import Outcome, Stage, Verdict, clean, of_loss, of_reply, refused_
 log = structlog.get_logger(__name__)
 
 PIECE: Final = 65_536  # octets written between two drains
+SIZE_LIMIT: Final = re.compile("[0-9]{1,20}")  # RFC 1870 3: a longer number is none, and int() refuses thousands
 
 _contexts: Final = ClientContexts()
 
@@ -249,7 +251,7 @@ class SmtpConnection:
     def _refuse_early(self, mail: OutgoingMail) -> Outcome | None:
         client = self._client
         limit = client.esmtp_extensions.get("size", "")
-        if limit.isascii() and limit.isdigit() and 0 < int(limit) < mail.size:  # RFC 1870 6.1: 0 is no limit
+        if SIZE_LIMIT.fullmatch(limit) and 0 < int(limit) < mail.size:  # RFC 1870 6.1: 0 is no limit
             return refused_here(Stage.MAIL, 552, "5.3.4", f"The relay takes messages of {limit} octets at most")
         if mail.header_utf8 and not client.supports_extension("smtputf8"):
             return _needs_utf8(Stage.MAIL)

@@ -68,6 +68,21 @@ def test_delivered_as_it_was_accepted(tmp_path: Path) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("size", ["SIZE", "SIZE 0", "SIZE " + "9" * 20, "SIZE " + "9" * 5000, "SIZE \u0663"])
+def test_a_size_that_limits_nothing(tmp_path: Path, size: str) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as it, relay() as peer:
+            it.use_relay(peer.port)
+            peer.extensions = [size]
+            async with it.runner():
+                await submit(it)
+                await it.until(lambda: attempted(it))
+                assert await it.states() == ["sent"]
+            assert len(peer.taken) == 1
+
+    run(main())
+
+
 def test_one_connection_for_many_messages(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as it, relay() as peer:
