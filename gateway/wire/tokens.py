@@ -18,6 +18,7 @@ from .events import Frame
 
 MAX_DEPTH: Final = 50  # of nested lists (security.md)
 MAX_NUMBER: Final = 2**32 - 1
+MAX_RANGES: Final = 20_000  # of all sequence sets of one command: more than a line holds of UIDs of three digits
 MAX_NUMBER64: Final = 2**63 - 1  # RFC 7162 3.1, RFC 9051 number64
 
 # `~` is an atom character, but `~{` announces a literal8.
@@ -57,7 +58,7 @@ Value = bytes | None | tuple["Value", ...]
 class Cursor:
     """Reads tokens of `frame` from left to right; each method raises Malformed and leaves the position undefined."""
 
-    __slots__ = ("_literals", "_used", "at", "text", "utf8")
+    __slots__ = ("_literals", "_ranges", "_used", "at", "text", "utf8")
 
     def __init__(self, text: bytes, literals: tuple[bytes, ...] = (), *, at: int = 0, utf8: bool = False) -> None:
         """`utf8`: mailbox names are UTF-8, not modified UTF-7 (RFC 6855 3)."""
@@ -66,6 +67,7 @@ class Cursor:
         self.utf8 = utf8
         self._literals = literals
         self._used = 0
+        self._ranges = 0
 
     @classmethod
     def of(cls, frame: Frame, *, at: int = 0) -> Cursor:
@@ -186,10 +188,16 @@ class Cursor:
         return value
 
     def sequence_set(self) -> SequenceSet:
-        """RFC 3501 9 `sequence-set`; work and size are linear in its text, not in the numbers it names."""
+        """RFC 3501 9 `sequence-set`; work and size are linear in its text, not in the numbers it names.
+
+        All sets of a command hold MAX_RANGES ranges at most: a SEARCH continued through literals reaches a megabyte.
+        """
         found = _SEQUENCE.match(self.text, self.at)
         if found is None:
             raise self.expected("a sequence set")
+        self._ranges += found[0].count(b",") + 1
+        if self._ranges > MAX_RANGES:
+            raise Malformed(f"A command may name {MAX_RANGES} ranges of messages at most")
         pairs: list[tuple[int, int]] = []
         for item in found[0].split(b","):
             low, colon, high = item.partition(b":")

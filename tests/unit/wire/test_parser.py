@@ -27,6 +27,13 @@ BARE = {
 }  # fmt: skip
 
 
+def test_a_command_continued_through_literals_names_no_more_ranges_than_one_line_could():
+    line = b"UID " + b",".join([b"1"] * 15_000)
+    with pytest.raises(BadCommand, match="20000 ranges") as caught:
+        read(b"UID SEARCH " + line + b" SUBJECT {1+}\n " + line, b"x")
+    assert caught.value.tag == b"A1"
+
+
 @pytest.mark.parametrize("name", BARE)
 def test_commands_without_arguments(name: bytes):
     for text in (name, name.lower(), name.title()):

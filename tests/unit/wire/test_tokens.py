@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.model.sequence import STAR
-from gateway.wire.tokens import Atom, Cursor, Malformed
+from gateway.wire.tokens import MAX_RANGES, Atom, Cursor, Malformed
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,16 @@ def test_what_is_no_sequence_set(text: bytes):
 def test_a_hostile_sequence_set_is_one_pair_an_item():
     found = Cursor(b",".join([b"1:4294967295"] * 5000)).sequence_set()
     assert len(found.pairs) == 5000
+
+
+def test_the_ranges_of_a_command_are_counted_over_all_its_sets():
+    half = b",".join([b"1"] * (MAX_RANGES // 2))
+    cursor = Cursor(half + b" " + half + b" 7")
+    for _ in range(2):
+        assert len(cursor.sequence_set().pairs) == MAX_RANGES // 2
+        cursor.space()
+    with pytest.raises(Malformed, match="20000 ranges"):
+        cursor.sequence_set()
 
 
 @pytest.mark.parametrize(
