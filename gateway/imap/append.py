@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.model.errors import NotFound, TooBig, Unavailable
+from gateway.model.errors import GatewayError, NotFound, TooBig, Unavailable
 from gateway.model.mailbox import Mailbox
 from gateway.store import content, messages
 from gateway.store.db import Tx
@@ -51,7 +51,15 @@ async def append(session: Session, command: c.Append) -> Reply:
         channel.reader.refuse()
         await writer.abort()
         raise
-    return await _attach(session, command, target, staged)
+    try:
+        return await _attach(session, command, target, staged)
+    except Unavailable:
+        raise  # it may have been attached after all: what was staged is the janitor's to judge
+    except GatewayError as error:
+        await writer.abort()
+        if isinstance(error, NotFound):
+            return TRYCREATE
+        raise
 
 
 async def _target(session: Session, command: c.Append) -> Mailbox:
@@ -87,7 +95,10 @@ async def _receive(session: Session, writer: ContentWriter) -> Reply | None:
 async def _attach(
     session: Session, command: c.Append, target: Mailbox, staged: content.StagedContent
 ) -> Reply:
-    """One unit: the content is complete, has a UID and is durable, or nothing of it is there."""
+    """One unit: the content is complete, has a UID and is durable, or nothing of it is there.
+
+    NotFound when the mailbox went while the message came in, LimitReached for a keyword too many.
+    """
     services, now = session.services, int(session.services.clock())
 
     def unit(tx: Tx) -> messages.Appended:
@@ -103,12 +114,7 @@ async def _attach(
             now=now,
         )
 
-    try:
-        appended = await services.db.write(
-            unit, inboxes=(target.inbox_id,), octets=staged.size, quick=staged.quick
-        )
-    except NotFound:
-        return TRYCREATE
+    appended = await services.db.write(unit, inboxes=(target.inbox_id,), octets=staged.size, quick=staged.quick)
     selected = session.selected
     if selected is not None and selected.mailbox.id == target.id:
         await selected.shared.catch_up(appended.modseq, rows=1)  # RFC 3501 6.3.11: EXISTS at once

@@ -15,6 +15,8 @@ from gateway.imap import copy_move, expunge, fetch, fetch_page, mailbox_list, ru
 from gateway.imap.channel import Channel
 from gateway.model.errors import LimitReached, Unavailable
 from gateway.store import cleanup
+from gateway.store.db import Rx
+from gateway.store.statements import Stmt
 from gateway.wire import commands as c
 from tests.transcripts.harness import NOW, Client, Harness, template, until
 
@@ -185,6 +187,29 @@ def test_octets_that_are_collected_are_refused(tmp_path: Path) -> None:
         assert (await client.run(b"UID FETCH 2 BODY.PEEK[TEXT]"))[-1] == b"x OK FETCH completed"
 
     play(tmp_path, body, messages=3)
+
+
+@pytest.mark.parametrize("reason", ["keywords", "mailbox"])
+def test_a_message_that_is_not_attached_leaves_nothing_behind(tmp_path: Path, reason: str) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        def staged(rx: Rx) -> tuple[int, int]:
+            bodies = rx.scalar(Stmt("SELECT COUNT(*) FROM staging"))
+            return bodies, rx.scalar(Stmt("SELECT COUNT(*) FROM content_chunk"))
+
+        size = 1_000_000
+        flags = b" ".join(b"k%d" % number for number in range(60)) if reason == "keywords" else b""
+        client.send(b"y APPEND Trash (%b) {%d+}\r\nSubject: x\r\n\r\n" % (flags, size))
+        client.send(b"x" * (size - 14))
+        await client.settle()
+        assert min(await harness.db.read(staged)) > 0
+        if reason == "mailbox":
+            await harness.delete_mailbox("Trash")
+        client.send(b"\r\n")
+        [reply] = await client.until(b"y")
+        assert reply.startswith(b"y NO [TRYCREATE]" if reason == "mailbox" else b"y NO [LIMIT]")
+        assert await harness.db.read(staged) == (0, 0)
+
+    play(tmp_path, body)
 
 
 def test_large_sets_are_cut_into_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
