@@ -102,6 +102,7 @@ def janitor_settings(config: Config) -> JanitorSettings:
         trash_days=retention.trash or None,
         spam_days=retention.spam or None,
         grace_seconds=retention.deleted_inbox * DAY,
+        revoked_key_days=retention.revoked_keys or None,
         expunge_records=retention.expunge_records,
     )
 

@@ -68,11 +68,12 @@ def key_create(
 @key.command("list")
 @click.option("--inbox", help="Keys that open this inbox only.")
 @click.option("--pod", help="Keys of this pod and its inboxes.")
+@click.option("--all", "revoked", is_flag=True, help="Revoked keys too, until they are forgotten.")
 @json_option
 @pass_runtime
-def key_list(runtime: Runtime, inbox: str | None, pod: str | None, as_json: bool) -> None:
+def key_list(runtime: Runtime, inbox: str | None, pod: str | None, revoked: bool, as_json: bool) -> None:
     """List the keys; never their secrets."""
-    show_list(runtime.call("key.list", inbox=inbox, pod=pod), {
+    show_list(runtime.call("key.list", inbox=inbox, pod=pod, revoked=revoked), {
         "id": "Id", "name": "Name", "opens": "Opens", "permissions": "May", "state": "State",
         "expires_at": "Ends", "last_used_at": "Last used",
     }, as_json=as_json)

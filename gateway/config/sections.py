@@ -282,6 +282,13 @@ class Retention:
     deleted_inbox: Annotated[
         int, Setting("How long a deleted inbox can still be brought back.", unit="days", low=0, reloadable=True)
     ] = 7
+    revoked_keys: Annotated[
+        int,
+        Setting(
+            "How long a key is still listed (gateway key list --all) after it was revoked or expired; 0: for ever.",
+            unit="days", low=0, reloadable=True,
+        ),
+    ] = 30
     content: Annotated[
         int,
         Setting(

@@ -16,7 +16,7 @@ import structlog
 from gateway.model.errors import GatewayError
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
-from gateway.store import cleanup, inboxes, queue, vacuum
+from gateway.store import cleanup, inboxes, keys, queue, vacuum
 from gateway.store.db import Database, Tx
 
 from .settings import DAY, JanitorSettings
@@ -27,7 +27,7 @@ Piece = Callable[[], Awaitable[int]]
 """Does one piece of a task; how many rows it touched, 0 when nothing is left."""
 
 PAGE: Final = 50  # mailboxes looked up at once
-SLOW: Final = frozenset({"expired_trash", "expired_spam", "change_records", "superseded_changes"})
+SLOW: Final = frozenset({"expired_trash", "expired_spam", "change_records", "superseded_changes", "revoked_keys"})
 """Tasks that look through whole tables (in readers) to find out that there is nothing to do."""
 
 
@@ -52,6 +52,7 @@ class Janitor:
             "bodies": self._bodies,
             "change_records": self._prune,
             "superseded_changes": self._drop_superseded,
+            "revoked_keys": self._forget_keys,
             "free_pages": self._give_back,  # the last: what the others freed in this round
         }
         self._not_before = dict.fromkeys(SLOW, 0.0)
@@ -148,6 +149,14 @@ class Janitor:
     async def _drop_superseded(self) -> int:
         rows = await self._db.read(lambda rx: cleanup.superseded(rx, self._settings.piece_rows))
         return await self._db.write(lambda tx: cleanup.drop_superseded(tx, rows)) if rows else 0
+
+    async def _forget_keys(self) -> int:
+        days = self._settings.revoked_key_days
+        if days is None:
+            return 0
+        before = int(self._now()) - days * DAY
+        found = await self._db.read(lambda rx: keys.outlived(rx, before, self._settings.piece_rows))
+        return await self._db.write(lambda tx: keys.forget(tx, found)) if found else 0
 
     async def _give_back(self) -> int:
         """Pages of the file that will not be needed soon, to the file system."""

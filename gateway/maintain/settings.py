@@ -24,6 +24,8 @@ class JanitorSettings:
     """How long a deleted inbox can be brought back."""
     queue_history_seconds: int = 30 * DAY
     """How long finished submissions are shown."""
+    revoked_key_days: int | None = 30
+    """How long keys stay listed after they were revoked or expired."""
     expunge_records: int = 10_000
     """Expunges (each of any number of messages) kept on record a mailbox, for clients that resynchronise."""
     spare_pages: int = 4_096
@@ -39,4 +41,4 @@ class JanitorSettings:
     interval_seconds: float = 60.0
     """Between rounds."""
     slow_seconds: int = HOUR
-    """Between rounds of the tasks that look through whole tables: days of retention, long change records."""
+    """Between rounds of the tasks that look through whole tables: days of retention, keys, long change records."""

@@ -49,6 +49,11 @@ _EXISTS = Stmt("SELECT 1 FROM api_key WHERE id = :key")
 _TOUCH = Stmt("UPDATE api_key SET last_used_at = :at WHERE id = :key AND (last_used_at IS NULL OR last_used_at < :at)")
 _UNUSABLE = Stmt("SELECT id FROM api_key WHERE id IN :LIST(keys) AND (revoked_at IS NOT NULL OR expires_at <= :now)")
 _PRESENT = Stmt("SELECT id FROM api_key WHERE id IN :LIST(keys)")
+_OUTLIVED = Stmt(
+    "SELECT id FROM api_key WHERE (revoked_at <= :before OR expires_at <= :before)"
+    " AND id NOT IN (SELECT parent FROM api_key WHERE parent IS NOT NULL) ORDER BY id LIMIT :most"
+)
+_FORGET = Stmt("DELETE FROM api_key WHERE id IN :LIST(keys)")
 _INBOX_POD = Stmt("SELECT pod_id FROM inbox WHERE id = :inbox AND deleted_at IS NULL")
 _POD = Stmt("SELECT 1 FROM pod WHERE id = :pod")
 
@@ -204,6 +209,19 @@ def unusable(rx: Rx, key_ids: Iterable[KeyId], now: int) -> set[KeyId]:
     bad = {KeyId(row[0]) for row in rx.all(_UNUSABLE, keys=asked, now=now)}
     present = {KeyId(row[0]) for row in rx.all(_PRESENT, keys=asked)}
     return bad | (set(asked) - present)
+
+
+def outlived(rx: Rx, before: int, limit: int) -> list[KeyId]:
+    """Keys that were revoked or had expired at `before` (Unix seconds). A parent stays until its children have gone.
+
+    What is in it stays so: nothing revives a key or gives it another child.
+    """
+    return [KeyId(row[0]) for row in rx.all(_OUTLIVED, before=before, most=limit)]
+
+
+def forget(tx: Tx, key_ids: Iterable[KeyId]) -> int:
+    """Remove the rows of keys that `outlived` named; how many there were."""
+    return tx.run(_FORGET, keys=list(key_ids))
 
 
 def touch(tx: Tx, used: Mapping[KeyId, int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,10 @@ from gateway.maintain.janitor import Janitor
 from gateway.maintain.settings import DAY, HOUR, JanitorSettings
 from gateway.maintain.store_check import repair, run_check
 from gateway.model.ids import InboxId, MailboxId, Uid
+from gateway.model.permissions import ScopeKind, expand
 from gateway.model.ports import NULL_METRICS
 from gateway.ops.metrics import PrometheusMetrics
-from gateway.store import changes, content, inboxes, mailboxes, messages, queue, queue_admin, vacuum
+from gateway.store import changes, content, inboxes, keys, mailboxes, messages, queue, queue_admin, vacuum
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.queue import SubmissionNew
 from gateway.store.statements import Stmt
@@ -24,6 +26,7 @@ QUICK = JanitorSettings(pause_seconds=0, piece_rows=7, piece_chunks=2)
 _CONTENTS = Stmt("SELECT count(*) FROM content_meta")
 _CHUNKS = Stmt("SELECT count(*) FROM content_chunk")
 _CHANGES = Stmt("SELECT kind FROM change WHERE inbox_id = :inbox ORDER BY modseq, kind")
+_END_KEY = Stmt("UPDATE api_key SET revoked_at = :at WHERE id = :key")
 
 
 class Time:
@@ -149,6 +152,41 @@ async def test_finished_submissions_are_forgotten_after_their_time(db: Database)
     await db.write(lambda tx: queue_admin.cancel(tx, number, NOW))
     assert (await _round(db, NOW + QUICK.queue_history_seconds - 1))["queue_history"] == 0
     assert (await _round(db, NOW + QUICK.queue_history_seconds))["queue_history"] == 1
+
+
+async def test_dead_keys_are_forgotten_after_their_time_children_first(db: Database) -> None:
+    async def made(name: str, **values: Any) -> keys.KeyRow:
+        given = {"hash": "h", "name": name, "scope": ScopeKind.ALL, "permissions": expand(["read"]), "now": NOW}
+        return await db.write(lambda tx: keys.insert_key(tx, key_id=name, **(given | values)))
+
+    async def left() -> list[str]:
+        return [row.name for row in await db.read(keys.keys)]
+
+    for number in range(10):  # more than a piece
+        row = await made(f"revoked {number}")
+        await db.write(lambda tx, row=row: keys.revoke(tx, row.id, NOW))
+    parent = await made("parent")
+    await made("child", parent=parent.id)
+    await db.write(lambda tx: keys.revoke(tx, parent.id, NOW))
+    await made("expired", expires_at=NOW + 1)
+    await made("expired later", expires_at=NOW + 2)
+    await made("living", expires_at=NOW + 90 * DAY)
+    await made("for ever")
+    assert (await _round(db, NOW + 30 * DAY - 1))["revoked_keys"] == 0
+    assert (await _round(db, NOW + 31 * DAY, replace(QUICK, revoked_key_days=None)))["revoked_keys"] == 0
+    assert (await _round(db, NOW + 30 * DAY + 1))["revoked_keys"] == 13
+    assert await left() == ["expired later", "living", "for ever"]
+
+
+async def test_a_dead_key_stays_while_a_child_lives(db: Database) -> None:
+    given = {"hash": "h", "name": "", "scope": ScopeKind.ALL, "permissions": expand(["read"]), "now": NOW}
+    parent = await db.write(lambda tx: keys.insert_key(tx, key_id="parent", **given))
+    child = await db.write(lambda tx: keys.insert_key(tx, key_id="child", parent=parent.id, **given))
+    # By hand: revoking ends the whole line.
+    await db.write(lambda tx: tx.run(_END_KEY, key=parent.id, at=NOW))
+    assert (await _round(db, NOW + 31 * DAY))["revoked_keys"] == 0
+    await db.write(lambda tx: keys.revoke(tx, child.id, NOW))
+    assert (await _round(db, NOW + 31 * DAY))["revoked_keys"] == 2
 
 
 async def test_long_expunge_records_are_pruned_and_say_so(db: Database) -> None:

@@ -93,15 +93,18 @@ async def key_create(
 
 
 @operation("key.list")
-async def key_list(context: Context, stream: Stream, *, inbox: str | None = None, pod: str | None = None) -> Json:
-    """All keys, those of one inbox, or those of one pod and its inboxes."""
+async def key_list(
+    context: Context, stream: Stream, *, inbox: str | None = None, pod: str | None = None, revoked: bool = False
+) -> Json:
+    """All keys, those of one inbox, or those of one pod and its inboxes; with `revoked` the revoked ones too."""
     now = context.now()
 
     def query(rx: Rx) -> Json:
         inbox_id = inbox_named(rx, inbox).id if inbox is not None else None
         pod_id = pod_named(rx, pod).id if pod is not None else None
         pods, inboxes = pod_names(rx), inbox_names(rx)
-        return [_key(row, pods, inboxes, now) for row in keys.keys(rx, pod_id=pod_id, inbox_id=inbox_id)]
+        found = keys.keys(rx, pod_id=pod_id, inbox_id=inbox_id, include_revoked=revoked)
+        return [_key(row, pods, inboxes, now) for row in found]
 
     return await context.db.read(query)
 

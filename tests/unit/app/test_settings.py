@@ -51,6 +51,8 @@ def test_what_becomes_of_an_unknown_outcome_is_configured() -> None:
 
 def test_no_days_of_retention_mean_for_ever() -> None:
     assert settings.janitor_settings(Config()).trash_days is None
+    assert settings.janitor_settings(Config()).revoked_key_days == 30
+    assert settings.janitor_settings(Config(retention=Retention(revoked_keys=0))).revoked_key_days is None
     kept = settings.janitor_settings(Config(retention=Retention(trash=30, deleted_inbox=2)))
     assert (kept.trash_days, kept.grace_seconds) == (30, 2 * 86400)
 
