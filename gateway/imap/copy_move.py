@@ -77,7 +77,7 @@ async def _move_cut(session: Session, selected: Selected, cut: list[int], target
         return
     session.channel.send(b"* OK [%b] Moved\r\n" % _copyuid(moved))
     await selected.shared.catch_up(moved.modseq, rows=len(cut))
-    session.tell(expunge=True)
+    await session.tell(expunge=True)
 
 
 def _resolve(selected: Selected, uid: bool, numbers: SequenceSet) -> array[int]:

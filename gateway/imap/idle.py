@@ -19,13 +19,12 @@ _DONE: Final = ok("IDLE terminated")
 async def idle(session: Session, command: c.Idle) -> Reply:
     """Until DONE; any other line is BAD and ends it, for the client no longer believes it is idling.
 
-    While it waits, `Session.mailbox_changed` sends what happens; here only what was waiting at the start. Allowed
-    without a selected mailbox too: then only keep-alives come.
+    While it waits the session sends what happens by itself. Allowed without a selected mailbox too: then only
+    keep-alives come.
     """
     channel = session.channel
     channel.reader.expect_line()
     channel.send(b"+ idling\r\n")
-    session.tell(expunge=True)
     session.begin_idle()
     try:
         event = await channel.next_event()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,16 +23,16 @@ Row = tuple[int, int, int]
 
 BYTES_A_MESSAGE: Final = 20
 LOGGED_UIDS: Final = 4096  # flag changes remembered by UID; views that are further behind scan the MODSEQ array
-NOTHING: Final[Mapping[int, int]] = {}
+NOTHING: Final[dict[int, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one `apply` changed. `expunged` maps UID to its last flag mask; views may share it, nobody changes it."""
+    """What one `apply` changed. `expunged`: rising UIDs -> last flag masks; views may share it, nobody changes it."""
 
     flags: tuple[int, ...] = ()
     appended: int = 0
-    expunged: Mapping[int, int] = field(default_factory=lambda: NOTHING)
+    expunged: dict[int, int] = field(default_factory=lambda: NOTHING)
 
     @property
     def empty(self) -> bool:
@@ -175,7 +175,7 @@ class MailboxState:
             self._remember(tuple(changed))
         return Delta(tuple(changed), len(fresh), gone)
 
-    def _remove(self, expunged: sequence.Ranges) -> Mapping[int, int]:
+    def _remove(self, expunged: sequence.Ranges) -> dict[int, int]:
         slices = sequence.select(expunged, self.uids) if expunged else []
         if not slices:
             return NOTHING
@@ -201,18 +201,23 @@ class MailboxState:
             self._log_from, dropped = self._log.popleft()
             self._logged -= len(dropped)
 
-    def changed_since(self, modseq: int) -> Sequence[int]:
-        """Indices, rising, of messages whose flags changed after the state stood at `modseq`.
+    def remembers(self, modseq: int) -> bool:
+        """`changed_since(modseq)` need not look at every message."""
+        return modseq >= self._log_from
+
+    def changed_since(self, modseq: int, start: int, stop: int) -> Iterable[int]:
+        """Indices in [start, stop), rising, of messages whose flags changed after the state stood at `modseq`.
 
         May name a message that was appended after `modseq` too: the caller knows which UIDs it has announced.
         """
-        if modseq >= self.highest_modseq:
+        if modseq >= self.highest_modseq or start >= stop:
             return ()
-        if modseq >= self._log_from:
+        if self.remembers(modseq):
             recent: set[int] = set()
             for at, uids in reversed(self._log):
                 if at <= modseq:
                     break
                 recent.update(uids)
-            return [index for uid in sorted(recent) if (index := self.index_of(uid)) is not None]
-        return [index for index, at in enumerate(self.modseqs) if at > modseq]
+            found = (self.index_of(uid) for uid in sorted(recent))
+            return [index for index in found if index is not None and start <= index < stop]
+        return (index for index, at in enumerate(self.modseqs[start:stop], start) if at > modseq)

@@ -27,6 +27,7 @@ from .replies import Reply, bad, no, reply_to
 from .rules import RULES, State, Tell, wrong_state
 from .selected import Selected, flag_list
 from .services import Cancellable, ImapServices, Watched
+from .settings import IDLE_PAGE, TELL_PAGE
 from .view import Updates
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class Session:
     __slots__ = (
         "__weakref__",
         "_bad",
+        "_telling",
         "_timer",
         "_watched",
         "can_start_tls",
@@ -75,6 +77,7 @@ class Session:
         """Failed logins on this connection."""
         self.last_active = 0.0
         self._bad = 0
+        self._telling = False  # the next page for an idling session has its turn
         self._watched: Watched | None = None
         self._timer: Cancellable | None = None
 
@@ -173,8 +176,10 @@ class Session:
         self.last_active = asyncio.get_running_loop().time()
 
     def begin_idle(self) -> None:
+        """From now on what happens is told at once; first what has been waiting."""
         self.idling = True
         self._arm(self.services.settings.keepalive, self._keep_alive)
+        self._tell_idling()
 
     def end_idle(self) -> None:
         self.idling = False
@@ -209,9 +214,7 @@ class Session:
         if self.selected is None:
             return
         self.selected.view.note(delta)
-        if self.idling and not self.channel.congested:
-            self.tell(expunge=True)
-            self.channel.flush()
+        self._tell_idling()
 
     def mailbox_gone(self) -> None:
         if self.deleting:
@@ -225,17 +228,35 @@ class Session:
     def writable(self) -> None:
         """The transport takes octets again; an idling session is told what it missed meanwhile."""
         self.channel.resume()
-        if self.idling:
-            self.tell(expunge=True)
-            self.channel.flush()
+        self._tell_idling()
 
-    def tell(self, *, expunge: bool) -> None:
-        """Send what the view has to say now: EXPUNGE, EXISTS, FETCH, in that order."""
+    async def tell(self, *, expunge: bool) -> None:
+        """Send what the view has to say now: EXPUNGE, EXISTS, FETCH, in that order. Others get the loop between pages.
+
+        Only where a command uses no numbers any more: what happens meanwhile may be told with the next page. Closed.
+        """
+        while (selected := self.selected) is not None and not selected.view.quiet:
+            updates = selected.view.updates(expunge=expunge, limit=TELL_PAGE)
+            self._send_updates(selected, updates)
+            if not updates.more:
+                break
+            await self.channel.breathe()
+
+    def _tell_idling(self) -> None:
+        """One page of the same in IDLE; the next one in a later turn of the loop, unless the peer takes no more."""
         selected = self.selected
-        if selected is None or selected.view.quiet:
+        if not self.idling or self._telling or selected is None or self.channel.congested or selected.view.quiet:
             return
-        updates = selected.view.updates(expunge=expunge)
+        updates = selected.view.updates(expunge=True, limit=IDLE_PAGE)
         self._send_updates(selected, updates)
+        self.channel.flush()
+        if updates.more:
+            self._telling = True
+            asyncio.get_running_loop().call_soon(self._tell_on)
+
+    def _tell_on(self) -> None:
+        self._telling = False
+        self._tell_idling()
 
     def _send_updates(self, selected: Selected, updates: Updates) -> None:
         send, state = self.channel.send, selected.shared.state
@@ -330,14 +351,15 @@ class Session:
             if selected is not None and tell is not Tell.NOTHING:
                 if selected.shared.stale:
                     await selected.shared.fresh()
-                self.tell(expunge=tell is Tell.ALL)
+                if not selected.view.quiet:
+                    await self.tell(expunge=tell is Tell.ALL)
         except Closed:
             raise
         except MailboxGone:
             self.mailbox_gone()
             return None
         except GatewayError as error:
-            reply = self._failed(command, error)
+            reply = await self._failed(command, error)
         except Exception as error:
             reply = self._broken(command, error)
         if reply is not None and reply.status == b"BAD":
@@ -348,12 +370,12 @@ class Session:
         self.services.metrics.observe("imap_command_seconds", perf_counter() - started, command=rule.name)
         return reply
 
-    def _failed(self, command: Command, error: GatewayError) -> Reply:
+    async def _failed(self, command: Command, error: GatewayError) -> Reply:
         reply = reply_to(error)
         if reply is None:
             return self._broken(command, error)
         if self.selected is not None:
-            self.tell(expunge=RULES[type(command)].tell(command) is Tell.ALL)
+            await self.tell(expunge=RULES[type(command)].tell(command) is Tell.ALL)
         return reply
 
     def _broken(self, command: Command, error: Exception) -> Reply:

@@ -10,6 +10,8 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 from gateway.model import sequence
 from gateway.model.errors import InvalidRequest
@@ -19,18 +21,22 @@ from .mailbox_state import NOTHING, Delta, MailboxState
 Slices = list[tuple[int, int]]
 """Half-open index slices of a view, rising; index i is sequence number i + 1."""
 
+SCANNED: Final = 50_000  # messages looked through for new flags a page: 3 ms
+
 
 @dataclass(frozen=True, slots=True)
 class Updates:
     """Untagged responses in the order to send them: EXPUNGE, EXISTS, FETCH.
 
     `expunged`: sequence numbers, each counted after the ones before it (RFC 3501 7.4.1); `exists`: the new number of
-    messages when new ones are announced; `flags`: (sequence number, UID, mask).
+    messages when new ones are announced; `flags`: (sequence number, UID, mask). `more`: a page is full, and what is
+    left has the numbers that hold once these were sent.
     """
 
     expunged: tuple[int, ...] = ()
     exists: int | None = None
     flags: tuple[tuple[int, int, int], ...] = ()
+    more: bool = False
 
 
 NO_UPDATES = Updates()
@@ -40,10 +46,15 @@ class View:
     """Sequence numbers of one session over a shared state.
 
     `uids[:length]` is the session's list. The array is the state's own while no expunge is pending; with expunges
-    pending it is an older one, or a private copy once new messages were announced beside withheld expunges.
+    pending it is an older one, or a private copy once some of them were told, or new messages beside withheld ones.
+
+    Flags are told in rounds of rising UIDs, which other changes may interrupt: each message's flags as they are when
+    its page is made, and what changes behind the page is the next round's.
     """
 
-    __slots__ = ("_flags_modseq", "_private", "_told", "last_uid", "length", "pending", "state", "uids")
+    __slots__ = (
+        "_flags_modseq", "_own", "_private", "_round", "_told", "last_uid", "length", "pending", "state", "uids",
+    )  # fmt: skip
 
     def __init__(self, state: MailboxState) -> None:
         self.state = state
@@ -52,8 +63,10 @@ class View:
         self.last_uid = state.uids[-1] if state.uids else 0
         self.pending: Mapping[int, int] = NOTHING
         """Expunged but not told: UID -> its last flags."""
+        self._own: dict[int, int] | None = None  # `pending`, once it is this view's alone
         self._private = False
         self._flags_modseq = state.highest_modseq
+        self._round: tuple[int, int, int] | None = None  # (MODSEQ it began at, last UID known then, next UID)
         self._told: dict[int, int] | None = None
 
     @property
@@ -73,10 +86,16 @@ class View:
         """Take in what `state.apply` just changed (call once a delta, after it)."""
         if not delta.expunged:
             return
-        known = {uid: mask for uid, mask in delta.expunged.items() if uid <= self.last_uid}
+        known = delta.expunged
+        if next(reversed(known)) > self.last_uid:
+            known = {uid: mask for uid, mask in known.items() if uid <= self.last_uid}
         if known:
-            whole = delta.expunged if len(known) == len(delta.expunged) else known
-            self.pending = {**self.pending, **known} if self.pending else whole
+            if self._own is not None:
+                self._own.update(known)
+            elif self.pending:
+                self.pending = self._own = {**self.pending, **known}
+            else:
+                self.pending = known
         elif not self.pending:
             self.uids = self.state.uids  # only messages that were never announced went: positions stay
 
@@ -105,24 +124,46 @@ class View:
 
     # -- what to send --------------------------------------------------------------------------------------------
 
-    def updates(self, *, expunge: bool) -> Updates:
-        """What the session is to be told now; with `expunge` false EXPUNGEs are withheld (RFC 3501 7.4.1)."""
+    def updates(self, *, expunge: bool, limit: int = 1 << 32) -> Updates:
+        """What the session is to be told now; with `expunge` false EXPUNGEs are withheld (RFC 3501 7.4.1).
+
+        At most `limit` EXPUNGEs and FETCHes together, above 0: while there is `more`, call again. The numbers are those
+        that hold when the page is sent before anything else is asked of the view.
+        """
         if self.quiet:
             return NO_UPDATES
         expunged: tuple[int, ...] = ()
         if self.pending and expunge:
+            if len(self.pending) > limit:
+                return Updates(self._tell_some_expunged(limit), more=True)
             expunged = self._tell_expunged()
         known = self.last_uid
         exists = self._tell_exists()
-        return Updates(expunged, exists, self._tell_flags(known))
+        if len(expunged) == limit:
+            return Updates(expunged, exists, more=not self.quiet)
+        flags = self._tell_flags(known, limit - len(expunged))
+        return Updates(expunged, exists, flags, more=self._round is not None)
 
     def _tell_expunged(self) -> tuple[int, ...]:
         positions = sorted(bisect_left(self.uids, uid, 0, self.length) for uid in self.pending)
-        self.pending = NOTHING
+        self.pending, self._own = NOTHING, None
         self._private = False
         self.uids = self.state.uids
         self.length = bisect_right(self.uids, self.last_uid)
-        return tuple(position + 1 - before for before, position in enumerate(positions))
+        return _numbers(positions)
+
+    def _tell_some_expunged(self, limit: int) -> tuple[int, ...]:
+        """The latest `limit` of those pending: what comes before them in the list is only copied."""
+        if self._own is None:
+            self.pending = self._own = dict(self.pending)
+        positions = sorted(bisect_left(self.uids, self._own.popitem()[0], 0, self.length) for _ in range(limit))
+        left = self.uids[: positions[0]]
+        for position, following in pairwise([*positions, self.length]):
+            left.extend(self.uids[position + 1 : following])
+        self.uids = left
+        self.length = len(left)
+        self._private = True
+        return _numbers(positions)
 
     def _tell_exists(self) -> int | None:
         current = self.state.uids
@@ -140,18 +181,28 @@ class View:
         self.last_uid = current[-1]
         return self.length
 
-    def _tell_flags(self, known: int) -> tuple[tuple[int, int, int], ...]:
+    def _tell_flags(self, known: int, limit: int) -> tuple[tuple[int, int, int], ...]:
         state, told = self.state, self._told or NOTHING
+        # Above `known` it is announced by this EXISTS or not at all: the client asks for its flags.
+        began, known, following = self._round or (state.highest_modseq, known, 0)
+        start = bisect_left(state.uids, following)
+        end = bisect_right(state.uids, known)
+        stop = end if state.remembers(self._flags_modseq) else min(end, start + SCANNED)
         found: list[tuple[int, int, int]] = []
         shared = self.uids is state.uids
-        for index in state.changed_since(self._flags_modseq):
+        for index in state.changed_since(self._flags_modseq, start, stop):
             uid = state.uids[index]
-            if uid > known:
-                break  # announced by this EXISTS or not at all: the client asks for its flags
             mask = state.masks[index]
             if told.get(uid) != mask:
+                if len(found) == limit:
+                    self._round = (began, known, uid)
+                    return tuple(found)
                 found.append((index + 1 if shared else self.number_of(uid), uid, mask))
-        self._flags_modseq = state.highest_modseq
+        if stop < end:
+            self._round = (began, known, state.uids[stop])
+            return tuple(found)
+        self._round = None
+        self._flags_modseq = began
         self._told = None
         return tuple(found)
 
@@ -206,6 +257,11 @@ class View:
         if self.uids is self.state.uids:
             return self.state.masks[start:stop]
         return [self.mask_of(uid) for uid in self.uids[start:stop]]
+
+
+def _numbers(positions: list[int]) -> tuple[int, ...]:
+    """Rising positions as EXPUNGE has them: each one counted after those before it have gone."""
+    return tuple(position + 1 - before for before, position in enumerate(positions))
 
 
 def ranges_of(uids: Sequence[int]) -> sequence.Ranges:

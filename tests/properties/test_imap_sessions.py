@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.imap import session
 from tests.support.soak import examples
 from tests.transcripts.harness import Client, Harness, template
 
@@ -21,7 +22,8 @@ FIXTURE = [HealthCheck.function_scoped_fixture]
 class World:
     """One store and one loop for all examples of a test; each example has connections and a mailbox of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
         template()
         self.runner = asyncio.Runner()
         self.harness = Harness(directory, max_message_size=10_000)
@@ -34,8 +36,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    world = World(tmp_path, monkeypatch)
     yield world
     world.close()
 
@@ -141,9 +143,13 @@ class Believer:
             await self.run("FETCH 1:* (UID FLAGS)")
 
 
-@given(operations=st.lists(st.tuples(st.integers(0, 1), OPERATIONS), min_size=5, max_size=30))
+@given(
+    operations=st.lists(st.tuples(st.integers(0, 1), OPERATIONS), min_size=5, max_size=30),
+    page=st.sampled_from([1, 2, 4000]),
+)
 @settings(max_examples=examples(150), suppress_health_check=FIXTURE)
-def test_two_clients_agree_with_the_model(world: World, operations: list[tuple[int, tuple]]) -> None:  # type: ignore[type-arg]
+def test_two_clients_agree_with_the_model(world: World, operations: list[tuple[int, tuple]], page: int) -> None:  # type: ignore[type-arg]
+    world.monkeypatch.setattr(session, "TELL_PAGE", page)
     world.runner.run(two_clients(world, operations))
 
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.imap import mailbox_state
+from gateway.imap import mailbox_state, view
 from gateway.imap.mailbox_state import MailboxState
 from gateway.imap.view import Updates, View
 from gateway.model import sequence
@@ -22,8 +22,9 @@ class Client:
         self.uids = list(view.uids[: view.length])
         self.flags = {uid: view.mask_of(uid) for uid in self.uids}
 
-    def receive(self, updates: Updates, *, expunge: bool) -> None:
+    def receive(self, updates: Updates, *, expunge: bool, limit: int) -> None:
         assert expunge or not updates.expunged
+        assert len(updates.expunged) + len(updates.flags) <= limit
         for number in updates.expunged:
             self.flags.pop(self.uids.pop(number - 1))
         if updates.exists is not None:
@@ -38,9 +39,10 @@ class Client:
 
 
 class TwoViews(RuleBasedStateMachine):
-    @initialize(size=st.integers(0, 6), logged=st.sampled_from([0, 2, 4096]))
-    def start(self, size: int, logged: int) -> None:
+    @initialize(size=st.integers(0, 6), logged=st.sampled_from([0, 2, 4096]), scanned=st.sampled_from([1, 2, 50_000]))
+    def start(self, size: int, logged: int, scanned: int) -> None:
         mailbox_state.LOGGED_UIDS = logged  # type: ignore[misc]
+        view.SCANNED = scanned  # type: ignore[misc]
         self.state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
         self.truth = dict.fromkeys(range(1, size + 1), 0)
         self.modseqs = dict.fromkeys(self.truth, 1)
@@ -52,6 +54,7 @@ class TwoViews(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         mailbox_state.LOGGED_UIDS = 4096  # type: ignore[misc]
+        view.SCANNED = 50_000  # type: ignore[misc]
 
     @rule(count=st.integers(1, 4))
     def append(self, count: int) -> None:
@@ -92,15 +95,20 @@ class TwoViews(RuleBasedStateMachine):
         for client in self.clients:
             client.view.note(delta)
 
-    @rule(which=st.integers(0, 1), expunge=st.booleans())
-    def sync(self, which: int, expunge: bool) -> None:
+    @rule(which=st.integers(0, 1), expunge=st.booleans(), limit=st.sampled_from([1, 2, 3, 100]))
+    def sync(self, which: int, expunge: bool, limit: int) -> None:
+        """One page; what happens before the next one is any other rule."""
         client = self.clients[which]
-        client.receive(client.view.updates(expunge=expunge), expunge=expunge)
+        client.receive(client.view.updates(expunge=expunge, limit=limit), expunge=expunge, limit=limit)
 
-    @rule(which=st.integers(0, 1))
-    def sync_fully(self, which: int) -> None:
+    @rule(which=st.integers(0, 1), limit=st.sampled_from([1, 2, 3, 100]))
+    def sync_fully(self, which: int, limit: int) -> None:
         self.wake(overlap=False)
-        self.sync(which, expunge=True)
+        pages = 0
+        while not self.clients[which].view.quiet:  # a round that changes interrupted is followed by one more
+            pages += 1
+            assert pages <= 3 * (len(self.truth) + len(self.gone) + 2)
+            self.sync(which, expunge=True, limit=limit)
         client = self.clients[which]
         assert client.uids == sorted(self.truth)
         assert client.flags == self.truth
@@ -110,11 +118,11 @@ class TwoViews(RuleBasedStateMachine):
     @invariant()
     def numbers_hold(self) -> None:
         for client in getattr(self, "clients", ()):
-            view = client.view
-            assert list(view.uids[: view.length]) == client.uids
-            assert view.uids_in(view.by_uid(sequence.SequenceSet(((1, sequence.STAR),)))).tolist() == client.uids
+            seen = client.view
+            assert list(seen.uids[: seen.length]) == client.uids
+            assert seen.uids_in(seen.by_uid(sequence.SequenceSet(((1, sequence.STAR),)))).tolist() == client.uids
             for number, uid in enumerate(client.uids, 1):
-                assert view.number_of(uid) == number
+                assert seen.number_of(uid) == number
                 assert uid in self.truth or any(uid == gone for gone, _ in self.gone)
 
     @invariant()
@@ -140,3 +148,17 @@ def test_told_flags_are_not_repeated_unless_changed_again() -> None:
     assert view.updates(expunge=True) == Updates(flags=((2, 2, 4),))
     view.note(state.apply([(1, 0, 3)], (), highest_modseq=3, uidnext=3))
     assert view.updates(expunge=True) == Updates(flags=((1, 1, 0),))
+
+
+def test_pages_begin_with_expunges_and_end_when_all_is_told() -> None:
+    state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
+    state.load([(uid, 0, 1) for uid in range(1, 8)])
+    state.loaded(1)
+    view = View(state)
+    view.note(state.apply([(3, 1, 2), (6, 1, 2), (8, 0, 2)], ((1, 2), (5, 5)), highest_modseq=2, uidnext=9))
+    assert view.updates(expunge=True, limit=2) == Updates(expunged=(2, 4), more=True)
+    assert view.updates(expunge=True, limit=2) == Updates(expunged=(1,), exists=5, flags=((1, 3, 1),), more=True)
+    view.note(state.apply([], ((3, 3),), highest_modseq=3, uidnext=9))
+    assert view.updates(expunge=False, limit=2) == Updates(flags=((3, 6, 1),))
+    assert view.updates(expunge=True, limit=2) == Updates(expunged=(1,))
+    assert view.updates(expunge=True) == Updates()

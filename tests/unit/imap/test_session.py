@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.imap import copy_move, expunge, fetch, fetch_page, mailbox_list, rules, search, store_command
+from gateway.imap import copy_move, expunge, fetch, fetch_page, mailbox_list, rules, search, session, store_command
 from gateway.imap.channel import Channel
 from gateway.model.errors import LimitReached, Unavailable
 from gateway.store import cleanup
@@ -170,6 +170,64 @@ def test_a_congested_idler_is_told_later(tmp_path: Path) -> None:
         assert await client.line() == b"* 2 EXISTS"
 
     play(tmp_path, body, messages=1)
+
+
+def test_many_changes_are_told_in_pages_that_stay_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes that come between the pages are told with the next one, by the numbers that hold then."""
+    monkeypatch.setattr(session, "TELL_PAGE", 2)
+    breathe = Channel.breathe
+
+    async def body(harness: Harness, client: Client) -> None:
+        other = await harness.logged_in()
+        await other.run(b"SELECT INBOX")
+        shared = client.session.selected.shared  # type: ignore[union-attr]
+        writes: list[list[bytes]] = []
+
+        async def interrupted(channel: Channel) -> None:
+            if channel is client.session.channel:
+                await breathe(channel)
+                writes.append([])
+                if len(writes) == 1:
+                    await harness.expunge([1])
+                    await harness.deliver(b"Subject: y\r\n\r\n")
+                    await shared.fresh()
+            else:
+                await breathe(channel)
+
+        await other.run(b"STORE 6:8 +FLAGS.SILENT (\\Seen)")
+        await harness.expunge([2, 3, 4])
+        monkeypatch.setattr(Channel, "breathe", interrupted)
+        assert await client.run(b"NOOP") == [
+            b"* 3 EXPUNGE",
+            b"* 3 EXPUNGE",
+            *(b"* 1 EXPUNGE", b"* 1 EXPUNGE", b"* 5 EXISTS"),
+            *(b"* 2 FETCH (UID 6 FLAGS (\\Seen))", b"* 3 FETCH (UID 7 FLAGS (\\Seen))"),
+            b"* 4 FETCH (UID 8 FLAGS (\\Seen))",
+            b"x OK NOOP completed",
+        ]
+        assert len(writes) == 3
+        assert await client.run(b"NOOP") == [b"x OK NOOP completed"]
+
+    play(tmp_path, body, messages=8)
+
+
+def test_an_idler_is_told_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "IDLE_PAGE", 2)
+
+    async def body(harness: Harness, client: Client) -> None:
+        await harness.expunge([2, 3, 4])
+        client.writes.clear()
+        client.send(b"i IDLE\r\n")
+        told = [await client.line() for _ in range(4)]
+        assert told == [b"+ idling", b"* 3 EXPUNGE", b"* 3 EXPUNGE", b"* 2 EXPUNGE"]
+        await harness.expunge([5, 6, 7, 8])
+        told = [await client.line() for _ in range(4)]
+        assert told == [b"* 4 EXPUNGE", b"* 4 EXPUNGE", b"* 2 EXPUNGE", b"* 2 EXPUNGE"]
+        assert max(data.count(b"EXPUNGE") for data in client.writes) == 2
+        client.send(b"DONE\r\n")
+        assert await client.until(b"i") == [b"i OK IDLE terminated"]
+
+    play(tmp_path, body, messages=8)
 
 
 def test_octets_that_are_collected_are_refused(tmp_path: Path) -> None:
