@@ -29,8 +29,8 @@ RECONNECT_SECONDS: Final = 1.0
 _KINDS: Final = frozenset(kind.value for kind in WakeKind)
 
 _REVOCATIONS: Final = (
-    # The latest beside the number: one may be forgotten while another is revoked.
-    "SELECT (SELECT (count(*), max(revoked_at))::text FROM api_key WHERE revoked_at IS NOT NULL),"
+    "SELECT (SELECT count(*) FROM api_key WHERE revoked_at IS NOT NULL),"
+    " (SELECT max(revoked_at) FROM api_key),"  # beside the number: one may be forgotten while another is revoked
     " (SELECT count(*) FROM inbox WHERE deleted_at IS NOT NULL)"
 )
 
