@@ -224,6 +224,15 @@ def test_doctor_logs_in_and_sends_and_leaves_nothing_behind(gateway: Gateway, ac
     assert "every message's octets too" in gateway.run("doctor", "--store")
 
 
+def test_doctor_finds_the_sent_mail_whatever_its_name(gateway: Gateway, account: tuple[str, str]) -> None:
+    name = r'Post "Aus\Gang" (x)'
+    client = gateway.imap(*account)
+    assert client.rename("Sent", r'"Post \"Aus\\Gang\" (x)"')[0] == "OK"
+    client.logout()
+    gateway.run("doctor", "--inbox", account[0])
+    assert gateway.json("message", "list", account[0], "--mailbox", name) == []
+
+
 def test_doctor_names_what_is_wrong_and_what_to_do(make_gateway: Callable[..., Gateway]) -> None:
     gateway = make_gateway('[relay]\nhost = "127.0.0.1"\nport = 1\nsecurity = "none"\nallow_private = true\n')
     (gateway.data_dir / "tls" / "server.pem").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import imaplib
+import re
 import smtplib
 import ssl
 import time
@@ -23,6 +24,8 @@ Call = Callable[..., Any]
 TIMEOUT_S: Final = 10.0
 ARRIVAL_S: Final = 10.0
 KEY_LIFE_S: Final = 600
+
+_LISTED: Final = re.compile(rb'\((?P<attributes>[^)]*)\) (?:NIL|"(?:[^"\\]|\\.)*") (?P<name>.*)')
 
 
 def check_mail(config: Config, call: Call, address: str, now: float) -> Iterator[Finding]:
@@ -136,7 +139,7 @@ def _message(address: str, token: str) -> EmailMessage:
 
 
 def _arrival(client: imaplib.IMAP4, token: str, area: str) -> Finding:
-    """Wait until the message is in INBOX; take it out of there and of Sent."""
+    """Wait until the message is in INBOX; take it out of there and of the sent mail."""
     end = time.monotonic() + ARRIVAL_S
     arrived = False
     client.select("INBOX")
@@ -145,12 +148,22 @@ def _arrival(client: imaplib.IMAP4, token: str, area: str) -> Finding:
         if not arrived:
             time.sleep(0.2)  # polling a server: NOOP is all that this client has
             client.noop()
-    for name in ("Sent",):
-        if client.select(name)[0] == "OK":
-            _remove(client, token)
+    sent = _with_role(client, b"\\Sent")
+    if sent is not None and client.select(sent)[0] == "OK":  # type: ignore[arg-type]  # octets go as they are
+        _remove(client, token)
     if arrived:
         return well(area, "the message arrived, and was removed again")
     return problem(area, f"the message did not arrive within {ARRIVAL_S:g} s", "look into the server's log")
+
+
+def _with_role(client: imaplib.IMAP4, role: bytes) -> bytes | None:
+    """The mailbox with this special use (RFC 6154), whatever its name, as a command takes it."""
+    for row in client.list()[1]:
+        line, literal = row if isinstance(row, tuple) else (row, None)
+        found = _LISTED.fullmatch(line or b"")
+        if found is not None and role in found["attributes"].split():
+            return found["name"] if literal is None else b'"%b"' % re.sub(rb'(["\\])', rb"\\\1", literal)
+    return None
 
 
 def _remove(client: imaplib.IMAP4, token: str) -> bool:
