@@ -42,7 +42,8 @@ class Process:
         self._stop = asyncio.Event()
         self._status = EXIT_OK
         self._reloading = asyncio.Lock()
-        self._served = False
+        self._serving = asyncio.Event()
+        self._reloads: set[asyncio.Task[Any]] = set()
 
     def run(self) -> int:
         """Serve until a signal; the exit status. GatewayErrors of the start are raised."""
@@ -85,7 +86,7 @@ class Process:
             gc.collect()
             gc.freeze()
             self._notifier.ready(gateway.summary())
-            self._served = True
+            self._serving.set()
             log.info("app.serving", ports=gateway.summary(), pid=os.getpid())
             keep_alive = loop.create_task(self._notifier.keep_alive())
             await self._stop.wait()
@@ -93,6 +94,8 @@ class Process:
             self._notifier.stopping()
             log.info("app.stopping")
         finally:
+            for task in self._reloads:
+                task.cancel()
             await self._shut(gateway)
 
     async def _shut(self, gateway: Any) -> None:
@@ -101,7 +104,7 @@ class Process:
         try:
             async with asyncio.timeout(seconds + FLUSH_S):
                 await gateway.close(seconds)
-            if self._served:
+            if self._serving.is_set():
                 log.info("app.stopped")
         except TimeoutError:
             log.warning("app.cut", seconds=seconds)
@@ -120,13 +123,17 @@ class Process:
 
     def _reload_soon(self, gateway: Any) -> None:
         task = asyncio.get_running_loop().create_task(self._reload(gateway), name="reload")
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
         task.add_done_callback(_reload_ended)
 
     async def _reload(self, gateway: Any) -> dict[str, Any]:
         """SIGHUP: certificates, and those settings that a running process can take. What waits for a restart is told.
 
-        A configuration that cannot be used changes nothing and raises ConfigError.
+        During the start it waits: what is half built has taken the old values in part. A configuration that cannot be
+        used changes nothing and raises ConfigError.
         """
+        await self._serving.wait()
         async with self._reloading:
             self._notifier.reloading()
             try:
