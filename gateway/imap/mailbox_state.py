@@ -1,6 +1,7 @@
 """What one process knows of one selected mailbox: UIDs, flag masks and MODSEQs in arrays, 20 octets a message.
 
-Pure: the registry (`states.py`) reads the store and calls `apply`; sessions look at it through a `View`.
+Pure: the registry (`states.py`) reads the store, has what it says prepared, in a thread unless it is little, and
+commits it; sessions look at the state through a `View`.
 An append extends the arrays in place and only an expunge makes new ones, so a view that has not been told of an
 expunge yet keeps the old UID array, and all others share the current one.
 """
@@ -20,15 +21,18 @@ from gateway.model.ids import InboxId, MailboxId, UidValidity
 
 Row = tuple[int, int, int]
 """(uid, flag mask, modseq)"""
+Columns = tuple["array[int]", "array[int]", "array[int]"]
+"""UIDs, flag masks, MODSEQs"""
 
 BYTES_A_MESSAGE: Final = 20
 LOGGED_UIDS: Final = 4096  # flag changes remembered by UID; views that are further behind scan the MODSEQ array
+PATCHED: Final = 500  # changed messages that are written to the arrays in place; for more, copies are made first
 NOTHING: Final[dict[int, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one `apply` changed. `expunged`: rising UIDs -> last flag masks; views may share it, nobody changes it."""
+    """What one `commit` changed. `expunged`: rising UIDs -> last flag masks; views may share it, nobody changes it."""
 
     flags: tuple[int, ...] = ()
     appended: int = 0
@@ -37,6 +41,21 @@ class Delta:
     @property
     def empty(self) -> bool:
         return not (self.flags or self.appended or self.expunged)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A change of a state before it takes place. `columns`: the state's arrays or new ones, still to be patched."""
+
+    delta: Delta
+    columns: Columns
+    patches: list[Row]
+    """(index, flag mask, modseq) of changed messages."""
+    fresh: Columns
+    first_unseen: int
+    highest_modseq: int
+    uidnext: int
+    keywords: dict[int, str] | None
 
 
 class MailboxState:
@@ -128,10 +147,10 @@ class MailboxState:
         self.modseqs.extend(modseqs)
 
     def loaded(self, highest_modseq: int) -> None:
-        """The first load stands at `highest_modseq`, read before the first page; `apply` brings the rest."""
+        """The first load stands at `highest_modseq`, read before the first page; `commit` brings the rest."""
         self.highest_modseq = self._log_from = highest_modseq
 
-    def apply(
+    def prepare(
         self,
         rows: Iterable[Row],
         expunged: sequence.Ranges,
@@ -139,60 +158,78 @@ class MailboxState:
         highest_modseq: int,
         uidnext: int,
         keywords: Mapping[int, str] | None = None,
-    ) -> Delta:
-        """Take in what the store says happened after `self.highest_modseq`; what is known already is skipped.
+    ) -> Prepared:
+        """What the store says happened after `self.highest_modseq`, as arrays; what is known already is skipped.
 
-        Rows are new or changed messages in any order; UIDs above the last one are appends. Idempotent, since the
-        pages of a load and the changes after it overlap.
+        Rows are new or changed messages in any order, each of them once; UIDs above the last one are appends.
+        Idempotent, since the pages of a load and the changes after it overlap. Changes nothing, so that a reader's
+        thread may do it while sessions look at the state; nothing may be committed in between.
         """
-        if keywords is not None and keywords != self.keywords:
-            self.keywords = dict(keywords)
-            self._flag_texts.clear()  # a mask may have been rendered before its keyword's name was known
-        gone = self._remove(expunged)
+        columns = self.uids, self.masks, self.modseqs
+        unseen = self._first_unseen
+        gone = NOTHING
+        slices = sequence.select(expunged, self.uids) if expunged else []
+        if slices:
+            unseen -= sum(max(0, min(stop, unseen) - min(start, unseen)) for start, stop in slices)
+            columns, gone = self._without(slices)
+        uids, masks, modseqs = columns
         changed: list[int] = []
+        patches: list[Row] = []
         fresh: list[Row] = []
-        last = self.uids[-1] if self.uids else 0
+        last = uids[-1] if uids else 0
         for row in rows:
             uid, mask, modseq = row
             if uid > last:
                 fresh.append(row)
                 continue
-            index = self.index_of(uid)
-            if index is None or self.modseqs[index] >= modseq:
+            index = bisect_left(uids, uid)
+            if uids[index] != uid or modseqs[index] >= modseq:
                 continue
-            self.modseqs[index] = modseq
-            if self.masks[index] != mask:
-                self.masks[index] = mask
+            patches.append((index, mask, modseq))
+            if masks[index] != mask:
                 changed.append(uid)
-                if not mask & model_flags.SEEN and index < self._first_unseen:
-                    self._first_unseen = index
-        if fresh:
-            fresh.sort()
-            self.load(fresh)
-        self.highest_modseq = max(self.highest_modseq, highest_modseq)
-        self.uidnext = max(self.uidnext, uidnext)
-        if changed:
-            self._remember(tuple(changed))
-        return Delta(tuple(changed), len(fresh), gone)
+                if not mask & model_flags.SEEN and index < unseen:
+                    unseen = index
+        if len(patches) > PATCHED:
+            columns = uids, masks[:], modseqs[:]
+            _patch(columns, patches)
+            patches = []
+        fresh.sort()
+        return Prepared(
+            Delta(tuple(changed), len(fresh), gone), columns, patches, _columns(fresh), unseen,
+            highest_modseq, uidnext, None if keywords is None else dict(keywords),
+        )  # fmt: skip
 
-    def _remove(self, expunged: sequence.Ranges) -> dict[int, int]:
-        slices = sequence.select(expunged, self.uids) if expunged else []
-        if not slices:
-            return NOTHING
+    def _without(self, slices: list[tuple[int, int]]) -> tuple[Columns, dict[int, int]]:
+        """Arrays that lack the slices, and the flags of what was there."""
         gone: dict[int, int] = {}
         uids, masks, modseqs = array("I"), array("Q"), array("Q")
-        at = unseen_shift = 0
+        at = 0
         for start, stop in [*slices, (len(self.uids), len(self.uids))]:
             uids.extend(self.uids[at:start])
             masks.extend(self.masks[at:start])
             modseqs.extend(self.modseqs[at:start])
             gone.update(zip(self.uids[start:stop], self.masks[start:stop], strict=True))
-            unseen_shift += max(0, min(stop, self._first_unseen) - min(start, self._first_unseen))
             at = stop
-        self.uids, self.masks, self.modseqs = uids, masks, modseqs
-        self._first_unseen -= unseen_shift
-        self.generation += 1
-        return gone
+        return (uids, masks, modseqs), gone
+
+    def commit(self, made: Prepared) -> Delta:
+        """Take over what `prepare` made of this state: hardly any work, however much has changed."""
+        delta = made.delta
+        if made.keywords is not None and made.keywords != self.keywords:
+            self.keywords = made.keywords
+            self._flag_texts.clear()  # a mask may have been rendered before its keyword's name was known
+        if delta.expunged:
+            self.generation += 1
+        self.uids, self.masks, self.modseqs = made.columns
+        _patch(made.columns, made.patches)
+        self.extend(*made.fresh)
+        self._first_unseen = made.first_unseen
+        self.highest_modseq = max(self.highest_modseq, made.highest_modseq)
+        self.uidnext = max(self.uidnext, made.uidnext)
+        if delta.flags:
+            self._remember(delta.flags)
+        return delta
 
     def _remember(self, changed: tuple[int, ...]) -> None:
         self._log.append((self.highest_modseq, changed))
@@ -221,3 +258,15 @@ class MailboxState:
             found = (self.index_of(uid) for uid in sorted(recent))
             return [index for index in found if index is not None and start <= index < stop]
         return (index for index, at in enumerate(self.modseqs[start:stop], start) if at > modseq)
+
+
+def _patch(columns: Columns, patches: list[Row]) -> None:
+    _, masks, modseqs = columns
+    for index, mask, modseq in patches:
+        masks[index] = mask
+        modseqs[index] = modseq
+
+
+def _columns(rows: list[Row]) -> Columns:
+    uids, masks, modseqs = zip(*rows, strict=True) if rows else ((), (), ())
+    return array("I", uids), array("Q", masks), array("Q", modseqs)

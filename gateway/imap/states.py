@@ -14,18 +14,17 @@ from gateway.model.errors import MailboxGone, NotFound, Unavailable
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import Mailbox
 from gateway.model.ports import NULL_METRICS, Metrics
-from gateway.model.sequence import Ranges, from_numbers
+from gateway.model.sequence import Ranges, count, from_numbers
 from gateway.store import changes, mailboxes, messages
 from gateway.store.changes import MailboxChanges
 from gateway.store.db import Database, Rx, Wake, WakeKind
 
-from .mailbox_state import Delta, MailboxState
-from .settings import LOAD_PAGE, TINY_CHANGE, ImapSettings
+from .mailbox_state import Columns, Delta, MailboxState, Prepared
+from .settings import CHANGE_CUT, LOAD_PAGE, TINY_CHANGE, ImapSettings
 
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER: Final = 1.0  # seconds until a look that failed for an outage is repeated
-Columns = tuple["array[int]", "array[int]", "array[int]"]
 
 
 class Watcher(Protocol):
@@ -83,7 +82,8 @@ class SharedState:
         if self.state.highest_modseq < modseq:
             async with self._lock:
                 if self.state.highest_modseq < modseq:
-                    await self._refresh(small=rows <= TINY_CHANGE)
+                    alone = self._woken - self._looked <= 1  # nobody else's change, of unknown size, comes with it
+                    await self._refresh(small=alone and rows <= TINY_CHANGE)
 
     async def load(self) -> None:
         """The first load, in pages off the loop; then what changed while it ran."""
@@ -108,45 +108,69 @@ class SharedState:
             self.loaded = True
 
     async def _refresh(self, *, small: bool) -> None:
-        state = self.state
-        since = state.highest_modseq
-        woken = self._woken
-        read = self._db.tiny if small else self._db.read
-        found: MailboxChanges = await read(
-            lambda rx: changes.changes_since(rx, state.inbox_id, state.mailbox_id, since)
-        )
-        if not found.exists:
-            self._looked = woken
+        """Follow the store. `small`: the change is thought to be one for the loop; if it is not, a thread has it."""
+        state, since, woken = self.state, self.state.highest_modseq, self._woken
+        made: Prepared | None
+        if small:
+            found = await self._db.tiny(
+                lambda rx: changes.changes_since(rx, state.inbox_id, state.mailbox_id, since)
+            )
+            if not found.exists:
+                made = None
+            elif _is_small(found):
+                made = _prepared(state, found, found.expunged)
+            else:
+                small = False
+        if not small:
+            made = await self._db.read(lambda rx: _look(rx, state, since))
+        self._looked = woken
+        if made is None:
             self.discontinue()
             return
-        expunged = found.expunged if found.complete else await self._vanished(found.uidnext)
-        delta = state.apply(
-            found.flags,
-            expunged,
-            highest_modseq=found.highest_modseq,
-            uidnext=found.uidnext,
-            keywords=found.keywords,
-        )
-        self._looked = woken
+        delta = state.commit(made)
         if not delta.empty:
             for watcher in tuple(self.watchers):
                 watcher.mailbox_changed(delta)
-
-    async def _vanished(self, uidnext: int) -> Ranges:
-        """UIDs of the state that are no longer in the mailbox, by comparison: old expunges are off the record."""
-        living: set[int] = set()
-        last = 0
-        while True:
-            uids, _, _ = await self._db.read(lambda rx, after=last: _page(rx, self.state.mailbox_id, after))  # type: ignore[misc]
-            living.update(uids)
-            if len(uids) < LOAD_PAGE:
-                return from_numbers(uid for uid in self.state.uids if uid not in living and uid < uidnext)
-            last = uids[-1]
 
     def discontinue(self) -> None:
         self.gone = True
         for watcher in tuple(self.watchers):
             watcher.mailbox_gone()
+
+
+def _is_small(found: MailboxChanges) -> bool:
+    rows = len(found.flags) + len(found.expunged)
+    return found.complete and rows <= CHANGE_CUT and rows + count(found.expunged) <= CHANGE_CUT
+
+
+def _look(rx: Rx, state: MailboxState, since: int) -> Prepared | None:
+    """What became of the mailbox, prepared in the reader's thread; None when it was deleted."""
+    found = changes.changes_since(rx, state.inbox_id, state.mailbox_id, since)
+    if not found.exists:
+        return None
+    return _prepared(state, found, found.expunged if found.complete else _vanished(rx, state, found.uidnext))
+
+
+def _prepared(state: MailboxState, found: MailboxChanges, expunged: Ranges) -> Prepared:
+    return state.prepare(
+        found.flags,
+        expunged,
+        highest_modseq=found.highest_modseq,
+        uidnext=found.uidnext,
+        keywords=found.keywords,
+    )
+
+
+def _vanished(rx: Rx, state: MailboxState, uidnext: int) -> Ranges:
+    """UIDs of the state that are no longer in the mailbox, by comparison: old expunges are off the record."""
+    living: set[int] = set()
+    last = 0
+    while True:
+        uids, _, _ = messages.load_arrays(rx, state.mailbox_id, last, LOAD_PAGE)
+        living.update(uids)
+        if len(uids) < LOAD_PAGE:
+            return from_numbers(uid for uid in state.uids if uid not in living and uid < uidnext)
+        last = uids[-1]
 
 
 def _page(rx: Rx, mailbox_id: MailboxId, after: int) -> Columns:

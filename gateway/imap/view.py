@@ -83,7 +83,7 @@ class View:
     # -- what happened -------------------------------------------------------------------------------------------
 
     def note(self, delta: Delta) -> None:
-        """Take in what `state.apply` just changed (call once a delta, after it)."""
+        """Take in what `state.commit` just changed (call once a delta, after it)."""
         if not delta.expunged:
             return
         known = delta.expunged

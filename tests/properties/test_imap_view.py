@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.imap import mailbox_state, view
-from gateway.imap.mailbox_state import MailboxState
+from gateway.imap.mailbox_state import Delta, MailboxState, Row
 from gateway.imap.view import Updates, View
 from gateway.model import sequence
 from gateway.model.ids import InboxId, MailboxId, UidValidity
@@ -39,9 +39,15 @@ class Client:
 
 
 class TwoViews(RuleBasedStateMachine):
-    @initialize(size=st.integers(0, 6), logged=st.sampled_from([0, 2, 4096]), scanned=st.sampled_from([1, 2, 50_000]))
-    def start(self, size: int, logged: int, scanned: int) -> None:
+    @initialize(
+        size=st.integers(0, 6),
+        logged=st.sampled_from([0, 2, 4096]),
+        patched=st.sampled_from([0, 2, 500]),
+        scanned=st.sampled_from([1, 2, 50_000]),
+    )
+    def start(self, size: int, logged: int, patched: int, scanned: int) -> None:
         mailbox_state.LOGGED_UIDS = logged  # type: ignore[misc]
+        mailbox_state.PATCHED = patched  # type: ignore[misc]
         view.SCANNED = scanned  # type: ignore[misc]
         self.state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
         self.truth = dict.fromkeys(range(1, size + 1), 0)
@@ -54,6 +60,7 @@ class TwoViews(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         mailbox_state.LOGGED_UIDS = 4096  # type: ignore[misc]
+        mailbox_state.PATCHED = 500  # type: ignore[misc]
         view.SCANNED = 50_000  # type: ignore[misc]
 
     @rule(count=st.integers(1, 4))
@@ -85,12 +92,14 @@ class TwoViews(RuleBasedStateMachine):
     @rule(overlap=st.booleans())
     def wake(self, overlap: bool) -> None:
         since = 0 if overlap else self.applied
-        delta = self.state.apply(
+        made = self.state.prepare(
             [(uid, self.truth[uid], at) for uid, at in self.modseqs.items() if at > since],
             sequence.from_numbers(uid for uid, at in self.gone if at > since),
             highest_modseq=self.modseq,
             uidnext=self.uidnext,
         )
+        self.numbers_hold()  # a thread prepares: nobody sees anything of it
+        delta = self.state.commit(made)
         self.applied = self.modseq
         for client in self.clients:
             client.view.note(delta)
@@ -134,6 +143,10 @@ class TwoViews(RuleBasedStateMachine):
             assert state.first_unseen() == first
 
 
+def change(state: MailboxState, rows: list[Row], expunged: sequence.Ranges, *, at: int, uidnext: int) -> Delta:
+    return state.commit(state.prepare(rows, expunged, highest_modseq=at, uidnext=uidnext))
+
+
 TestTwoViews = TwoViews.TestCase
 TestTwoViews.settings = settings(max_examples=examples(150), stateful_step_count=30)
 
@@ -143,10 +156,10 @@ def test_told_flags_are_not_repeated_unless_changed_again() -> None:
     state.load([(1, 0, 1), (2, 0, 1)])
     state.loaded(1)
     view = View(state)
-    view.note(state.apply([(1, 1, 2), (2, 4, 2)], (), highest_modseq=2, uidnext=3))
+    view.note(change(state, [(1, 1, 2), (2, 4, 2)], (), at=2, uidnext=3))
     view.told({1: 1, 2: 1})
     assert view.updates(expunge=True) == Updates(flags=((2, 2, 4),))
-    view.note(state.apply([(1, 0, 3)], (), highest_modseq=3, uidnext=3))
+    view.note(change(state, [(1, 0, 3)], (), at=3, uidnext=3))
     assert view.updates(expunge=True) == Updates(flags=((1, 1, 0),))
 
 
@@ -155,10 +168,10 @@ def test_pages_begin_with_expunges_and_end_when_all_is_told() -> None:
     state.load([(uid, 0, 1) for uid in range(1, 8)])
     state.loaded(1)
     view = View(state)
-    view.note(state.apply([(3, 1, 2), (6, 1, 2), (8, 0, 2)], ((1, 2), (5, 5)), highest_modseq=2, uidnext=9))
+    view.note(change(state, [(3, 1, 2), (6, 1, 2), (8, 0, 2)], ((1, 2), (5, 5)), at=2, uidnext=9))
     assert view.updates(expunge=True, limit=2) == Updates(expunged=(2, 4), more=True)
     assert view.updates(expunge=True, limit=2) == Updates(expunged=(1,), exists=5, flags=((1, 3, 1),), more=True)
-    view.note(state.apply([], ((3, 3),), highest_modseq=3, uidnext=9))
+    view.note(change(state, [], ((3, 3),), at=3, uidnext=9))
     assert view.updates(expunge=False, limit=2) == Updates(flags=((3, 6, 1),))
     assert view.updates(expunge=True, limit=2) == Updates(expunged=(1,))
     assert view.updates(expunge=True) == Updates()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.imap import states as states_module
-from gateway.imap.mailbox_state import Delta
+from gateway.imap.mailbox_state import Delta, MailboxState, Prepared
 from gateway.imap.settings import ImapSettings
 from gateway.imap.states import SharedState, States
 from gateway.model.errors import NotFound, Unavailable
@@ -106,6 +107,40 @@ def test_old_expunges_are_found_by_comparison(tmp_path: Path, monkeypatch: pytes
         await harness.deliver(b"x: y\r\n\r\n")
         await shared.fresh()
         assert shared.state.uids.tolist() == [2, 3, 5, 6]
+
+    play(tmp_path, body)
+
+
+def test_large_changes_are_prepared_off_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(states_module, "CHANGE_CUT", 2)
+    places: list[bool] = []
+    prepare = MailboxState.prepare
+
+    def watched(*args: Any, **kwargs: Any) -> Prepared:
+        places.append(threading.current_thread() is threading.main_thread())
+        return prepare(*args, **kwargs)
+
+    async def body(harness: Harness) -> None:
+        for _ in range(8):
+            await harness.deliver(b"x: y\r\n\r\n")
+        mailbox = await row(harness)
+        shared = await harness.states.open(mailbox)
+        monkeypatch.setattr(MailboxState, "prepare", watched)
+
+        async def caught_up(uids: list[int]) -> None:
+            """As a session does that knows its own change of one message, and not what came with it."""
+            await harness.expunge(uids)
+            await shared.catch_up(shared.state.highest_modseq + 1, rows=1)
+
+        await caught_up([1])
+        assert places == [True]
+        await caught_up([2, 4, 6])
+        assert places == [True, False]
+        assert shared.state.uids.tolist() == [3, 5, 7, 8]
+        await harness.deliver(b"x: y\r\n\r\n")
+        await shared.fresh()
+        assert places == [True, False, False]
+        assert shared.state.uids.tolist() == [3, 5, 7, 8, 9]
 
     play(tmp_path, body)
 
