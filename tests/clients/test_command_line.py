@@ -257,6 +257,38 @@ def test_configuration_is_shown_without_its_secrets(make_gateway: Callable[..., 
     assert all(part in line for part in (str(gateway.config_file), "relay.hots", "host"))
 
 
+def test_configuration_is_not_called_fine_where_it_could_not_be_looked_at(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway('[relay]\nhost = "relay.test"\nuser = "u"\nsecret = "credential:password"\n', init=False)
+    told = gateway.run("config", "check")
+    assert "relay.secret is a systemd credential" in told
+    assert "Everything else" in told
+
+
+def test_configuration_is_checked_with_its_certificate(make_gateway: Callable[..., Gateway], tmp_path: Path) -> None:
+    gateway = make_gateway()
+    made = gateway.data_dir / "tls" / "server.pem"
+    named, key = tmp_path / "named.pem", tmp_path / "key.pem"
+    plain = gateway.config_file.read_text()
+    gateway.config_file.write_text(f'{plain}\n[tls]\ncertificate = "{named}"\nkey = "{key}"\n')
+
+    def check() -> str:
+        done = gateway.cli("config", "check")
+        assert done.returncode == 1
+        assert "fine" not in done.stdout
+        return done.stderr
+
+    assert f"{named}: there is no such file" in check()
+    named.write_bytes(made.read_bytes())
+    assert f"{key}: there is no such file" in check()
+    key.write_text("no key")
+    assert str(key) in check()
+    key.write_bytes(made.read_bytes())
+    assert "is fine" in gateway.run("config", "check")
+    text = gateway.config_file.read_text()
+    gateway.config_file.write_text(text.replace('hostname = "mail.test"', 'hostname = "other.test"'))
+    assert "does not name other.test" in check()
+
+
 def test_without_a_store_a_command_says_how_to_make_one(make_gateway: Callable[..., Gateway]) -> None:
     gateway = make_gateway(init=False)
     line = one_line(gateway.cli("inbox", "list").stderr)
