@@ -16,7 +16,7 @@ from gateway.model.ids import InboxId, base62
 from .db import Database, Rx, StoreSettings, Tx, Wake
 from .postgresql_notify import Notifier
 from .postgresql_writer import Writer
-from .statements import Compiled, DialectName, Stmt
+from .statements import DialectName, Stmt, bind
 from .workers import Query, ReaderPool
 
 T = TypeVar("T")
@@ -43,17 +43,6 @@ def connect(conninfo: str) -> Connection[Row]:
     return connection
 
 
-def bind(compiled: Compiled, params: dict[str, Any]) -> dict[str, Any]:
-    """Add the construct's own values; arrays must be lists (a tuple would become a composite)."""
-    if compiled.defaults:
-        params = {**compiled.defaults, **params}
-    for name in compiled.lists:
-        value = params[name]
-        if not isinstance(value, list):
-            params[name] = list(value)
-    return params
-
-
 class PostgresqlRx(Rx):
     dialect: ClassVar[DialectName] = "postgresql"
 
@@ -65,7 +54,7 @@ class PostgresqlRx(Rx):
         """Send a statement; in a pipeline it is not waited for."""
         compiled = stmt.for_postgresql()
         if compiled.lists or compiled.defaults:
-            params = bind(compiled, params)
+            params = bind(compiled, params, list, list)  # a tuple would become a composite
         cursor = self.connection.cursor(binary=True)
         cursor.execute(compiled.sql, params)
         return cursor

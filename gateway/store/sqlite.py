@@ -19,7 +19,7 @@ from . import driver
 from .db import Database, Rx, StoreSettings, Tx
 from .sqlite_errors import READONLY, error_code, translate
 from .sqlite_writer import Writer
-from .statements import Compiled, DialectName, Stmt, json_list
+from .statements import DialectName, Stmt, bind, json_list
 from .workers import Query, ReaderPool
 
 T = TypeVar("T")
@@ -53,17 +53,6 @@ def connect(path: Path, *, reading: bool) -> Any:
     return connection
 
 
-def bind(compiled: Compiled, params: dict[str, Any]) -> dict[str, Any]:
-    """Add the construct's own values and turn lists into JSON."""
-    if compiled.defaults:
-        params = {**compiled.defaults, **params}
-    for name in compiled.lists:
-        value = params[name]
-        if not isinstance(value, str):
-            params[name] = json_list(value)
-    return params
-
-
 class SqliteRx(Rx):
     dialect: ClassVar[DialectName] = "sqlite"
 
@@ -75,7 +64,7 @@ class SqliteRx(Rx):
     def all(self, stmt: Stmt, /, **params: Any) -> list[tuple[Any, ...]]:
         compiled = stmt.for_sqlite()
         if compiled.lists or compiled.defaults:
-            params = bind(compiled, params)
+            params = bind(compiled, params, str, json_list)
         rows: list[tuple[Any, ...]] = self._cursor.execute(compiled.sql, params).fetchall()
         return rows
 
@@ -114,7 +103,7 @@ class SqliteTx(Tx, SqliteRx):
             raise Unavailable("The transaction was rolled back")
         compiled = stmt.for_sqlite()
         if compiled.lists or compiled.defaults:
-            params = bind(compiled, params)
+            params = bind(compiled, params, str, json_list)
         try:
             return self._cursor.execute(compiled.sql, params)
         except BaseException:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -100,6 +100,17 @@ def _from_core(construct: ClauseElement, dialect: DialectName) -> Compiled:
     compiled = construct.compile(dialect=_DIALECTS[dialect])
     defaults = {name: value for name, value in compiled.params.items() if value is not None}
     return Compiled(str(compiled), defaults, frozenset())
+
+
+def bind(compiled: Compiled, params: dict[str, Any], taken: type, turn: Callable[[Any], Any]) -> dict[str, Any]:
+    """Add the construct's own values; lists that the driver does not take as they are (`taken`) are turned."""
+    if compiled.defaults:
+        params = {**compiled.defaults, **params}
+    for name in compiled.lists:
+        value = params[name]
+        if not isinstance(value, taken):
+            params[name] = turn(value)
+    return params
 
 
 def json_list(values: Sequence[Any]) -> str:
