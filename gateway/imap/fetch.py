@@ -108,11 +108,13 @@ async def _send_page(
         flags = [text(mask) for mask in _masks(view, page)]
     batch = Batch(_numbers(page), view.uids_in(page), flags, changed)
     # On the loop only what is surely short: neither hundreds of windows, nor parsing what another session expunged.
-    tiny = len(batch.uids) <= TINY_PAGE and plan.short and not view.pending
-    read = db.tiny if tiny else db.read
+    brief = len(batch.uids) <= TINY_PAGE and plan.short and not view.pending
     missing = 0
     while True:
-        rendered: Rendered = await read(lambda rx, batch=batch: render_page(rx, plan, state.mailbox_id, batch))  # type: ignore[misc]
+        read = db.tiny if brief else db.read
+        rendered: Rendered = await read(
+            lambda rx, batch=batch, brief=brief: render_page(rx, plan, state.mailbox_id, batch, brief)  # type: ignore[misc]
+        )
         for piece in rendered.pieces:
             if isinstance(piece, bytes):
                 session.channel.send(piece)
@@ -121,7 +123,7 @@ async def _send_page(
         missing += rendered.missing
         if rendered.consumed == len(batch.uids):
             return missing
-        batch = batch.behind(rendered.consumed)
+        batch, brief = batch.behind(rendered.consumed), False
         await session.channel.breathe()
 
 

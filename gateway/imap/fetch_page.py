@@ -15,7 +15,7 @@ from gateway.store.messages import Columns
 from gateway.wire import render
 
 from .fetch_plan import Batch, Pieces, Plan, Row
-from .settings import INLINE_BODY, PAGE_OCTETS
+from .settings import BRIEF_PARTS, INLINE_BODY, PAGE_OCTETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,12 @@ class Rendered:
     missing: int
 
 
-def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, batch: Batch) -> Rendered:
-    """As many of `batch` as fit a page's octets."""
+def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, batch: Batch, brief: bool = False) -> Rendered:
+    """As many of `batch` as fit a page's octets.
+
+    `brief`: it runs on the loop, and ends before a message that takes long: one that another session has expunged,
+    which is parsed again, one of thousands of parts, or of values too large for a page.
+    """
     uids = batch.uids
     rows = messages.fetch_rows(rx, mailbox_id, uids, plan.columns, whole=False)
     if len(rows) == len(uids):
@@ -37,13 +41,15 @@ def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, batch: Batch) -> Rend
         found: Sequence[Row | None] = rows
     else:
         by_uid = {row[0]: row for row in rows}
-        found = [by_uid.get(uid) or _expunged(rx, plan, mailbox_id, uid) for uid in uids]
+        found = [by_uid.get(uid) for uid in uids]
     pieces: Pieces = []
     octets = missing = consumed = 0
     for at, row in enumerate(found):
-        if octets >= PAGE_OCTETS:
+        if octets >= PAGE_OCTETS or (brief and (row is None or _takes_long(plan, row))):
             break
         consumed += 1
+        if row is None:
+            row = _expunged(rx, plan, mailbox_id, uids[at])
         if row is not None and plan.lacks_value(row):
             row = next(iter(messages.fetch_rows(rx, mailbox_id, [uids[at]], plan.columns)), None)
         if row is None:
@@ -59,6 +65,11 @@ def render_page(rx: Rx, plan: Plan, mailbox_id: MailboxId, batch: Batch) -> Rend
         pieces += rendered
         octets += sum(len(piece) for piece in rendered if isinstance(piece, bytes))
     return Rendered(pieces, consumed, missing)
+
+
+def _takes_long(plan: Plan, row: Row) -> bool:
+    parts = plan.index.get(Columns.PARTS)
+    return plan.lacks_value(row) or (parts is not None and len(row[parts]) > BRIEF_PARTS)
 
 
 def _expunged(rx: Rx, plan: Plan, mailbox_id: MailboxId, uid: int) -> Row | None:
