@@ -8,7 +8,7 @@ from gateway.model.errors import InvalidRequest
 from gateway.model.ids import InboxId, KeyId, PodId
 from gateway.model.permissions import ScopeKind, SentCopy
 from gateway.store import keys
-from gateway.store.db import Database, Tx
+from gateway.store.db import Tx
 from gateway.store.keys import KeyRow
 
 from .keys import ApiKey, generate, hash_secret
@@ -77,9 +77,3 @@ def insert(tx: Tx, spec: KeySpec, drawn: DrawnKey, now: int) -> IssuedKey:
         sent_copy=spec.sent_copy,
     )
     return IssuedKey(row, drawn.key.text)
-
-
-async def create_key(db: Database, spec: KeySpec, now: int) -> IssuedKey:
-    """Draw and store a key; its text is in the result and nowhere else. Errors as `insert`."""
-    drawn = draw()
-    return await db.write(lambda tx: insert(tx, spec, drawn, now))

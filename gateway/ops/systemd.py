@@ -22,7 +22,8 @@ class Notifier:
     def __init__(self, environ: MutableMapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ
         self._address = environ.get("NOTIFY_SOCKET", "")
-        self._watchdog = self._interval(environ)
+        self.watchdog_interval = self._interval(environ)
+        """Seconds between two `watchdog` calls (half of what systemd allows), or None when it does not watch."""
 
     @staticmethod
     def _interval(environ: MutableMapping[str, str]) -> float | None:
@@ -30,11 +31,6 @@ class Notifier:
         if not usec.isdecimal() or int(usec) == 0 or (pid and pid != str(os.getpid())):
             return None
         return int(usec) / 1_000_000 / 2
-
-    @property
-    def watchdog_interval(self) -> float | None:
-        """Seconds between two `watchdog` calls (half of what systemd allows), or None when it does not watch."""
-        return self._watchdog
 
     def send(self, *lines: str) -> bool:
         """Send `lines`; whether systemd was there to take them. A lost notification is logged, never fatal."""
@@ -70,11 +66,11 @@ class Notifier:
 
     async def keep_alive(self) -> None:
         """Feed the watchdog from the loop, so that a blocked loop is noticed; ends at once when nobody watches."""
-        if self._watchdog is None:
+        if self.watchdog_interval is None:
             return
         while True:
             self.watchdog()
-            await asyncio.sleep(self._watchdog)
+            await asyncio.sleep(self.watchdog_interval)
 
 
 def listen_sockets(environ: MutableMapping[str, str] | None = None) -> dict[str, list[socket.socket]]:

@@ -138,15 +138,8 @@ class SubmissionServer:
             session.end("421 4.3.2 Service is shutting down")
         try:
             async with asyncio.timeout(grace_s):
-                await self._empty.wait()
+                await self.wait_empty()
         except TimeoutError:
             log.warning("smtp.sessions_cut", count=len(self._sessions))
             for session in list(self._sessions):
                 session.cut()
-
-
-async def serve_submission(services: SubmissionServices, listener: SubmissionListener) -> SubmissionServer:
-    """A started server on the running loop."""
-    server = SubmissionServer(services, listener)
-    await server.start()
-    return server

@@ -47,8 +47,6 @@ _REVOKE = Stmt(
 )
 _EXISTS = Stmt("SELECT 1 FROM api_key WHERE id = :key")
 _TOUCH = Stmt("UPDATE api_key SET last_used_at = :at WHERE id = :key AND (last_used_at IS NULL OR last_used_at < :at)")
-_UNUSABLE = Stmt("SELECT id FROM api_key WHERE id IN :LIST(keys) AND (revoked_at IS NOT NULL OR expires_at <= :now)")
-_PRESENT = Stmt("SELECT id FROM api_key WHERE id IN :LIST(keys)")
 _OUTLIVED = Stmt(
     "SELECT id FROM api_key WHERE (revoked_at <= :before OR expires_at <= :before)"
     " AND id NOT IN (SELECT parent FROM api_key WHERE parent IS NOT NULL) ORDER BY id LIMIT :most"
@@ -199,16 +197,6 @@ def revoke(tx: Tx, key: KeyId, now: int) -> list[KeyId]:
     if revoked:
         tx.wake(None, kind=WakeKind.KEYS)
     return revoked
-
-
-def unusable(rx: Rx, key_ids: Iterable[KeyId], now: int) -> set[KeyId]:
-    """Which of these keys are revoked, expired or gone: what a node asks after a wake-up for its live sessions."""
-    asked = list(key_ids)
-    if not asked:
-        return set()
-    bad = {KeyId(row[0]) for row in rx.all(_UNUSABLE, keys=asked, now=now)}
-    present = {KeyId(row[0]) for row in rx.all(_PRESENT, keys=asked)}
-    return bad | (set(asked) - present)
 
 
 def outlived(rx: Rx, before: int, limit: int) -> list[KeyId]:

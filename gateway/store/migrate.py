@@ -37,11 +37,6 @@ async def migrate(url: str) -> None:
     await asyncio.to_thread(_migrate, parse_url(url))
 
 
-async def schema_version(url: str) -> str | None:
-    """The migration the store is at; None for an empty one."""
-    return await asyncio.to_thread(_version, parse_url(url))
-
-
 def _migrate(target: Target) -> None:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))
@@ -83,17 +78,6 @@ def _reason(error: DBAPIError) -> str:
     """What the driver says, on one line; a failed connection names host and user, and no password."""
     lines = str(error.orig).strip().splitlines()
     return lines[0] if lines else type(error.orig).__name__
-
-
-def _version(target: Target) -> str | None:
-    engine = make_engine(target)
-    try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
-    except DBAPIError as error:
-        raise Unavailable(f"The database cannot be opened: {_reason(error)}") from error
-    finally:
-        engine.dispose()
 
 
 def _refuse_newer(connection: Connection, config: Config) -> None:

@@ -43,7 +43,6 @@ _DELETE_DOMAIN = Stmt("DELETE FROM domain WHERE id = :domain")
 _DOMAIN_IN_USE = Stmt(
     "SELECT address FROM address WHERE kind <> 'external' AND address LIKE :ending ESCAPE '!' LIMIT 1"
 )
-_IS_LOCAL = Stmt("SELECT 1 FROM domain WHERE name = :name AND local = 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +135,6 @@ def delete_domain(tx: Tx, name: str) -> None:
     if used is not None:
         raise CannotChange(f"The domain is in use by {used}")
     tx.run(_DELETE_DOMAIN, domain=found.id)
-
-
-def is_local_domain(rx: Rx, domain: str) -> bool:
-    """Whether mail for `domain` is delivered here; a name that no domain can have is not local."""
-    try:
-        name = canonical_domain(domain)
-    except InvalidName:
-        return False
-    return rx.one(_IS_LOCAL, name=name) is not None
 
 
 def _pod(row: tuple[Any, ...]) -> Pod:

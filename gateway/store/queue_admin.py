@@ -63,12 +63,6 @@ _COUNTS = Stmt(
 )
 _DUE_COUNT = Stmt("SELECT count(*) FROM queue_recipient WHERE state IN ('queued', 'deferred') AND next_attempt <= :now")
 _OLDEST = Stmt("SELECT min(created_at) FROM submission WHERE finished_at IS NULL")
-_DESTINATIONS = Stmt(
-    "SELECT r.domain, count(*), sum(CASE WHEN r.state = 'sending' THEN 1 ELSE 0 END), min(r.next_attempt),"
-    " min(s.created_at), max(r.attempts) FROM queue_recipient r JOIN submission s ON s.id = r.submission_id"
-    " WHERE r.state IN ('queued', 'sending', 'deferred', 'held') GROUP BY r.domain ORDER BY count(*) DESC, r.domain"
-    " LIMIT :most"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +119,6 @@ class QueueEntry:
     submission: Submission
     recipients: tuple[Recipient, ...]
     attempts: tuple[Attempt, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Open mail for one domain: how much waits, how much is under way, since when, the most attempts of any."""
-
-    domain: str
-    waiting: int
-    sending: int
-    next_attempt: int | None
-    oldest: int
-    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +204,6 @@ def stats(rx: Rx, now: int) -> QueueStats:
     """Counts for metrics: of what is open, so that a day's history costs nothing."""
     states = {QueueState(state): count for state, count in rx.all(_COUNTS)}
     return QueueStats(states, rx.scalar(_DUE_COUNT, now=now), rx.scalar(_OLDEST))
-
-
-def destinations(rx: Rx, limit: int = 100) -> list[Destination]:
-    """Open mail by domain, the fullest first."""
-    return [Destination(row[0], row[1], int(row[2]), *row[3:]) for row in rx.all(_DESTINATIONS, most=limit)]
 
 
 def _change(tx: Tx, statement: Stmt, submission_id: SubmissionId, recipient_id: int | None, now: int) -> int:

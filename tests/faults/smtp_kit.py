@@ -24,7 +24,7 @@ from gateway.model.ids import InboxId, KeyId
 from gateway.model.permissions import ALL_PERMISSIONS, Principal, ScopeKind
 from gateway.model.ports import NULL_METRICS, Metrics
 from gateway.smtp.ports import Acceptor, Gate, SubmissionServices
-from gateway.smtp.server import SubmissionListener, SubmissionServer, serve_submission
+from gateway.smtp.server import SubmissionListener, SubmissionServer
 from gateway.smtp.settings import SmtpSettings
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
 from gateway.submit.errors import UnknownRecipient
@@ -260,7 +260,8 @@ async def door(
         metrics=metrics,
     )
     place: dict[str, Any] = {"tls": tls.server, "host": "127.0.0.1", "port": 0, **(listener or {})}
-    server = await serve_submission(services, SubmissionListener(implicit_tls=implicit_tls, **place))
+    server = SubmissionServer(services, SubmissionListener(implicit_tls=implicit_tls, **place))
+    await server.start()
     try:
         yield Door(server, scripted, doorman, tls)
     finally:

@@ -121,22 +121,14 @@ async def test_revoking_ends_a_key_and_all_that_descend_from_it(db: Database) ->
     db.subscribe(wakes.append)
     assert set(await db.write(lambda tx: keys.revoke(tx, child.id, NOW + 1))) == {child.id, grandchild.id}
     assert {wake.kind for wake in wakes} == {WakeKind.KEYS}
-    asked = [top.id, child.id, grandchild.id, other.id, KeyId(999)]
-    gone = {child.id, grandchild.id, KeyId(999)}
-    assert await db.read(lambda rx: keys.unusable(rx, asked, NOW)) == gone
-    assert await db.read(lambda rx: keys.unusable(rx, [], NOW)) == set()
+    left = await db.read(lambda rx: keys.keys(rx, include_revoked=False))
+    assert [key.id for key in left] == [top.id, other.id]
     assert await db.write(lambda tx: keys.revoke(tx, child.id, NOW + 2)) == []
     kept = await db.read(lambda rx: keys.key_by_id(rx, child.id))
     assert kept is not None
     assert kept.revoked_at == NOW + 1
     with pytest.raises(NotFound):
         await db.write(lambda tx: keys.revoke(tx, KeyId(999), NOW))
-
-
-async def test_expired_keys_are_unusable(db: Database) -> None:
-    key = await _key(db, expires_at=NOW + 10)
-    assert await db.read(lambda rx: keys.unusable(rx, [key.id], NOW + 9)) == set()
-    assert await db.read(lambda rx: keys.unusable(rx, [key.id], NOW + 10)) == {key.id}
 
 
 async def test_last_use_only_moves_forward(db: Database) -> None:

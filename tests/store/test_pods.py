@@ -7,7 +7,8 @@ import pytest
 from gateway.model.errors import AlreadyExists, CannotChange, InvalidName, NotFound
 from gateway.model.ids import PodId
 from gateway.model.permissions import ScopeKind
-from gateway.store import inboxes, keys, pods
+from gateway.store import addresses, inboxes, keys, pods
+from gateway.store.addresses import Remote, UnknownLocal
 from gateway.store.db import Database
 
 from .helpers import NOW, make_inbox
@@ -69,8 +70,8 @@ async def test_local_domains_are_found_in_any_spelling_and_only_they(db: Databas
     await db.write(lambda tx: pods.create_domain(tx, pod.id, "b\u00fccher.example"))
     await db.write(lambda tx: pods.create_domain(tx, pod.id, "elsewhere.example", False))
     wanted = ["B\u00dcCHER.example", "XN--BCHER-KVA.example.", "elsewhere.example", "x.b\u00fccher.example", "a b"]
-    found = await db.read(lambda rx: [pods.is_local_domain(rx, name) for name in wanted])
-    assert found == [True, True, False, False, False]
+    found = await db.read(lambda rx: [addresses.resolve_recipient(rx, f"x@{name}") for name in wanted])
+    assert found == [UnknownLocal(), UnknownLocal(), Remote(), Remote(), Remote()]
 
 
 async def test_a_domain_in_use_stays(db: Database) -> None:

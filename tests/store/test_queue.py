@@ -198,7 +198,7 @@ async def test_hold_release_retry_and_cancel(db: Database) -> None:
     assert await db.write(lambda tx: queue_admin.retry(tx, one, NOW)) == 0
 
 
-async def test_lists_counts_and_destinations(db: Database) -> None:
+async def test_lists_and_counts(db: Database) -> None:
     anna, ben = await make_inbox(db), await make_inbox(db, "ben@example.test")
     one = await _send(db, anna, "a@x.test", "b@x.test")
     two = await _send(db, ben, "c@y.test", now=NOW + 50)
@@ -219,8 +219,6 @@ async def test_lists_counts_and_destinations(db: Database) -> None:
     page = metrics.page().decode()
     for line in ('recipients{state="queued"} 2.0', 'recipients{state="deferred"} 0.0', "oldest_seconds 60.0"):
         assert f"gateway_queue_{line}" in page
-    found = await db.read(queue_admin.destinations)
-    assert [(d.domain, d.waiting, d.sending) for d in found] == [("x.test", 3, 1), ("y.test", 1, 0)]
     assert await db.write(lambda tx: queue_admin.cancel(tx, two, NOW)) == 1
     assert await listed() == [one, three]
     assert await listed(open_only=False, inbox_id=ben.id) == [two]

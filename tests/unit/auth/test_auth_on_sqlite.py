@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.auth.authenticator import Authenticator
-from gateway.auth.issue import KeySpec, create_key
+from gateway.auth.issue import IssuedKey, KeySpec, draw, insert
 from gateway.auth.last_used import LastUsed
 from gateway.auth.lookup import Refusal
 from gateway.auth.pool import HashPool
@@ -24,6 +24,11 @@ from gateway.store.db import Database, open_database
 from gateway.store.migrate import migrate
 
 NOW = int(time.time())
+
+
+async def create_key(db: Database, spec: KeySpec, now: int) -> IssuedKey:
+    drawn = draw()
+    return await db.write(lambda tx: insert(tx, spec, drawn, now))
 
 
 class Gateway:
