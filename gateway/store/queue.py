@@ -122,8 +122,11 @@ _PURGE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class SubmissionNew:
-    """One acceptance. `mail_from` "" is the null reverse-path; `envelope_id` is DSN's ENVID (RFC 3461 4.4)."""
+class SubmissionFacts:
+    """What is known of a submission from its acceptance on.
+
+    `mail_from` "" is the null reverse-path; `envelope_id` is DSN's ENVID (RFC 3461 4.4).
+    """
 
     inbox_id: InboxId
     key_id: int | None
@@ -132,6 +135,12 @@ class SubmissionNew:
     envelope_id: str | None
     smtputf8: bool
     body8bit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionNew(SubmissionFacts):
+    """One acceptance."""
+
     recipients: Sequence[str]
 
 

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.model.errors import NotFound
-from gateway.model.ids import ContentId, InboxId, SubmissionId
+from gateway.model.ids import InboxId, SubmissionId
 
 from .db import Rx, Tx, WakeKind
-from .queue import QueueState, cancel_open, lock_submission
+from .queue import QueueState, SubmissionFacts, cancel_open, lock_submission
 from .statements import Stmt
 from .texts import storable
 
 _COLUMNS: Final = (
-    "s.id, s.uuid, s.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8, s.body8bit,"
-    " s.created_at,"
-    " s.finished_at"
+    "s.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8, s.body8bit, s.id, s.uuid,"
+    " s.created_at, s.finished_at"
 )
 _SUBMISSIONS: Final = f"SELECT {_COLUMNS} FROM submission s WHERE s.id > :after"
 _LIST = Stmt(f"{_SUBMISSIONS} ORDER BY s.id LIMIT :most")
@@ -66,18 +65,11 @@ _OLDEST = Stmt("SELECT min(created_at) FROM submission WHERE finished_at IS NULL
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(SubmissionFacts):
     """`finished_at` None while a recipient is open. Times: Unix seconds."""
 
     id: SubmissionId
     uuid: str
-    inbox_id: InboxId
-    key_id: int | None
-    mail_from: str
-    content_id: ContentId
-    envelope_id: str | None
-    smtputf8: bool
-    body8bit: bool
     created_at: int
     finished_at: int | None
 
@@ -146,8 +138,9 @@ def submissions(
     else:
         statement = _LIST_INBOX_OPEN if open_only else _LIST_INBOX
         rows = rx.all(statement, after=after, most=limit, inbox=inbox_id)
-    people = _recipients(rx, [row[0] for row in rows])
-    return [QueueEntry(_submission(row), people.get(row[0], ())) for row in rows]
+    found = [_submission(row) for row in rows]
+    people = _recipients(rx, [submission.id for submission in found])
+    return [QueueEntry(submission, people.get(submission.id, ())) for submission in found]
 
 
 def submission_by_uuid(rx: Rx, uuid: str) -> Submission | None:
@@ -223,7 +216,7 @@ def _recipients(rx: Rx, submission_ids: list[int]) -> dict[int, tuple[Recipient,
 
 
 def _submission(row: tuple[Any, ...]) -> Submission:
-    values = [*row[:7], bool(row[7]), bool(row[8]), *row[9:]]
+    values = [*row[:5], bool(row[5]), bool(row[6]), *row[7:]]
     return Submission(*values)
 
 
