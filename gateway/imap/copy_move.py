@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from typing import TYPE_CHECKING, Final
 
@@ -45,7 +46,9 @@ async def copy(session: Session, command: c.Copy) -> Reply:
         return TRYCREATE
     if copied.modseq is not None:
         await _follow(session, target, copied.modseq, len(wanted))
-    return ok("COPY completed", _copyuid(copied))
+    if len(copied.src_uids) <= CHANGE_CUT:
+        return ok("COPY completed", _copyuid(copied))
+    return ok("COPY completed", await asyncio.to_thread(_copyuid, copied))  # 100,000 UIDs take 50-80 ms to write
 
 
 async def move(session: Session, command: c.Move) -> Reply:
