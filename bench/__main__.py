@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from tests.servers.dovecot import start_dovecot
@@ -39,10 +40,11 @@ def _fill(side: Side) -> None:
     connection.logout()
 
 
-def _burn(account: Account) -> None:
+def _burn(account: Account, begun: Event) -> None:
     """A session that keeps its server busy: full-text searches without end."""
     connection = Imap(account)
     connection.command("SELECT INBOX")
+    begun.set()
     while True:
         connection.command("SEARCH BODY nothing-like-this")
 
@@ -52,9 +54,12 @@ def _busy_beside(side: Side) -> Iterator[None]:
     if side.imap is None:
         yield
         return
-    process = multiprocessing.get_context("fork").Process(target=_burn, args=(side.imap,), daemon=True)
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    process = context.Process(target=_burn, args=(side.imap, begun), daemon=True)
     process.start()
-    time.sleep(0.5)  # let its search begin
+    if not begun.wait(60):
+        raise RuntimeError(f"the busy session could not log in to {side.name}")
     try:
         yield
     finally:
