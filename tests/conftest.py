@@ -27,7 +27,7 @@ def missing() -> object:
     """`missing("mbsync")`: skip by name on a laptop, fail where CI is set."""
 
     def report(what: str) -> None:
-        text = f"{what} is not installed"
+        text = f"{what} is missing"
         if IN_CI:
             pytest.fail(text)
         pytest.skip(text)

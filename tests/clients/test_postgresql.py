@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,18 +12,14 @@ from tests.support.gateway import Gateway
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Gateway]]:
-    try:
-        cluster = postgres.start()
-    except postgres.Missing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+def nodes(
+    tmp_path_factory: pytest.TempPathFactory, cluster: postgres.Cluster
+) -> Iterator[tuple[Gateway, Gateway]]:
+    first, second = Gateway(tmp_path_factory.mktemp("first")), Gateway(tmp_path_factory.mktemp("second"))
     try:
         cluster.execute("CREATE DATABASE gateway")
         environ = {"GATEWAY_STORE__URL": cluster.url("gateway")}
-        first = Gateway(tmp_path_factory.mktemp("first"), environ=environ)
-        second = Gateway(tmp_path_factory.mktemp("second"), environ=environ)
+        first.environ = second.environ = environ
         first.init()
         second.configure()
         assert second.json("init")["key"] is None
@@ -36,7 +31,10 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, G
             assert node.stop() == 0
             assert not node.defects(), node.log_tail()
     finally:
-        cluster.stop()
+        for node in (first, second):
+            if node.process is not None:
+                node.kill()
+        cluster.execute("DROP DATABASE IF EXISTS gateway WITH (FORCE)")
 
 
 def test_mail_that_one_node_accepts_shows_in_idle_on_the_other(nodes: tuple[Gateway, Gateway]) -> None:

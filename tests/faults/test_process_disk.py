@@ -17,10 +17,10 @@ SPACE = 24  # MiB of the whole data directory
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Gateway]:
+def small(tmp_path: Path, missing: Callable[[str], None]) -> Iterator[Gateway]:
     """A gateway whose data directory is a file system of its own."""
     if os.geteuid() != 0:
-        pytest.skip("mounting a tmpfs needs root")
+        missing("the right to mount a tmpfs (root)")
     gateway = Gateway(tmp_path / "gateway")
     gateway.data_dir.mkdir(parents=True, mode=0o700)
     mounted = subprocess.run(
@@ -28,7 +28,7 @@ def small(tmp_path: Path) -> Iterator[Gateway]:
         capture_output=True, check=False,
     )
     if mounted.returncode != 0:
-        pytest.skip(f"mounting a tmpfs is not allowed here: {mounted.stderr.decode()}")
+        missing(f"the right to mount a tmpfs ({mounted.stderr.decode().strip()})")
     try:
         gateway.init()
         gateway.start()
