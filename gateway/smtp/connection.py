@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import ssl
 import traceback
+from abc import ABC, abstractmethod
 from typing import Final, cast
 
 import structlog
@@ -35,7 +36,7 @@ class TooSlow(Exception):
     """In DATA, fewer octets a second than the limit asks."""
 
 
-class Connection(SMTP):
+class Connection(SMTP, ABC):
     """Octets and time. `run()` is the subclass's; it is the connection's one task."""
 
     def __init__(
@@ -107,8 +108,9 @@ class Connection(SMTP):
         finally:
             self._say_goodbye()
 
+    @abstractmethod
     async def run(self) -> None:
-        raise NotImplementedError
+        """The session: from the greeting to the end. Disconnected when the peer has gone."""
 
     def report(self, error: BaseException) -> str:
         """Logs a defect and returns its id. The exception's text stays out of it: it may hold mail or a secret."""

@@ -163,6 +163,7 @@ class Writer:
                 self._transaction([unit])
             except psycopg.Error as error:
                 if error.sqlstate in CONFLICTS and attempt + 1 < CONFLICT_TRIES:
+                    # apart by chance, or the two that deadlocked meet again; this thread has nothing else to do
                     time.sleep(random.uniform(0, 0.005 * 2**attempt))
                     continue
                 unit.error = _outage(error) if _is_outage(error) else error
@@ -175,7 +176,7 @@ class Writer:
         self._number += 1
         number = self._number
         for delay in RECONNECT_DELAYS:
-            time.sleep(delay)
+            time.sleep(delay)  # the server restarts or fails over: nothing to wait on but the next attempt
             try:
                 tx = self._open()
                 if delay and self._is_done(tx, number):
