@@ -11,6 +11,7 @@ from gateway.wire import commands as c
 from gateway.wire import render, sasl
 from gateway.wire.events import Fatal, Line
 
+from .capabilities import ENABLES
 from .channel import Closed
 from .replies import Reply, bad, no, ok, reply_to
 
@@ -51,8 +52,11 @@ async def identify(session: Session, command: c.Id) -> Reply:
 
 
 async def enable(session: Session, command: c.Enable) -> Reply:
-    """RFC 5161: none of what is advertised needs enabling, so the list of what was enabled is empty."""
-    session.channel.send(b"* ENABLED\r\n")
+    """RFC 5161: what was newly switched on is told; unknown names and what is on already are not."""
+    told = [name for name in dict.fromkeys(command.names) if name in ENABLES and name not in session.enabled]
+    for name in told:
+        session.enabled |= ENABLES[name]
+    session.channel.send(b"* ENABLED%b\r\n" % b"".join(b" " + name.encode("ascii") for name in told))
     return ok("ENABLE completed")
 
 

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-_ALWAYS: Final = (
-    b"IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE"  # RFC 3501 and the rest
+_ALWAYS: Final = b" ".join(
+    (
+        b"IMAP4rev1",
+        b"LITERAL+",  # RFC 7888; never LITERAL- beside it
+        b"ID",  # RFC 2971
+        b"ENABLE",  # RFC 5161
+        b"IDLE",  # RFC 2177
+        b"NAMESPACE",  # RFC 2342
+        b"UIDPLUS",  # RFC 4315
+        b"MOVE",  # RFC 6851
+        b"UNSELECT",  # RFC 3691
+        b"CHILDREN",  # RFC 3348
+        b"SPECIAL-USE",  # RFC 6154
+    )
 )
 _LOGIN: Final = b" SASL-IR AUTH=PLAIN AUTH=LOGIN"
+
+ENABLES: Final[dict[str, frozenset[str]]] = {}
+"""What ENABLE knows: each name in capitals, with what it switches on (itself, and what it implies)."""
 
 
 def listed(*, secure: bool, can_start_tls: bool, logged_in: bool) -> bytes:

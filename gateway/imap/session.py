@@ -51,6 +51,7 @@ class Session:
         "can_start_tls",
         "channel",
         "deleting",
+        "enabled",
         "end_after_reply",
         "failures",
         "idling",
@@ -71,6 +72,8 @@ class Session:
         self.idling = False
         self.deleting = False
         """This session runs DELETE: should its own mailbox go, it is only unselected."""
+        self.enabled: set[str] = set()
+        """What ENABLE has switched on, or a command that implies it (RFC 5161, RFC 7162 3.1)."""
         self.end_after_reply = False
         """BYE follows the running command's reply."""
         self.failures = 0
