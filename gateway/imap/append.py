@@ -30,6 +30,12 @@ _CONTINUE: Final = b"+ Ready for literal data\r\n"
 async def append(session: Session, command: c.Append) -> Reply:
     """What can be refused is refused before the client sends the message; one that comes anyway is drained."""
     channel, services = session.channel, session.services
+    if command.utf8 and "UTF8=ACCEPT" not in session.enabled:
+        channel.reader.refuse()
+        return no("Enable UTF8=ACCEPT first")
+    if command.binary and not command.utf8:
+        channel.reader.refuse()
+        return bad("A literal8 needs the BINARY extension")
     try:
         target = await _target(session, command)
     except NotFound:
@@ -42,7 +48,7 @@ async def append(session: Session, command: c.Append) -> Reply:
         channel.send(_CONTINUE)
     writer = services.ingest.writer(max_size=services.settings.max_message_size)
     try:
-        refusal = await _receive(session, writer)
+        refusal = await _receive(session, writer, b")" if command.utf8 else b"")
         if refusal is not None:
             await writer.abort()
             return refusal
@@ -72,15 +78,15 @@ async def _target(session: Session, command: c.Append) -> Mailbox:
     return target
 
 
-async def _receive(session: Session, writer: ContentWriter) -> Reply | None:
-    """All octets of the literal into `writer`, and the command's line end; the reply when there is none to come."""
+async def _receive(session: Session, writer: ContentWriter, after: bytes) -> Reply | None:
+    """All octets of the literal into `writer`, and the command's end, which is `after`; the reply when that fails."""
     while True:
         event = await session.channel.next_event()
         if isinstance(event, LiteralData):
             session.heard()
             await writer.write(event.data)
         elif isinstance(event, AppendEnd):
-            return None
+            return None if event.text == after else bad("Unexpected text after the message")
         elif isinstance(event, Rejected):
             return bad(event.text)
         elif isinstance(event, Fatal):

@@ -201,7 +201,8 @@ class Append(Command):
     """RFC 3501 6.3.11, up to the message literal, which the reader streams (`framing.LiteralStart`).
 
     `date` in Unix seconds, None when the client gave none. `size` is the literal's octets, `synchronising` whether
-    the client waits for `+ ` before it sends them.
+    the client waits for `+ ` before it sends them. `binary`: a literal8 (RFC 3516 4.4). `utf8`: it stands in
+    `UTF8 (~{n}` (RFC 6855 4), and a parenthesis must follow its octets.
     """
 
     mailbox: str
@@ -209,6 +210,8 @@ class Append(Command):
     date: int | None
     size: int
     synchronising: bool
+    binary: bool = False
+    utf8: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,13 @@ class LiteralEnd:
 
 @dataclass(frozen=True, slots=True)
 class AppendEnd:
-    """The line end after the last message literal: the APPEND is complete."""
+    """The line end after the last message literal: the APPEND is complete.
+
+    `text` is what stands between the literal and the line end, the parenthesis of `UTF8 (~{9}` (RFC 6855 4) or of
+    CATENATE (RFC 4469 3) for example; whoever pulls judges it.
+    """
+
+    text: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,9 +230,8 @@ class Reader:
 
     def _end_command(self, line: bytes) -> Event:
         if self._index:
-            tag = self._tag
             self._start_command()
-            return Rejected(tag, "Unexpected text after the message") if line else AppendEnd()
+            return AppendEnd(line)
         self._segments.append(line)
         frame = self._frame()
         self._start_command()

@@ -24,7 +24,7 @@ from .parse_search import UnknownCharset, search_arguments
 from .tokens import Cursor, Malformed
 
 _NAME: Final = re.compile(rb"[A-Za-z]++(?= |\Z)")
-_MESSAGE: Final = re.compile(rb"(~?)\{([0-9]++)(\+?)\}\n\Z")
+_MESSAGE: Final = re.compile(rb"(?:(~?)|(UTF8 \(~))\{([0-9]++)(\+?)\}\n\Z", re.IGNORECASE)
 _STORE: Final = re.compile(rb"([+-]?)FLAGS(\.SILENT)?(?= )", re.IGNORECASE)
 _CACHED_TEXT: Final = 512  # octets; longer commands rarely repeat
 _CACHED_COMMANDS: Final = 1024
@@ -188,12 +188,12 @@ def _append(cursor: Cursor, tag: bytes) -> Command:
     message = cursor.match(_MESSAGE)
     if message is None:
         raise cursor.expected("a message literal")
-    if message[1]:
-        raise Malformed("A literal8 needs the BINARY extension")
-    digits = message[2].lstrip(b"0")
+    utf8 = message[2] is not None
+    digits = message[3].lstrip(b"0")
     if len(digits) > 18:
         raise Malformed("The message is too long")
-    return commands.Append(tag, mailbox, flags, date, int(digits or b"0"), not message[3])
+    binary = utf8 or message[1] == b"~"
+    return commands.Append(tag, mailbox, flags, date, int(digits or b"0"), not message[4], binary, utf8)
 
 
 def _expunge(cursor: Cursor, tag: bytes) -> Command:

@@ -282,9 +282,16 @@ def test_more_messages_of_one_append():
     ]  # fmt: skip
 
 
-def test_text_after_the_message_fails_the_append():
-    assert events(b"a APPEND x {1+}\r\n1 junk\r\nb Y\r\n")[-2:] == [
-        Rejected(b"a", "Unexpected text after the message"), Frame(b"b Y"),
+def test_text_after_the_message_is_handed_on():
+    assert events(b"a APPEND x {1+}\r\n1 junk\r\nb Y\r\n")[-2:] == [AppendEnd(b" junk"), Frame(b"b Y")]
+
+
+def test_a_literal8_in_parentheses():
+    assert events(b"a APPEND x UTF8 (~{1+}\r\n1) utf8 (~{1}\r\n2)\r\nb Y\r\n") == [
+        LiteralStart(Frame(b"a APPEND x UTF8 (~{1+}\n"), 1, False, True, False, 0),
+        LiteralData(b"1"), LiteralEnd(),
+        LiteralStart(Frame(b") utf8 (~{1}\n"), 1, True, True, False, 1),
+        LiteralData(b"2"), LiteralEnd(), AppendEnd(b")"), Frame(b"b Y"),
     ]  # fmt: skip
 
 

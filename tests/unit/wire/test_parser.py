@@ -149,11 +149,13 @@ def test_append():
         b"A1", "INBOX", c.Flags(), 1, 0, False
     )
     assert read(b'APPEND x "1-Jan-1970 00:00:01 +0000" {00012+}\n') == c.Append(b"A1", "x", c.Flags(), 1, 12, False)
+    assert read(b"APPEND x ~{3}\n") == c.Append(b"A1", "x", c.Flags(), None, 3, True, True)
+    assert read(b"APPEND x UTF8 (~{3+}\n") == c.Append(b"A1", "x", c.Flags(), None, 3, False, True, True)
 
 
 @pytest.mark.parametrize(
     "text",
-    [b"APPEND", b"APPEND x", b"APPEND x {1}", b"APPEND x message", b"APPEND {1}\n", b"APPEND x ~{1}\n",
+    [b"APPEND", b"APPEND x", b"APPEND x {1}", b"APPEND x message", b"APPEND {1}\n", b"APPEND x UTF8 {1}\n",
      b"APPEND x (\\Foo) {1}\n", b'APPEND x "yesterday" {1}\n', b"APPEND x {1}\n x", b"APPEND x  {1}\n",
      b"APPEND x {9999999999999999999}\n"],
 )  # fmt: skip
