@@ -108,6 +108,10 @@ inbox = Table(
     Column("epoch", Text, nullable=False),
     _counter("messages"),
     _counter("octets"),
+    _counter("mailboxes"),  # without \Noselect names
+    Column("quota_octets", Big),  # NULL: no limit
+    Column("quota_messages", Big),
+    Column("quota_mailboxes", Big),
     sqlite_autoincrement=True,
     postgresql_with={"fillfactor": 50},  # the counters change with each delivery: keep those updates on the page
 )
@@ -185,6 +189,14 @@ message = Table(
     Index("ix_message_mailbox_modseq", "mailbox_id", "modseq"),
     Index("ix_message_inbox_email", "inbox_id", "email_id"),
     Index("ix_message_content", "content_id"),
+    Index(  # what an EXPUNGE would free (RFC 9208 4.1.4): few rows at any time
+        "ix_message_deleted",
+        "inbox_id",
+        "mailbox_id",
+        "size",
+        sqlite_where=text("flags & 8 <> 0"),
+        postgresql_where=text("flags & 8 <> 0"),
+    ),
     sqlite_with_rowid=False,
     postgresql_with={"fillfactor": 80},
 )
@@ -215,6 +227,19 @@ change = Table(
     Index("ix_change_mailbox_modseq", "mailbox_id", "modseq"),
     sqlite_with_rowid=False,
 )
+
+annotation = Table(
+    "annotation",
+    metadata,
+    Column("inbox_id", Big, nullable=False),
+    Column("mailbox_id", Big, nullable=False),  # 0: of the server, as this inbox sees it
+    Column("entry", Text, nullable=False),
+    Column("value", Octets),  # NULL: removed, and kept for a while so that other sessions can be told
+    Column("modseq", Big, nullable=False),
+    PrimaryKeyConstraint("inbox_id", "mailbox_id", "entry"),
+    Index("ix_annotation_inbox_modseq", "inbox_id", "modseq"),
+)
+"""RFC 5464 entries by their names in small letters."""
 
 thread_ref = Table(
     "thread_ref",
