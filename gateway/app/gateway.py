@@ -85,7 +85,7 @@ class Gateway:
         config, stack = self._config, self._stack
         await stack.enter_async_context(held_data_dir(config))
         tls = self._tls = TlsContexts(tls_files(config), time.time)
-        db = await stack.enter_async_context(opened_store(config))
+        db = await stack.enter_async_context(opened_store(config, serving=True))
         made = await first_inbox(db, first_address(config), self._started) if init else None
         stack.push_async_callback(self._tasks.close)
         sessions, authenticator = self._logins(db)

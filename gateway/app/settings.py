@@ -49,8 +49,13 @@ def submit_settings(config: Config) -> SubmitSettings:
     return SubmitSettings(hostname=config.server.hostname, max_message_size=config.limits.max_message_size)
 
 
-def store_settings(config: Config) -> StoreSettings:
-    return StoreSettings(readers=config.store.readers, writers=config.store.writers)
+def store_settings(config: Config, *, serving: bool) -> StoreSettings:
+    return StoreSettings(
+        readers=config.store.readers,
+        reader_processes=config.store.reader_processes if serving else 0,
+        reader_modules=("gateway.imap.fetch_page", "gateway.imap.search_page"),
+        writers=config.store.writers,
+    )
 
 
 def throttle_policy(config: Config) -> ThrottlePolicy:

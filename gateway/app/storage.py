@@ -41,13 +41,14 @@ async def held_data_dir(config: Config) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def opened_store(config: Config) -> AsyncIterator[Database]:
+async def opened_store(config: Config, *, serving: bool = False) -> AsyncIterator[Database]:
     """The store, its schema current, started on the running loop; closed at the end.
 
+    `serving`: with its reader processes, which a single command does not need.
     For SQLite the caller holds the data directory. ConfigError, Unavailable.
     """
     await migrate(config.database_url)
-    db = open_database(config.database_url, store_settings(config))
+    db = open_database(config.database_url, store_settings(config, serving=serving))
     await db.start()
     try:
         yield db

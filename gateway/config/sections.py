@@ -88,6 +88,13 @@ class Store:
         ),
     ] = _NO_SECRET
     readers: Annotated[int, Setting("Threads that read the database.", low=1, high=64)] = 2
+    reader_processes: Annotated[
+        int,
+        Setting(
+            "Processes that render large FETCHes and search texts on further cores (some 40 MB each); 0: threads only.",
+            low=0, high=64,
+        ),
+    ] = 2
     writers: Annotated[
         int, Setting("Writing connections to PostgreSQL; SQLite has one writer always.", low=1, high=64)
     ] = 4

@@ -1,10 +1,10 @@
-"""FETCH and UID FETCH (RFC 3501 6.4.5): pages rendered by a reader thread, large bodies streamed with backpressure."""
+"""FETCH and UID FETCH (RFC 3501 6.4.5): pages rendered by reader processes, large bodies streamed with backpressure."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -12,16 +12,15 @@ from gateway.model.errors import GatewayError
 from gateway.model.flags import SEEN
 from gateway.store import content, messages
 from gateway.wire import commands as c
-from gateway.wire.fetch import Attribute
 
 from . import access
 from .access import Action
 from .channel import Closed
 from .fetch_page import Rendered, render_page
-from .fetch_plan import Batch, BodyRange, Plan
+from .fetch_plan import Batch, BodyRange, Plan, plan_of
 from .replies import Reply, no, ok
 from .selected import Selected
-from .settings import BODY_PAGE, BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, TINY_CHANGE, TINY_PAGE
+from .settings import BODY_PAGE, BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, PAGES_AHEAD, TINY_CHANGE, TINY_PAGE
 from .view import Slices, View, ranges_of
 
 if TYPE_CHECKING:
@@ -30,30 +29,19 @@ if TYPE_CHECKING:
 _GONE: Final = no("Some messages were expunged by another session", b"EXPUNGEISSUED")
 
 
-@lru_cache(maxsize=256)
-def _plan(items: tuple[Attribute, ...], uid: bool) -> Plan:
-    """Clients send the same few item lists again and again."""
-    return Plan(items, uid=uid)
-
-
 async def fetch(session: Session, command: c.Fetch) -> Reply:
     """RFC 2180 4.1: what another session expunged is still served while its octets exist; then, by number, NO."""
     selected = session.require_selected()
     view = selected.view
     slices = view.by_uid(command.messages) if command.uid else view.by_number(command.messages)
-    plan = _plan(command.items, command.uid)
+    plan = plan_of(command.items, command.uid)
     if plan.memory_only:
         await _from_memory(session, selected, slices, plan)
         return ok("FETCH completed")
     marks = plan.sets_seen and not selected.read_only
     marks = marks and access.allowed(session.require_principal(), Action.FLAG, selected.mailbox.role)
-    missing = 0
-    first = True
-    for page in _pages(slices, BODY_PAGE if plan.bodies else FETCH_PAGE):
-        if not first:
-            await session.channel.breathe()
-        first = False
-        missing += await _send_page(session, selected, plan, page, marks=marks)
+    pages = _pages(slices, BODY_PAGE if plan.bodies else FETCH_PAGE)
+    missing = await _send_pages(session, selected, plan, pages, marks=marks)
     return _GONE if missing and not command.uid else ok("FETCH completed")
 
 
@@ -96,25 +84,70 @@ async def _from_memory(session: Session, selected: Selected, slices: Slices, pla
         session.channel.send(b"".join(plan.memory_lines(rows, text)))
 
 
-async def _send_page(
-    session: Session, selected: Selected, plan: Plan, page: Slices, *, marks: bool
+async def _send_pages(
+    session: Session, selected: Selected, plan: Plan, pages: Iterable[Slices], *, marks: bool
 ) -> int:
-    view, state, db = selected.view, selected.shared.state, session.services.db
+    """Render and send page after page; the number of messages that could not be served.
+
+    Some pages are rendered ahead of the one being sent, in other processes; not while \\Seen is set with each page,
+    for a client that goes away has not seen what it was not sent.
+    """
+    ahead: deque[tuple[Batch, Rendered | asyncio.Task[Rendered]]] = deque()
+    most = 0 if marks else PAGES_AHEAD
+    missing = 0
+    first = True
+
+    async def send() -> int:
+        nonlocal first
+        if not first:
+            await session.channel.breathe()
+        first = False
+        batch, rendering = ahead[0]
+        rendered = rendering if isinstance(rendering, Rendered) else await rendering
+        ahead.popleft()
+        return await _send_page(session, selected, plan, batch, rendered)
+
+    try:
+        for page in pages:
+            batch = await _batch(session, selected, plan, page, marks=marks)
+            # On the loop only what is surely short: neither hundreds of windows, nor parsing what was expunged.
+            if len(batch.uids) <= TINY_PAGE and plan.short and not selected.view.pending:
+                ahead.append((batch, await _render(session, selected, plan, batch, brief=True)))
+            else:
+                ahead.append((batch, asyncio.ensure_future(_render(session, selected, plan, batch))))
+            if len(ahead) > most:
+                missing += await send()
+        while ahead:
+            missing += await send()
+    finally:
+        for _, rendering in ahead:
+            if not isinstance(rendering, Rendered):
+                rendering.cancel()
+    return missing
+
+
+async def _batch(session: Session, selected: Selected, plan: Plan, page: Slices, *, marks: bool) -> Batch:
+    view = selected.view
     changed = await _mark_seen(session, selected, page) if marks else frozenset[int]()
     session.announce_keywords()
     flags: list[bytes] = []
     if plan.shows_flags or changed:
-        text = state.flags_text
+        text = selected.shared.state.flags_text
         flags = [text(mask) for mask in _masks(view, page)]
-    batch = Batch(_numbers(page), view.uids_in(page), flags, changed)
-    # On the loop only what is surely short: neither hundreds of windows, nor parsing what another session expunged.
-    brief = len(batch.uids) <= TINY_PAGE and plan.short and not view.pending
+    return Batch(_numbers(page), view.uids_in(page), flags, changed)
+
+
+async def _render(session: Session, selected: Selected, plan: Plan, batch: Batch, brief: bool = False) -> Rendered:
+    db, mailbox_id = session.services.db, selected.shared.state.mailbox_id
+    if brief:
+        return await db.tiny(lambda rx: render_page(rx, plan, mailbox_id, batch, True))
+    return await db.offload(render_page, plan, mailbox_id, batch)
+
+
+async def _send_page(session: Session, selected: Selected, plan: Plan, batch: Batch, rendered: Rendered) -> int:
+    """Send `batch`, of which `rendered` is the beginning; the number of messages that could not be served."""
     missing = 0
     while True:
-        read = db.tiny if brief else db.read
-        rendered: Rendered = await read(
-            lambda rx, batch=batch, brief=brief: render_page(rx, plan, state.mailbox_id, batch, brief)  # type: ignore[misc]
-        )
         for piece in rendered.pieces:
             if isinstance(piece, bytes):
                 session.channel.send(piece)
@@ -123,8 +156,9 @@ async def _send_page(
         missing += rendered.missing
         if rendered.consumed == len(batch.uids):
             return missing
-        batch, brief = batch.behind(rendered.consumed), False
+        batch = batch.behind(rendered.consumed)
         await session.channel.breathe()
+        rendered = await _render(session, selected, plan, batch)
 
 
 async def _mark_seen(session: Session, selected: Selected, page: Slices) -> frozenset[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final
@@ -89,22 +90,23 @@ _MAX_DIRECT: Final = 4  # sections whose octets a page holds for each message; w
 
 
 class Plan:
-    """What a FETCH asks for, compiled. Immutable, shared by sessions and threads.
+    """What a FETCH asks for, compiled. Immutable, shared by sessions and threads, sent to reader processes.
 
     `memory_only`: UID and FLAGS, which need no store at all. `direct`: all values come with the message's row, so
     that a response is one `%` over it; with `bodies`, the octets of small messages too. `short`: few items.
     """
 
     __slots__ = (
-        "_computed", "_format", "_items", "_pick", "bodies", "columns", "direct", "index", "memory_only", "sets_seen",
-        "short", "shows_flags",
+        "_asked", "_computed", "_format", "_items", "_pick", "bodies", "columns", "direct", "index", "memory_only",
+        "sets_seen", "short", "shows_flags",
     )  # fmt: skip
 
     def __init__(self, items: Sequence[Attribute], *, uid: bool) -> None:
+        self._asked = tuple(items), uid
         # UID first: clients were seen to mix up messages when it came after a body (features.md).
         unique = list(dict.fromkeys(items))
         if uid or ITEMS[b"UID"] in unique:
-            unique = [ITEMS[b"UID"], *(item for item in unique if item is not ITEMS[b"UID"])]
+            unique = [ITEMS[b"UID"], *(item for item in unique if item != ITEMS[b"UID"])]
         self.sets_seen = any(item.sets_seen for item in unique)
         self.shows_flags = ITEMS[b"FLAGS"] in unique
         self.short = len(unique) <= _SHORT
@@ -119,6 +121,10 @@ class Plan:
         self.index = {column: at for at, column in enumerate((c for c in Columns if c & self.columns), 1)}
         self._computed: tuple[Callable[[Row], bytes], ...] = ()
         self._format, self._pick = self._template() if self.direct else (b"", tuple)
+
+    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[tuple[Attribute, ...], bool]]:
+        """A reader process compiles what was asked by itself, once."""
+        return plan_of, self._asked
 
     def _template(self) -> tuple[bytes, Callable[[Row], Row]]:
         """One `%` a message over (number, flags, *row, *computed values), where the row begins with the UID."""
@@ -225,6 +231,12 @@ class Plan:
         if item.name is ItemName.RFC822_SIZE:
             return b"RFC822.SIZE %d" % value
         return b"%b %b" % (item.echo, value)
+
+
+@lru_cache(maxsize=256)
+def plan_of(items: tuple[Attribute, ...], uid: bool) -> Plan:
+    """The plan of a FETCH or UID FETCH: clients send the same few item lists again and again."""
+    return Plan(items, uid=uid)
 
 
 def _columns(items: Iterable[Item | BodySection]) -> Columns:

@@ -1,25 +1,21 @@
-"""SEARCH and UID SEARCH (RFC 3501 6.4.4): memory first, then pages of rows and octets in reader threads."""
+"""SEARCH and UID SEARCH (RFC 3501 6.4.4): memory first, then pages of rows and octets in reader processes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gateway.mime import decode_body, decode_parts, fold, text_of, text_parts
 from gateway.model import sequence
 from gateway.model.errors import InvalidRequest
-from gateway.model.ids import ContentId
-from gateway.store import content, messages
-from gateway.store.db import Rx
 from gateway.wire import commands as c
 from gateway.wire import render
 from gateway.wire import search as keys
 
-from .mailbox_state import MailboxState
 from .replies import Reply, ok
-from .search_keys import Candidate, Compiled, Compiler, Cost
+from .search_keys import Candidate, Compiled, Compiler, Cost, Criteria
+from .search_page import Found, search_page
 from .selected import Selected
-from .settings import MEMORY_PAGE, SEARCH_BODY_LIMIT, SEARCH_PAGE, SEARCH_TEXT_PAGE
+from .settings import MEMORY_PAGE, SEARCH_PAGE, SEARCH_TEXT_PAGE
 from .view import Slices
 
 if TYPE_CHECKING:
@@ -30,19 +26,17 @@ async def search(session: Session, command: c.Search) -> Reply:
     """Answers `* SEARCH` also when nothing was found. Messages another session expunged are not found."""
     selected = session.require_selected()
     view = selected.view
-    compiler = Compiler(
-        exists=view.length,
-        last_uid=view.uids[view.length - 1] if view.length else 0,
-        keywords=selected.shared.state.keywords,
-    )
+    last_uid = view.uids[view.length - 1] if view.length else 0
+    criteria = Criteria(command.key, view.length, last_uid, dict(selected.shared.state.keywords))
     for key in keys.walk(command.key):
         if isinstance(key, keys.Numbers) and not key.uid:
             _check_numbers(key, view.length)
+    compiler = criteria.compiler()
     compiled = compiler.compile(command.key)
     weight = sum(1 for _ in keys.walk(command.key)) if compiled.memory is not None else 1
     found = await _by_memory(session, selected, compiler, compiled, weight)
     if compiled.rest is not None and found:
-        found = await _by_content(session, selected, compiled, found)
+        found = await _by_content(session, selected, criteria, compiled.cost, found)
     answer = [uid if command.uid else number for number, uid, _ in found]
     if command.returns is None:
         session.channel.send(render.search(answer))
@@ -68,10 +62,6 @@ def _extended(command: c.Search, answer: Sequence[int]) -> bytes:
         all_=sequence.from_numbers(answer) if "ALL" in wanted else None,
         count=len(answer) if "COUNT" in wanted else None,
     )
-
-
-Found = list[tuple[int, int, int]]
-"""(number, uid, mask)"""
 
 
 async def _by_memory(
@@ -127,52 +117,12 @@ def _intersect(left: Slices, right: Slices) -> Slices:
     return found
 
 
-async def _by_content(session: Session, selected: Selected, compiled: Compiled, found: Found) -> Found:
-    state = selected.shared.state
-    page = SEARCH_TEXT_PAGE if compiled.cost is Cost.TEXT else SEARCH_PAGE
+async def _by_content(session: Session, selected: Selected, criteria: Criteria, cost: Cost, found: Found) -> Found:
+    db, mailbox_id = session.services.db, selected.shared.state.mailbox_id
+    page, read = (SEARCH_TEXT_PAGE, db.offload_bulk) if cost is Cost.TEXT else (SEARCH_PAGE, db.offload)
     kept: Found = []
     for at in range(0, len(found), page):
         if at:
             await session.channel.breathe()
-        batch = found[at : at + page]
-        kept += await session.services.db.read(lambda rx, batch=batch: _page(rx, state, compiled, batch))  # type: ignore[misc]
+        kept += await read(search_page, mailbox_id, criteria, found[at : at + page])
     return kept
-
-
-def _page(rx: Rx, state: MailboxState, compiled: Compiled, batch: Found) -> Found:
-    """Those of `batch` that pass what memory could not decide; in a reader thread."""
-    test = compiled.rest
-    assert test is not None
-    columns = messages.Columns.INTERNAL_DATE | messages.Columns.SIZE | messages.Columns.ENVELOPE
-    if compiled.cost >= Cost.HEADER:
-        columns |= messages.Columns.HEADER | messages.Columns.CONTENT_ID
-    uids = [uid for _, uid, _ in batch]
-    rows = {row[0]: row for row in messages.fetch_rows(rx, state.mailbox_id, uids, columns, whole=False)}
-    kept: Found = []
-    for number, uid, mask in batch:
-        row = rows.get(uid)
-        if row is not None and None in row:  # too large to come with its page
-            row = next(iter(messages.fetch_rows(rx, state.mailbox_id, [uid], columns)), None)
-        if row is None:  # expunged by another session meanwhile
-            continue
-        candidate = Candidate(number, uid, mask, row[1], row[2], row[3])
-        if compiled.cost >= Cost.HEADER:
-            candidate.give_octets(row[4], lambda row=row: _texts(rx, ContentId(row[5])))  # type: ignore[misc]
-        if test(candidate):
-            kept.append((number, uid, mask))
-    return kept
-
-
-def _texts(rx: Rx, content_id: ContentId) -> list[bytes]:
-    """Folded text of each text part: decoded, of HTML what a reader sees (parsing.md)."""
-    row = content.content_row(rx, content_id)
-    found: list[bytes] = []
-    budget = SEARCH_BODY_LIMIT
-    for part in text_parts(decode_parts(row.parts)):
-        size = min(part.size, budget)
-        if size <= 0:
-            continue
-        budget -= size
-        octets = content.read_body(rx, content_id, part.header_end, part.header_end + size)
-        found.append(fold(text_of(decode_body(octets, part.encoding), part.charset, part.subtype)))
-    return found

@@ -74,6 +74,22 @@ class Compiled:
     cost: Cost
 
 
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What a SEARCH asks, with what its names mean in the selected mailbox at that moment; goes to reader processes."""
+
+    key: keys.SearchKey
+    exists: int
+    last_uid: int
+    keywords: Mapping[int, str]
+
+    def compiler(self) -> Compiler:
+        return Compiler(exists=self.exists, last_uid=self.last_uid, keywords=self.keywords)
+
+    def compile(self) -> Compiled:
+        return self.compiler().compile(self.key)
+
+
 class Compiler:
     """Knows what names mean in the selected mailbox: numbers, UIDs, keywords."""
 

@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import structlog
 
@@ -19,7 +20,11 @@ from gateway.model.ids import ContentId, InboxId, MailboxId, ModSeq
 
 from .statements import DialectName, Stmt
 
+if TYPE_CHECKING:
+    from .processes import ReaderProcesses
+
 T = TypeVar("T")
+P = ParamSpec("P")
 log = structlog.get_logger(__name__)
 
 
@@ -109,6 +114,10 @@ class StoreSettings:
 
     readers: int = 2
     """Reader threads, each with a connection of its own."""
+    reader_processes: int = 0
+    """Reader processes: they use further cores for FETCH pages and searches (`Database.offload`)."""
+    reader_modules: tuple[str, ...] = ()
+    """Modules whose functions are offloaded; a process imports them before its first job."""
     group_octets: int = 1_000_000
     """A group of units is committed once it holds about this many octets …"""
     group_seconds: float = 0.010
@@ -137,6 +146,7 @@ class Database(ABC):
     def __init__(self) -> None:
         self._listeners: dict[int, Callable[[Wake], None]] = {}
         self._next_listener = 0
+        self._processes: ReaderProcesses | None = None
 
     @abstractmethod
     async def start(self) -> None:
@@ -166,6 +176,40 @@ class Database(ABC):
     async def tiny(self, query: Callable[[Rx], T]) -> T:
         """A read of a few rows by key: SQLite runs it on the loop itself (8 us against 84 through a thread)."""
 
+    async def offload(
+        self, job: Callable[Concatenate[Rx, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`read` for what takes long: `job` is a module's function, its arguments and result can be pickled.
+
+        It runs in a reader process, so that this one's interpreter is free meanwhile; without one, in a thread.
+        """
+        return await self._elsewhere(job, args, kwargs, bulk=False)
+
+    async def offload_bulk(
+        self, job: Callable[Concatenate[Rx, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`offload` for work whose pages never end (searches in texts): it leaves one process to the others."""
+        return await self._elsewhere(job, args, kwargs, bulk=True)
+
+    @property
+    def reader_processes(self) -> int:
+        """How many reader processes are up."""
+        return self._processes.up if self._processes is not None else 0
+
+    async def _elsewhere(
+        self, job: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], *, bulk: bool
+    ) -> T:
+        call = partial(job, **kwargs) if kwargs else job
+        future = self._processes.submit(call, args, bulk=bulk) if self._processes is not None else None
+        if future is not None:
+            try:
+                value: T = await future
+            except ReaderLost:
+                pass  # it only reads: a thread does it again
+            else:
+                return value
+        return await self.read(lambda rx: call(rx, *args))
+
     @property
     @abstractmethod
     def writable(self) -> bool:
@@ -189,6 +233,10 @@ class Database(ABC):
                     listener(wake)
                 except Exception:  # one listener's defect must not keep the others asleep
                     log.exception("store.listener_failed", kind=wake.kind.value)
+
+
+class ReaderLost(Exception):
+    """A reader process died with its job: ask a thread."""
 
 
 def settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:

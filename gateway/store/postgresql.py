@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 import psycopg
@@ -16,7 +17,9 @@ from gateway.model.ids import InboxId, base62
 from .db import Database, Rx, StoreSettings, Tx, Wake
 from .postgresql_notify import Notifier
 from .postgresql_writer import Writer
+from .processes import ReaderProcesses
 from .statements import DialectName, Stmt, bind
+from .urls import Target
 from .workers import Query, ReaderPool
 
 T = TypeVar("T")
@@ -96,9 +99,12 @@ class PostgresqlDatabase(Database):
         self._conninfo = conninfo
         self._settings = settings
         self._node = base62(12)
-        self._readers = ReaderPool("store-reader", settings.readers, self._open_reader)
+        self._readers = ReaderPool("store-reader", settings.readers, lambda: open_reader(conninfo))
         self._writers: list[Writer] = []
         self._notifier: Notifier | None = None
+        if settings.reader_processes:
+            target = Target("postgresql", Path(), conninfo)
+            self._processes = ReaderProcesses(target, settings.reader_processes, settings.reader_modules)
 
     async def start(self) -> None:
         """Raises Unavailable when the database cannot be reached."""
@@ -127,12 +133,16 @@ class PostgresqlDatabase(Database):
             writer.start()
             self._writers.append(writer)
         self._readers.start(loop)
+        if self._processes is not None:
+            self._processes.start(loop)
 
     async def close(self) -> None:
         writers, self._writers = self._writers, []
         notifier, self._notifier = self._notifier, None
         if notifier is None:
             return
+        if self._processes is not None:
+            await self._processes.stop()
         await asyncio.to_thread(self._readers.stop)
         for writer in writers:
             await asyncio.to_thread(writer.stop)
@@ -161,42 +171,44 @@ class PostgresqlDatabase(Database):
     async def tiny(self, query: Callable[[Rx], T]) -> T:
         return await self.read(query)
 
-    def _open_reader(self) -> tuple[Callable[[Query], Any], Callable[[], None]]:
-        held: list[PostgresqlRx] = []
 
-        def attempt(query: Query) -> Any:
-            if not held:
-                held.append(PostgresqlRx(connect(self._conninfo)))
-            rx = held[0]
-            try:
-                with rx.connection.pipeline():
-                    rx.execute(BEGIN_READ, {})
-                    value = query(rx)
-                    rx.execute(COMMIT, {})
-            except BaseException:
-                if rx.connection.closed:
-                    held.clear()
-                else:
-                    rx.connection.rollback()
-                raise
-            return value
+def open_reader(conninfo: str) -> tuple[Callable[[Query], Any], Callable[[], None]]:
+    """(run a query in a transaction of its own, close); connects with the first query, and anew after a loss."""
+    held: list[PostgresqlRx] = []
 
-        def run(query: Query) -> Any:
+    def attempt(query: Query) -> Any:
+        if not held:
+            held.append(PostgresqlRx(connect(conninfo)))
+        rx = held[0]
+        try:
+            with rx.connection.pipeline():
+                rx.execute(BEGIN_READ, {})
+                value = query(rx)
+                rx.execute(COMMIT, {})
+        except BaseException:
+            if rx.connection.closed:
+                held.clear()
+            else:
+                rx.connection.rollback()
+            raise
+        return value
+
+    def run(query: Query) -> Any:
+        try:
             try:
-                try:
-                    return attempt(query)
-                except psycopg.OperationalError:
-                    if held:  # the connection lives: the failure is the query's own
-                        raise
-                    return attempt(query)  # a restarted server: reads may simply be asked again
-            except psycopg.Error as error:
-                translated = translate(error)
-                if translated is error:
+                return attempt(query)
+            except psycopg.OperationalError:
+                if held:  # the connection lives: the failure is the query's own
                     raise
-                raise translated from error
+                return attempt(query)  # a restarted server: reads may simply be asked again
+        except psycopg.Error as error:
+            translated = translate(error)
+            if translated is error:
+                raise
+            raise translated from error
 
-        def close() -> None:
-            for rx in held:
-                rx.connection.close()
+    def close() -> None:
+        for rx in held:
+            rx.connection.close()
 
-        return run, close
+    return run, close

@@ -17,9 +17,12 @@ from gateway.model.ids import InboxId
 
 from . import driver
 from .db import Database, Rx, StoreSettings, Tx
+from .gates import ReaderGate
+from .processes import ReaderProcesses
 from .sqlite_errors import READONLY, error_code, translate
 from .sqlite_writer import Writer
 from .statements import DialectName, Stmt, bind, json_list
+from .urls import Target
 from .workers import Query, ReaderPool
 
 T = TypeVar("T")
@@ -122,8 +125,11 @@ class SqliteDatabase(Database):
         self._settings = settings
         self._writer: Writer | None = None
         self._readers = ReaderPool("store-reader", settings.readers, self._open_reader)
-        self._gates: list[threading.Lock] = []
+        self._gates: list[ReaderGate] = []
         self._inline: SqliteRx | None = None
+        if settings.reader_processes:
+            target = Target("sqlite", path, "")
+            self._processes = ReaderProcesses(target, settings.reader_processes, settings.reader_modules, self._gates)
 
     async def start(self) -> None:
         """Raises Unavailable when the file cannot be opened."""
@@ -136,11 +142,15 @@ class SqliteDatabase(Database):
         self._writer = Writer(connection, SqliteTx(connection), self._settings, loop, self._publish, self._gates)
         self._writer.start()
         self._readers.start(loop)
+        if self._processes is not None:
+            self._processes.start(loop)
 
     async def close(self) -> None:
         writer, self._writer = self._writer, None
         inline, self._inline = self._inline, None
         if writer is not None:
+            if self._processes is not None:
+                await self._processes.stop()
             await asyncio.to_thread(self._readers.stop)
             if inline is not None:
                 inline.connection.close()
@@ -169,22 +179,28 @@ class SqliteDatabase(Database):
         return value
 
     def _open_reader(self) -> tuple[Callable[[Query], Any], Callable[[], None]]:
-        try:
-            rx = SqliteRx(connect(self._path, reading=True))
-        except driver.load().Error as error:
-            raise translate(error) from error
+        run, close = open_reader(self._path)
         gate = threading.Lock()
         self._gates.append(gate)
 
-        def run(query: Query) -> Any:
+        def gated(query: Query) -> Any:
             with gate:
-                return _in_transaction(rx, query)
+                return run(query)
 
-        def close() -> None:
+        def leave() -> None:
             self._gates.remove(gate)
-            rx.connection.close()
+            close()
 
-        return run, close
+        return gated, leave
+
+
+def open_reader(path: Path) -> tuple[Callable[[Query], Any], Callable[[], None]]:
+    """A connection that reads: (run a query in a transaction of its own, close). Raises Unavailable."""
+    try:
+        rx = SqliteRx(connect(path, reading=True))
+    except driver.load().Error as error:
+        raise translate(error) from error
+    return lambda query: _in_transaction(rx, query), rx.connection.close
 
 
 def _in_transaction(rx: SqliteRx, query: Query) -> Any:

@@ -33,6 +33,7 @@ import structlog
 from gateway.model.errors import Unavailable
 
 from .db import StoreSettings, Tx, Wake, settle
+from .gates import ReaderGate
 from .sqlite_errors import BUSY, FULL, error_code, is_io_error, translate
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Writer:
         settings: StoreSettings,
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Iterable[Wake]], None],
-        gates: list[threading.Lock],
+        gates: list[ReaderGate],
     ) -> None:
         self.broken: BaseException | None = None
         self._connection = connection
@@ -366,7 +367,7 @@ class Writer:
         """Readers always somewhere in the WAL keep it from starting over: hold them while it is copied and reset."""
         with ExitStack() as held:
             for gate in list(self._gates):
-                if gate.acquire(timeout=GATE_WAIT_SECONDS):
+                if gate.acquire(True, GATE_WAIT_SECONDS):
                     held.callback(gate.release)
             _busy, left, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._execute(  # the first write after a complete checkpoint starts the WAL over

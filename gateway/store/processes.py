@@ -1,0 +1,264 @@
+"""Reader processes, seen from the process that serves: jobs out, answers in, lost processes replaced.
+
+A job is a module's function of a read transaction and plain values, so it can be sent, and run again: when a process
+dies, its jobs fail with `ReaderLost`, and the caller asks a reader thread instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import structlog
+
+from .db import ReaderLost, settle
+from .gates import ProcessGate, ReaderGate
+from .reader_frames import LENGTH, Answer, Opening, frame
+from .urls import Target
+
+log = structlog.get_logger(__name__)
+
+DEPTH: Final = 2
+"""Jobs a process holds at most: while one's answer is on its way, the next is under way."""
+RESTART_SECONDS: Final = (1.0, 60.0)
+"""First and longest wait before a lost process is replaced; it doubles."""
+STOP_SECONDS: Final = 5.0
+"""A process that has not ended by itself so long after its socket closed is killed."""
+
+
+@dataclass(slots=True)
+class _Job:
+    call: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    future: asyncio.Future[Any]
+    bulk: bool
+
+
+class _Child(asyncio.Protocol):
+    """One process: its socket, and the jobs it holds in the order of their answers."""
+
+    def __init__(self, pool: ReaderProcesses, process: subprocess.Popen[bytes]) -> None:
+        self.pool = pool
+        self.process = process
+        self.ready = False
+        self.held: deque[_Job] = deque()
+        self.gate = ProcessGate(pool.wake)
+        self.transport: asyncio.Transport | None = None
+        self._pieces: list[bytes] = []
+        self._have = 0
+        self._need = LENGTH.size  # octets of the frame that has begun, its length included
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none of its subclasses
+
+    def send(self, job: _Job) -> None:
+        assert self.transport is not None
+        self.held.append(job)
+        self.transport.write(frame((job.call, job.arguments)))
+
+    def data_received(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._have += len(data)
+        while self._have >= self._need:
+            octets = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            size = LENGTH.size + LENGTH.unpack_from(octets)[0]
+            if self._have < size:
+                self._pieces, self._need = [octets], size
+                return
+            answer: Answer = pickle.loads(memoryview(octets)[LENGTH.size : size])
+            rest = octets[size:]
+            self._pieces, self._have, self._need = ([rest] if rest else []), len(rest), LENGTH.size
+            self.pool.answered(self, answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.pool.lost(self)
+
+
+class ReaderProcesses:
+    """`count` processes that share two queues: pages, and bulk work, which never takes the last process."""
+
+    def __init__(
+        self, target: Target, count: int, modules: tuple[str, ...], gates: list[ReaderGate] | None = None
+    ) -> None:
+        """`gates`: where the writer of SQLite finds what holds readers off; None for an engine without."""
+        self._opening = frame(Opening(target, modules))
+        self._count = count
+        self._gates = gates
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._children: list[_Child] = []
+        self._pages: deque[_Job] = deque()
+        self._bulk: deque[_Job] = deque()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._wait = RESTART_SECONDS[0]
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """They come up beside what the caller goes on with; until then `submit` has none."""
+        self._loop = loop
+        for _ in range(self._count):
+            self._spawn()
+
+    @property
+    def up(self) -> int:
+        """Processes that take jobs."""
+        return sum(child.ready for child in self._children)
+
+    def submit(
+        self, call: Callable[..., Any], arguments: tuple[Any, ...], *, bulk: bool
+    ) -> asyncio.Future[Any] | None:
+        """Queue `call(rx, *arguments)`; None when no process is up."""
+        if self._loop is None or not self.up:
+            return None
+        job = _Job(call, arguments, self._loop.create_future(), bulk)
+        (self._bulk if bulk else self._pages).append(job)
+        self._pump()
+        return job.future
+
+    async def stop(self) -> None:
+        """Close all sockets, which ends the processes; waits for them."""
+        self._loop = None
+        await asyncio.gather(*self._starting)
+        children, self._children = self._children, []
+        for child in children:
+            self._forget(child)
+            if child.transport is not None:
+                child.transport.close()
+        for job in (*self._pages, *self._bulk):
+            settle(job.future, None, ReaderLost())
+        self._pages.clear()
+        self._bulk.clear()
+        for child in children:
+            await asyncio.to_thread(_reap, child.process)
+
+    # -- jobs
+
+    def _pump(self) -> None:
+        """Hand out what waits: pages first, to the process with the least to do."""
+        while self._pages:
+            child = min(
+                (child for child in self._children if child.ready and len(child.held) < DEPTH),
+                key=lambda child: len(child.held) + any(job.bulk for job in child.held) * DEPTH,
+                default=None,
+            )
+            if child is None or not self._hand(child, self._pages):
+                break
+        room = max(1, self._count - 1) - sum(job.bulk for child in self._children for job in child.held)
+        while self._bulk and room > 0:
+            child = next((child for child in self._children if child.ready and not child.held), None)
+            if child is None or not self._hand(child, self._bulk):
+                break
+            room -= 1
+
+    def _hand(self, child: _Child, queue: deque[_Job]) -> bool:
+        """The next job that somebody still waits for; False when the writer holds the gate."""
+        if not child.gate.enter():
+            return False
+        while queue:
+            job = queue.popleft()
+            if not job.future.cancelled():
+                child.send(job)
+                return True
+        child.gate.leave()
+        return True
+
+    def answered(self, child: _Child, answer: Answer) -> None:
+        if not child.ready:
+            child.ready = True
+            self._wait = RESTART_SECONDS[0]
+            if self._gates is not None:
+                self._gates.append(child.gate)
+        else:
+            job = child.held.popleft()
+            child.gate.leave()
+            settle(job.future, answer.value, answer.error)
+        self._pump()
+
+    def wake(self) -> None:
+        """From the writer's thread: the gate is open again."""
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(self._pump)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+    # -- processes
+
+    def _spawn(self) -> None:
+        assert self._loop is not None
+        task = self._loop.create_task(self._start_one())
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _start_one(self) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            with theirs:
+                process = await asyncio.to_thread(_begin, theirs)
+        except OSError as error:
+            ours.close()
+            log.warning("store.reader_process_failed", error=repr(error), again_in=self._wait)
+            self._replace_later()
+            return
+        child = _Child(self, process)
+        self._children.append(child)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: child, sock=ours)
+        transport.write(self._opening)
+
+    def lost(self, child: _Child) -> None:
+        """The socket is closed: the process ended, which it never does by itself."""
+        if child not in self._children:
+            return
+        self._children.remove(child)
+        self._forget(child)
+        code = child.process.poll()
+        log.warning("store.reader_process_lost", pid=child.process.pid, status=code, again_in=self._wait)
+        if self._loop is not None:
+            self._loop.run_in_executor(None, _reap, child.process)
+        self._replace_later()
+        if not self.up:
+            for queue in (self._pages, self._bulk):
+                while queue:
+                    settle(queue.popleft().future, None, ReaderLost())
+
+    def _replace_later(self) -> None:
+        if self._loop is not None:
+            self._loop.call_later(self._wait, self._replace)
+        self._wait = min(2 * self._wait, RESTART_SECONDS[1])
+
+    def _replace(self) -> None:
+        if self._loop is not None:
+            self._spawn()
+
+    def _forget(self, child: _Child) -> None:
+        """Its gate goes, and its jobs fail."""
+        if self._gates is not None and child.gate in self._gates:
+            self._gates.remove(child.gate)
+        child.ready = False
+        while child.held:
+            child.gate.leave()
+            settle(child.held.popleft().future, None, ReaderLost())
+
+
+def _begin(channel: socket.socket) -> subprocess.Popen[bytes]:
+    """A reader process at the other end of `channel`."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "gateway.store.reader_process", str(channel.fileno())],
+        stdin=subprocess.DEVNULL,
+        pass_fds=[channel.fileno()],
+    )
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

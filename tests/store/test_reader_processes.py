@@ -1,0 +1,132 @@
+"""Reader processes: the same answers as a thread's, errors as they were, and a lost process costs nobody an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.model.errors import NotFound
+from gateway.store.db import Database, StoreSettings, open_database
+from gateway.store.gates import ProcessGate
+from gateway.store.statements import Stmt
+from tests.support import jobs
+
+_INSERT = Stmt("INSERT INTO meta (key, value) VALUES ('test', '1')")
+
+
+@pytest.fixture
+def served(url: str, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A store with two reader processes that are up."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    database = open_database(url, StoreSettings(reader_processes=2, reader_modules=("tests.support.jobs",)))
+    runner.run(database.start())
+    try:
+        runner.run(until(lambda: database.reader_processes == 2))
+        yield database
+    finally:
+        runner.run(database.close())
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(6_000):
+        if true():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("not within half a minute")
+
+
+async def test_a_job_runs_in_another_process_on_the_store(served: Database) -> None:
+    before = (await served.offload(jobs.pid_and_count))[1]
+    await served.write(lambda tx: tx.run(_INSERT))
+    pid, count = await served.offload(jobs.pid_and_count)
+    assert pid != os.getpid()
+    assert count == before + 1
+
+
+async def test_large_arguments_and_answers(served: Database) -> None:
+    octets = os.urandom(300_000)
+    answers = await asyncio.gather(*(served.offload(jobs.echo, octets[n:], times=9) for n in range(6)))
+    assert answers == [octets[n:] * 9 for n in range(6)]
+
+
+async def test_an_expected_error_keeps_its_type_and_sentence(served: Database) -> None:
+    with pytest.raises(NotFound) as failed:
+        await served.offload(jobs.not_found, "mailbox")
+    assert str(failed.value) == "No mailbox here"
+
+
+async def test_an_error_that_cannot_travel_is_told_as_a_defect(served: Database) -> None:
+    with pytest.raises(RuntimeError, match="1 and 2"):
+        await served.offload(jobs.odd)
+    assert await served.offload(jobs.echo, b"on") == b"on"
+
+
+async def test_a_process_that_dies_costs_no_answer_and_is_replaced(served: Database) -> None:
+    here = os.getpid()
+    answers = await asyncio.gather(
+        served.offload(jobs.die, here), *(served.offload(jobs.echo, b"%d" % n) for n in range(20))
+    )
+    assert answers == [here, *(b"%d" % n for n in range(20))]  # the deadly one ended in a thread of ours
+    assert served.reader_processes < 2
+    await until(lambda: served.reader_processes == 2)
+
+
+async def test_when_all_die_threads_go_on(served: Database) -> None:
+    here = os.getpid()
+    await asyncio.gather(*(served.offload(jobs.die, here) for _ in range(2)))
+    assert served.reader_processes == 0
+    pid, _ = await served.offload(jobs.pid_and_count)
+    assert pid == here
+
+
+async def test_bulk_work_leaves_a_process_to_pages(served: Database, tmp_path: Path) -> None:
+    flag = tmp_path / "go on"
+    bulk = [asyncio.ensure_future(served.offload_bulk(jobs.wait_for, str(flag))) for _ in range(4)]
+    pids = {(await served.offload(jobs.pid_and_count))[0] for _ in range(8)}
+    assert len(pids) == 1  # bulk work holds the other process, and waits
+    assert os.getpid() not in pids
+    flag.touch()
+    assert pids.isdisjoint({await bulk[0]})
+    await asyncio.gather(*bulk)
+
+
+async def test_a_job_that_nobody_waits_for_is_dropped(served: Database, tmp_path: Path) -> None:
+    flag = tmp_path / "go on"
+    held = [asyncio.ensure_future(served.offload(jobs.wait_for, str(flag))) for _ in range(4)]
+    await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(served.offload(jobs.die, os.getpid()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    flag.touch()
+    await asyncio.gather(*held)
+    assert await served.offload(jobs.echo, b"on") == b"on"
+    assert served.reader_processes == 2
+
+
+async def test_without_processes_a_thread_does_it(db: Database) -> None:
+    assert (await db.offload(jobs.pid_and_count))[0] == os.getpid()
+    assert await db.offload_bulk(jobs.echo, b"a", times=2) == b"aa"
+
+
+def test_a_gate_lets_nobody_in_while_the_writer_holds_it() -> None:
+    opened: list[bool] = []
+    gate = ProcessGate(lambda: opened.append(True))
+    assert gate.enter()
+    assert not gate.acquire(True, 0.01), "a job runs"
+    assert opened == [True]
+    assert gate.enter(), "the writer gave up"
+    got: list[bool] = []
+    writer = threading.Thread(target=lambda: got.append(gate.acquire(True, 30)))
+    writer.start()
+    gate.leave()
+    gate.leave()
+    writer.join()
+    assert got == [True]
+    assert not gate.enter()
+    gate.release()
+    assert gate.enter()

@@ -1,0 +1,49 @@
+"""Jobs for the reader processes of tests: a process must be able to import them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from gateway.model.errors import NotFound
+from gateway.store.db import Rx
+from gateway.store.statements import Stmt
+
+_COUNT = Stmt("SELECT count(*) FROM meta")
+
+
+def pid_and_count(rx: Rx) -> tuple[int, int]:
+    return os.getpid(), rx.scalar(_COUNT)
+
+
+def echo(rx: Rx, octets: bytes, *, times: int = 1) -> bytes:
+    return octets * times
+
+
+def not_found(rx: Rx, name: str) -> None:
+    raise NotFound(f"No {name} here")
+
+
+class _Odd(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def odd(rx: Rx) -> None:
+    """An error that cannot be made again from its arguments."""
+    raise _Odd(1, 2)
+
+
+def die(rx: Rx, parent: int) -> int:
+    """End the process, unless it is `parent`'s own thread that runs this."""
+    if os.getpid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def wait_for(rx: Rx, path: str) -> int:
+    """Work until the file `path` is there."""
+    while not os.path.exists(path):
+        time.sleep(0.002)
+    return os.getpid()
