@@ -141,6 +141,26 @@ def fetch_all(items: str, rounds: int) -> Callable[[Side], Sample]:
     return run
 
 
+def found_in(criteria: str, rounds: int) -> Callable[[Side], Sample]:
+    """Milliseconds of one SEARCH, SORT or THREAD over the 10,000 messages."""
+
+    def run(side: Side) -> Sample:
+        return _selected(side, rounds, lambda _: criteria, unit=1e3)
+
+    return run
+
+
+def unseen_since(side: Side) -> Sample:
+    """The same with half of the messages seen."""
+    connection = Imap(_imap(side))
+    connection.command("SELECT INBOX")
+    connection.command("STORE 1:5000 +FLAGS.SILENT (\\Seen)")
+    sample = _selected(side, 40, lambda _: "SEARCH UNSEEN SINCE 1-Jan-2020", unit=1e3)
+    connection.command("STORE 1:5000 -FLAGS.SILENT (\\Seen)")
+    connection.logout()
+    return sample
+
+
 def bodies(side: Side) -> Sample:
     connection = Imap(_imap(side))
     connection.command("SELECT INBOX")
@@ -239,6 +259,12 @@ ROWS: Iterable[Row] = (
         fetch_all(f"(UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})])", 4),
     ),
     Row("FETCH whole bodies", "MB/s", True, bodies),
+    Row("SEARCH SUBJECT in 10,000", "ms", False, found_in('SEARCH SUBJECT "budget holiday"', 20)),
+    Row("SEARCH FROM in 10,000", "ms", False, found_in("SEARCH FROM sender42@example", 20)),
+    Row("SEARCH UNSEEN SINCE in 10,000", "ms", False, unseen_since),
+    Row("SORT by date of 10,000", "ms", False, found_in("SORT (REVERSE DATE) UTF-8 ALL", 20)),
+    Row("SORT by subject of 10,000", "ms", False, found_in("SORT (SUBJECT DATE) UTF-8 ALL", 20)),
+    Row("THREAD=REFERENCES of 10,000", "ms", False, found_in("THREAD REFERENCES UTF-8 ALL", 20)),
     Row("delivery to IDLE push", "ms", False, idle_latency),
     Row("memory an idle connection at 1,000", "KiB", False, idle_memory),
     Row("durable submission, 8 KB, 20 connections", "/s", True, submissions, "smtp"),
