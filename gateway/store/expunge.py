@@ -25,7 +25,7 @@ class Expunged:
     uids: Ranges
 
 
-_RETURNING: Final = " RETURNING uid, content_id, size, flags"
+_RETURNING: Final = " RETURNING uid, content_id, size, flags, internal_date, save_date, email_id, thread_id"
 _DELETE = ByUids("DELETE FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids}" + _RETURNING)
 _DELETE_FLAGGED = ByUids(
     "DELETE FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids}"
@@ -36,10 +36,15 @@ _FLAGGED = Stmt(
     f" AND (flags & {DELETED}) <> 0 ORDER BY uid LIMIT :most"
 )
 _KEEP = Stmt(
-    sqlite="INSERT INTO expunged (mailbox_id, uid, content_id, at)"
-    " SELECT :mailbox, r.value ->> 0, r.value ->> 1, :now FROM json_each(:rows) AS r",
-    postgresql="INSERT INTO expunged (mailbox_id, uid, content_id, at) SELECT :mailbox, r.uid, r.content_id, :now"
-    " FROM unnest(CAST(:uids AS bigint[]), CAST(:contents AS bigint[])) AS r (uid, content_id)",
+    sqlite="INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
+    " SELECT :mailbox, r.value ->> 0, r.value ->> 1, :now, r.value ->> 2, r.value ->> 4, r.value ->> 5, r.value ->> 6,"
+    " r.value ->> 7 FROM json_each(:rows) AS r",
+    postgresql="INSERT INTO expunged"
+    " (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
+    " SELECT :mailbox, r.uid, r.content_id, :now, r.size, r.internal, r.saved, r.email, r.thread"
+    " FROM unnest(CAST(:uids AS bigint[]), CAST(:contents AS bigint[]), CAST(:sizes AS bigint[]),"
+    " CAST(:internal AS bigint[]), CAST(:saved AS bigint[]), CAST(:emails AS text[]), CAST(:threads AS text[]))"
+    " AS r (uid, content_id, size, internal, saved, email, thread)",
 )
 
 
@@ -79,7 +84,7 @@ def expunge(
 def delete_rows(
     tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, ranges: Ranges, *, only_deleted: bool
 ) -> list[tuple[Any, ...]]:
-    """(uid, content id, size, flags) of the rows deleted. The unit holds the inbox's lock."""
+    """(uid, content id, size, flags, …) of the rows deleted, for `note_expunged`. The unit holds the inbox's lock."""
     statement, members = (_DELETE_FLAGGED if only_deleted else _DELETE).over(tx.dialect, ranges)
     return tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, **members)
 
@@ -89,9 +94,13 @@ def note_expunged(
 ) -> Ranges:
     """Record deleted rows in the mailbox's counters, the change table and `expunged`; the UIDs as ranges."""
     if tx.dialect == "sqlite":
-        tx.do(_KEEP, mailbox=mailbox_id, rows=[row[:2] for row in rows], now=now)
+        tx.do(_KEEP, mailbox=mailbox_id, rows=rows, now=now)
     else:
-        tx.do(_KEEP, mailbox=mailbox_id, uids=[r[0] for r in rows], contents=[r[1] for r in rows], now=now)
+        uids_, contents, sizes, _flags, internal, saved, emails, threads = map(list, zip(*rows, strict=True))
+        tx.do(
+            _KEEP, mailbox=mailbox_id, now=now, uids=uids_, contents=contents, sizes=sizes, internal=internal,
+            saved=saved, emails=emails, threads=threads,
+        )  # fmt: skip
     unseen = sum(1 for row in rows if not row[3] & SEEN)
     octets = sum(row[2] for row in rows)
     counters.apply_mailbox(tx, mailbox_id, modseq, messages=-len(rows), unseen=-unseen, octets=-octets)

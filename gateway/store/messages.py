@@ -10,7 +10,7 @@ from .append import Appended, append
 from .expunge import Expunged, deleted_uids, expunge
 from .flags import FlagOperation, FlagsStored, flag_mask, store_flags
 from .keywords import keywords_of
-from .rows import LOAD_PAGE, Columns, fetch_rows, load, load_arrays
+from .rows import LOAD_PAGE, Columns, expunged_rows, fetch_rows, load, load_arrays
 from .transfer import Copied, copy, move
 from .uidsets import CUT, cuts
 
@@ -28,6 +28,7 @@ __all__ = [
     "cuts",
     "deleted_uids",
     "expunge",
+    "expunged_rows",
     "fetch_rows",
     "flag_mask",
     "keywords_of",

@@ -126,8 +126,18 @@ def fetch_rows(
     return rx.all(_statement(columns, False, whole), mailbox=mailbox_id, uids=uids)
 
 
+def expunged_rows(
+    rx: Rx, mailbox_id: MailboxId, uids: Sequence[int], columns: Columns, *, whole: bool = True
+) -> list[tuple[Any, ...]]:
+    """`fetch_rows` of messages that were expunged within the hour, for a session not told yet (RFC 2180 4.1).
+
+    FLAGS and MODSEQ are not among their columns.
+    """
+    return rx.all(_statement(columns, False, whole, "expunged"), mailbox=mailbox_id, uids=uids) if uids else []
+
+
 @cache
-def _statement(columns: Columns, dense: bool, whole: bool) -> Stmt:
+def _statement(columns: Columns, dense: bool, whole: bool, table: str = "message") -> Stmt:
     sources = {column: _SOURCES[column] for column in Columns if column & columns}
     tables = {source[0] for source in sources.values()} - {"m"}
     chosen = [
@@ -138,7 +148,8 @@ def _statement(columns: Columns, dense: bool, whole: bool) -> Stmt:
         tables.add("c")
     joins = "".join(join for table, join in _JOINS.items() if table in tables)
     members = "m.uid BETWEEN :low AND :high" if dense else "m.uid IN :LIST(uids)"
+    kept = " AND m.size IS NOT NULL" if table == "expunged" else ""
     return Stmt(
-        f"SELECT {', '.join(['m.uid', *chosen])} FROM message AS m{joins}"
-        f" WHERE m.mailbox_id = :mailbox AND {members} ORDER BY m.uid"
+        f"SELECT {', '.join(['m.uid', *chosen])} FROM {table} AS m{joins}"
+        f" WHERE m.mailbox_id = :mailbox AND {members}{kept} ORDER BY m.uid"
     )

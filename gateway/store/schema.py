@@ -208,12 +208,27 @@ expunged = Table(
     Column("uid", Big, nullable=False),
     Column("content_id", Big, nullable=False),
     Column("at", Big, nullable=False),
+    Column("size", Big),  # NULL, as the following: recorded before they were kept
+    Column("internal_date", Big),
+    Column("save_date", Big),
+    Column("email_id", Text),
+    Column("thread_id", Text),
     PrimaryKeyConstraint("mailbox_id", "uid"),
     Index("ix_expunged_at", "at"),
     Index("ix_expunged_content", "content_id"),
     sqlite_with_rowid=False,
 )
 """What sessions that were not told yet may still fetch (RFC 2180 4.1), for an hour."""
+
+url_key = Table(
+    "url_key",
+    metadata,
+    Column("mailbox_id", Big, primary_key=True, autoincrement=False),
+    Column("inbox_id", Big, nullable=False),
+    Column("key", Octets, nullable=False),
+    Index("ix_url_key_inbox", "inbox_id"),
+)
+"""The secret that signs URLs of a mailbox (RFC 4467 2.2)."""
 
 change = Table(
     "change",
@@ -354,6 +369,8 @@ api_key = Table(
     Column("last_used_at", Big),
     Column("parent", Big),
     Column("settings", Text, nullable=False, server_default=text("'{}'")),
+    Column("scram", Text),  # RFC 5803 3; null: made before there was SCRAM
+    Index("ix_api_key_opens", "pod_id", "inbox_id"),
     sqlite_autoincrement=True,
 )
 
