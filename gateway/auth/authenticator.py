@@ -1,4 +1,4 @@
-"""Inbox address and API key -> Principal, or one answer for everything that can be wrong."""
+"""Inbox address and API key, or a proof of having it -> Principal, or one answer for everything that can be wrong."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import structlog
 from gateway.model.errors import AuthenticationFailed, Throttled
 from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
+from gateway.store import inboxes, keys
 from gateway.store.db import Database, Rx
+from gateway.wire import scram
 
-from .cache import VerifiedSecrets
-from .keys import parse
+from . import proofs
+from .cache import ProvenKeys, VerifiedSecrets
+from .keys import parse as parse_key
 from .last_used import LastUsed
 from .lookup import Credentials, Refusal, credentials, principal, refusal
 from .pool import HashPool
@@ -23,11 +26,19 @@ from .throttle import LoginThrottle, source_of
 log = structlog.get_logger(__name__)
 
 Lookup = Callable[[Rx, str, str], Credentials]
+Verifiers = Callable[[Rx, str], list[tuple[str, str]]]
 
 MAX_USER: Final = 320  # RFC 5321 4.5.3.1: 64 + @ + 255; longer names no inbox and is not worth a read
 FAILED: Final = "Wrong address or key"
 # A dead key is no guess: a forgotten device must not close the office's address for everybody behind it.
 _NOT_COUNTED: Final = frozenset({Refusal.REVOKED, Refusal.EXPIRED})
+
+
+def _verifiers(rx: Rx, user: str) -> list[tuple[str, str]]:
+    """(key id, verifier) of the keys that open the inbox of address `user`."""
+    inbox = inboxes.inbox_by_address(rx, user)
+    pod_id, inbox_id = (None, None) if inbox is None else (inbox.pod_id, inbox.id)
+    return keys.scram_verifiers(rx, pod_id, inbox_id, proofs.MOST)
 
 
 class Authenticator:
@@ -51,6 +62,7 @@ class Authenticator:
         last_used: LastUsed | None = None,
         metrics: Metrics = NULL_METRICS,
         lookup: Lookup = credentials,
+        verifiers: Verifiers = _verifiers,
     ) -> None:
         self._db = db
         self._pool = pool
@@ -60,6 +72,9 @@ class Authenticator:
         self._last_used = last_used
         self._metrics = metrics
         self._lookup = lookup
+        self._verifiers = verifiers
+        self._proven = ProvenKeys()
+        self._parameters: scram.Parameters | None = None
 
     async def authenticate(self, user: str, secret: str, peer_ip: str) -> Principal:
         """Who logs in with inbox address `user` and API key `secret` from `peer_ip`.
@@ -69,7 +84,7 @@ class Authenticator:
         """
         source = source_of(peer_ip)
         # Blanks around a pasted key or address are no part of either.
-        user, key = user.strip(), parse(secret.strip())
+        user, key = user.strip(), parse_key(secret.strip())
         if key is None or not user or len(user) > MAX_USER or "\0" in user:
             self._gate(source)
             raise self._failed(Refusal.MALFORMED, source, user, "")
@@ -87,10 +102,44 @@ class Authenticator:
             self._cache.add(key.secret, stored)
             # Hashing took a while: the key may have been revoked meanwhile, before anybody watches the session.
             found = await self._read(user, key.key_id)
+        return self._admitted(found, source, user, key.key_id)
+
+    async def scram_parameters(self) -> scram.Parameters:
+        """What every client of SCRAM is told, whoever it says it is. Unavailable."""
+        if self._parameters is None:
+            salt = await self._db.tiny(keys.scram_salt)
+            self._parameters = scram.Parameters(salt, scram.ITERATIONS)
+        return self._parameters
+
+    async def prove(self, user: str, proof: scram.Proof | None, peer_ip: str) -> tuple[Principal, bytes]:
+        """Who has proven by SCRAM to have a key of the inbox `user`, and what proves the server to the client.
+
+        Errors as of `authenticate`. `proof` None fits nothing. While the source is closed, only keys that were proven
+        before are tried, as `authenticate` knows verified secrets; a failure tells nothing then.
+        """
+        source = source_of(peer_ip)
+        user = user.strip()
+        parameters = await self.scram_parameters()
+        named = user if len(user) <= MAX_USER and "\0" not in user else ""
+        verifiers = await self._db.tiny(lambda rx: self._verifiers(rx, named))
+        # From here to the count of a failure nothing waits, so a burst is throttled within itself.
+        closed = self._throttle.wait(source, self._clock()) > 0
+        if closed:
+            verifiers = [(key_id, text) for key_id, text in verifiers if key_id in self._proven]
+        found = proofs.fitting(verifiers, proof, parameters)
+        if found is None:
+            self._gate(source)
+            raise self._failed(Refusal.WRONG_SECRET, source, user, "")
+        key_id, signature = found
+        self._proven.add(key_id)
+        return self._admitted(await self._read(named, key_id), source, user, key_id), signature
+
+    def _admitted(self, found: Credentials, source: str, user: str, key_id: str) -> Principal:
+        """The end of a login whose secret is proven. AuthenticationFailed."""
         now = self._clock()
         reason = refusal(found, now)
         if reason is not None or found.key is None or found.inbox is None:
-            raise self._failed(reason or Refusal.UNKNOWN_KEY, source, user, key.key_id)
+            raise self._failed(reason or Refusal.UNKNOWN_KEY, source, user, key_id)
         if self._last_used is not None:
             self._last_used.note(found.key, now)
         self._metrics.count("auth_logins_total", result="ok")

@@ -48,3 +48,20 @@ class VerifiedSecrets:
         self._entries.move_to_end(digest)
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
+
+
+class ProvenKeys:
+    """LRU of key ids that were proven by SCRAM: what `VerifiedSecrets.knows` is where no secret is ever seen."""
+
+    def __init__(self, capacity: int = 65536) -> None:
+        self._capacity = capacity
+        self._ids: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, key_id: str) -> bool:
+        return key_id in self._ids
+
+    def add(self, key_id: str) -> None:
+        self._ids[key_id] = None
+        self._ids.move_to_end(key_id)
+        if len(self._ids) > self._capacity:
+            self._ids.popitem(last=False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from gateway.model.errors import InvalidRequest
 from gateway.model.ids import InboxId, KeyId, PodId
 from gateway.model.permissions import ScopeKind, SentCopy
 from gateway.store import keys
-from gateway.store.db import Tx
+from gateway.store.db import Database, Tx
 from gateway.store.keys import KeyRow
+from gateway.wire import scram
 
 from .keys import ApiKey, generate, hash_secret
 
@@ -34,10 +36,11 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class DrawnKey:
-    """A key's text and its stored hash, made before the unit that stores them: hashing takes 1.7 ms."""
+    """A key's text with its stored hash and SCRAM verifier, made before the unit that stores them: they take 3 ms."""
 
     key: ApiKey
     stored: str = field(repr=False)
+    verifier: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,16 @@ class IssuedKey:
     text: str = field(repr=False)
 
 
-def draw() -> DrawnKey:
-    """A new random key and its hash."""
+async def draw(db: Database) -> DrawnKey:
+    """A new random key, and what the store will keep of it. Unavailable."""
+    salt = await db.tiny(keys.scram_salt)
+    return await asyncio.to_thread(_draw, salt)
+
+
+def _draw(salt: bytes) -> DrawnKey:
     key = generate()
-    return DrawnKey(key, hash_secret(key.secret))
+    verifier = scram.derive(key.text, scram.Parameters(salt, scram.ITERATIONS))
+    return DrawnKey(key, hash_secret(key.secret), verifier.text)
 
 
 def insert(tx: Tx, spec: KeySpec, drawn: DrawnKey, now: int) -> IssuedKey:
@@ -75,5 +84,6 @@ def insert(tx: Tx, spec: KeySpec, drawn: DrawnKey, now: int) -> IssuedKey:
         expires_at=spec.expires_at,
         parent=spec.parent,
         sent_copy=spec.sent_copy,
+        scram=drawn.verifier,
     )
     return IssuedKey(row, drawn.key.text)

@@ -61,7 +61,9 @@ def key_create(
     click.echo(made["key"])
     click.echo(
         f"Shown this once; the store keeps only a hash of it. Id {made['id']}, opens {made['opens']}, "
-        f"ends {made['expires_at'] or 'never'}.", err=True,
+        f"ends {made['expires_at'] or 'never'}.\n"
+        "User name: the inbox's address, whatever way of logging in the program takes (password, SCRAM, OAuth token).",
+        err=True,
     )
 
 

@@ -30,8 +30,8 @@ _COLUMNS: Final = (
 _INSERT = Stmt(
     "INSERT INTO api_key (uuid, key_id, hash, name, scope, pod_id, inbox_id, permissions, created_at, expires_at,"
     " parent,"
-    " settings) VALUES (:uuid, :key_id, :hash, :name, :scope, :pod, :inbox, :permissions, :now, :expires, :parent,"
-    " :settings)"
+    " settings, scram) VALUES (:uuid, :key_id, :hash, :name, :scope, :pod, :inbox, :permissions, :now, :expires,"
+    " :parent, :settings, :scram)"
     " ON CONFLICT (key_id) DO NOTHING RETURNING id"
 )
 _BY_KEY_ID = Stmt(f"SELECT {_COLUMNS} FROM api_key WHERE key_id = :key_id")
@@ -52,6 +52,16 @@ _OUTLIVED = Stmt(
     " AND id NOT IN (SELECT parent FROM api_key WHERE parent IS NOT NULL) ORDER BY id LIMIT :most"
 )
 _FORGET = Stmt("DELETE FROM api_key WHERE id IN :LIST(keys)")
+_SCRAM_SALT = Stmt("SELECT value FROM meta WHERE key = 'scram_salt'")
+# What opens everything has no pod, what opens a pod no inbox; living keys first, the newest first.
+_VERIFIERS = Stmt(
+    "SELECT key_id, scram FROM ("
+    " SELECT id, key_id, scram, revoked_at FROM api_key WHERE pod_id IS NULL"
+    " UNION ALL SELECT id, key_id, scram, revoked_at FROM api_key WHERE pod_id = :pod AND inbox_id IS NULL"
+    " UNION ALL SELECT id, key_id, scram, revoked_at FROM api_key WHERE pod_id = :pod AND inbox_id = :inbox"
+    ") AS k WHERE scram IS NOT NULL"
+    " ORDER BY CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END, id DESC LIMIT :most"
+)
 _INBOX_POD = Stmt("SELECT pod_id FROM inbox WHERE id = :inbox AND deleted_at IS NULL")
 _POD = Stmt("SELECT 1 FROM pod WHERE id = :pod")
 
@@ -98,9 +108,11 @@ def insert_key(
     expires_at: int | None = None,
     parent: KeyId | None = None,
     sent_copy: SentCopy | None = None,
+    scram: str | None = None,
 ) -> KeyRow:
-    """A new key. With a `parent` it must lie within that one (`within_parent`), which must be usable.
+    """A new key; `scram` is what proves it in SCRAM, opaque here.
 
+    With a `parent` it must lie within that one (`within_parent`), which must be usable.
     Raises InvalidRequest (a scope without its id, an unknown permission, an expiry that is past), NotFound (pod, inbox,
     parent), NoPermission (more than the parent has), AlreadyExists (the random key id: draw another).
     """
@@ -136,6 +148,7 @@ def insert_key(
         expires=expires_at,
         parent=parent,
         settings=json.dumps({} if sent_copy is None else {"sent_copy": sent_copy}),
+        scram=scram,
     )
     if row is None:
         raise AlreadyExists("There is a key of that id already")
@@ -187,6 +200,20 @@ def keys(
         rows = rx.all(_ALL)
     found = [key for row in rows if (key := _key(row)) is not None]
     return [key for key in found if include_revoked or key.revoked_at is None]
+
+
+def scram_salt(rx: Rx) -> bytes:
+    """The salt of all this store's SCRAM verifiers, drawn when the store was made (`gateway.wire.scram` says why)."""
+    return bytes.fromhex(rx.scalar(_SCRAM_SALT))
+
+
+def scram_verifiers(rx: Rx, pod_id: PodId | None, inbox_id: InboxId | None, limit: int) -> list[tuple[str, str]]:
+    """(key id, what `insert_key` got as `scram`) of the keys that open an inbox, revoked and expired ones too.
+
+    Without an inbox those that open everything, by the same statement. Keys of before SCRAM have none.
+    """
+    pod, inbox = (-1, -1) if pod_id is None or inbox_id is None else (pod_id, inbox_id)
+    return [(row[0], row[1]) for row in rx.all(_VERIFIERS, pod=pod, inbox=inbox, most=limit)]
 
 
 def revoke(tx: Tx, key: KeyId, now: int) -> list[KeyId]:

@@ -150,3 +150,32 @@ async def test_keys_are_listed_by_scope(db: Database) -> None:
     assert await listed(pod_id=anna.pod_id) == ["pod", "anna", "ben"]
     assert await listed(pod_id=anna.pod_id, include_revoked=False) == ["pod", "anna"]
     assert await listed(inbox_id=anna.id) == ["anna"]
+
+
+async def test_the_verifiers_of_an_inbox(db: Database) -> None:
+    inbox = await make_inbox(db)
+    other = await make_inbox(db, "other@example.org")
+    assert other.pod_id == inbox.pod_id
+    assert len(await db.read(keys.scram_salt)) == 16
+
+    async def verifiers(box: Inbox | None, limit: int = 9) -> str:
+        pod_id, inbox_id = (None, None) if box is None else (box.pod_id, box.id)
+        found = await db.read(lambda rx: keys.scram_verifiers(rx, pod_id, inbox_id, limit))
+        assert all(key_id == "a" * 9 + text for key_id, text in found)
+        return "".join(text for _, text in found)
+
+    scopes: dict[str, dict[str, Any]] = {
+        "1": {"scope": ScopeKind.ALL},
+        "2": {"scope": ScopeKind.POD, "pod_id": inbox.pod_id},
+        "3": {"scope": ScopeKind.INBOX, "inbox_id": inbox.id},
+        "4": {"scope": ScopeKind.INBOX, "inbox_id": other.id},
+        "5": {"scope": ScopeKind.INBOX, "inbox_id": inbox.id},
+    }
+    made = {name: await _key(db, "a" * 9 + name, scram=name, **values) for name, values in scopes.items()}
+    await _key(db, "a" * 9 + "6", scope=ScopeKind.INBOX, inbox_id=inbox.id)  # as made before there was SCRAM
+    assert await verifiers(inbox) == "5321"
+    assert await verifiers(other) == "421"
+    assert await verifiers(None) == "1", "no such inbox: the same question, of which the answer fits nobody"
+    await db.write(lambda tx: keys.revoke(tx, made["5"].id, NOW))
+    assert await verifiers(inbox) == "3215", "a revoked one too: using it is no guess"
+    assert await verifiers(inbox, 2) == "32"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,7 +31,7 @@ async def first_inbox(db: Database, address: str, now: int) -> FirstRun:
 
     Then the address is the wanted one if it has an inbox, else some other inbox's.
     """
-    drawn = await asyncio.to_thread(issue.draw)
+    drawn = await issue.draw(db)
 
     def unit(tx: Tx) -> FirstRun:
         there = inboxes.inboxes(tx, include_deleted=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 from gateway.auth import issue
@@ -77,7 +76,7 @@ async def key_create(
     copies = sent_copy_named(sent_copy)
     now = int(context.now())
     label = name.strip() or "unnamed"
-    drawn = await asyncio.to_thread(issue.draw)
+    drawn = await issue.draw(context.db)
 
     def unit(tx: Tx) -> dict[str, Json]:
         if inbox is not None:

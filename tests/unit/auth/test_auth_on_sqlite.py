@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.auth import exchange
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.issue import IssuedKey, KeySpec, draw, insert
 from gateway.auth.last_used import LastUsed
@@ -22,12 +24,13 @@ from gateway.model.permissions import ScopeKind, expand
 from gateway.store import inboxes, keys, pods
 from gateway.store.db import Database, open_database
 from gateway.store.migrate import migrate
+from gateway.wire import sasl_client
 
 NOW = int(time.time())
 
 
 async def create_key(db: Database, spec: KeySpec, now: int) -> IssuedKey:
-    drawn = draw()
+    drawn = await draw(db)
     return await db.write(lambda tx: insert(tx, spec, drawn, now))
 
 
@@ -108,6 +111,51 @@ def test_keys_of_each_scope_open_what_they_should(tmp_path: Path) -> None:
         assert await gateway.refused("no address", everything.text)
 
     on_store(tmp_path, test)
+
+
+def test_a_proof_finds_the_key_among_those_that_open_the_inbox(tmp_path: Path) -> None:
+    async def test(gateway: Gateway) -> None:
+        pod, first, _second = await gateway.fill()
+        issued = {
+            name: await create_key(gateway.db, replace(wanted, name=name), NOW)
+            for name, wanted in {
+                "everything": spec(ScopeKind.ALL),
+                "pod": spec(ScopeKind.POD, pod_id=pod),
+                "inbox": spec(ScopeKind.INBOX, inbox_id=first),
+                "second of the inbox": spec(ScopeKind.INBOX, inbox_id=first),
+            }.items()
+        }
+
+        async def name_of(user: str, secret: str) -> str:
+            client = sasl_client.scram_sha_256(user, secret, b"nonce")
+
+            async def ask(challenge: bytes) -> bytes | None:
+                return client.send(challenge)
+
+            principal = await exchange.log_in(
+                "SCRAM-SHA-256", next(client), ask, gateway.authenticator, "192.0.2.1", Unbound()
+            )
+            return principal.key_name if principal is not None else ""
+
+        for name, key in issued.items():
+            assert await name_of("A@Example.org", key.text) == name
+        assert await name_of("b@example.org", issued["pod"].text) == "pod"
+        for user in ("b@example.org", "c@example.org", "no address"):
+            with pytest.raises(AuthenticationFailed):
+                await name_of(user, issued["inbox"].text)
+        await gateway.db.write(lambda tx: keys.revoke(tx, issued["inbox"].row.id, NOW))
+        with pytest.raises(AuthenticationFailed):
+            await name_of("a@example.org", issued["inbox"].text)
+        assert await name_of("a@example.org", issued["second of the inbox"].text) == "second of the inbox"
+
+    on_store(tmp_path, test)
+
+
+class Unbound:
+    can_bind = False
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        return None
 
 
 def test_last_use_is_written_in_batches(tmp_path: Path) -> None:

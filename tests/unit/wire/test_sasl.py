@@ -94,7 +94,8 @@ def test_oauthbearer_that_names_nobody():
 @pytest.mark.parametrize(
     "message",
     [b"", b"\x01", b"n,a=u,", BEARER[:-1], BEARER[:-2], BEARER.replace(b"n,a", b"p=x,a"),
-     BEARER.replace(b"n,a", b"n,user"), BEARER.replace(b"auth=", b"oath="), BEARER.replace(b"a=user", b"a=us=er"), BEARER.replace(b"host=", b"host")],
+     BEARER.replace(b"n,a", b"n,user"), BEARER.replace(b"auth=", b"oath="),
+     BEARER.replace(b"a=user", b"a=us=er"), BEARER.replace(b"host=", b"host")],
 )  # fmt: skip
 def test_broken_oauthbearer(message: bytes):
     with pytest.raises(Malformed):
