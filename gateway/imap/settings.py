@@ -7,7 +7,7 @@ from typing import Final
 
 FETCH_PAGE: Final = 500  # messages a page: one read transaction, rendered in one go by a reader thread
 BODY_PAGE: Final = 50  # messages a page when small bodies come with their rows
-PAGES_AHEAD: Final = 2  # pages rendered by reader processes while one is sent
+PAGES_AHEAD: Final = 4  # pages under way in reader processes while one is sent: less leaves them waiting for jobs
 TINY_PAGE: Final = 4  # messages a page that is read on the loop itself: a thread would cost more than the read
 TELL_PAGE: Final = 4000  # changes told a turn: 5-7 ms of the loop
 IDLE_PAGE: Final = 500  # the same in IDLE, where all sessions of a mailbox have their turns at once
@@ -54,5 +54,9 @@ class ImapSettings:
     """Memory for mailbox states that no session has selected."""
     coalesce: float = 0.002
     """Wake-ups of one mailbox within this time are answered by one look at the store."""
+    server_comment: str = ""
+    """/shared/comment of the server (RFC 5464 3.2.1.1); empty: it has none."""
+    server_admin: str = ""
+    """/shared/admin of the server: a URI."""
     product: str = "Gateway"
     """What ID names."""

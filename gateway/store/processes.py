@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 DEPTH: Final = 2
 """Jobs a process holds at most: while one's answer is on its way, the next is under way."""
+ANSWER_BUFFER: Final = 1 << 20
+"""Octets of answers that wait in the socket, where the system allows so many: a process goes on with its next job."""
 RESTART_SECONDS: Final = (1.0, 60.0)
 """First and longest wait before a lost process is replaced; it doubles."""
 STOP_SECONDS: Final = 5.0
@@ -199,6 +201,7 @@ class ReaderProcesses:
     async def _start_one(self) -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ANSWER_BUFFER)
         try:
             with theirs:
                 process = await asyncio.to_thread(_begin, theirs)
