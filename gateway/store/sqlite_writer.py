@@ -5,8 +5,8 @@ One flush of the disk serves a whole group: 1,300 commits a second become 11,500
 Where a unit runs: a `quick` one (a few statements by key: a delivery, a few flags) on the loop itself, and only the
 COMMIT with its flush goes to the thread; all else in the thread. Each statement gives up the interpreter's lock, so
 a thread that runs ten of them beside a busy loop waits for the lock ten times, up to half a millisecond each: on the
-loop the same unit costs half the CPU. Loop and thread never use the connection at once: `_busy` is set while a
-transaction or a checkpoint is under way, and units wait in order.
+loop the same unit costs half the CPU. Those of several clients wait for each other (`gathering`). Loop and thread never
+use the connection at once: `_busy` is set while a transaction or a checkpoint is under way, and units wait in order.
 
 A unit runs between SAVEPOINT and RELEASE, so a failing one undoes itself only, with one exception that everything here
 turns on: SQLITE_FULL, IOERR and NOMEM may roll back the *whole* transaction, and the next SAVEPOINT would silently open
@@ -34,6 +34,7 @@ from gateway.model.errors import Unavailable
 
 from .db import StoreSettings, Tx, Wake, settle
 from .gates import ReaderGate
+from .gathering import Gathering
 from .sqlite_errors import BUSY, FULL, error_code, is_io_error, translate
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Writer:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._busy = False  # the thread has the connection; set and read on the loop
         self._scheduled = False
+        self._gathering = Gathering(settings.group_units)
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._counts_wal = self._sqlite_version() >= NOOP_CHECKPOINT
@@ -148,8 +150,12 @@ class Writer:
             if self._closing:
                 self._jobs.put(None)
             return
-        self._busy = True
         quick = self._waiting[0].quick and self.broken is None
+        if quick and not self._closing and self._gathering.goes_on(len(self._waiting), time.monotonic()):
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+            return
+        self._busy = True
         self._jobs.put(self._run_here() if quick else _Job([]))
 
     def _run_here(self) -> _Job:
@@ -325,6 +331,8 @@ class Writer:
         for unit in group:
             settle(unit.future, unit.value, unit.error)
             wakes.update(unit.wakes)
+        if group:
+            self._gathering.answered(len(group))
         if wakes:
             self._publish(wakes)
         if free:

@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 _SENT: Final = "\\Sent"
 _SENT_NAME: Final = "Sent"
+_QUICK_INBOXES: Final = 4  # a unit that delivers to more is too long for the loop
 _CHECK_AT: Final = 65_536  # octets: a larger message is not staged before its author is known to be the key's
 
 
@@ -229,6 +230,7 @@ class Arrival:
                         lambda tx: self._keep(tx, places, contents, now),  # noqa: B023 - awaited here
                         inboxes=held,
                         octets=octets,
+                        quick=kept.quick and len(places.inboxes) <= _QUICK_INBOXES,
                     )
                     break
                 except NotFound:  # a mailbox went between the look-up and the unit
