@@ -8,15 +8,17 @@ from .address import parse_addresses
 from .charset import to_text
 from .collation import fold
 from .date import SentDate, parse_date, parse_sent_date
+from .decoding import Decoder, decoder_for, is_identity
 from .envelope import envelope_of, message_ids
 from .header import HeaderField, field_selector, fields, index_fields, select_fields, unfold
 from .parts import PartNode, decode_parts, encode_parts, find_section, node_of, text_parts
 from .scanner import PARSER_VERSION, Scanner, parse
 from .subject import base_subject, is_reply_or_forward
-from .text import decode_body, decode_text, is_known_encoding, text_of
+from .text import decode_body, decode_text, text_of
 
 __all__ = [
     "PARSER_VERSION",
+    "Decoder",
     "HeaderField",
     "PartNode",
     "Scanner",
@@ -25,6 +27,7 @@ __all__ = [
     "decode_body",
     "decode_parts",
     "decode_text",
+    "decoder_for",
     "encode_parts",
     "envelope_of",
     "field_selector",
@@ -32,7 +35,7 @@ __all__ = [
     "find_section",
     "fold",
     "index_fields",
-    "is_known_encoding",
+    "is_identity",
     "is_reply_or_forward",
     "message_ids",
     "node_of",

@@ -7,25 +7,15 @@ import re
 from typing import Final
 
 from .charset import to_text
+from .decoding import decoder_for
 from .header import unfold
 from .html import html_to_text
 
 # RFC 2047 2. Tolerant: blanks and other signs inside the text of Q words, which some senders leave bare.
 _ENCODED_WORD: Final = re.compile(rb"=\?([!-<>@-~]{1,75})\?([bBqQ])\?([^?\n]*+)\?=")
 _BETWEEN_WORDS: Final = re.compile(rb"[ \t\r\n]++\Z")
-_NOT_BASE64: Final = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
-_PADDING: Final = re.compile(rb"=[=\s]*")
-_LINE_BLANKS: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
-_BLANK_BEFORE_LINE_END: Final = (b" \r\n", b" \n", b"\t\r\n", b"\t\n")
 _UU_BEGIN: Final = re.compile(rb"^begin(?:-base64)? [0-7]{3,4}[^\n]*\n", re.MULTILINE)
-_IDENTITY: Final = frozenset({b"", b"7bit", b"8bit", b"binary"})
 _UU: Final = frozenset({b"uuencode", b"x-uuencode", b"x-uue", b"uue"})
-
-
-def is_known_encoding(encoding: bytes) -> bool:
-    """Whether `decode_body` can undo this Content-Transfer-Encoding (RFC 3516 4.3: else UNKNOWN-CTE)."""
-    name = encoding.lower()
-    return name in _IDENTITY or name in _UU or name in (b"base64", b"quoted-printable")
 
 
 def decode_body(octets: bytes, encoding: bytes) -> bytes:
@@ -33,17 +23,10 @@ def decode_body(octets: bytes, encoding: bytes) -> bytes:
 
     An unknown encoding leaves the octets as they are.
     """
-    name = encoding.lower()
-    if name == b"base64":
-        return _base64(octets)
-    if name == b"quoted-printable":
-        # RFC 2045 6.7 (3): blanks at a line's end were added in transport. Looked for first: `sub` is the dear part.
-        if octets.endswith((b" ", b"\t")) or any(blank in octets for blank in _BLANK_BEFORE_LINE_END):
-            octets = _LINE_BLANKS.sub(b"", octets)
-        return binascii.a2b_qp(octets)
-    if name in _UU:
-        return _uuencoded(octets)
-    return octets
+    decoder = decoder_for(encoding)
+    if decoder is not None:
+        return decoder.feed(octets) + decoder.finish()
+    return _uuencoded(octets) if encoding.lower() in _UU else octets
 
 
 def decode_text(value: bytes) -> str:
@@ -86,31 +69,8 @@ def text_of(octets: bytes, charset: bytes | None, subtype: bytes) -> str:
 
 def _word(kind: bytes, text: bytes) -> bytes:
     if kind in b"bB":
-        return _base64(text)
+        return decode_body(text, b"base64")
     return binascii.a2b_qp(text, header=True)
-
-
-def _base64(octets: bytes) -> bytes:
-    """All octets that can be read; several padded pieces in a row (joined by careless software) are all read."""
-    pad = octets.find(b"=")
-    if pad < 0:
-        return _base64_piece(octets)
-    match = _PADDING.match(octets, pad)
-    if match is not None and match.end() == len(octets):
-        return _base64_piece(octets[:pad])
-    if octets.count(b"=") > len(octets) // 16 + 64:  # no lines that anybody padded: noise, or meant to keep us busy
-        return _base64_piece(octets)
-    return b"".join(_base64_piece(piece) for piece in octets.split(b"=") if piece)
-
-
-def _base64_piece(octets: bytes) -> bytes:
-    digits = octets.translate(None, _NOT_BASE64)
-    rest = len(digits) % 4
-    if rest == 1:  # six bits are no octet
-        digits = digits[:-1]
-    elif rest:
-        digits += b"=" * (4 - rest)
-    return binascii.a2b_base64(digits)
 
 
 def _uuencoded(octets: bytes) -> bytes:

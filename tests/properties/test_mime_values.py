@@ -6,6 +6,7 @@ import base64
 import quopri
 from email.header import Header
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from gateway.mime import (
     base_subject,
     decode_body,
     decode_text,
+    decoder_for,
     fold,
     is_reply_or_forward,
     message_ids,
@@ -214,3 +216,33 @@ def test_folding_keeps_substrings(text: str, needle: str) -> None:
     """What SEARCH relies on: a part of a text folds to a part of its form."""
     assert fold(text + needle) == fold(text) + fold(needle)
     assert fold(text) == fold(fold(text).decode("utf-8")) or not text.isascii()
+
+
+@given(
+    pieces=st.lists(
+        st.binary(max_size=20)
+        | st.sampled_from([b"aGVsbG8=", b"YQ==", b"=", b"=3D", b"=\r\n", b" \t", b"\n", b"\r\n", b"=4", b"Zm9v", b"\0"]),
+        max_size=12,
+    ),
+    encoding=st.sampled_from([b"base64", b"quoted-printable", b"8bit"]),
+    cuts=st.lists(st.integers(0, 200), max_size=5),
+)
+def test_decoding_in_pieces_changes_nothing(pieces: list[bytes], encoding: bytes, cuts: list[int]) -> None:
+    octets = b"".join(pieces)
+    decoder = decoder_for(encoding)
+    assert decoder is not None
+    got, at = b"", 0
+    for cut in sorted(cuts):
+        got += decoder.feed(octets[at:cut])
+        at = cut
+    got += decoder.feed(octets[at:]) + decoder.finish()
+    assert got == decode_body(octets, encoding)
+
+
+@pytest.mark.parametrize("line", [b"x" * 300_000, b" " * 300_000, b"=3D" * 100_000, b"=" * 300_000, b"a =" * 90_000])
+def test_a_line_without_end_is_not_held(line: bytes) -> None:
+    decoder = decoder_for(b"quoted-printable")
+    assert decoder is not None
+    got = b"".join(decoder.feed(line[at : at + 50_000]) for at in range(0, len(line), 50_000))
+    assert len(got) >= len(decode_body(line, b"quoted-printable")) - 65_536
+    assert decoder_for(b"base64").feed(line) is not None  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 
-from gateway.mime import decode_body, decode_text, fold, is_known_encoding, text_of, to_text
+from gateway.mime import decode_body, decode_text, decoder_for, fold, text_of, to_text
 from gateway.mime.charset import codec_for
 from gateway.mime.html import html_to_text
 
@@ -79,9 +79,10 @@ def test_uuencode_and_the_rest() -> None:
     assert decode_body(b"no such thing", b"uuencode") == b"no such thing"
     assert decode_body(b"a=3D", b"8BIT") == b"a=3D"
     assert decode_body(b"a=3D", b"x-odd") == b"a=3D"
-    assert is_known_encoding(b"BASE64")
-    assert is_known_encoding(b"7bit")
-    assert not is_known_encoding(b"x-odd")
+    assert decoder_for(b"BASE64")
+    assert decoder_for(b"7bit")
+    assert not decoder_for(b"x-odd")
+    assert not decoder_for(b"x-uuencode")
 
 
 def test_a_large_body_survives() -> None:
