@@ -325,6 +325,31 @@ content_chunk = Table(
     Column("octets", Octets, nullable=False),
 )
 
+content_fields = Table(
+    "content_fields",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=False),
+    Column("text_size", Big, nullable=False),
+    Column("octets", Octets, nullable=False),
+)
+"""Header fields as SEARCH compares them, and how long the text is; a row here means that both are there."""
+
+content_text = Table(
+    "content_text",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=False),
+    Column("body_id", Big),
+    Column("octets", Octets),
+)
+"""Text parts as SEARCH compares them; a large text lies in content_chunk, under a body id of its own."""
+
+text_due = Table(
+    "text_due",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=False),
+)
+"""Contents whose text for SEARCH is still to be made."""
+
 staging = Table(
     "staging",
     metadata,
