@@ -221,7 +221,7 @@ def test_folding_keeps_substrings(text: str, needle: str) -> None:
 @given(
     pieces=st.lists(
         st.binary(max_size=20)
-        | st.sampled_from([b"aGVsbG8=", b"YQ==", b"=", b"=3D", b"=\r\n", b" \t", b"\n", b"\r\n", b"=4", b"Zm9v", b"\0"]),
+        | st.sampled_from([b"aGVsbG8=", b"YQ==", b"=", b"=3D", b"=\r\n", b" \t", b"\n", b"\r\n", b"=4", b"Zm9v"]),
         max_size=12,
     ),
     encoding=st.sampled_from([b"base64", b"quoted-printable", b"8bit"]),
