@@ -20,9 +20,13 @@ Ranges = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
-    """What a client wrote: pairs in its own order, each end a number or STAR."""
+    """What a client wrote: pairs in its own order, each end a number or STAR.
+
+    `saved`: it wrote `$`, which only the selected mailbox's view knows (RFC 5182); then there are no pairs.
+    """
 
     pairs: tuple[tuple[int, int], ...]
+    saved: bool = False
 
     def resolve(self, largest: int) -> Ranges:
         """Ranges with `*` = `largest` (0 when nothing is there: then `*` names nothing)."""
@@ -40,6 +44,10 @@ class SequenceSet:
     @property
     def uses_star(self) -> bool:
         return any(STAR in pair for pair in self.pairs)
+
+
+SAVED: Final = SequenceSet((), saved=True)
+"""`$`: the result of the last SEARCH that was asked to save it."""
 
 
 def normalise(ranges: Iterable[tuple[int, int]]) -> Ranges:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from gateway.model.sequence import STAR, SequenceSet
+from gateway.model.sequence import SAVED, STAR, SequenceSet
 
 from . import date, mutf7
 from .events import Frame
@@ -192,9 +192,18 @@ class Cursor:
 
         All sets of a command hold MAX_RANGES ranges at most: a SEARCH continued through literals reaches a megabyte.
         """
+        return self._sequence_set("a sequence set")
+
+    def messages(self) -> SequenceSet:
+        """The messages a command is about: a sequence set or `$` (RFC 5182 3)."""
+        if self.skip(b"$"):
+            return SAVED
+        return self._sequence_set('a sequence set or "$"')
+
+    def _sequence_set(self, what: str) -> SequenceSet:
         found = _SEQUENCE.match(self.text, self.at)
         if found is None:
-            raise self.expected("a sequence set")
+            raise self.expected(what)
         self._ranges += found[0].count(b",") + 1
         if self._ranges > MAX_RANGES:
             raise Malformed(f"A command may name {MAX_RANGES} ranges of messages at most")
