@@ -79,7 +79,8 @@ class Outcomes:
             if back is None or not bounced:
                 return False
             content.complete(tx, back.staged, now)
-            messages.append(tx, back.mailbox, inbox_id, back.staged, internal_date=now, now=now)
+            # Nobody else is left to tell: a full inbox gets it all the same.
+            messages.append(tx, back.mailbox, inbox_id, back.staged, internal_date=now, now=now, beyond_quota=True)
             return True
 
         returned = await self._db.write(unit, inboxes=(inbox_id,), octets=back.staged.size if back else 0)

@@ -56,6 +56,14 @@ class LimitReached(GatewayError):
     """A documented limit other than storage: keywords, mailboxes, connections."""
 
 
+class TooManyAnnotations(LimitReached):
+    """A mailbox, or the inbox as a whole, has as many annotations as it may have (RFC 5464 4.3 TOOMANY)."""
+
+
+class AnnotationTooBig(LimitReached):
+    """The value of an annotation is longer than any may be (RFC 5464 4.3 MAXSIZE)."""
+
+
 class TooBig(GatewayError):
     """A message over `max_message_size`."""
 

@@ -7,7 +7,7 @@ the inbox row's UPDATE, so that nothing is read before the lock that it depends 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.model.errors import LimitReached, NotFound
@@ -15,10 +15,11 @@ from gateway.model.flags import SEEN
 from gateway.model.ids import MAX_UID, ContentId, InboxId, MailboxId, ModSeq, Uid, UidValidity, object_id
 
 from . import content as contents
-from . import counters, sent, threads
+from . import counters, quota, sent, threads
 from .content import StagedContent
 from .db import Tx
 from .flags import flag_mask
+from .search_text import note_due
 from .statements import Stmt
 
 SENT: Final = "\\Sent"
@@ -26,7 +27,10 @@ SENT: Final = "\\Sent"
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """`made` False: an automatic Sent copy was not needed, and the values are those of the client's own."""
+    """`made` False: an automatic Sent copy was not needed, and the values are those of the client's own.
+
+    `nearly_full`: the inbox is near its quota now (`quota.SOFT_PERCENT`).
+    """
 
     uid: Uid
     uidvalidity: UidValidity
@@ -34,6 +38,7 @@ class Appended:
     email_id: str
     thread_id: str
     made: bool = True
+    nearly_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class _Facts:
 
 _INBOX = Stmt(
     "UPDATE inbox SET modseq = modseq + :step, messages = messages + 1, octets = octets + :size WHERE id = :inbox"
-    " RETURNING modseq"
+    f" RETURNING modseq, {quota.LEVEL}"
 )
 _MAILBOX = Stmt(
     "UPDATE mailbox SET uidnext = uidnext + 1, highest_modseq = :modseq, messages = messages + 1,"
@@ -63,7 +68,7 @@ _MESSAGE = Stmt(
 )
 _ALL_IN_ONE = Stmt(
     postgresql="WITH i AS (UPDATE inbox SET modseq = modseq + :step, messages = messages + 1, octets = octets + :size"
-    "  WHERE id = :inbox RETURNING modseq),"
+    f"  WHERE id = :inbox RETURNING modseq, {quota.LEVEL} AS level),"
     " b AS (UPDATE mailbox SET uidnext = uidnext + 1, highest_modseq = i.modseq, messages = messages + 1,"
     "  unseen = unseen + :unseen, octets = octets + :size FROM i"
     "  WHERE id = :mailbox AND inbox_id = :inbox AND noselect = 0"
@@ -77,7 +82,7 @@ _ALL_IN_ONE = Stmt(
     f" m AS (INSERT INTO message ({_COLUMNS}) SELECT :mailbox, b.uid, :inbox, :content, b.modseq, :internal_date, :now,"
     "  :flags, :size, :email_id, coalesce((SELECT thread FROM t WHERE hash = :first), CAST(:thread AS text)) FROM b"
     "  RETURNING thread_id)"
-    " SELECT b.uid, b.uidvalidity, b.modseq, b.role, m.thread_id FROM b, m"
+    " SELECT b.uid, b.uidvalidity, b.modseq, b.role, m.thread_id, i.level FROM b, m, i"
 )
 _CONTENT = Stmt("SELECT size, message_id, in_reply_to, refs FROM content_meta WHERE id = :content")
 
@@ -94,13 +99,15 @@ def append(
     now: int,
     email_id: str | None = None,
     auto_sent: bool = False,
+    beyond_quota: bool = False,
 ) -> Appended:
     """Give `content` a UID in `mailbox`. The content is complete or completed in the same unit.
 
     `flags`: system flags; `keywords` by name. `email_id`: only when the arrival is the same message as another one of
     this inbox. `auto_sent`: this is the gateway's own Sent copy, which gives way to a client's copy of the same
-    Message-ID, whichever comes first (clients.md). Raises NotFound (no such mailbox in this inbox, or only a name
-    that holds children), LimitReached (keywords, UIDs used up).
+    Message-ID, whichever comes first (clients.md). `beyond_quota`: it must not be lost, also when the inbox is full.
+    Raises NotFound (no such mailbox in this inbox, or only a name that holds children), LimitReached (keywords, UIDs
+    used up), OverQuota.
     """
     facts = _facts(tx, content)
     if auto_sent and facts.own_hash is not None:
@@ -113,9 +120,12 @@ def append(
         flags |= flag_mask(tx, mailbox, keywords)
     email_id = email_id or object_id("M")
     place = _place_at_once if tx.dialect == "postgresql" else _place
-    appended, role = place(tx, mailbox, inbox, facts, internal_date, flags, now, email_id)
+    appended, role, level = place(tx, mailbox, inbox, facts, internal_date, flags, now, email_id)
+    if level and not beyond_quota and quota.judge(level):
+        appended = replace(appended, nearly_full=True)
     if role == SENT and facts.own_hash is not None:
         sent.arrived(tx, inbox, mailbox, [(facts.own_hash, appended.uid)], auto=auto_sent, now=now)
+    note_due(tx, facts.content_id)
     tx.wake(inbox, mailbox)
     return appended
 
@@ -137,14 +147,14 @@ def _facts(tx: Tx, content: StagedContent | ContentId) -> _Facts:
 
 def _place(
     tx: Tx, mailbox: MailboxId, inbox: InboxId, facts: _Facts, internal_date: int, flags: int, now: int, email_id: str
-) -> tuple[Appended, str | None]:
+) -> tuple[Appended, str | None, int]:
+    """What was appended, the mailbox's role, and `quota.LEVEL`."""
     size = facts.size
-    modseq = tx.scalar(_INBOX, inbox=inbox, step=int(inbox not in tx.modseqs), size=size)
-    row = (
-        None
-        if modseq is None
-        else tx.one(_MAILBOX, mailbox=mailbox, inbox=inbox, modseq=modseq, unseen=int(not flags & SEEN), size=size)
-    )
+    counted = tx.one(_INBOX, inbox=inbox, step=int(inbox not in tx.modseqs), size=size)
+    if counted is None:
+        raise NotFound("Mailbox does not exist")
+    modseq, level = counted
+    row = tx.one(_MAILBOX, mailbox=mailbox, inbox=inbox, modseq=modseq, unseen=int(not flags & SEEN), size=size)
     if row is None:
         raise NotFound("Mailbox does not exist")
     tx.modseqs[inbox] = modseq
@@ -165,12 +175,12 @@ def _place(
         email_id=email_id,
         thread=thread,
     )
-    return Appended(uid, uidvalidity, modseq, email_id, thread), role
+    return Appended(uid, uidvalidity, modseq, email_id, thread), role, level
 
 
 def _place_at_once(
     tx: Tx, mailbox: MailboxId, inbox: InboxId, facts: _Facts, internal_date: int, flags: int, now: int, email_id: str
-) -> tuple[Appended, str | None]:
+) -> tuple[Appended, str | None, int]:
     row = tx.one(
         _ALL_IN_ONE,
         mailbox=mailbox,
@@ -189,11 +199,11 @@ def _place_at_once(
     )
     if row is None:
         raise NotFound("Mailbox does not exist")
-    uid, uidvalidity, modseq, role, thread = row
+    uid, uidvalidity, modseq, role, thread, level = row
     tx.modseqs[inbox] = modseq
     tx.locked.add(inbox)
     _check_uid(uid)
-    return Appended(uid, uidvalidity, modseq, email_id, thread), role
+    return Appended(uid, uidvalidity, modseq, email_id, thread), role, level
 
 
 def _check_uid(uid: int) -> None:

@@ -22,6 +22,8 @@ class ChangeKind(StrEnum):
     RENAMED = "renamed"
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBED = "unsubscribed"
+    ANNOTATED = "annotated"
+    """Entries of the mailbox, or of the server, were set or removed: `entries.changed_since` knows which."""
 
 
 _RECORD = Stmt(
@@ -71,6 +73,11 @@ _EXPUNGES = Stmt(
     "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
     f" AND kind = '{ChangeKind.EXPUNGED.value}'"
 )
+_EXPUNGES_UP_TO = Stmt(
+    "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq AND modseq <= :upto"
+    f" AND kind = '{ChangeKind.EXPUNGED.value}'"
+)
+_PRUNED = Stmt("SELECT pruned_modseq FROM mailbox WHERE id = :mailbox AND inbox_id = :inbox")
 _EXPUNGED_CONTENT = Stmt("SELECT content_id FROM expunged WHERE mailbox_id = :mailbox AND uid = :uid")
 
 
@@ -88,6 +95,15 @@ def changes_since(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: int)
     return MailboxChanges(
         highest, uidnext, rows, expunged, True, keywords_of(rx, mailbox_id), complete=modseq >= pruned
     )
+
+
+def expunged_between(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: int, upto: int) -> Ranges | None:
+    """UIDs expunged above `modseq` and up to `upto`; None when expunges that old are no longer on record."""
+    pruned = rx.scalar(_PRUNED, mailbox=mailbox_id, inbox=inbox_id)
+    if pruned is None or modseq < pruned:
+        return None
+    rows = rx.all(_EXPUNGES_UP_TO, mailbox=mailbox_id, inbox=inbox_id, modseq=modseq, upto=upto)
+    return normalise(pair for (text,) in rows for pair in _ranges(text))
 
 
 def expunged_content(rx: Rx, mailbox_id: MailboxId, uid: Uid) -> ContentId | None:

@@ -47,6 +47,7 @@ _COUNTED: Final = (
     "(SELECT mailbox_id, count(*) AS messages, sum(CASE WHEN flags & 1 = 0 THEN 1 ELSE 0 END) AS unseen,"
     " sum(size) AS octets, max(uid) AS uid, max(modseq) AS modseq FROM message GROUP BY mailbox_id)"
 )
+_HELD: Final = "coalesce(sum(b.messages), 0), coalesce(sum(b.octets), 0), coalesce(sum(1 - b.noselect), 0)"
 _OPEN: Final = "('queued', 'sending', 'deferred', 'held')"
 _PIECES: Final = (
     "(SELECT id >> 16 AS body_id, count(*) AS pieces, max(id & 65535) AS last, sum(length(octets)) AS octets,"
@@ -66,11 +67,12 @@ RULES: Final = (
     ),
     _rule(
         "inbox.counters",
-        "Inbox {0} says {1} messages and {2} octets, its mailboxes hold {3} and {4}",
+        "Inbox {0} says {1} messages, {2} octets and {3} mailboxes, but holds {4}, {5} and {6}",
         _RECOUNT,
-        "SELECT i.id, i.messages, i.octets, coalesce(sum(b.messages), 0), coalesce(sum(b.octets), 0) FROM inbox i"
-        " LEFT JOIN mailbox b ON b.inbox_id = i.id WHERE i.deleted_at IS NULL GROUP BY i.id, i.messages, i.octets"
-        " HAVING i.messages <> coalesce(sum(b.messages), 0) OR i.octets <> coalesce(sum(b.octets), 0)",
+        f"SELECT i.id, i.messages, i.octets, i.mailboxes, {_HELD} FROM inbox i"
+        " LEFT JOIN mailbox b ON b.inbox_id = i.id WHERE i.deleted_at IS NULL"
+        " GROUP BY i.id, i.messages, i.octets, i.mailboxes HAVING i.messages <> coalesce(sum(b.messages), 0)"
+        " OR i.octets <> coalesce(sum(b.octets), 0) OR i.mailboxes <> coalesce(sum(1 - b.noselect), 0)",
     ),
     _rule(
         "mailbox.uidnext",
@@ -180,14 +182,32 @@ RULES: Final = (
         "Body {0} has {1} pieces and belongs to no content and no arriving message",
         _JANITOR,
         f"SELECT p.body_id, p.pieces FROM {_PIECES} AS p LEFT JOIN content_meta c ON c.body_id = p.body_id"
-        " LEFT JOIN staging s ON s.body_id = p.body_id WHERE c.id IS NULL AND s.body_id IS NULL",
+        " LEFT JOIN staging s ON s.body_id = p.body_id LEFT JOIN content_text t ON t.body_id = p.body_id"
+        " WHERE c.id IS NULL AND s.body_id IS NULL AND t.id IS NULL",
     ),
     _rule(
         "content.halves",
-        "Content {0} has a header or rendered row and no description",
+        "Content {0} has a header, rendered or search row and no description",
         _JANITOR,
-        "SELECT x.id FROM (SELECT id FROM content_header UNION SELECT id FROM content_fetch) AS x"
+        "SELECT x.id FROM (SELECT id FROM content_header UNION SELECT id FROM content_fetch UNION"
+        " SELECT id FROM content_fields UNION SELECT id FROM content_text UNION SELECT id FROM text_due) AS x"
         " LEFT JOIN content_meta c ON c.id = x.id WHERE c.id IS NULL",
+    ),
+    _rule(
+        "text.size",
+        "Content {0} has {2} octets of text for SEARCH instead of {1}",
+        _BACKUP,
+        "SELECT f.id, f.text_size, coalesce(length(t.octets), p.octets, 0) FROM content_fields f"
+        f" LEFT JOIN content_text t ON t.id = f.id LEFT JOIN {_PIECES} AS p ON p.body_id = t.body_id"
+        " WHERE f.text_size <> coalesce(length(t.octets), p.octets, 0)",
+    ),
+    _rule(
+        "text.missing",
+        "Content {0} has no text for SEARCH, and nobody would make it",
+        "Searches are right, but slow. Run the check with repair: the text is then made",
+        "SELECT DISTINCT m.content_id FROM message m"
+        " WHERE NOT EXISTS (SELECT 1 FROM content_fields f WHERE f.id = m.content_id)"
+        " AND NOT EXISTS (SELECT 1 FROM text_due d WHERE d.id = m.content_id)",
     ),
     _rule(
         "content.unreferenced",
@@ -262,6 +282,15 @@ RULES: Final = (
         " ((k.scope = 'all' AND k.pod_id IS NULL AND k.inbox_id IS NULL)"
         " OR (k.scope = 'pod' AND k.pod_id IS NOT NULL AND k.inbox_id IS NULL)"
         " OR (k.scope = 'inbox' AND k.inbox_id IS NOT NULL AND k.pod_id = i.pod_id))",
+    ),
+    _rule(
+        "annotation.place",
+        "Annotation {2} of inbox {0} belongs to mailbox {1}, which is not there, or is not named as all are",
+        _REPORT,
+        "SELECT a.inbox_id, a.mailbox_id, a.entry FROM annotation a LEFT JOIN inbox i ON i.id = a.inbox_id"
+        " LEFT JOIN mailbox b ON b.id = a.mailbox_id AND b.inbox_id = a.inbox_id"
+        " WHERE i.id IS NULL OR (a.mailbox_id <> 0 AND b.id IS NULL) OR a.entry <> lower(a.entry)"
+        " OR a.modseq > i.modseq",
     ),
     _rule(
         "keyword.mailbox",

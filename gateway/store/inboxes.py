@@ -78,6 +78,7 @@ _DELETE_RECIPIENTS = Stmt(
 _DELETE_SUBMISSIONS = Stmt("DELETE FROM submission WHERE inbox_id = :inbox AND id <= :last")
 _COLD: Final = (
     Stmt("DELETE FROM subscription WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM annotation WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM api_key WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM address WHERE inbox_id = :inbox"),

@@ -24,9 +24,10 @@ from gateway.model.mailbox import DELIMITER, INBOX, MAX_DEPTH, MAX_NAME_OCTETS, 
 from gateway.model.names import canonical, parents, validate
 from gateway.model.sequence import from_numbers
 
-from . import changes, counters
+from . import changes, counters, entries, quota
 from .changes import ChangeKind
 from .db import Rx, Tx
+from .listing import has_children
 from .statements import Stmt
 from .texts import storable
 
@@ -58,9 +59,7 @@ _REVIVE = Stmt(
     " :now"
     " WHERE id = :mailbox"
 )
-_HAS_CHILDREN = Stmt(
-    "SELECT 1 FROM mailbox WHERE inbox_id = :inbox AND substr(name, 1, CAST(:length AS integer)) = :prefix LIMIT 1"
-)
+_SET_ROLE = Stmt("UPDATE mailbox SET role = :role WHERE id = :mailbox")
 _ROLE_TAKEN = Stmt("SELECT 1 FROM mailbox WHERE inbox_id = :inbox AND role = :role")
 
 # One statement each whatever the number of messages; what goes is handed to the janitor by reference.
@@ -76,6 +75,7 @@ _END: Final = (
     Stmt("DELETE FROM keyword WHERE mailbox_id = :mailbox"),
     Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox AND mailbox_id = :mailbox"),
     Stmt("DELETE FROM change WHERE inbox_id = :inbox AND mailbox_id = :mailbox"),
+    Stmt("DELETE FROM annotation WHERE inbox_id = :inbox AND mailbox_id = :mailbox"),
     Stmt("DELETE FROM mailbox WHERE id = :mailbox"),
 )
 
@@ -141,7 +141,7 @@ def keywords(rx: Rx, mailbox_id: MailboxId) -> dict[int, str]:
 def create(tx: Tx, inbox_id: InboxId, name: str, *, now: int, role: str | None = None) -> Mailbox:
     """Make a mailbox, and real mailboxes of its missing parents (RFC 3501 6.3.3); a \\Noselect name becomes real.
 
-    Raises InvalidName, AlreadyExists, RoleTaken, LimitReached.
+    Raises InvalidName, AlreadyExists, RoleTaken, LimitReached, OverQuota.
     """
     name = validate(name)
     counters.lock(tx, inbox_id)
@@ -158,6 +158,7 @@ def create(tx: Tx, inbox_id: InboxId, name: str, *, now: int, role: str | None =
     else:
         # Nobody can have selected it, so its row and MAILBOXID may serve again; the UIDVALIDITY may not.
         mailbox_id = present.id
+        quota.count_mailbox(tx, inbox_id, 1)
         uidvalidity = counters.draw_uidvalidity(tx, inbox_id, now)
         tx.run(_REVIVE, mailbox=mailbox_id, role=role, uidvalidity=uidvalidity, modseq=modseq, now=now)
         changes.record(tx, inbox_id, modseq, ChangeKind.CREATED, mailbox_id=mailbox_id)
@@ -176,11 +177,13 @@ def delete(tx: Tx, inbox_id: InboxId, name: str, *, now: int) -> None:
         raise NotFound("There is no mailbox of that name")
     if mailbox.name == INBOX:
         raise CannotChange("INBOX cannot be deleted")
-    children = _has_children(tx, inbox_id, mailbox.name)
+    children = has_children(tx, inbox_id, mailbox.name)
     if children and mailbox.noselect:
         raise HasChildren("The mailbox has children: delete them first")
     modseq = counters.peek(tx, inbox_id)
     counters.apply(tx, inbox_id, modseq, messages=-mailbox.messages, octets=-mailbox.octets)
+    if not mailbox.noselect:
+        quota.count_mailbox(tx, inbox_id, -1)
     for statement in _END:
         tx.run(statement, inbox=inbox_id, mailbox=mailbox.id, now=now)
     if children:
@@ -195,7 +198,7 @@ def rename(tx: Tx, inbox_id: InboxId, old: str, new: str, *, now: int) -> None:
 
     INBOX stays: its messages move into a new mailbox, under new UIDs, and its children are not touched. MAILBOXID,
     UIDVALIDITY and role go with a renamed mailbox, subscriptions don't. Raises NotFound, AlreadyExists, InvalidName
-    (also for a child whose name would get too long), CannotChange (into its own child), LimitReached.
+    (also for a child whose name would get too long), CannotChange (into its own child), LimitReached, OverQuota.
     """
     old, new = canonical(old), validate(new)
     counters.lock(tx, inbox_id)
@@ -219,6 +222,29 @@ def rename(tx: Tx, inbox_id: InboxId, old: str, new: str, *, now: int) -> None:
     for mailbox_id, _ in rows:
         changes.record(tx, inbox_id, modseq, ChangeKind.RENAMED, mailbox_id=mailbox_id)
         tx.wake(inbox_id, mailbox_id)
+
+
+def set_role(tx: Tx, inbox_id: InboxId, name: str, role: str | None) -> tuple[ModSeq | None, Mailbox | None]:
+    """Give a mailbox a special use, which another one may lose by that, or take it away (RFC 6154 4).
+
+    The unit's MODSEQ, None when nothing changed, and the mailbox that lost the use. NotFound, CannotChange (a name
+    that only holds other mailboxes).
+    """
+    counters.lock(tx, inbox_id)
+    mailbox = by_name(tx, inbox_id, name)
+    if mailbox is None:
+        raise NotFound("There is no mailbox of that name")
+    if mailbox.noselect:
+        raise CannotChange("This name only holds other mailboxes")
+    if mailbox.role == role:
+        return None, None
+    modseq = counters.draw(tx, inbox_id)
+    before = by_role(tx, inbox_id, role) if role is not None else None
+    for changed, value in ((before, None), (mailbox, role)):
+        if changed is not None:
+            tx.run(_SET_ROLE, mailbox=changed.id, role=value)
+            entries.note(tx, inbox_id, changed.id, entries.SPECIAL_USE, None, modseq)  # the value is the role
+    return modseq, before
 
 
 def subscribe(tx: Tx, inbox_id: InboxId, name: str) -> bool:
@@ -250,6 +276,7 @@ def subscriptions(rx: Rx, inbox_id: InboxId) -> list[str]:
 
 def insert(tx: Tx, inbox_id: InboxId, name: str, *, modseq: ModSeq, now: int, role: str | None = None) -> MailboxId:
     """A new real mailbox under a valid, free name whose parents exist, as part of a unit that drew `modseq`."""
+    quota.count_mailbox(tx, inbox_id, 1)
     mailbox_id = _insert_row(tx, inbox_id, name, modseq=modseq, now=now, role=role, noselect=False)
     changes.record(tx, inbox_id, modseq, ChangeKind.CREATED, mailbox_id=mailbox_id)
     tx.wake(inbox_id, mailbox_id)
@@ -295,6 +322,7 @@ def _move_inbox(tx: Tx, inbox: Mailbox, new: str, *, now: int) -> None:
     _make_parents(tx, inbox.inbox_id, new, modseq=modseq, now=now)
     role = _free_role(tx, inbox.inbox_id, new)
     target = insert(tx, inbox.inbox_id, new, modseq=modseq, now=now, role=role)
+    entries.copy(tx, inbox.inbox_id, inbox.id, target, modseq)
     uids = from_numbers(row[0] for row in tx.all(_UIDS, mailbox=inbox.id))
     if not uids:
         return
@@ -308,10 +336,6 @@ def _move_inbox(tx: Tx, inbox: Mailbox, new: str, *, now: int) -> None:
     counters.apply_mailbox(tx, inbox.id, modseq, **{name: -value for name, value in counts.items()})
     changes.record(tx, inbox.inbox_id, modseq, ChangeKind.EXPUNGED, mailbox_id=inbox.id, uids=uids)
     tx.wake(inbox.inbox_id, inbox.id)
-
-
-def _has_children(rx: Rx, inbox_id: InboxId, name: str) -> bool:
-    return rx.one(_HAS_CHILDREN, inbox=inbox_id, prefix=name + DELIMITER, length=len(name) + 1) is not None
 
 
 def _check_length(name: str) -> None:

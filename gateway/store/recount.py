@@ -15,7 +15,8 @@ _MAILBOXES = Stmt(
 )
 _INBOX = Stmt(
     "UPDATE inbox SET messages = (SELECT coalesce(sum(b.messages), 0) FROM mailbox b WHERE b.inbox_id = inbox.id),"
-    " octets = (SELECT coalesce(sum(b.octets), 0) FROM mailbox b WHERE b.inbox_id = inbox.id) WHERE id = :inbox"
+    " octets = (SELECT coalesce(sum(b.octets), 0) FROM mailbox b WHERE b.inbox_id = inbox.id),"
+    " mailboxes = (SELECT count(*) FROM mailbox b WHERE b.inbox_id = inbox.id AND b.noselect = 0) WHERE id = :inbox"
 )
 
 

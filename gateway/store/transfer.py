@@ -7,7 +7,7 @@ destination, the save date is new.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.model.errors import LimitReached, MessageGone, NotFound
@@ -15,7 +15,7 @@ from gateway.model.flags import SYSTEM_MASK, names_of
 from gateway.model.ids import MAX_UID, InboxId, MailboxId, ModSeq, UidValidity
 from gateway.model.sequence import Ranges, from_numbers
 
-from . import counters, sent
+from . import counters, quota, sent
 from .append import SENT
 from .db import Tx
 from .expunge import delete_rows, note_expunged
@@ -28,13 +28,14 @@ from .statements import Stmt
 class Copied:
     """For COPYUID (RFC 4315 3): `src_uids` in the order of `dst_uids`, which are one run of new UIDs.
 
-    `modseq` is of both mailboxes, None when nothing was there to move.
+    `modseq` is of both mailboxes, None when nothing was there to move. `nearly_full`: as in `append.Appended`.
     """
 
     uidvalidity: UidValidity
     src_uids: list[int]
     dst_uids: Ranges
     modseq: ModSeq | None
+    nearly_full: bool = False
 
 
 _SQLITE_SOURCE: Final = (
@@ -92,18 +93,23 @@ def copy(tx: Tx, inbox_id: InboxId, src: MailboxId, uids: Sequence[int], dst: Ma
     """Copy all of `uids`, in their order, or nothing (RFC 3501 6.4.7), in one unit whatever their number.
 
     Raises MessageGone when one of them was expunged, NotFound when the destination is no mailbox, LimitReached
-    (keywords of the destination).
+    (keywords of the destination), OverQuota.
     """
     counters.lock(tx, inbox_id)
     wanted = list(dict.fromkeys(uids))
     copied, size = _duplicate(tx, inbox_id, src, wanted, dst, now, all_or_nothing=True)
     if copied.modseq is not None:
         counters.apply(tx, inbox_id, copied.modseq, messages=len(copied.src_uids), octets=size)
+        if quota.near(tx, inbox_id):
+            copied = replace(copied, nearly_full=True)
     return copied
 
 
 def move(tx: Tx, inbox_id: InboxId, src: MailboxId, uids: Sequence[int], dst: MailboxId, *, now: int) -> Copied:
-    """Move those of `uids` that still exist (RFC 6851 3.3); at most CUT a unit. Errors as `copy`, but MessageGone."""
+    """Move those of `uids` that still exist (RFC 6851 3.3); at most CUT a unit.
+
+    Errors as `copy`, but MessageGone and OverQuota: the inbox holds as much as before.
+    """
     counters.lock(tx, inbox_id)
     wanted = list(dict.fromkeys(uids))
     copied, _size = _duplicate(tx, inbox_id, src, wanted, dst, now, all_or_nothing=False)

@@ -18,7 +18,8 @@ from .helpers import DOMAIN, NOW, fill, mailbox_id, make_inbox, put, staged
 
 BREAKAGES = {
     "mailbox.counters": "UPDATE mailbox SET unseen = unseen + 1 WHERE name = 'INBOX'",
-    "inbox.counters": "UPDATE inbox SET octets = octets - 1",
+    "inbox.counters": "UPDATE inbox SET mailboxes = mailboxes + 1",
+    "annotation.place": "INSERT INTO annotation VALUES (1, 77, '/shared/comment', NULL, 1)",
     "mailbox.uidnext": "UPDATE mailbox SET uidnext = 2 WHERE name = 'INBOX'",
     "mailbox.modseq": "UPDATE mailbox SET highest_modseq = 1 WHERE name = 'INBOX'",
     "inbox.modseq": "UPDATE mailbox SET highest_modseq = 1000 WHERE name = 'Sent'",
@@ -35,6 +36,8 @@ BREAKAGES = {
     "content.body": "DELETE FROM content_chunk WHERE id & 65535 = 1",
     "content.dangling": "INSERT INTO content_chunk (id, octets) VALUES (6553600, x'41')",
     "content.halves": "INSERT INTO content_fetch (id, envelope, bodystructure) VALUES (5, x'', x'')",
+    "text.size": "INSERT INTO content_fields (id, text_size, octets) SELECT id, 5, x'' FROM text_due",
+    "text.missing": "DELETE FROM text_due",
     "content.unreferenced": "DELETE FROM message WHERE uid = 3",
     "expunged.place": "UPDATE expunged SET uid = 3",
     "expunged.content": "UPDATE expunged SET content_id = 5",

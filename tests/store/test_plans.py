@@ -27,6 +27,7 @@ LARGE: Final = frozenset(
     {
         "message", "expunged", "change", "thread_ref", "sent_mark", "garbage", "staging", "submission",
         "queue_recipient", "queue_attempt", "content_meta", "content_fetch", "content_header", "content_chunk",
+        "content_fields", "content_text", "text_due",
     }
 )
 """Tables that grow with mail. The others grow with people."""
@@ -57,11 +58,14 @@ WALKS: Final[dict[str, str]] = {
     "inboxes._SUBMISSION_GARBAGE": "an inbox is purged: its submissions, of which the history keeps a month",
     "inboxes._COLD": "an inbox is purged, after everything large in it",
     "inboxes._INSERT": "the foreign key's own look-up; a new inbox has no submissions",
+    "listing._COUNTED_ALL": "by an index that holds only what bears \\Deleted",
     "mailboxes._END": WHOLE,
     "mailboxes._UIDS": WHOLE,
     "mailboxes._COPY_MESSAGES": WHOLE,
     "mailboxes._KEEP_EXPUNGED": WHOLE,
     "mailboxes._DELETE_MESSAGES": WHOLE,
+    "search_text._MISSING": REPAIR,
+    "search_text._COUNT_DUE": "a figure for the metrics, once a minute: a number a content that waits",
     "queue._OPEN_OF_INBOX": "an inbox is deleted: its submissions, of which the history keeps a month",
 }
 """Statement -> why it may walk."""
