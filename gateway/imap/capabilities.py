@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
+
+from gateway.wire import sasl
+
+from .settings import ImapSettings
 
 _ALWAYS: Final = b" ".join(
     (
@@ -19,17 +24,31 @@ _ALWAYS: Final = b" ".join(
         b"SPECIAL-USE",  # RFC 6154
     )
 )
-_LOGIN: Final = b" SASL-IR AUTH=PLAIN AUTH=LOGIN"
+CONDSTORE: Final = frozenset({"CONDSTORE"})
 
-ENABLES: Final[dict[str, frozenset[str]]] = {}
+ENABLES: Final[dict[str, frozenset[str]]] = {
+    "CONDSTORE": CONDSTORE,  # RFC 7162 3.1
+    "QRESYNC": CONDSTORE | {"QRESYNC"},  # RFC 7162 3.2.3
+    "UIDONLY": frozenset({"UIDONLY"}),  # RFC 9586
+    "IMAP4REV2": frozenset({"IMAP4REV2"}),  # RFC 9051 6.3.1
+    "METADATA": frozenset({"METADATA"}),  # RFC 5464 4.1
+    "METADATA-SERVER": frozenset({"METADATA-SERVER"}),
+}
 """What ENABLE knows: each name in capitals, with what it switches on (itself, and what it implies)."""
 
 
-def listed(*, secure: bool, can_start_tls: bool, logged_in: bool) -> bytes:
-    """The capability list for a moment of the session. Before login it is whole: many clients never ask again."""
-    if logged_in:
-        return _ALWAYS
-    if secure:
-        return _ALWAYS + _LOGIN
-    # RFC 3501 6.2.3 and 11.1: no mechanism that shows a password is offered in the clear.
-    return _ALWAYS + b" SASL-IR" + (b" STARTTLS" if can_start_tls else b"") + b" LOGINDISABLED"
+@lru_cache
+def listed(settings: ImapSettings, *, secure: bool, can_start_tls: bool, can_bind: bool, logged_in: bool) -> bytes:
+    """The capability list for a moment of the session. Before login it is whole: many clients never ask again.
+
+    `can_bind`: the TLS is ours, so logins can be bound to it.
+    """
+    words = [_ALWAYS]
+    if not logged_in:
+        words.append(b"SASL-IR")  # RFC 4959
+        if secure:
+            words += [b"AUTH=" + name.encode("ascii") for name in sasl.names(binds=can_bind)]
+        else:
+            # RFC 3501 6.2.3 and 11.1: no login in the clear.
+            words += [b"STARTTLS"] * can_start_tls + [b"LOGINDISABLED"]
+    return b" ".join(words)

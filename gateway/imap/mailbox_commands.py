@@ -1,8 +1,8 @@
-"""Commands that open and change mailboxes: SELECT, EXAMINE, UNSELECT, CHECK, CREATE, DELETE, RENAME, SUBSCRIBE."""
+"""Commands that change mailboxes or leave one: UNSELECT, CHECK, CREATE, DELETE, RENAME, SUBSCRIBE."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.model import names
 from gateway.model.errors import CannotChange, NotFound
@@ -12,14 +12,12 @@ from gateway.wire import commands as c
 
 from . import access
 from .access import Action
+from .mailbox_names import tell_place
 from .replies import Reply, no, ok
-from .selected import Selected, flag_list
+from .special_use import SUPPORTED
 
 if TYPE_CHECKING:
     from .session import Session
-
-SPECIAL_USE: Final = frozenset({"\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash"})
-
 
 async def find(session: Session, name: str) -> Mailbox:
     """The mailbox row by its canonical name; NotFound, or CannotChange for a name that only holds children."""
@@ -30,41 +28,6 @@ async def find(session: Session, name: str) -> Mailbox:
     if mailbox.noselect:
         raise CannotChange("This name only holds other mailboxes")
     return mailbox
-
-
-async def select(session: Session, command: c.Select) -> Reply:
-    return await _open(session, command.mailbox, examine=False)
-
-
-async def examine(session: Session, command: c.Examine) -> Reply:
-    return await _open(session, command.mailbox, examine=True)
-
-
-async def _open(session: Session, name: str, *, examine: bool) -> Reply:
-    """RFC 3501 6.3.1: whatever comes of it, the mailbox that was selected is no longer."""
-    session.unselect()
-    principal = session.require_principal()
-    mailbox = await find(session, name)
-    access.require(principal, Action.READ, mailbox.role)
-    shared = await session.services.states.open(mailbox)
-    read_only = examine or not access.writable(principal, mailbox.role)
-    selected = Selected(shared, mailbox, read_only=read_only)
-    session.select(selected)
-    state = shared.state
-    flags = flag_list(state)
-    lines = [
-        b"* FLAGS (%b)\r\n" % flags,
-        b"* OK [PERMANENTFLAGS (%b)] Flags permitted\r\n" % (b"" if read_only else flags + b" \\*"),
-        b"* %d EXISTS\r\n* 0 RECENT\r\n" % selected.view.length,
-    ]
-    unseen = state.first_unseen()
-    if unseen is not None:
-        lines.append(b"* OK [UNSEEN %d] First unseen\r\n" % (unseen + 1))
-    lines.append(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % state.uidvalidity)
-    lines.append(b"* OK [UIDNEXT %d] Predicted next UID\r\n" % state.uidnext)
-    session.channel.send(b"".join(lines))
-    done = "EXAMINE completed" if examine else "SELECT completed"
-    return ok(done, b"READ-ONLY" if read_only else b"READ-WRITE")
 
 
 async def unselect(session: Session, command: c.Unselect) -> Reply:
@@ -79,19 +42,21 @@ async def check(session: Session, command: c.Check) -> Reply:
 
 
 async def create(session: Session, command: c.Create) -> Reply:
+    """RFC 3501 6.3.3, with a use (RFC 6154 3) and the MAILBOXID (RFC 8474 4.1)."""
     principal, services = session.require_principal(), session.services
     access.require(principal, Action.FOLDERS)
     if command.special_use:
-        unknown = [use for use in command.special_use if use not in SPECIAL_USE]
+        unknown = [use for use in command.special_use if use.lower() not in SUPPORTED]
         if unknown or len(command.special_use) > 1:
             return no("This special use is not supported", b"USEATTR")  # RFC 6154 3
     role = command.special_use[0] if command.special_use else None
     name = names.validate(command.mailbox)
     now = int(services.clock())
-    await services.db.write(
+    made = await services.db.write(
         lambda tx: mailboxes.create(tx, principal.inbox_id, name, now=now, role=role), inboxes=(principal.inbox_id,)
     )
-    return ok("CREATE completed")
+    await tell_place(session, made.name, given=command.given)
+    return ok("CREATE completed", b"MAILBOXID (%b)" % made.object_id.encode("ascii"))
 
 
 async def delete(session: Session, command: c.Delete) -> Reply:
@@ -109,6 +74,7 @@ async def delete(session: Session, command: c.Delete) -> Reply:
             await session.selected.shared.settle()
     finally:
         session.deleting = False
+    await tell_place(session, command.mailbox, given=command.given, gone=True)
     return ok("DELETE completed")
 
 
@@ -120,6 +86,7 @@ async def rename(session: Session, command: c.Rename) -> Reply:
     await services.db.write(
         lambda tx: mailboxes.rename(tx, principal.inbox_id, command.old, new, now=now), inboxes=(principal.inbox_id,)
     )
+    await tell_place(session, new, given=command.given)
     return ok("RENAME completed")
 
 

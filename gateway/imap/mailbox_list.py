@@ -2,88 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from gateway.model import names
-from gateway.model.mailbox import DELIMITER, INBOX, Mailbox
-from gateway.store import mailboxes
+from gateway.model.errors import CannotChange, NotFound
+from gateway.model.ids import InboxId
+from gateway.store import entries, mailboxes
+from gateway.store import listing as rows
+from gateway.store.db import Rx
+from gateway.store.listing import Listed
 from gateway.wire import commands as c
-from gateway.wire import render
 from gateway.wire.pattern import Matcher
 
-from . import access
+from . import access, listing, metadata
 from .access import Action
-from .mailbox_commands import find
-from .replies import Reply, bad, ok
-from .settings import LIST_WORK
+from .listing import DELETED_ITEMS, Catalogue, Rules, status_values
+from .mailbox_names import encoded
+from .replies import Reply, ok
 
 if TYPE_CHECKING:
     from .session import Session
 
-_STATUS: Final[Mapping[str, Callable[[Mailbox], int]]] = {
-    "MESSAGES": lambda mailbox: mailbox.messages,
-    "RECENT": lambda mailbox: 0,
-    "UIDNEXT": lambda mailbox: mailbox.uidnext,
-    "UIDVALIDITY": lambda mailbox: mailbox.uidvalidity,
-    "UNSEEN": lambda mailbox: mailbox.unseen,
-}
-
 
 async def list_(session: Session, command: c.List) -> Reply:
-    """RFC 3501 6.3.8 with the roles of RFC 6154 and the child marks of RFC 3348 in every form of it."""
+    """RFC 3501 6.3.8 and RFC 5258 with the roles of RFC 6154 and the child marks of RFC 3348 in every form of it."""
     if not command.extended and command.patterns == ("",):
         session.channel.send(b'* LIST (\\Noselect) "/" ""\r\n')
         return ok("LIST completed")
-    if "RECURSIVEMATCH" in command.selection:
-        return bad("RECURSIVEMATCH is not supported")
-    inbox_id = session.require_principal().inbox_id
-    found = await session.services.db.read(lambda rx: mailboxes.list_mailboxes(rx, inbox_id))
-    subscribed = frozenset[str]()
-    if "SUBSCRIBED" in command.selection:
-        subscribed = frozenset(await session.services.db.read(lambda rx: mailboxes.subscriptions(rx, inbox_id)))
-    matchers = [Matcher(command.reference, pattern) for pattern in command.patterns]
-    parents = {mailbox.name.rpartition(DELIMITER)[0] for mailbox in found}  # a parent always has a row of its own
-    by_name = {mailbox.name: mailbox for mailbox in found}
-    shown: Iterable[str] = subscribed if "SUBSCRIBED" in command.selection else by_name
-    work = 0
-    for name in sorted(shown, key=_inbox_first):
-        work += len(name) * len(matchers)
-        if work > LIST_WORK:
-            work = 0
+    principal = session.require_principal()
+    _note_modseqs(session, command.status)
+    catalogue = await session.services.db.read(lambda rx: _catalogue(rx, principal.inbox_id, command))
+    rules = Rules(
+        name=lambda name: encoded(session, name),
+        status=_values(session, command.status) if command.status else None,
+        readable=lambda role: access.allowed(principal, Action.READ, role),
+        metadata=_metadata(session, command.metadata) if command.metadata else None,
+    )
+    first = True
+    for piece in listing.responses(command, catalogue, rules):
+        if not first:
             await session.channel.breathe()
-        if not any(matcher.matches(name) for matcher in matchers):
-            continue
-        mailbox = by_name.get(name)
-        if "SPECIAL-USE" in command.selection and (mailbox is None or mailbox.role is None):
-            continue
-        marks = _marks(mailbox, has_children=name in parents)
-        if "SUBSCRIBED" in command.selection or ("SUBSCRIBED" in command.returns and mailbox and mailbox.subscribed):
-            marks.append("\\Subscribed")
-        session.channel.send(_line(b"LIST", marks, name))
-        if "STATUS" in command.returns and mailbox is not None and not mailbox.noselect:
-            session.channel.send(_status_line(mailbox, command.status))
+        first = False
+        session.channel.send(piece)
     return ok("LIST completed")
 
 
-def _inbox_first(name: str) -> tuple[bool, str]:
-    return name != INBOX, name
+def _catalogue(rx: Rx, inbox_id: InboxId, command: c.List) -> Catalogue:
+    """All that the answer needs, from one snapshot and a statement each."""
+    deleted = not DELETED_ITEMS.isdisjoint(command.status)
+    found = rows.mailboxes(rx, inbox_id, counters=bool(command.status), deleted=deleted)
+    subscribed = frozenset[str]()
+    if "SUBSCRIBED" in command.selection:
+        subscribed = frozenset(mailboxes.subscriptions(rx, inbox_id))
+    noted: Mapping[int, Mapping[str, bytes]] = {}
+    if command.metadata:
+        noted = entries.of_mailboxes(rx, inbox_id, [entry.lower() for entry in command.metadata])
+    return Catalogue(found, subscribed, noted)
 
 
-def _marks(mailbox: Mailbox | None, *, has_children: bool) -> list[str]:
-    marks = []
-    if mailbox is None:
-        marks.append("\\NonExistent")
-    elif mailbox.noselect:
-        marks.append("\\Noselect")
-    marks.append("\\HasChildren" if has_children else "\\HasNoChildren")
-    if mailbox is not None and mailbox.role is not None:
-        marks.append(mailbox.role)
-    return marks
+def _values(session: Session, items: tuple[str, ...]) -> listing.StatusValues:
+    return status_values(items, session.services.settings.max_message_size)
 
 
-def _line(kind: bytes, marks: Iterable[str], name: str) -> bytes:
-    return b'* %b (%b) "/" %b\r\n' % (kind, " ".join(marks).encode("ascii"), render.mailbox(name))
+def _metadata(session: Session, wanted: tuple[str, ...]) -> listing.MetadataLine:
+    """RFC 9590 3: as GETMETADATA of each mailbox would answer."""
+
+    def line(row: Listed, found: Mapping[str, bytes]) -> bytes:
+        values = metadata.with_special_use(found, row.role)
+        return listing.metadata_line(
+            encoded(session, row.name), [(entry, values.get(entry.lower())) for entry in wanted]
+        )
+
+    return line
+
+
+def _note_modseqs(session: Session, items: tuple[str, ...]) -> None:
+    """RFC 7162 3.1: STATUS (HIGHESTMODSEQ) is a CONDSTORE enabling command."""
+    if "HIGHESTMODSEQ" in items:
+        session.switch_on(("CONDSTORE",))
 
 
 async def lsub(session: Session, command: c.Lsub) -> Reply:
@@ -93,36 +89,33 @@ async def lsub(session: Session, command: c.Lsub) -> Reply:
         return ok("LSUB completed")
     inbox_id = session.require_principal().inbox_id
     subscribed = await session.services.db.read(lambda rx: mailboxes.subscriptions(rx, inbox_id))
-    matcher = Matcher(command.reference, command.pattern)
-    marks: dict[str, tuple[str, ...]] = {}
-    work = 0
-    for name in subscribed:
-        work += len(name) * (1 + name.count(DELIMITER))
-        if work > LIST_WORK:
-            work = 0
+    for place in listing.recursive(subscribed, [Matcher(command.reference, command.pattern)]):
+        if place is None:
             await session.channel.breathe()
-        if matcher.matches(name):
-            marks[name] = ()
             continue
-        for parent in names.parents(name):
-            if matcher.matches(parent):
-                marks.setdefault(parent, ("\\Noselect",))
-    for name in sorted(marks, key=_inbox_first):
-        session.channel.send(_line(b"LSUB", marks[name], name))
+        name, is_subscribed, _ = place
+        session.channel.send(
+            b'* LSUB (%b) "/" %b\r\n' % (b"" if is_subscribed else b"\\Noselect", encoded(session, name))
+        )
     return ok("LSUB completed")
 
 
 async def status(session: Session, command: c.Status) -> Reply:
     """RFC 3501 6.3.10, from the row's exact counters; allowed on the selected mailbox too."""
-    mailbox = await find(session, command.mailbox)
-    access.require(session.require_principal(), Action.READ, mailbox.role)
-    session.channel.send(_status_line(mailbox, command.items))
+    principal, db = session.require_principal(), session.services.db
+    deleted = not DELETED_ITEMS.isdisjoint(command.items)
+    # A mailbox may hold any number of messages with \Deleted: they are added up in a thread.
+    read = db.read if deleted else db.tiny
+    row = await read(lambda rx: rows.mailbox(rx, principal.inbox_id, command.mailbox, deleted=deleted))
+    if row is None:
+        raise NotFound("Folder not found")
+    if row.noselect:
+        raise CannotChange("This name only holds other mailboxes")
+    access.require(principal, Action.READ, row.role)
+    _note_modseqs(session, command.items)
+    values = _values(session, command.items)
+    session.channel.send(b"* STATUS %b %b\r\n" % (encoded(session, row.name), values(row)))
     return ok("STATUS completed")
-
-
-def _status_line(mailbox: Mailbox, items: Iterable[str]) -> bytes:
-    values = b" ".join(b"%b %d" % (item.encode("ascii"), _STATUS[item](mailbox)) for item in items)
-    return b"* STATUS %b (%b)\r\n" % (render.mailbox(mailbox.name), values)
 
 
 async def namespace(session: Session, command: c.Namespace) -> Reply:

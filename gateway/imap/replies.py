@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.model import errors
+from gateway.store import entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ REPLY_OF: Final[Mapping[type[errors.GatewayError], _Rule]] = {
     errors.ReadOnly: _Rule(b"NO", None, "Mailbox is read-only"),
     errors.OverQuota: _Rule(b"NO", b"OVERQUOTA", "Mailbox is full"),
     errors.LimitReached: _Rule(b"NO", b"LIMIT"),
+    errors.TooManyAnnotations: _Rule(b"NO", b"METADATA TOOMANY"),
+    errors.AnnotationTooBig: _Rule(b"NO", b"METADATA MAXSIZE %d" % entries.MAX_VALUE, "The value is too long"),
     errors.TooBig: _Rule(b"NO", b"TOOBIG", "Message is too big"),
     errors.MessageGone: _Rule(b"NO", b"EXPUNGEISSUED", "Some messages were expunged by another session"),
     errors.AuthenticationFailed: _Rule(b"NO", b"AUTHENTICATIONFAILED", "Authentication failed"),

@@ -19,7 +19,10 @@ from . import (
     idle,
     mailbox_commands,
     mailbox_list,
+    metadata,
+    quota,
     search,
+    select,
     store_command,
 )
 from .replies import Reply, bad
@@ -82,8 +85,8 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     c.Authenticate: Rule("AUTHENTICATE", _BEFORE, auth_commands.authenticate, _NOTHING),
     c.Login: Rule("LOGIN", _BEFORE, auth_commands.login, _NOTHING),
     c.Enable: Rule("ENABLE", _AFTER, auth_commands.enable, _ALL),
-    c.Select: Rule("SELECT", _AFTER, mailbox_commands.select, _NOTHING),
-    c.Examine: Rule("EXAMINE", _AFTER, mailbox_commands.examine, _NOTHING),
+    c.Select: Rule("SELECT", _AFTER, select.select, _NOTHING),
+    c.Examine: Rule("EXAMINE", _AFTER, select.examine, _NOTHING),
     c.Create: Rule("CREATE", _AFTER, mailbox_commands.create, _ALL),
     c.Delete: Rule("DELETE", _AFTER, mailbox_commands.delete, _ALL),
     c.Rename: Rule("RENAME", _AFTER, mailbox_commands.rename, _ALL),
@@ -93,6 +96,11 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     c.Lsub: Rule("LSUB", _AFTER, mailbox_list.lsub, _ALL),
     c.Status: Rule("STATUS", _AFTER, mailbox_list.status, _ALL),
     c.Namespace: Rule("NAMESPACE", _AFTER, mailbox_list.namespace, _ALL),
+    c.GetMetadata: Rule("GETMETADATA", _AFTER, metadata.getmetadata, _ALL),
+    c.SetMetadata: Rule("SETMETADATA", _AFTER, metadata.setmetadata, _ALL),
+    c.GetQuota: Rule("GETQUOTA", _AFTER, quota.getquota, _ALL),
+    c.GetQuotaRoot: Rule("GETQUOTAROOT", _AFTER, quota.getquotaroot, _ALL),
+    c.SetQuota: Rule("SETQUOTA", _AFTER, quota.setquota, _ALL),
     c.Append: Rule("APPEND", _AFTER, append.append, _ALL),
     c.Idle: Rule("IDLE", _AFTER, idle.idle, _ALL),
     c.Check: Rule("CHECK", _SELECTED, mailbox_commands.check, _ALL),
@@ -105,6 +113,24 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     c.Copy: Rule("COPY", _SELECTED, copy_move.copy, _by_number),
     c.Move: Rule("MOVE", _SELECTED, copy_move.move, _ALL),
 }
+
+UID_REQUIRED: Final = bad("Message numbers are not allowed once UIDONLY is enabled", b"UIDREQUIRED")
+
+
+def uses_numbers(command: c.Command) -> bool:
+    """Whether a command takes or answers message numbers: BAD [UIDREQUIRED] after ENABLE UIDONLY (RFC 9586 3).
+
+    Each command that has a form of both kinds tells them apart by its field `uid`; criteria may name numbers too, and
+    so does the last argument of SELECT's QRESYNC.
+    """
+    if getattr(command, "uid", True) is False:
+        return True
+    key = getattr(command, "key", None)
+    if key is not None:
+        return uses_sequence_numbers(key)
+    resync = getattr(command, "resync", None)
+    return resync is not None and resync.matched is not None
+
 
 def wrong_state(rule: Rule, state: State) -> Reply:
     """BAD with what the client forgot: RFC 3501 3, "It is a protocol error" to send a command in the wrong state."""

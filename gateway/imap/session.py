@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from time import perf_counter
 from typing import Final
 
@@ -22,18 +23,22 @@ from gateway.wire.parser import BadCharset, BadCommand, parse
 
 from . import auth_commands, capabilities
 from .channel import Channel, Closed, Peer
+from .mailbox_names import in_utf8
 from .mailbox_state import Delta
+from .metadata_news import ENABLED_BY, MetadataNews
 from .replies import Reply, bad, no, reply_to
-from .rules import RULES, State, Tell, wrong_state
+from .rules import RULES, UID_REQUIRED, State, Tell, uses_numbers, wrong_state
 from .selected import Selected, flag_list
 from .services import Cancellable, ImapServices, Watched
 from .settings import IDLE_PAGE, TELL_PAGE
+from .telling import Form, form_of
 from .view import Updates
 
 log = structlog.get_logger(__name__)
 
 CONTINUE: Final = b"+ OK\r\n"
 _BADCHARSET: Final = no("This charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
+HIGHEST: Final = b"* OK [HIGHESTMODSEQ %d] Highest\r\n"
 GONE: Final = b"* BYE Mailbox has been deleted\r\n"
 _RULE_OF: Final = {rule.name.encode("ascii"): rule for rule in RULES.values()}
 _LOGIN: Final = RULES[Login]
@@ -56,6 +61,7 @@ class Session:
         "failures",
         "idling",
         "last_active",
+        "metadata_news",
         "principal",
         "selected",
         "services",
@@ -73,7 +79,9 @@ class Session:
         self.deleting = False
         """This session runs DELETE: should its own mailbox go, it is only unselected."""
         self.enabled: set[str] = set()
-        """What ENABLE has switched on, or a command that implies it (RFC 5161, RFC 7162 3.1)."""
+        """What ENABLE has switched on, or a command that implies it (RFC 5161, RFC 7162 3.1): see `switch_on`."""
+        self.metadata_news: MetadataNews | None = None
+        """Tells of annotations that others change, once ENABLE METADATA asked for it."""
         self.end_after_reply = False
         """BYE follows the running command's reply."""
         self.failures = 0
@@ -95,8 +103,13 @@ class Session:
 
     @property
     def capability(self) -> bytes:
+        peer = self.channel.peer
         return capabilities.listed(
-            secure=self.channel.peer.secure, can_start_tls=self.can_start_tls, logged_in=self.principal is not None
+            self.services.settings,
+            secure=peer.secure,
+            can_start_tls=self.can_start_tls,
+            can_bind=peer.can_bind,
+            logged_in=self.principal is not None,
         )
 
     def end(self, reason: str) -> None:
@@ -121,6 +134,9 @@ class Session:
 
     def _release(self) -> None:
         self.unselect()
+        if self.metadata_news is not None:
+            self.metadata_news.close()
+            self.metadata_news = None
         if self._watched is not None:
             self._watched.close()
             self._watched = None
@@ -148,6 +164,25 @@ class Session:
         if self.selected is None:
             raise MailboxGone("Mailbox has been deleted")
         return self.selected
+
+    def switch_on(self, names: Iterable[str]) -> None:
+        """ENABLE, and each command that implies one (RFC 7162 3.1 "CONDSTORE enabling commands").
+
+        What is on stays on until the connection ends. The first that switches CONDSTORE on while a mailbox is selected
+        is told the HIGHESTMODSEQ from which its MODSEQs count.
+        """
+        had_modseqs = "CONDSTORE" in self.enabled
+        self.enabled.update(names)
+        if self.metadata_news is None and not ENABLED_BY.isdisjoint(self.enabled):
+            self.metadata_news = MetadataNews(self)
+        selected = self.selected
+        if selected is not None and not had_modseqs and "CONDSTORE" in self.enabled:
+            selected.view.tell_modseqs()
+            self.channel.send(HIGHEST % selected.view.told_modseq)
+
+    @property
+    def form(self) -> Form:
+        return form_of(self.enabled)
 
     # -- timers --------------------------------------------------------------------------------------------------
 
@@ -183,6 +218,8 @@ class Session:
         self.idling = True
         self._arm(self.services.settings.keepalive, self._keep_alive)
         self._tell_idling()
+        if self.metadata_news is not None:
+            self.metadata_news.tell_idling()
 
     def end_idle(self) -> None:
         self.idling = False
@@ -200,6 +237,8 @@ class Session:
     def select(self, selected: Selected) -> None:
         if self.channel.ended:
             raise Closed  # ended while the mailbox was loading: nobody would ever unwatch it
+        if "CONDSTORE" in self.enabled:
+            selected.view.tell_modseqs()
         self.selected = selected
         self.state = State.SELECTED
         self.services.states.watch(selected.shared, self)
@@ -264,20 +303,14 @@ class Session:
     def _send_updates(self, selected: Selected, updates: Updates) -> None:
         send, state = self.channel.send, selected.shared.state
         if updates.expunged:
-            send(b"".join([b"* %d EXPUNGE\r\n" % number for number in updates.expunged]))
+            send(self.form.expunged(updates.expunged, updates.vanished))
+            selected.expunges_told = True
         if updates.exists is not None:
             send(b"* %d EXISTS\r\n" % updates.exists)
         self.announce_keywords()
         if updates.flags:
-            text = state.flags_text
-            send(
-                b"".join(
-                    [
-                        b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (number, uid, text(mask))
-                        for number, uid, mask in updates.flags
-                    ]
-                )
-            )
+            send(self.form.changed(updates.flags, state.flags_text))
+            selected.modseq_shown = True
 
     def announce_keywords(self) -> None:
         """`* FLAGS` again once the mailbox has new keywords, before the first response that shows one."""
@@ -319,7 +352,7 @@ class Session:
 
     async def _serve_frame(self, frame: Frame, literal: LiteralStart | None) -> None:
         try:
-            command = parse(frame)
+            command = parse(frame, utf8=in_utf8(self))
         except BadCharset as error:
             self.channel.send(_BADCHARSET.line(error.tag or b"*"))
             return
@@ -339,10 +372,13 @@ class Session:
     async def answer(self, command: Command, literal: LiteralStart | None = None) -> Reply | None:
         """Run one command and tell what its moment allows; the tagged reply, None when the command sent it itself."""
         rule = RULES[type(command)]
-        if self.state not in rule.states:
+        refusal = None if self.state in rule.states else wrong_state(rule, self.state)
+        if refusal is None and "UIDONLY" in self.enabled and uses_numbers(command):
+            refusal = UID_REQUIRED
+        if refusal is not None:
             if literal is not None:
                 self.channel.reader.refuse()
-            return self._count_bad(wrong_state(rule, self.state))
+            return self._count_bad(refusal)
         started = perf_counter()
         selected = self.selected
         try:
@@ -350,6 +386,8 @@ class Session:
                 await selected.shared.fresh()
             reply = await rule.handler(self, command)
             tell = rule.tell(command)
+            if self.metadata_news is not None and self.metadata_news.stale and tell is not Tell.NOTHING:
+                await self.metadata_news.tell()
             selected = self.selected
             if selected is not None and tell is not Tell.NOTHING:
                 if selected.shared.stale:
@@ -369,8 +407,20 @@ class Session:
             self._count_bad(reply)
         else:
             self._bad = 0
+        if reply is not None and self.selected is not None and "CONDSTORE" in self.enabled:
+            reply = self._with_highest(self.selected, reply)
         self.last_active = asyncio.get_running_loop().time()
         self.services.metrics.observe("imap_command_seconds", perf_counter() - started, command=rule.name)
+        return reply
+
+    def _with_highest(self, selected: Selected, reply: Reply) -> Reply:
+        """The reply with HIGHESTMODSEQ, where the client could not know by itself with which it may come back."""
+        highest = selected.highest_to_tell(always_after_expunge="QRESYNC" in self.enabled)
+        if highest is None:
+            return reply
+        if reply.status == b"OK" and reply.code is None:
+            return replace(reply, code=b"HIGHESTMODSEQ %d" % highest)
+        self.channel.send(HIGHEST % highest)
         return reply
 
     async def _failed(self, command: Command, error: GatewayError) -> Reply:

@@ -58,5 +58,11 @@ class ImapSettings:
     """/shared/comment of the server (RFC 5464 3.2.1.1); empty: it has none."""
     server_admin: str = ""
     """/shared/admin of the server: a URI."""
+    compress: bool = False
+    """Offer COMPRESS=DEFLATE (RFC 4978): less traffic for more CPU and 300 KiB of memory a connection."""
+    unauthenticate: bool = True
+    """Offer UNAUTHENTICATE (RFC 8437 8 asks for a way not to)."""
+    progress: float = 10.0
+    """A command that runs so long tells how far it is (RFC 9585), and again each time as much has passed."""
     product: str = "Gateway"
     """What ID names."""

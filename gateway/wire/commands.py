@@ -97,17 +97,39 @@ class Login(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Resync:
+    """SELECT's QRESYNC (RFC 7162 3.2.5): what the client knew. `known` UIDs, None: all; none of the sets has a `*`.
+
+    `matched`: message numbers and, in the same order and as many, their UIDs, both rising.
+    """
+
+    uidvalidity: int
+    modseq: int
+    known: SequenceSet | None = None
+    matched: tuple[SequenceSet, SequenceSet] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Select(Command):
-    """RFC 3501 6.3.1."""
+    """RFC 3501 6.3.1 with RFC 7162 3.1.8 and 3.2.5.
+
+    `given`: the name as the client spelled it, where it is not stored so.
+    """
 
     mailbox: str
+    condstore: bool = False
+    resync: Resync | None = None
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Examine(Command):
-    """RFC 3501 6.3.2."""
+    """RFC 3501 6.3.2, with the same."""
 
     mailbox: str
+    condstore: bool = False
+    resync: Resync | None = None
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,26 +137,29 @@ class Create(Command):
     """RFC 3501 6.3.3 with RFC 6154 3. A trailing delimiter of the name is kept.
 
     `special_use`: attributes of `(USE (\\Sent …))`, known ones in their RFC spelling, unknown ones as sent
-    (the answer to those is NO [USEATTR], not BAD).
+    (the answer to those is NO [USEATTR], not BAD). `given` as in Select.
     """
 
     mailbox: str
     special_use: tuple[str, ...] = ()
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Delete(Command):
-    """RFC 3501 6.3.4."""
+    """RFC 3501 6.3.4. `given` as in Select."""
 
     mailbox: str
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rename(Command):
-    """RFC 3501 6.3.5."""
+    """RFC 3501 6.3.5. `given`: the old name as the client spelled it, where either name is not stored as spelled."""
 
     old: str
     new: str
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +178,12 @@ class Unsubscribe(Command):
 
 @dataclass(frozen=True, slots=True)
 class List(Command):
-    """RFC 3501 6.3.8, extended by RFC 5258, 5819 (STATUS) and 6154 (SPECIAL-USE).
+    """RFC 3501 6.3.8, extended by RFC 5258, 5819 (STATUS), 6154 (SPECIAL-USE) and 9590 (METADATA).
 
     `patterns`: decoded, at least one; `pattern.Matcher` takes them. `selection` holds SUBSCRIBED, REMOTE,
-    RECURSIVEMATCH, SPECIAL-USE; `returns` holds SUBSCRIBED, CHILDREN, SPECIAL-USE, STATUS; `status` the items asked
-    for with STATUS, in order. `extended`: the client used the extended syntax, so `LIST "" ("")` is no question
-    for the delimiter (RFC 5258 3).
+    RECURSIVEMATCH, SPECIAL-USE; `returns` holds SUBSCRIBED, CHILDREN, SPECIAL-USE, STATUS, METADATA; `status` the items
+    asked for with STATUS, in order, `metadata` the entries. `extended`: the client used the extended syntax, so
+    `LIST "" ("")` is no question for the delimiter (RFC 5258 3).
     """
 
     reference: str
@@ -167,6 +192,7 @@ class List(Command):
     returns: frozenset[str] = frozenset()
     status: tuple[str, ...] = ()
     extended: bool = False
+    metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +209,54 @@ class Status(Command):
 
     mailbox: str
     items: tuple[str, ...]
+
+
+class Depth(Enum):
+    """RFC 5464 4.2.2: the entry alone, its children too, or all below it."""
+
+    SELF = "0"
+    CHILDREN = "1"
+    ALL = "infinity"
+
+
+@dataclass(frozen=True, slots=True)
+class GetMetadata(Command):
+    """RFC 5464 4.2. `mailbox` "" means the server; `entries` as spelled."""
+
+    mailbox: str
+    entries: tuple[str, ...]
+    maxsize: int | None = None
+    depth: Depth = Depth.SELF
+
+
+@dataclass(frozen=True, slots=True)
+class SetMetadata(Command):
+    """RFC 5464 4.3. `values`: entry in small letters -> octets, or None to remove it."""
+
+    mailbox: str
+    values: tuple[tuple[str, bytes | None], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuota(Command):
+    """RFC 9208 4.1.1."""
+
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuotaRoot(Command):
+    """RFC 9208 4.1.2. The mailbox need not exist."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuota(Command):
+    """RFC 9208 4.1.3. `limits`: (resource in capitals, limit), none twice."""
+
+    root: bytes
+    limits: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +311,16 @@ class Search(Command):
 
 @dataclass(frozen=True, slots=True)
 class Fetch(Command):
-    """RFC 3501 6.4.5. Macros are expanded; repeated items stay repeated."""
+    """RFC 3501 6.4.5. Macros are expanded; repeated items stay repeated.
+
+    `changed_since` and `vanished`: modifiers of RFC 7162 3.1.4.1 and 3.2.6; VANISHED only in a UID FETCH that has both.
+    """
 
     uid: bool
     messages: SequenceSet
     items: tuple[Attribute, ...]
+    changed_since: int | None = None
+    vanished: bool = False
 
 
 class StoreAction(Enum):
@@ -252,13 +331,14 @@ class StoreAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Store(Command):
-    """RFC 3501 6.4.6."""
+    """RFC 3501 6.4.6; `unchanged_since` is RFC 7162 3.1.3's UNCHANGEDSINCE."""
 
     uid: bool
     messages: SequenceSet
     action: StoreAction
     silent: bool
     flags: Flags
+    unchanged_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,15 @@ from typing import Final
 from gateway.model import names
 from gateway.model.mailbox import MAX_NAME_OCTETS
 
+from . import parse_metadata
 from .commands import Command, Create, List, Lsub, Status
 from .tokens import Cursor, Malformed
 
-STATUS_ITEMS: Final = frozenset({"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"})
-"""RFC 3501 6.3.10."""
+STATUS_ITEMS: Final = frozenset(
+    {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}  # RFC 3501 6.3.10
+    | {"SIZE", "DELETED", "DELETED-STORAGE"}  # RFC 8438 3, RFC 9051 6.3.11, RFC 9208 4.1.4
+    | {"APPENDLIMIT", "MAILBOXID", "HIGHESTMODSEQ"}  # RFC 7889 3.1, RFC 8474 4.3, RFC 7162 3.1.7
+)
 
 SPECIAL_USE: Final = {
     name.lower(): name
@@ -25,7 +29,7 @@ MAX_PATTERNS: Final = 100  # each is matched with each mailbox
 MAX_PATTERN: Final = 2 * MAX_NAME_OCTETS  # characters: longer than any name with wildcards between
 
 _SELECTION: Final = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
-_RETURNS: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS"})
+_RETURNS: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS", "METADATA"})
 _RETURN: Final = re.compile(rb"RETURN (?=\()", re.IGNORECASE)
 _USE: Final = re.compile(rb"\(USE (?=\()", re.IGNORECASE)
 
@@ -33,9 +37,11 @@ _USE: Final = re.compile(rb"\(USE (?=\()", re.IGNORECASE)
 def create(cursor: Cursor, tag: bytes) -> Command:
     """RFC 3501 `create`, with RFC 6154 6 `create-param`."""
     cursor.space()
-    mailbox = names.canonical(cursor.mailbox())
+    given = cursor.mailbox()
+    mailbox = names.canonical(given)
+    given = given if given != mailbox else ""
     if cursor.at_end:
-        return Create(tag, mailbox)
+        return Create(tag, mailbox, given=given)
     cursor.space()
     if cursor.match(_USE) is None:
         raise cursor.expected("(USE (…)), the only parameter there is,")
@@ -48,11 +54,11 @@ def create(cursor: Cursor, tag: bytes) -> Command:
         if role not in roles:
             roles.append(role)
     cursor.need(b")")
-    return Create(tag, mailbox, tuple(roles))
+    return Create(tag, mailbox, tuple(roles), given)
 
 
 def list_(cursor: Cursor, tag: bytes) -> Command:
-    """RFC 3501 `list` and RFC 5258 6 `list`, with RFC 5819 and RFC 6154 options."""
+    """RFC 3501 `list` and RFC 5258 6 `list`, with the options of RFC 5819, RFC 6154 and RFC 9590."""
     cursor.space()
     selection: frozenset[str] = frozenset()
     extended = False
@@ -77,6 +83,7 @@ def list_(cursor: Cursor, tag: bytes) -> Command:
     _check_length(reference, patterns)
     returns: set[str] = set()
     items: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
     if not cursor.at_end:
         extended = True
         cursor.space()
@@ -84,7 +91,7 @@ def list_(cursor: Cursor, tag: bytes) -> Command:
             raise cursor.expected("RETURN (…)")
 
         def option() -> None:
-            nonlocal items
+            nonlocal items, metadata
             name = cursor.keyword("a return option")
             if name not in _RETURNS:
                 raise Malformed("Unknown return option")
@@ -92,9 +99,12 @@ def list_(cursor: Cursor, tag: bytes) -> Command:
             if name == "STATUS":
                 cursor.space()
                 items = _status_items(cursor)
+            elif name == "METADATA":
+                cursor.space()
+                metadata = parse_metadata.entries(cursor)
 
         cursor.listed(option, empty=True)
-    return List(tag, reference, patterns, selection, frozenset(returns), items, extended)
+    return List(tag, reference, patterns, selection, frozenset(returns), items, extended, metadata)
 
 
 def lsub(cursor: Cursor, tag: bytes) -> Command:
@@ -113,7 +123,7 @@ def _check_length(reference: str, patterns: Iterable[str]) -> None:
 
 
 def status(cursor: Cursor, tag: bytes) -> Command:
-    """RFC 3501 `status`."""
+    """RFC 3501 `status` with the items of later RFCs."""
     cursor.space()
     mailbox = names.canonical(cursor.mailbox())
     cursor.space()

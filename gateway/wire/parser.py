@@ -20,6 +20,9 @@ from .commands import Command, Flags, StoreAction
 from .events import Frame, tag_of
 from .parse_fetch import fetch_items
 from .parse_list import create, list_, lsub, status
+from .parse_metadata import getmetadata, setmetadata
+from .parse_modseq import fetch_modifiers, select_parameters, unchanged_since
+from .parse_quota import getquota, getquotaroot, setquota
 from .parse_search import UnknownCharset, search_arguments
 from .tokens import Cursor, Malformed
 
@@ -128,6 +131,28 @@ def _one_mailbox(kind: Callable[[bytes, str], Command]) -> Read:
     return read
 
 
+def _mailbox_as_given(kind: Callable[[bytes, str, str], Command]) -> Read:
+    """As `_one_mailbox`, for a command that tells the client how its spelling is stored (RFC 9051 6.3.9.7)."""
+
+    def read(cursor: Cursor, tag: bytes) -> Command:
+        cursor.space()
+        given = cursor.mailbox()
+        mailbox = names.canonical(given)
+        return kind(tag, mailbox, given if given != mailbox else "")
+
+    return read
+
+
+def _select(kind: type[commands.Select] | type[commands.Examine]) -> Read:
+    def read(cursor: Cursor, tag: bytes) -> Command:
+        cursor.space()
+        given = cursor.mailbox()
+        mailbox = names.canonical(given)
+        return kind(tag, mailbox, *select_parameters(cursor), given if given != mailbox else "")
+
+    return read
+
+
 def _authenticate(cursor: Cursor, tag: bytes) -> Command:
     cursor.space()
     mechanism = cursor.keyword("a SASL mechanism")
@@ -151,9 +176,11 @@ def _login(cursor: Cursor, tag: bytes) -> Command:
 
 def _rename(cursor: Cursor, tag: bytes) -> Command:
     cursor.space()
-    old = _mailbox(cursor)
+    old = cursor.mailbox()
     cursor.space()
-    return commands.Rename(tag, old, _mailbox(cursor))
+    new = cursor.mailbox()
+    stored = names.canonical(old), names.canonical(new)
+    return commands.Rename(tag, *stored, old if stored != (old, new) else "")
 
 
 def _flags(found: list[bytes]) -> Flags:
@@ -218,7 +245,7 @@ def _fetch(uid: bool) -> Read:
         cursor.space()
         messages = cursor.sequence_set()
         cursor.space()
-        return commands.Fetch(tag, uid, messages, fetch_items(cursor))
+        return commands.Fetch(tag, uid, messages, fetch_items(cursor), *fetch_modifiers(cursor, uid=uid))
 
     return read
 
@@ -230,6 +257,7 @@ def _store(uid: bool) -> Read:
         cursor.space()
         messages = cursor.sequence_set()
         cursor.space()
+        since = unchanged_since(cursor)
         found = cursor.match(_STORE)
         if found is None:
             raise cursor.expected("FLAGS, +FLAGS or -FLAGS")
@@ -241,7 +269,8 @@ def _store(uid: bool) -> Read:
             while not cursor.at_end:
                 cursor.space()
                 flags.append(cursor.flag())
-        return commands.Store(tag, uid, messages, actions[found[1]], found[2] is not None, _flags(flags))
+        silent = found[2] is not None
+        return commands.Store(tag, uid, messages, actions[found[1]], silent, _flags(flags), since)
 
     return read
 
@@ -284,16 +313,21 @@ COMMANDS: Final[dict[bytes, Read]] = {
     b"STARTTLS": _bare(commands.StartTls),
     b"AUTHENTICATE": _authenticate,
     b"LOGIN": _login,
-    b"SELECT": _one_mailbox(commands.Select),
-    b"EXAMINE": _one_mailbox(commands.Examine),
+    b"SELECT": _select(commands.Select),
+    b"EXAMINE": _select(commands.Examine),
     b"CREATE": create,
-    b"DELETE": _one_mailbox(commands.Delete),
+    b"DELETE": _mailbox_as_given(commands.Delete),
     b"RENAME": _rename,
     b"SUBSCRIBE": _one_mailbox(commands.Subscribe),
     b"UNSUBSCRIBE": _one_mailbox(commands.Unsubscribe),
     b"LIST": list_,
     b"LSUB": lsub,
     b"STATUS": status,
+    b"GETMETADATA": getmetadata,
+    b"SETMETADATA": setmetadata,
+    b"GETQUOTA": getquota,
+    b"GETQUOTAROOT": getquotaroot,
+    b"SETQUOTA": setquota,
     b"APPEND": _append,
     b"CHECK": _bare(commands.Check),
     b"CLOSE": _bare(commands.Close),

@@ -21,7 +21,7 @@ class Matcher:
     INBOX, alone or as the first level, matches without case (RFC 3501 5.1).
     """
 
-    __slots__ = ("_any", "_exact", "_final", "_level", "_moves", "_start", "_wild")
+    __slots__ = ("_any", "_exact", "_final", "_level", "_moves", "_prefix", "_start", "_wild", "simple")
 
     def __init__(self, reference: str, pattern: str) -> None:
         text = unicodedata.normalize("NFC", reference + pattern)
@@ -42,10 +42,18 @@ class Matcher:
         self._final = 1 << len(text)
         self._start = 1 | ((1 & self._wild) << 1)
         self._exact = None if self._wild else text
+        # What nearly all clients send, one wildcard at the end: no need to move over the name.
+        self._prefix = text[:-1] if text[-1:] in {"*", "%"} and self._wild == self._final >> 1 else None
+        self.simple = self._exact is not None or self._prefix is not None
+        """`matches` is a comparison or two."""
 
     def matches(self, name: str) -> bool:
         """Whether the whole of `name` (canonical spelling) matches."""
         folded = len(INBOX) if name == INBOX or name.startswith(INBOX + DELIMITER) else 0
+        if self._prefix is not None and (not folded or not self._prefix):
+            if not self._level:
+                return name.startswith(self._prefix)
+            return name.startswith(self._prefix) and DELIMITER not in name[len(self._prefix) :]
         if self._exact is not None and not folded:
             return name == self._exact
         state = self._start

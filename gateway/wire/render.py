@@ -54,6 +54,13 @@ def nstring(octets: bytes | None) -> bytes:
     return NIL if octets is None else string(octets)
 
 
+def nstring8(octets: bytes | None) -> bytes:
+    """RFC 5464 5 `value`: as `nstring`, but NUL stays NUL, in a literal8."""
+    if octets is not None and b"\x00" in octets:
+        return b"~{%d}\r\n%s" % (len(octets), octets)
+    return nstring(octets)
+
+
 def astring(octets: bytes) -> bytes:
     """An atom where one can stand for `octets`; the word NIL is quoted, for some readers take it for nothing."""
     return octets if _ATOM.match(octets) and octets.upper() != NIL else string(octets)
@@ -175,9 +182,11 @@ def in_order(numbers: Iterable[int]) -> list[tuple[int, int]]:
 # Lines.
 
 
-def search(numbers: Iterable[int]) -> bytes:
-    """`* SEARCH` with its numbers; the bare line when there are none (clients wait for it)."""
+def search(numbers: Iterable[int], modseq: int | None = None) -> bytes:
+    """`* SEARCH` with its numbers (RFC 7162 3.1.6: and MODSEQ); without any the bare line, for clients wait for it."""
     words = [b"* SEARCH", *(b"%d" % number for number in numbers)]
+    if modseq is not None:
+        words.append(b"(MODSEQ %d)" % modseq)
     return b" ".join(words) + CRLF
 
 
@@ -189,6 +198,7 @@ def esearch(
     maximum: int | None = None,
     all_: Sequence[tuple[int, int]] | None = None,
     count: int | None = None,
+    modseq: int | None = None,
 ) -> bytes:
     """RFC 4731 3.1 ESEARCH: what is None or an empty set is left out."""
     out = b"* ESEARCH (TAG %s)" % string(tag)
@@ -202,6 +212,8 @@ def esearch(
         out += b" ALL " + sequence_set(all_)
     if count is not None:
         out += b" COUNT %d" % count
+    if modseq is not None:
+        out += b" MODSEQ %d" % modseq
     return out + CRLF
 
 

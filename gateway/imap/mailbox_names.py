@@ -1,0 +1,45 @@
+"""Mailbox names between this session and its client: modified UTF-7, or UTF-8 once the client has asked for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.store import listing as rows
+from gateway.wire import render
+
+from . import listing
+
+if TYPE_CHECKING:
+    from .session import Session
+
+REV2: Final = "IMAP4REV2"
+_UTF8: Final = frozenset({"UTF8=ACCEPT", REV2})
+
+
+def in_utf8(session: Session) -> bool:
+    """Whether names are UTF-8 both ways from now on (RFC 6855 3, RFC 9051 5.1): ENABLE has switched either on."""
+    return not session.enabled.isdisjoint(_UTF8)
+
+
+def encoded(session: Session, name: str) -> bytes:
+    """`name` as this client reads it."""
+    return render.mailbox(name, utf8=in_utf8(session))
+
+
+async def tell_place(session: Session, name: str, *, given: str = "", gone: bool = False, always: bool = False) -> None:
+    """IMAP4rev2's LIST response beside a command about a mailbox (RFC 9051 6.3.2, 6.3.9.7).
+
+    It names what the client spelled (`given`) in OLDNAME where that is not how the name is stored; without `always`
+    it is sent only then. `gone`: the mailbox was deleted. RFC 5258 3: only clients that know extended LIST responses
+    are sent such data, and of IMAP4rev1 clients we do not know.
+    """
+    if REV2 not in session.enabled or not (given or always):
+        return
+    old_name = b' ("OLDNAME" (%b))' % encoded(session, given) if given else b""
+    marks = b"\\NonExistent"
+    if not gone:
+        inbox_id = session.require_principal().inbox_id
+        found = await session.services.db.tiny(lambda rx: rows.with_children(rx, inbox_id, name))
+        if found is not None:
+            marks = listing.attributes(found[0], has_children=found[1])
+    session.channel.send(b'* LIST (%b) "/" %b%b\r\n' % (marks, encoded(session, name), old_name))
