@@ -191,7 +191,11 @@ class Gateway:
             await db.read(lambda rx: None)
             return None if db.writable else "read-only after a failed flush to disk: check the disk, then restart"
 
-        health = HealthServer(self._metrics.page, metrics_type=CONTENT_TYPE, checks={"store": store})
+        def page() -> bytes:
+            self._metrics.gauge("store_reader_processes", db.reader_processes)
+            return self._metrics.page()
+
+        health = HealthServer(page, metrics_type=CONTENT_TYPE, checks={"store": store})
         await health.start(self._config.metrics.address, self._config.metrics.port)
         self._stack.push_async_callback(health.close)
         self._health = health

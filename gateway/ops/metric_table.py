@@ -55,6 +55,7 @@ TABLE: Final[tuple[Declared, ...]] = (
     Declared("delivery_route_failures_total", Kind.COUNTER, "Routes that could not be reached.", ("route",)),
     Declared("delivery_interrupted_total", Kind.COUNTER, "Attempts whose outcome a crash left unknown."),
     Declared("delivery_defects_total", Kind.COUNTER, "Attempts that ended in a defect of ours."),
+    Declared("store_reader_processes", Kind.GAUGE, "Reader processes that are up."),
     Declared("queue_recipients", Kind.GAUGE, "Recipients in the queue: queued, sending, deferred, held.", ("state",)),
     Declared("queue_oldest_seconds", Kind.GAUGE, "Age of the oldest message with a recipient that is not done."),
     Declared("janitor_rows", Kind.COUNTER, "Rows (free_pages: pages) the janitor took away, by task.", ("task",)),
