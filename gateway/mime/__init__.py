@@ -12,6 +12,7 @@ from .decoding import Decoder, decoder_for, is_identity
 from .envelope import envelope_of, message_ids
 from .header import HeaderField, field_selector, fields, index_fields, select_fields, unfold
 from .parts import PartNode, decode_parts, encode_parts, find_section, node_of, text_parts
+from .preview import preview_of
 from .scanner import PARSER_VERSION, Scanner, parse
 from .subject import base_subject, is_reply_or_forward
 from .text import decode_body, decode_text, text_of
@@ -43,6 +44,7 @@ __all__ = [
     "parse_addresses",
     "parse_date",
     "parse_sent_date",
+    "preview_of",
     "select_fields",
     "text_of",
     "text_parts",
