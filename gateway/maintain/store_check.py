@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from gateway.store import check_deep, cleanup, inboxes
+from gateway.store import check_deep, cleanup, inboxes, search_text
 from gateway.store.check import steps
 from gateway.store.db import Database
 from gateway.store.findings import Finding
@@ -50,4 +50,6 @@ async def repair(db: Database, findings: list[Finding]) -> list[Finding]:
     if codes & COLLECTED:
         orphans = await db.write(cleanup.find_orphans)
         log.info("store.orphans_found", count=orphans)
+    if "text.missing" in codes:
+        await db.write(search_text.note_missing)
     return await run_check(db)

@@ -49,9 +49,13 @@ _FREE_BODIES = Stmt(
     " AND c.size > c.header_size AND NOT EXISTS (SELECT 1 FROM content_meta o WHERE o.body_id = c.body_id"
     " AND NOT (o.id IN :LIST(rows))) ON CONFLICT DO NOTHING"
 )
+_FREE_TEXTS = Stmt(
+    "INSERT INTO staging (body_id, started_at) SELECT t.body_id, 0 FROM content_text t WHERE t.id IN :LIST(rows)"
+    " AND t.body_id IS NOT NULL ON CONFLICT DO NOTHING"
+)
 _DELETE_CONTENT: Final = tuple(
     Stmt(f"DELETE FROM {table} WHERE id IN :LIST(rows)")
-    for table in ("content_fetch", "content_header", "content_meta")
+    for table in ("content_fetch", "content_header", "content_fields", "content_text", "text_due", "content_meta")
 )
 _DELETE_GARBAGE = Stmt("DELETE FROM garbage WHERE content_id IN :LIST(rows)")
 _ORPHANS = Stmt(
@@ -63,11 +67,12 @@ _ORPHANS = Stmt(
 )
 _ORPHAN_BODIES = Stmt(
     "INSERT INTO staging (body_id, started_at) SELECT DISTINCT p.id >> 16, 0 FROM content_chunk p WHERE NOT EXISTS"
-    " (SELECT 1 FROM content_meta c WHERE c.body_id = p.id >> 16) ON CONFLICT DO NOTHING"
+    " (SELECT 1 FROM content_meta c WHERE c.body_id = p.id >> 16) AND NOT EXISTS"
+    " (SELECT 1 FROM content_text t WHERE t.body_id = p.id >> 16) ON CONFLICT DO NOTHING"
 )
 _HALVES: Final = tuple(
     Stmt(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM content_meta)")
-    for table in ("content_fetch", "content_header")
+    for table in ("content_fetch", "content_header", "content_fields", "content_text", "text_due")
 )
 
 _LONG_RECORDS = Stmt(
@@ -136,6 +141,7 @@ def collect_contents(tx: Tx, before: int, limit: int) -> int:
     dead = [row[0] for row in tx.all(_DEAD, rows=looked)]
     if dead:
         tx.run(_FREE_BODIES, rows=dead)
+        tx.run(_FREE_TEXTS, rows=dead)
         for statement in _DELETE_CONTENT:
             tx.run(statement, rows=dead)
     tx.run(_DELETE_GARBAGE, rows=looked)
@@ -144,8 +150,8 @@ def collect_contents(tx: Tx, before: int, limit: int) -> int:
 
 def find_orphans(tx: Tx) -> int:
     """Hand contents that belong to nothing to the janitor; only a defect leaves any, so only a repair asks."""
-    found = tx.run(_ORPHANS) + tx.run(_ORPHAN_BODIES)
-    return found + sum(tx.run(statement) for statement in _HALVES)
+    found = tx.run(_ORPHANS) + sum(tx.run(statement) for statement in _HALVES)
+    return found + tx.run(_ORPHAN_BODIES)
 
 
 def long_records(rx: Rx, keep: int, limit: int) -> list[tuple[InboxId, MailboxId]]:

@@ -285,6 +285,8 @@ async def test_it_runs_until_it_is_stopped(db: Database) -> None:
         "UPDATE inbox SET octets = 1",
         "INSERT INTO content_chunk (id, octets) VALUES (6553600, x'41')",
         "INSERT INTO content_fetch (id, envelope, bodystructure) VALUES (5, x'', x'')",
+        "INSERT INTO text_due (id) VALUES (5)",
+        "DELETE FROM text_due",
         "DELETE FROM garbage",
     ],
 )
