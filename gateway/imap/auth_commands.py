@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from gateway.auth.exchange import UnknownMechanism, log_in
 from gateway.model.errors import AuthenticationFailed, GatewayError, Throttled, Unavailable
+from gateway.model.permissions import Principal
 from gateway.wire import commands as c
 from gateway.wire import render, sasl
 from gateway.wire.events import Fatal, Line
@@ -55,7 +58,7 @@ async def enable(session: Session, command: c.Enable) -> Reply:
     """RFC 5161: what was newly switched on is told; unknown names and what is on already are not."""
     told = [name for name in dict.fromkeys(command.names) if name in ENABLES and name not in session.enabled]
     for name in told:
-        session.enabled |= ENABLES[name]
+        session.switch_on(ENABLES[name])
     session.channel.send(b"* ENABLED%b\r\n" % b"".join(b" " + name.encode("ascii") for name in told))
     return ok("ENABLE completed")
 
@@ -76,25 +79,36 @@ async def start_tls(session: Session, command: c.StartTls) -> Reply | None:
 async def login(session: Session, command: c.Login) -> Reply:
     if not session.channel.peer.secure:
         return PRIVACY
-    return await _authenticate(session, command.user, command.password, "LOGIN")
+    peer, authenticator = session.channel.peer.address, session.services.authenticator
+
+    async def who() -> Principal:
+        return await authenticator.authenticate(command.user.decode("utf-8"), command.password.decode("utf-8"), peer)
+
+    try:
+        return await _log_in(session, "LOGIN", who())
+    except UnicodeDecodeError:
+        return _failed(session, AuthenticationFailed("Credentials are not UTF-8"), "LOGIN")
 
 
 async def authenticate(session: Session, command: c.Authenticate) -> Reply:
-    """PLAIN (RFC 4616) and LOGIN (the old draft that Outlook's cloud speaks), with or without initial response."""
-    if not session.channel.peer.secure:
+    """The mechanisms of `gateway.wire.sasl`, with or without initial response (RFC 4959)."""
+    peer = session.channel.peer
+    if not peer.secure:
         return PRIVACY
+    who = log_in(
+        command.mechanism,
+        command.initial_response,
+        lambda challenge: _ask(session, challenge),
+        session.services.authenticator,
+        peer.address,
+        peer,
+    )
     try:
-        if command.mechanism == "PLAIN":
-            found = await _plain(session, command.initial_response)
-        elif command.mechanism == "LOGIN":
-            found = await _login(session, command.initial_response)
-        else:
-            return no("Authentication mechanism is not supported", b"CANNOT")
+        return await _log_in(session, command.mechanism, who)
+    except UnknownMechanism:
+        return no("Authentication mechanism is not supported", b"CANNOT")
     except ValueError:
         return bad("Malformed authentication exchange")
-    if found is None:
-        return _CANCELLED
-    return await _authenticate(session, *found, command.mechanism)
 
 
 async def _ask(session: Session, challenge: bytes) -> bytes | None:
@@ -109,33 +123,16 @@ async def _ask(session: Session, challenge: bytes) -> bytes | None:
     raise Closed
 
 
-async def _plain(session: Session, initial: bytes | None) -> tuple[bytes, bytes] | None:
-    message = initial if initial is not None else await _ask(session, b"")
-    if message is None:
-        return None
-    authorize, user, secret = message.split(b"\0")  # ValueError when there are not three
-    if authorize and authorize.lower() != user.lower():
-        return b"", b""  # nobody acts for another inbox; refused like any wrong credential
-    return user, secret
-
-
-async def _login(session: Session, initial: bytes | None) -> tuple[bytes, bytes] | None:
-    user = initial if initial is not None else await _ask(session, b"Username:")
-    if user is None:
-        return None
-    secret = await _ask(session, b"Password:")
-    return None if secret is None else (user, secret)
-
-
-async def _authenticate(session: Session, user: bytes, secret: bytes, mechanism: str) -> Reply:
+async def _log_in(session: Session, mechanism: str, who: Awaitable[Principal | None]) -> Reply:
+    """Let in whom `who` gives; None has cancelled."""
     services, peer = session.services, session.channel.peer.address
     try:
-        principal = await services.authenticator.authenticate(user.decode("utf-8"), secret.decode("utf-8"), peer)
+        principal = await who
         if session.channel.ended:
             raise Closed
+        if principal is None:
+            return _CANCELLED
         session.logged_in(principal)
-    except UnicodeDecodeError:
-        return _failed(session, AuthenticationFailed("Credentials are not UTF-8"), mechanism)
     except (AuthenticationFailed, Throttled) as error:
         return _failed(session, error, mechanism)
     except Unavailable:

@@ -38,6 +38,13 @@ class Peer(Protocol):
     def secure(self) -> bool:
         """TLS protects the connection."""
 
+    @property
+    def can_bind(self) -> bool:
+        """The TLS ends here, so there is something that both ends of it know."""
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        """What both ends know, by the type of RFC 5056; None for a type that is not to be had."""
+
     def write(self, data: bytes) -> None: ...
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import asyncio
 from typing import Any
 
 import structlog
+from OpenSSL import SSL
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -16,6 +17,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from gateway.model.errors import LimitReached
 
+from .binding import channel_binding
 from .services import Cancellable, ImapServices
 from .session import Session
 
@@ -34,6 +36,7 @@ class ImapProtocol(Protocol):
         self.address = ""
         self.secure = False
         self._counted = False
+        self._tls: SSL.Connection | None = None
         self._timer: Cancellable | None = None
 
     # -- from Twisted --------------------------------------------------------------------------------------------
@@ -61,6 +64,7 @@ class ImapProtocol(Protocol):
         """TLS is up: on an implicit TLS port the session begins, after STARTTLS it goes on."""
         self._cancel()
         self.secure = True
+        self._tls = self.transport.getHandle()
         if self.session is None:
             self._begin()
 
@@ -114,6 +118,13 @@ class ImapProtocol(Protocol):
 
     def abort(self) -> None:
         self.transport.abortConnection()
+
+    @property
+    def can_bind(self) -> bool:
+        return self._tls is not None
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        return None if self._tls is None else channel_binding(self._tls, kind)
 
     def pause_reading(self) -> None:
         self.transport.pauseProducing()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store.db import Database
+from gateway.wire import scram
 
 from .settings import ImapSettings
 from .states import States
@@ -24,6 +25,12 @@ class Authenticator(Protocol):
 
         Raises AuthenticationFailed, Throttled, Unavailable; LimitReached for too many connections.
         """
+
+    async def scram_parameters(self) -> scram.Parameters:
+        """What clients of SCRAM are told. Unavailable."""
+
+    async def prove(self, user: str, proof: scram.Proof | None, peer: str, /) -> tuple[Principal, bytes]:
+        """Who has proven to have a key of the inbox `user`, and the server's own proof. Errors as above."""
 
 
 class Watched(Protocol):

@@ -57,6 +57,11 @@ def test_curl_over_imaps(gateway: Gateway, program: Program, tmp_path: Path) -> 
     assert _count(gateway, address, key, "Trash") == 1
     wrong = program(*base[:-1], f"{address}:gw_wrong", url)
     assert wrong.returncode == 67  # curl: login denied
+    assert b"INBOX" in program(*base[:-1], address, "--oauth2-bearer", key, url).stdout
+    for mechanism in ("OAUTHBEARER", "XOAUTH2"):
+        token = [*base[:-1], address, "--login-options", f"AUTH={mechanism}", url, "--oauth2-bearer"]
+        assert b"INBOX" in program(*token, key).stdout
+        assert program(*token, "gw_wrong").returncode == 67
 
 
 @pytest.mark.parametrize(("scheme", "port"), [("smtps", "smtps"), ("smtp", "submission")])
@@ -130,7 +135,7 @@ SyncState *
 """
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"])
 def test_mbsync_both_ways(gateway: Gateway, program: Program, tmp_path: Path, mechanism: str) -> None:
     address, key = gateway.inbox(f"mbsync-{mechanism.lower()}@{gateway.hostname}")
     root, config = tmp_path / "mail", tmp_path / "mbsyncrc"

@@ -28,6 +28,7 @@ from gateway.store import check, content, inboxes, mailboxes, messages, pods
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.inboxes import Inbox
 from gateway.store.migrate import migrate
+from gateway.wire import scram
 
 NOW = 1_700_000_000
 PATIENCE = 10.0  # seconds until a missing response is a failure; nothing waits this long when it passes
@@ -61,6 +62,16 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+SCRAM = scram.Parameters(b"salt", 4096)
+BINDINGS = {"tls-exporter": b"exported" * 4, "tls-server-end-point": b"certificate"}
+"""What both ends of a connection's TLS know."""
+
+
+@cache
+def verifiers() -> dict[str, scram.Verifier]:
+    return {secret: scram.derive(secret, SCRAM) for secret in KEYS}
+
+
 class Keys:
     """An authenticator over `KEYS`; `down` and `slow` are our outage and a throttled peer."""
 
@@ -78,9 +89,23 @@ class Keys:
             raise AuthenticationFailed("No")
         if secret == "send":
             await asyncio.sleep(0)  # one key takes the slow road
+        return self._principal(user, secret)
+
+    def _principal(self, user: str, secret: str) -> Principal:
         permissions = expand(KEYS[secret])
         inbox = self._owners[user]
         return Principal(KeyId(1), secret, ScopeKind.INBOX, PodId(1), inbox, user, permissions, None)
+
+    async def scram_parameters(self) -> scram.Parameters:
+        return SCRAM
+
+    async def prove(self, user: str, proof: scram.Proof | None, peer: str, /) -> tuple[Principal, bytes]:
+        self.asked.append((user, "", peer))
+        for secret, verifier in verifiers().items():
+            signature = proof.signature(verifier) if proof is not None and user in self._owners else None
+            if signature is not None:
+                return self._principal(user, secret), signature
+        raise AuthenticationFailed("No")
 
 
 class Watch:
@@ -146,6 +171,13 @@ class Client:
         self.session.greet()
 
     # Peer
+
+    @property
+    def can_bind(self) -> bool:
+        return self.secure
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        return BINDINGS.get(kind)
 
     def write(self, data: bytes) -> None:
         assert not self.closed, "written after close"

@@ -10,7 +10,8 @@
     S1!                         the connection is closed, nothing more has come
 
 A connection is opened, and its greeting read, when it is first used. Before each `C` line everything the server sent
-on that connection must have been named. Directives: see `Run`.
+on that connection must have been named. Directives: see `Run`;
+`! settings name=value …` as the first line gives the server other settings.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import ast
 import asyncio
 import re
 import shlex
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
 
 from gateway.model.flags import SYSTEM_FLAGS
+from gateway.wire import sasl_client
 
-from .harness import Client, Harness, template
+from .harness import BINDINGS, Client, Harness, template
 from .messages import ALL
 
 HERE = Path(__file__).parent
@@ -86,6 +89,29 @@ class Run:
     async def do_login(self, number: str, key: str = "full", user: str = "a@example.org") -> None:
         await (await self.client(number)).login(key, user)
 
+    async def do_scram(self, number: str, tag: str, key: str, user: str = "a@example.org", *how: str) -> None:
+        """SCRAM up to its tagged answer, which is left to be named.
+
+        `bind` uses -PLUS and a type of `harness.BINDINGS`, `other` data of another connection, `hidden` is a client
+        that can bind and saw no -PLUS, `reply` one that sends its first message only when asked.
+        """
+        kind = next((word for word in how if word in BINDINGS), "")
+        binding = (kind, b"other" if "other" in how else BINDINGS[kind]) if kind else None
+        exchange = sasl_client.scram_sha_256(user, key, b"nonce", binding=binding, can_bind="hidden" in how)
+        client, name = await self.client(number), "SCRAM-SHA-256-PLUS" if binding else "SCRAM-SHA-256"
+        response = next(exchange)
+        if "reply" in how:
+            client.send(f"{tag} AUTHENTICATE {name}\r\n".encode())
+            assert await client.line() == b"+ "
+        else:
+            client.send(f"{tag} AUTHENTICATE {name} ".encode())
+        while response is not None:
+            client.send(b64encode(response) + b"\r\n")
+            await client.settle()
+            if not client.received.startswith(b"+ "):
+                break
+            response = exchange.send(b64decode((await client.line())[2:], validate=True))
+
     async def do_deliver(self, message: str, mailbox: str = "INBOX", *flags: str) -> None:
         mask = sum(SYSTEM_FLAGS[flag] for flag in flags if flag in SYSTEM_FLAGS)
         keywords = [flag for flag in flags if flag not in SYSTEM_FLAGS]
@@ -136,7 +162,12 @@ def test_transcript(path: Path, tmp_path: Path, url: str) -> None:
 
 
 async def play(name: str, lines: list[str], directory: Path, url: str) -> None:
-    async with Harness(directory, url=url, max_message_size=100_000) as harness:
+    settings: dict[str, object] = {"max_message_size": 100_000}
+    if lines[0].startswith("! settings "):
+        given = (word.split("=") for word in lines[0].split()[2:])
+        settings |= {name: ast.literal_eval(value) for name, value in given}
+        lines = ["", *lines[1:]]
+    async with Harness(directory, url=url, **settings) as harness:
         run = Run(harness)
         for number, line in enumerate(lines, 1):
             if not line or line.startswith("#"):

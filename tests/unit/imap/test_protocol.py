@@ -33,6 +33,9 @@ class Transport(StringTransport):
     def startTLS(self, context: Any) -> None:
         self.tls_context = context
 
+    def getHandle(self) -> None:
+        """No TLS connection is behind it."""
+
 
 @implementer(ISSLTransport)
 class TlsTransport(Transport):
