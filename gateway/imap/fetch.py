@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
 from gateway.model.errors import GatewayError
 from gateway.model.flags import SEEN
+from gateway.model.ids import MAX_UID
 from gateway.store import content, messages
 from gateway.wire import commands as c
+from gateway.wire.fetch import ITEMS
 
 from . import access
 from .access import Action
+from .capabilities import CONDSTORE
 from .channel import Closed
 from .fetch_page import Rendered, render_page
 from .fetch_plan import Batch, BodyRange, Plan, plan_of
-from .replies import Reply, no, ok
+from .replies import Reply, bad, no, ok
+from .resync import changed_since, tell_vanished
 from .selected import Selected
 from .settings import BODY_PAGE, BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, PAGES_AHEAD, TINY_CHANGE, TINY_PAGE
 from .view import Slices, View, ranges_of
@@ -26,6 +30,7 @@ from .view import Slices, View, ranges_of
 if TYPE_CHECKING:
     from .session import Session
 
+MODSEQ: Final = ITEMS[b"MODSEQ"]
 _GONE: Final = no("Some messages were expunged by another session", b"EXPUNGEISSUED")
 
 
@@ -33,10 +38,21 @@ async def fetch(session: Session, command: c.Fetch) -> Reply:
     """RFC 2180 4.1: what another session expunged is still served while its octets exist; then, by number, NO."""
     selected = session.require_selected()
     view = selected.view
+    if command.vanished and "QRESYNC" not in session.enabled:
+        return bad("QRESYNC must be enabled first")  # RFC 7162 3.2.6
     slices = view.by_uid(command.messages) if command.uid else view.by_number(command.messages)
-    plan = plan_of(command.items, command.uid)
+    items = command.items
+    if command.changed_since is not None:
+        items = (*items, MODSEQ)
+    if MODSEQ in items:
+        session.switch_on(CONDSTORE)
+    if command.changed_since is not None:
+        if command.vanished:
+            await tell_vanished(session, selected, command.messages.resolve(MAX_UID), command.changed_since)
+        slices = await changed_since(session, view, slices, command.changed_since)
+    plan = plan_of(items, command.uid, session.form)
     if plan.memory_only:
-        await _from_memory(session, selected, slices, plan)
+        await from_memory(session, selected, slices, plan)
         return ok("FETCH completed")
     marks = plan.sets_seen and not selected.read_only
     marks = marks and access.allowed(session.require_principal(), Action.FLAG, selected.mailbox.role)
@@ -66,13 +82,21 @@ def _masks(view: View, page: Slices) -> Iterable[int]:
     return chain.from_iterable(view.masks_of(start, stop) for start, stop in page)
 
 
-def _numbers(page: Slices) -> Sequence[int]:
+def _modseqs(view: View, page: Slices) -> list[int]:
+    return [modseq for start, stop in page for modseq in view.modseqs_of(start, stop)]
+
+
+def _numbers(view: View, plan: Plan, page: Slices) -> Sequence[int]:
+    """What stands behind `*`: message numbers, or UIDs where only these are used."""
+    if plan.form.uid_only:
+        return view.uids_in(page)
     if len(page) == 1:
         return range(page[0][0] + 1, page[0][1] + 1)
     return [number for start, stop in page for number in range(start + 1, stop + 1)]
 
 
-async def _from_memory(session: Session, selected: Selected, slices: Slices, plan: Plan) -> None:
+async def from_memory(session: Session, selected: Selected, slices: Slices, plan: Plan) -> None:
+    """Responses of a plan that is `memory_only`."""
     view, text = selected.view, selected.shared.state.flags_text
     session.announce_keywords()
     first = True
@@ -80,7 +104,9 @@ async def _from_memory(session: Session, selected: Selected, slices: Slices, pla
         if not first:
             await session.channel.breathe()
         first = False
-        rows = zip(_numbers(page), view.uids_in(page), _masks(view, page), strict=True)
+        modseqs = _modseqs(view, page) if plan.shows_modseq else repeat(0)
+        rows = zip(_numbers(view, plan, page), view.uids_in(page), _masks(view, page), modseqs, strict=False)
+        selected.modseq_shown |= plan.shows_modseq
         session.channel.send(b"".join(plan.memory_lines(rows, text)))
 
 
@@ -134,7 +160,11 @@ async def _batch(session: Session, selected: Selected, plan: Plan, page: Slices,
     if plan.shows_flags or changed:
         text = selected.shared.state.flags_text
         flags = [text(mask) for mask in _masks(view, page)]
-    return Batch(_numbers(page), view.uids_in(page), flags, changed)
+    modseqs: list[int] = []
+    if plan.shows_modseq or (changed and plan.form.modseqs):
+        modseqs = _modseqs(view, page)
+        selected.modseq_shown = True
+    return Batch(_numbers(view, plan, page), view.uids_in(page), flags, changed, modseqs)
 
 
 async def _render(session: Session, selected: Selected, plan: Plan, batch: Batch, brief: bool = False) -> Rendered:
@@ -176,8 +206,11 @@ async def _mark_seen(session: Session, selected: Selected, page: Slices) -> froz
     )
     if stored.modseq is not None:
         await selected.shared.catch_up(stored.modseq, rows=len(unseen))
-    changed = dict(stored.changed)
-    view.told(changed)
+    changed = [uid for uid, _ in stored.changed]
+    if view.modseqs_told:
+        view.told(dict.fromkeys(changed, stored.modseq or 0))
+    else:
+        view.told(dict(stored.changed))
     return frozenset(changed)
 
 

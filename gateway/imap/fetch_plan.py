@@ -22,6 +22,7 @@ from gateway.wire import date
 from gateway.wire.fetch import ITEMS, Attribute, BodySection, Item, ItemName, SectionText
 
 from . import sections
+from .telling import PLAIN, Form
 
 Row = tuple[Any, ...]
 """(uid, *columns of the plan), as `messages.fetch_rows` gives them."""
@@ -42,34 +43,41 @@ Pieces = list[bytes | BodyRange]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One message to render, as memory knows it: `flags` rendered, `changed` when this FETCH has set \\Seen."""
+    """One message to render, as memory knows it: `flags` rendered, `changed` when this FETCH has set \\Seen.
+
+    `number` is the UID where only UIDs are used (RFC 9586).
+    """
 
     number: int
     uid: int
     flags: bytes
     changed: bool = False
+    modseq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Messages to render in one go, with their sequence numbers.
 
-    `flags` are rendered, one a message, where the plan shows them; `changed` are the UIDs on which this FETCH has set
-    \\Seen.
+    `flags` are rendered, one a message, where the plan shows them, and `modseqs` likewise; `changed` are the UIDs on
+    which this FETCH has set \\Seen.
     """
 
     numbers: Sequence[int]
     uids: Sequence[int]
     flags: Sequence[bytes]
     changed: frozenset[int] = frozenset()
+    modseqs: Sequence[int] = ()
 
     def entry(self, at: int) -> Entry:
         uid = self.uids[at]
-        return Entry(self.numbers[at], uid, self.flags[at] if self.flags else b"", uid in self.changed)
+        flags = self.flags[at] if self.flags else b""
+        return Entry(self.numbers[at], uid, flags, uid in self.changed, self.modseqs[at] if self.modseqs else 0)
 
     def behind(self, count: int) -> Batch:
         """What is left after `count` of them."""
-        return Batch(self.numbers[count:], self.uids[count:], self.flags[count:], self.changed)
+        left = self.numbers[count:], self.uids[count:], self.flags[count:], self.changed, self.modseqs[count:]
+        return Batch(*left)
 
 
 _COLUMN: Final = {
@@ -85,6 +93,7 @@ _SECTION: Final = {
     ItemName.RFC822_TEXT: BodySection(b"RFC822.TEXT", (), SectionText.TEXT),
 }
 _NO_COLUMNS: Final = Columns(0)
+_IN_MEMORY: Final = (ITEMS[b"UID"], ITEMS[b"FLAGS"], ITEMS[b"MODSEQ"])
 _SHORT: Final = 12  # items; ENVELOPE, flags and the parts of a usual message are fewer
 _MAX_DIRECT: Final = 4  # sections whose octets a page holds for each message; with more, a page counts its octets
 
@@ -92,28 +101,33 @@ _MAX_DIRECT: Final = 4  # sections whose octets a page holds for each message; w
 class Plan:
     """What a FETCH asks for, compiled. Immutable, shared by sessions and threads, sent to reader processes.
 
-    `memory_only`: UID and FLAGS, which need no store at all. `direct`: all values come with the message's row, so
-    that a response is one `%` over it; with `bodies`, the octets of small messages too. `short`: few items.
+    `memory_only`: UID, FLAGS and MODSEQ, which need no store at all. `direct`: all values come with the message's row,
+    so that a response is one `%` over it; with `bodies`, the octets of small messages too. `short`: few items.
+    `form`: what the session has switched on.
     """
 
     __slots__ = (
-        "_asked", "_computed", "_format", "_items", "_pick", "bodies", "columns", "direct", "index", "memory_only",
-        "sets_seen", "short", "shows_flags",
+        "_asked", "_computed", "_format", "_head", "_items", "_pick", "_seen_items", "bodies", "columns", "direct",
+        "form", "index", "memory_only", "sets_seen", "short", "shows_flags", "shows_modseq",
     )  # fmt: skip
 
-    def __init__(self, items: Sequence[Attribute], *, uid: bool) -> None:
-        self._asked = tuple(items), uid
+    def __init__(self, items: Sequence[Attribute], *, uid: bool, form: Form = PLAIN) -> None:
+        self._asked = tuple(items), uid, form
+        self.form = form
+        self._head = b"* %d UIDFETCH (" if form.uid_only else b"* %d FETCH ("
         # UID first: clients were seen to mix up messages when it came after a body (features.md).
         unique = list(dict.fromkeys(items))
-        if uid or ITEMS[b"UID"] in unique:
+        if (uid and not form.uid_only) or ITEMS[b"UID"] in unique:
             unique = [ITEMS[b"UID"], *(item for item in unique if item != ITEMS[b"UID"])]
         self.sets_seen = any(item.sets_seen for item in unique)
         self.shows_flags = ITEMS[b"FLAGS"] in unique
+        self.shows_modseq = ITEMS[b"MODSEQ"] in unique
+        self._seen_items = tuple(item for item in _told_of_change(form) if item not in unique)
         self.short = len(unique) <= _SHORT
         self._items: tuple[Item | BodySection, ...] = tuple(
             _SECTION.get(item.name, item) if isinstance(item, Item) else item for item in unique
         )
-        self.memory_only = all(item in (ITEMS[b"UID"], ITEMS[b"FLAGS"]) for item in unique)
+        self.memory_only = all(item in _IN_MEMORY for item in unique)
         parts = [item for item in self._items if isinstance(item, BodySection)]
         self.direct = len(parts) <= _MAX_DIRECT and not any(part.path or part.partial for part in parts)
         self.bodies = self.direct and not all(sections.header_only(part) for part in parts)
@@ -122,15 +136,15 @@ class Plan:
         self._computed: tuple[Callable[[Row], bytes], ...] = ()
         self._format, self._pick = self._template() if self.direct else (b"", tuple)
 
-    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[tuple[Attribute, ...], bool]]:
+    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[tuple[Attribute, ...], bool, Form]]:
         """A reader process compiles what was asked by itself, once."""
         return plan_of, self._asked
 
     def _template(self) -> tuple[bytes, Callable[[Row], Row]]:
-        """One `%` a message over (number, flags, *row, *computed values), where the row begins with the UID."""
+        """One `%` a message over (number, flags, MODSEQ, *row, *computed values); the row begins with the UID."""
         words, places = [], [0]
         computed: list[Callable[[Row], bytes]] = []
-        behind_row = 3 + len(self.index)
+        behind_row = 4 + len(self.index)
         for item in self._items:
             if isinstance(item, BodySection):
                 words.append(item.echo + b" %b")
@@ -138,19 +152,22 @@ class Plan:
                 computed.append(self._section_of_row(item))
             elif item.name is ItemName.UID:
                 words.append(b"UID %d")
-                places.append(2)
+                places.append(3)
             elif item.name is ItemName.FLAGS:
                 words.append(b"FLAGS (%b)")
                 places.append(1)
+            elif item.name is ItemName.MODSEQ:
+                words.append(b"MODSEQ (%d)")
+                places.append(2)
             elif item.name is ItemName.INTERNALDATE:
                 words.append(b"INTERNALDATE %b")
                 places.append(behind_row + len(computed))
                 computed.append(_date_of_row(self.index[Columns.INTERNAL_DATE]))
             else:
                 words.append(item.echo + (b" %d" if item.name is ItemName.RFC822_SIZE else b" %b"))
-                places.append(2 + self.index[_COLUMN[item.name]])
+                places.append(3 + self.index[_COLUMN[item.name]])
         self._computed = tuple(computed)
-        return b"* %d FETCH (" + b" ".join(words) + b")\r\n", itemgetter(*places)
+        return self._head + b" ".join(words) + b")\r\n", itemgetter(*places)
 
     def _section_of_row(self, section: BodySection) -> Callable[[Row], bytes]:
         header = self.index[Columns.HEADER]
@@ -163,25 +180,26 @@ class Plan:
         return lambda row: _literal(row[header] + row[body])
 
     def memory_lines(
-        self, messages: Iterable[tuple[int, int, int]], text: Callable[[int], bytes]
+        self, messages: Iterable[tuple[int, int, int, int]], text: Callable[[int], bytes]
     ) -> list[bytes]:
-        """Responses of a `memory_only` plan for (number, uid, mask)s."""
+        """Responses of a `memory_only` plan for (number, uid, mask, MODSEQ)s."""
         line, pick = self._format, self._pick
-        return [line % pick((number, text(mask), uid)) for number, uid, mask in messages]
+        return [line % pick((number, text(mask), modseq, uid)) for number, uid, mask, modseq in messages]
 
     def lines(self, batch: Batch, rows: Iterable[Row]) -> list[bytes]:
         """Responses of a `direct` plan without bodies, one a message of `batch`."""
         line, pick, computed = self._format, self._pick, self._computed
-        told = zip(batch.numbers, batch.flags or repeat(b""), rows, strict=False)
+        told = zip(batch.numbers, batch.flags or repeat(b""), batch.modseqs or repeat(0), rows, strict=False)
         if computed:
-            return [line % pick((number, flags, *row, *[of(row) for of in computed])) for number, flags, row in told]
-        return [line % pick((number, flags, *row)) for number, flags, row in told]
+            return [line % pick((n, flags, m, *row, *[of(row) for of in computed])) for n, flags, m, row in told]
+        return [line % pick((n, flags, m, *row)) for n, flags, m, row in told]
 
     def line(self, entry: Entry, row: Row) -> bytes | None:
         """The response of a `direct` plan with bodies; None when it needs `render`."""
-        if row[self.index[Columns.SMALL_BODY]] is None or (entry.changed and not self.shows_flags):
+        if row[self.index[Columns.SMALL_BODY]] is None or (entry.changed and self._seen_items):
             return None
-        return self._format % self._pick((entry.number, entry.flags, *row, *[of(row) for of in self._computed]))
+        computed = [of(row) for of in self._computed]
+        return self._format % self._pick((entry.number, entry.flags, entry.modseq, *row, *computed))
 
     def lacks_value(self, row: Row) -> bool:
         """A value of the row was too large to come with its page; a body that did not is read in any case."""
@@ -193,7 +211,9 @@ class Plan:
         """One FETCH response. What exceeds `inline` octets of body, in one section or in all, stays ranges."""
         message = Message(rx, self.index, row)
         done: Pieces = []
-        words: list[bytes] = []
+        unasked = [self._word(item, entry, message) for item in self._seen_items] if entry.changed else []
+        # As UID goes first where it was asked for; the rest behind the octets that the client waits for.
+        words = [unasked.pop(0)] if unasked and unasked[0].startswith(b"UID") else []
         octets = 0
         for item in self._items:
             if isinstance(item, Item):
@@ -210,13 +230,12 @@ class Plan:
                 octets += length
                 continue
             words.append(head)
-            done.append(_join(entry, words, first=not done))
+            done.append(self._join(entry, words, first=not done))
             done.append(BodyRange(message.content_id, extent.start, extent.stop, message.has_nul))
             words = []
-        if entry.changed and not self.shows_flags:
-            words.append(b"FLAGS (%b)" % entry.flags)
+        words += unasked
         if words:
-            done.append(_join(entry, words, first=not done))
+            done.append(self._join(entry, words, first=not done))
         done.append(b")\r\n")
         return done
 
@@ -225,6 +244,8 @@ class Plan:
             return b"UID %d" % entry.uid
         if item.name is ItemName.FLAGS:
             return b"FLAGS (%b)" % entry.flags
+        if item.name is ItemName.MODSEQ:
+            return b"MODSEQ (%d)" % entry.modseq
         value = message.row[self.index[_COLUMN[item.name]]]
         if item.name is ItemName.INTERNALDATE:
             return b"INTERNALDATE " + date.date_time(value)
@@ -233,10 +254,22 @@ class Plan:
         return b"%b %b" % (item.echo, value)
 
 
+    def _join(self, entry: Entry, words: list[bytes], *, first: bool) -> bytes:
+        return (self._head % entry.number if first else b" ") + b" ".join(words)
+
+
 @lru_cache(maxsize=256)
-def plan_of(items: tuple[Attribute, ...], uid: bool) -> Plan:
+def plan_of(items: tuple[Attribute, ...], uid: bool, form: Form = PLAIN) -> Plan:
     """The plan of a FETCH or UID FETCH: clients send the same few item lists again and again."""
-    return Plan(items, uid=uid)
+    return Plan(items, uid=uid, form=form)
+
+
+def _told_of_change(form: Form) -> Iterable[Item]:
+    """What the response shows of a message that the FETCH has marked as seen, asked for or not (RFC 7162 3.2.4)."""
+    if not form.modseqs:
+        return (ITEMS[b"FLAGS"],)
+    told = (ITEMS[b"FLAGS"], ITEMS[b"MODSEQ"])
+    return told if form.uid_only else (ITEMS[b"UID"], *told)
 
 
 def _columns(items: Iterable[Item | BodySection]) -> Columns:
@@ -251,10 +284,6 @@ def _columns(items: Iterable[Item | BodySection]) -> Columns:
         if item.path:
             found |= Columns.PARTS
     return found
-
-
-def _join(entry: Entry, words: list[bytes], *, first: bool) -> bytes:
-    return (b"* %d FETCH (" % entry.number if first else b" ") + b" ".join(words)
 
 
 def _date_of_row(at: int) -> Callable[[Row], bytes]:

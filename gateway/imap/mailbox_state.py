@@ -32,11 +32,15 @@ NOTHING: Final[dict[int, int]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one `commit` changed. `expunged`: rising UIDs -> last flag masks; views may share it, nobody changes it."""
+    """What one `commit` changed. `expunged`: rising UIDs -> last flag masks; views may share it, nobody changes it.
+
+    `since`: the MODSEQ at which the state stood before; what changed has higher ones.
+    """
 
     flags: tuple[int, ...] = ()
     appended: int = 0
     expunged: dict[int, int] = field(default_factory=lambda: NOTHING)
+    since: int = 0
 
     @property
     def empty(self) -> bool:
@@ -186,17 +190,16 @@ class MailboxState:
             if uids[index] != uid or modseqs[index] >= modseq:
                 continue
             patches.append((index, mask, modseq))
-            if masks[index] != mask:
-                changed.append(uid)
-                if not mask & model_flags.SEEN and index < unseen:
-                    unseen = index
+            changed.append(uid)  # also with the flags it had: its MODSEQ is news (RFC 7162 3.1.3)
+            if not mask & model_flags.SEEN and index < unseen:
+                unseen = index
         if len(patches) > PATCHED:
             columns = uids, masks[:], modseqs[:]
             _patch(columns, patches)
             patches = []
         fresh.sort()
         return Prepared(
-            Delta(tuple(changed), len(fresh), gone), columns, patches, _columns(fresh), unseen,
+            Delta(tuple(changed), len(fresh), gone, self.highest_modseq), columns, patches, _columns(fresh), unseen,
             highest_modseq, uidnext, None if keywords is None else dict(keywords),
         )  # fmt: skip
 

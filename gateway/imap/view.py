@@ -28,14 +28,15 @@ SCANNED: Final = 50_000  # messages looked through for new flags a page: 3 ms
 class Updates:
     """Untagged responses in the order to send them: EXPUNGE, EXISTS, FETCH.
 
-    `expunged`: sequence numbers, each counted after the ones before it (RFC 3501 7.4.1); `exists`: the new number of
-    messages when new ones are announced; `flags`: (sequence number, UID, mask). `more`: a page is full, and what is
-    left has the numbers that hold once these were sent.
+    `expunged`: sequence numbers, each counted after the ones before it (RFC 3501 7.4.1); `vanished`: the same messages
+    by rising UID; `exists`: the new number of messages when new ones are announced; `flags`: (sequence number, UID,
+    mask, MODSEQ). `more`: a page is full, and what is left has the numbers that hold once these were sent.
     """
 
     expunged: tuple[int, ...] = ()
+    vanished: tuple[int, ...] = ()
     exists: int | None = None
-    flags: tuple[tuple[int, int, int], ...] = ()
+    flags: tuple[tuple[int, int, int, int], ...] = ()
     more: bool = False
 
 
@@ -53,7 +54,8 @@ class View:
     """
 
     __slots__ = (
-        "_flags_modseq", "_own", "_private", "_round", "_told", "last_uid", "length", "pending", "state", "uids",
+        "_flags_modseq", "_floor", "_own", "_private", "_round", "_told", "last_uid", "length", "modseqs_told",
+        "pending", "state", "uids",
     )  # fmt: skip
 
     def __init__(self, state: MailboxState) -> None:
@@ -63,11 +65,33 @@ class View:
         self.last_uid = state.uids[-1] if state.uids else 0
         self.pending: Mapping[int, int] = NOTHING
         """Expunged but not told: UID -> its last flags."""
+        self._floor = 0  # below the MODSEQs of all pending expunges
         self._own: dict[int, int] | None = None  # `pending`, once it is this view's alone
         self._private = False
         self._flags_modseq = state.highest_modseq
         self._round: tuple[int, int, int] | None = None  # (MODSEQ it began at, last UID known then, next UID)
         self._told: dict[int, int] | None = None
+        self.modseqs_told = False
+        """The client is told MODSEQs (RFC 7162 3.1), so that a message with a new one is news whatever its flags."""
+
+    @property
+    def told_modseq(self) -> int:
+        """The highest MODSEQ up to which the client has been told every change: with it it may come back (RFC 7162 6).
+
+        Not above what is withheld, whatever higher MODSEQs of other messages it has seen.
+        """
+        return min(self.expunges_modseq, self._flags_modseq)
+
+    @property
+    def expunges_modseq(self) -> int:
+        """Up to this MODSEQ no expunge of a message in the client's list is withheld."""
+        return self._floor if self.pending else self.state.highest_modseq
+
+    def tell_modseqs(self) -> None:
+        """From now on the client is told MODSEQs."""
+        if not self.modseqs_told:
+            self.modseqs_told = True
+            self._told = None  # these were masks
 
     @property
     def quiet(self) -> bool:
@@ -90,6 +114,8 @@ class View:
         if next(reversed(known)) > self.last_uid:
             known = {uid: mask for uid, mask in known.items() if uid <= self.last_uid}
         if known:
+            if not self.pending:
+                self._floor = delta.since
             if self._own is not None:
                 self._own.update(known)
             elif self.pending:
@@ -99,27 +125,28 @@ class View:
         elif not self.pending:
             self.uids = self.state.uids  # only messages that were never announced went: positions stay
 
-    def told(self, masks: Mapping[int, int]) -> None:
-        """The session itself set these flags (STORE.SILENT) or has just shown them: do not repeat them.
+    def told(self, shown: Mapping[int, int]) -> None:
+        """UID -> mask that the session itself has set (STORE.SILENT) or has just shown: not to be repeated.
 
-        Holds until the next `updates`, and only where the message still has that mask then.
+        With `modseqs_told` UID -> MODSEQ. Holds until the next `updates`, and only where the message still has that
+        value then.
         """
         if self._told is None:
-            self._told = dict(masks)
+            self._told = dict(shown)
         else:
-            self._told.update(masks)
+            self._told.update(shown)
 
     def flags_known(self, uids: Iterable[int]) -> dict[int, int]:
         """UID -> flags of those of `uids` whose present flags are not news to the client."""
         state, told = self.state, self._told or NOTHING
+        values = state.modseqs if self.modseqs_told else state.masks
         known = {}
         for uid in uids:
             index = state.index_of(uid)
             if index is None:
                 continue
-            mask = state.masks[index]
-            if state.modseqs[index] <= self._flags_modseq or told.get(uid) == mask:
-                known[uid] = mask
+            if state.modseqs[index] <= self._flags_modseq or told.get(uid) == values[index]:
+                known[uid] = state.masks[index]
         return known
 
     # -- what to send --------------------------------------------------------------------------------------------
@@ -132,31 +159,38 @@ class View:
         """
         if self.quiet:
             return NO_UPDATES
+        vanished: tuple[int, ...] = ()
         expunged: tuple[int, ...] = ()
         if self.pending and expunge:
             if len(self.pending) > limit:
-                return Updates(self._tell_some_expunged(limit), more=True)
-            expunged = self._tell_expunged()
+                vanished = self._some_pending(limit)
+                return Updates(self._tell_some_expunged(vanished), vanished, more=True)
+            vanished = tuple(sorted(self.pending))
+            expunged = self._tell_expunged(vanished)
         known = self.last_uid
         exists = self._tell_exists()
         if len(expunged) == limit:
-            return Updates(expunged, exists, more=not self.quiet)
+            return Updates(expunged, vanished, exists, more=not self.quiet)
         flags = self._tell_flags(known, limit - len(expunged))
-        return Updates(expunged, exists, flags, more=self._round is not None)
+        return Updates(expunged, vanished, exists, flags, more=self._round is not None)
 
-    def _tell_expunged(self) -> tuple[int, ...]:
-        positions = sorted(bisect_left(self.uids, uid, 0, self.length) for uid in self.pending)
+    def _tell_expunged(self, vanished: Iterable[int]) -> tuple[int, ...]:
+        positions = [bisect_left(self.uids, uid, 0, self.length) for uid in vanished]
         self.pending, self._own = NOTHING, None
         self._private = False
         self.uids = self.state.uids
         self.length = bisect_right(self.uids, self.last_uid)
         return _numbers(positions)
 
-    def _tell_some_expunged(self, limit: int) -> tuple[int, ...]:
-        """The latest `limit` of those pending: what comes before them in the list is only copied."""
+    def _some_pending(self, limit: int) -> tuple[int, ...]:
+        """The latest `limit` of those pending, which are so no more."""
         if self._own is None:
             self.pending = self._own = dict(self.pending)
-        positions = sorted(bisect_left(self.uids, self._own.popitem()[0], 0, self.length) for _ in range(limit))
+        return tuple(sorted(self._own.popitem()[0] for _ in range(limit)))
+
+    def _tell_some_expunged(self, vanished: Iterable[int]) -> tuple[int, ...]:
+        """What comes before the first of them in the list is only copied."""
+        positions = [bisect_left(self.uids, uid, 0, self.length) for uid in vanished]
         left = self.uids[: positions[0]]
         for position, following in pairwise([*positions, self.length]):
             left.extend(self.uids[position + 1 : following])
@@ -181,23 +215,24 @@ class View:
         self.last_uid = current[-1]
         return self.length
 
-    def _tell_flags(self, known: int, limit: int) -> tuple[tuple[int, int, int], ...]:
+    def _tell_flags(self, known: int, limit: int) -> tuple[tuple[int, int, int, int], ...]:
         state, told = self.state, self._told or NOTHING
+        values = state.modseqs if self.modseqs_told else state.masks
         # Above `known` it is announced by this EXISTS or not at all: the client asks for its flags.
         began, known, following = self._round or (state.highest_modseq, known, 0)
         start = bisect_left(state.uids, following)
         end = bisect_right(state.uids, known)
         stop = end if state.remembers(self._flags_modseq) else min(end, start + SCANNED)
-        found: list[tuple[int, int, int]] = []
+        found: list[tuple[int, int, int, int]] = []
         shared = self.uids is state.uids
         for index in state.changed_since(self._flags_modseq, start, stop):
             uid = state.uids[index]
-            mask = state.masks[index]
-            if told.get(uid) != mask:
+            if told.get(uid) != values[index]:
                 if len(found) == limit:
                     self._round = (began, known, uid)
                     return tuple(found)
-                found.append((index + 1 if shared else self.number_of(uid), uid, mask))
+                number = index + 1 if shared else self.number_of(uid)
+                found.append((number, uid, state.masks[index], state.modseqs[index]))
         if stop < end:
             self._round = (began, known, state.uids[stop])
             return tuple(found)
@@ -257,6 +292,21 @@ class View:
         if self.uids is self.state.uids:
             return self.state.masks[start:stop]
         return [self.mask_of(uid) for uid in self.uids[start:stop]]
+
+    def modseq_of(self, uid: int) -> int:
+        """Current MODSEQ; of a message whose expunge is pending the highest that it can have had."""
+        index = self.state.index_of(uid)
+        return self.state.modseqs[index] if index is not None else self._floor
+
+    def modseq_at(self, index: int) -> int:
+        """`modseq_of` by index."""
+        return self.state.modseqs[index] if self.uids is self.state.uids else self.modseq_of(self.uids[index])
+
+    def modseqs_of(self, start: int, stop: int) -> Sequence[int]:
+        """MODSEQs of the view's slice, in order."""
+        if self.uids is self.state.uids:
+            return self.state.modseqs[start:stop]
+        return [self.modseq_of(uid) for uid in self.uids[start:stop]]
 
 
 def _numbers(positions: list[int]) -> tuple[int, ...]:

@@ -82,6 +82,35 @@ def contains(ranges: Ranges, number: int) -> bool:
     return at > 0 and ranges[at - 1][0] <= number <= ranges[at - 1][1]
 
 
+def intersect(left: Ranges, right: Ranges) -> Ranges:
+    """The numbers in both; linear in the ranges."""
+    found: list[tuple[int, int]] = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        low, high = max(left[i][0], right[j][0]), min(left[i][1], right[j][1])
+        if low <= high:
+            found.append((low, high))
+        if left[i][1] < right[j][1]:
+            i += 1
+        else:
+            j += 1
+    return tuple(found)
+
+
+def without(ranges: Ranges, others: Ranges) -> Ranges:
+    """The numbers of `ranges` that are not in `others`; linear in the ranges."""
+    last = ranges[-1][1] if ranges else 0
+    gaps: list[tuple[int, int]] = []
+    following = 1
+    for low, high in others:
+        if low > following:
+            gaps.append((following, low - 1))
+        following = high + 1
+    if following <= last:
+        gaps.append((following, last))
+    return intersect(ranges, tuple(gaps))
+
+
 def select(ranges: Ranges, sorted_numbers: Sequence[int]) -> list[tuple[int, int]]:
     """Index slices [start, stop) of `sorted_numbers` whose values lie in `ranges`; linear in the ranges."""
     slices: list[tuple[int, int]] = []

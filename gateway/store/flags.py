@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from gateway.model.errors import LimitReached
@@ -22,10 +22,14 @@ FlagOperation = Literal["set", "add", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class FlagsStored:
-    """`changed`: (uid, new mask) of rows that really changed, rising; `modseq` None when none did."""
+    """`changed`: (uid, new mask) of rows that really changed, rising; `modseq` None when none did.
+
+    `refused`: (uid, MODSEQ) of rows left alone because they changed after `unchanged_since`, rising.
+    """
 
     modseq: ModSeq | None
     changed: list[tuple[int, int]]
+    refused: list[tuple[int, int]] = field(default_factory=list)
 
 
 _ADD_KEYWORD = Stmt("INSERT INTO keyword (mailbox_id, bit, name, folded) VALUES (:mailbox, :bit, :name, :folded)")
@@ -38,13 +42,20 @@ _NEW_FLAGS: Final[dict[FlagOperation, str]] = {
 _STORE: Final = {
     operation: ByUids(
         f"UPDATE message SET flags = {new}, modseq = :modseq"
-        f" WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {{uids}} AND flags <> {new} RETURNING uid, flags"
+        f" WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {{uids}} AND flags <> {new}"
+        " AND +modseq <= :since RETURNING uid, flags"
     )
     for operation, new in _NEW_FLAGS.items()
 }
 _COUNT_SEEN = ByUids(
     "SELECT count(*) FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids} AND (flags & 1) = :seen"
+    " AND +modseq <= :since"
 )
+_CHANGED_SINCE = ByUids(
+    "SELECT uid, modseq FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids} AND +modseq > :since"
+    " ORDER BY uid"
+)
+_EVER: Final = 2**63 - 1
 
 
 def flag_mask(tx: Tx, mailbox_id: MailboxId, names: Sequence[str], *, create: bool = True) -> int:
@@ -84,36 +95,46 @@ def store_flags(
     op: FlagOperation,
     system_mask: int,
     keywords: Sequence[str] = (),
+    *,
+    unchanged_since: int | None = None,
 ) -> FlagsStored:
     """Set, add or remove flags of messages that exist; at most CUT of them a unit.
 
-    Only rows that really change get the unit's MODSEQ (RFC 7162 3.1.3). LimitReached as `flag_mask`.
+    Only rows that really change get the unit's MODSEQ (RFC 7162 3.1.3), and of those only the ones whose MODSEQ is not
+    above `unchanged_since`: looked at under the inbox's lock, so of two who ask for the same only one gets it.
+    LimitReached as `flag_mask`.
     """
     ranges = as_ranges(uids)
     counters.lock(tx, inbox_id)
+    refused: list[tuple[int, int]] = []
+    if ranges and unchanged_since is not None:
+        statement, members = _CHANGED_SINCE.over(tx.dialect, ranges)
+        refused = tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, since=unchanged_since, **members)
     mask = system_mask | flag_mask(tx, mailbox_id, keywords, create=op != "remove")
     if not ranges or (op != "set" and not mask):
-        return FlagsStored(None, [])
+        return FlagsStored(None, [], refused)
+    since = _EVER if unchanged_since is None else unchanged_since
     modseq = counters.peek(tx, inbox_id)
-    unseen = _unseen_difference(tx, inbox_id, mailbox_id, ranges, op, mask)
+    unseen = _unseen_difference(tx, inbox_id, mailbox_id, ranges, op, mask, since)
     statement, members = _STORE[op].over(tx.dialect, ranges)
-    changed = tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, mask=mask, modseq=modseq, **members)
+    changed = tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, mask=mask, modseq=modseq, since=since, **members)
     if not changed:
-        return FlagsStored(None, [])
+        return FlagsStored(None, [], refused)
     counters.apply(tx, inbox_id, modseq)
     counters.apply_mailbox(tx, mailbox_id, modseq, unseen=unseen)
     tx.wake(inbox_id, mailbox_id)
     changed.sort()
-    return FlagsStored(modseq, changed)
+    return FlagsStored(modseq, changed, refused)
 
 
 def _unseen_difference(
-    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, ranges: Ranges, op: FlagOperation, mask: int
+    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, ranges: Ranges, op: FlagOperation, mask: int, since: int
 ) -> int:
     """How the mailbox's count of unseen messages will change."""
     if op != "set" and not mask & SEEN:
         return 0
     becomes_seen = bool(mask & SEEN) and op != "remove"
     statement, members = _COUNT_SEEN.over(tx.dialect, ranges)
-    count: int = tx.scalar(statement, mailbox=mailbox_id, inbox=inbox_id, seen=int(not becomes_seen), **members)
+    asked = {"mailbox": mailbox_id, "inbox": inbox_id, "seen": int(not becomes_seen), "since": since}
+    count: int = tx.scalar(statement, **asked, **members)
     return -count if becomes_seen else count

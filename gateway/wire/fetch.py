@@ -24,6 +24,8 @@ class ItemName(Enum):
     BODY = b"BODY"
     BODYSTRUCTURE = b"BODYSTRUCTURE"
     UID = b"UID"
+    MODSEQ = b"MODSEQ"
+    """RFC 7162 3.1.4.2."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,15 +25,17 @@ class Client:
     def receive(self, updates: Updates, *, expunge: bool, limit: int) -> None:
         assert expunge or not updates.expunged
         assert len(updates.expunged) + len(updates.flags) <= limit
-        for number in updates.expunged:
-            self.flags.pop(self.uids.pop(number - 1))
+        vanished = [self.uids.pop(number - 1) for number in updates.expunged]
+        assert tuple(vanished) == updates.vanished
+        for uid in vanished:
+            del self.flags[uid]
         if updates.exists is not None:
             assert updates.exists > len(self.uids)
             while len(self.uids) < updates.exists:  # asks FETCH n (UID FLAGS) at once
                 uid = self.view.uids[len(self.uids)]
                 self.uids.append(uid)
                 self.flags[uid] = self.view.mask_of(uid)
-        for number, uid, mask in updates.flags:
+        for number, uid, mask, _ in updates.flags:
             assert self.uids[number - 1] == uid
             self.flags[uid] = mask
 
@@ -158,9 +160,9 @@ def test_told_flags_are_not_repeated_unless_changed_again() -> None:
     view = View(state)
     view.note(change(state, [(1, 1, 2), (2, 4, 2)], (), at=2, uidnext=3))
     view.told({1: 1, 2: 1})
-    assert view.updates(expunge=True) == Updates(flags=((2, 2, 4),))
+    assert view.updates(expunge=True) == Updates(flags=((2, 2, 4, 2),))
     view.note(change(state, [(1, 0, 3)], (), at=3, uidnext=3))
-    assert view.updates(expunge=True) == Updates(flags=((1, 1, 0),))
+    assert view.updates(expunge=True) == Updates(flags=((1, 1, 0, 3),))
 
 
 def test_pages_begin_with_expunges_and_end_when_all_is_told() -> None:
@@ -169,9 +171,9 @@ def test_pages_begin_with_expunges_and_end_when_all_is_told() -> None:
     state.loaded(1)
     view = View(state)
     view.note(change(state, [(3, 1, 2), (6, 1, 2), (8, 0, 2)], ((1, 2), (5, 5)), at=2, uidnext=9))
-    assert view.updates(expunge=True, limit=2) == Updates(expunged=(2, 4), more=True)
-    assert view.updates(expunge=True, limit=2) == Updates(expunged=(1,), exists=5, flags=((1, 3, 1),), more=True)
+    assert view.updates(expunge=True, limit=2) == Updates(expunged=(2, 4), vanished=(2, 5), more=True)
+    assert view.updates(expunge=True, limit=2) == Updates((1,), (1,), 5, ((1, 3, 1, 2),), True)
     view.note(change(state, [], ((3, 3),), at=3, uidnext=9))
-    assert view.updates(expunge=False, limit=2) == Updates(flags=((3, 6, 1),))
-    assert view.updates(expunge=True, limit=2) == Updates(expunged=(1,))
+    assert view.updates(expunge=False, limit=2) == Updates(flags=((3, 6, 1, 2),))
+    assert view.updates(expunge=True, limit=2) == Updates(expunged=(1,), vanished=(3,))
     assert view.updates(expunge=True) == Updates()

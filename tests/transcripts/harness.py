@@ -24,10 +24,11 @@ from gateway.ingest.writer import Ingest
 from gateway.model.errors import AuthenticationFailed, Throttled, Unavailable
 from gateway.model.ids import InboxId, KeyId, PodId
 from gateway.model.permissions import Principal, ScopeKind, expand
-from gateway.store import check, content, inboxes, mailboxes, messages, pods
+from gateway.store import check, cleanup, content, inboxes, mailboxes, messages, pods, quota
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.inboxes import Inbox
 from gateway.store.migrate import migrate
+from gateway.store.quota import Limits
 from gateway.wire import scram
 
 NOW = 1_700_000_000
@@ -38,8 +39,9 @@ KEYS = {
     "draft": ("draft",),
     "readdraft": ("read", "draft"),
     "send": ("send",),
+    "admin": ("read", "write", "draft", "send", "admin"),
 }
-"""Secrets, which are also the names of what their keys may do."""
+"""Secrets, which are also the names of what their keys may do; "admin" opens everything, the others one inbox."""
 
 
 @cache
@@ -94,7 +96,8 @@ class Keys:
     def _principal(self, user: str, secret: str) -> Principal:
         permissions = expand(KEYS[secret])
         inbox = self._owners[user]
-        return Principal(KeyId(1), secret, ScopeKind.INBOX, PodId(1), inbox, user, permissions, None)
+        scope = ScopeKind.ALL if secret == "admin" else ScopeKind.INBOX
+        return Principal(KeyId(1), secret, scope, PodId(1), inbox, user, permissions, None)
 
     async def scram_parameters(self) -> scram.Parameters:
         return SCRAM
@@ -283,6 +286,10 @@ class Harness:
         made = await self.db.write(make)
         self.inboxes: dict[str, InboxId] = {inbox.address: inbox.id for inbox in made}
         self.inbox = self.inboxes["a@example.org"]
+        self._serve()
+        return self
+
+    def _serve(self) -> None:
         self.ingest = Ingest(self.db, now=lambda: NOW)
         self.states = States(self.db, self._settings)
         self.states.start()
@@ -298,22 +305,33 @@ class Harness:
             hostname="mail.example.org",
             call_later=self.timers.call_later,
         )
-        return self
+
+    async def restart(self) -> None:
+        """All that is held in memory goes."""
+        await self._stop()
+        await self.db.close()
+        self.db = open_database(self._url)
+        await self.db.start()
+        self._serve()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        for client in self.clients:
-            client.session.connection_lost()
-        for client in self.clients:
-            await until(lambda: not client.session.channel.busy)  # noqa: B023 - awaited here
-        await self.states.close()
+        await self._stop()
         try:
             if error is None:
                 findings = await self.db.read(check.check)
                 assert not findings, findings
         finally:
             await self.db.close()
+
+    async def _stop(self) -> None:
+        for client in self.clients:
+            client.session.connection_lost()
+        for client in self.clients:
+            await until(lambda: not client.session.channel.busy)  # noqa: B023 - awaited here
+        self.clients.clear()
+        await self.states.close()
 
     def connect(self, *, secure: bool = True, starttls: bool = False, address: str = "192.0.2.1") -> Client:
         client = Client(self.services, secure=secure, starttls=starttls, address=address)
@@ -354,6 +372,20 @@ class Harness:
             messages.expunge(tx, self.inbox, target.id, uids, only_deleted=False, now=NOW)
 
         await self.db.write(unit, inboxes=(self.inbox,))
+
+    async def prune(self, keep: int, mailbox: str = "INBOX") -> None:
+        """Forget the expunges of a mailbox but the last `keep`."""
+
+        def unit(tx: Tx) -> None:
+            target = mailboxes.by_name(tx, self.inbox, mailbox)
+            assert target is not None
+            cleanup.prune_record(tx, self.inbox, target.id, keep, 1000)
+
+        await self.db.write(unit, inboxes=(self.inbox,))
+
+    async def limit(self, limits: Limits) -> None:
+        """An administrator sets the quota of a@example.org."""
+        await self.db.write(lambda tx: quota.set_limits(tx, self.inbox, limits), inboxes=(self.inbox,))
 
     async def delete_mailbox(self, name: str) -> None:
         await self.db.write(lambda tx: mailboxes.delete(tx, self.inbox, name, now=NOW), inboxes=(self.inbox,))

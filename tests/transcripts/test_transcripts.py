@@ -26,6 +26,7 @@ from pathlib import Path
 import pytest
 
 from gateway.model.flags import SYSTEM_FLAGS
+from gateway.store.quota import Limits
 from gateway.wire import sasl_client
 
 from .harness import BINDINGS, Client, Harness, template
@@ -120,6 +121,21 @@ class Run:
 
     async def do_expunge(self, uid: str, mailbox: str = "INBOX") -> None:
         await self.harness.expunge([int(uid)], mailbox)
+
+    async def do_prune(self, keep: str, mailbox: str = "INBOX") -> None:
+        """Only the last `keep` expunges of a mailbox stay on record."""
+        await self.harness.prune(int(keep), mailbox)
+
+    async def do_restart(self) -> None:
+        """The server stops, which ends all connections, and starts again on the same store."""
+        await self.harness.restart()
+        self.clients.clear()
+
+    async def do_quota(self, *limits: str) -> None:
+        """`storage=2048` (octets), `messages=3`, `mailboxes=7`; what is not named is not limited."""
+        found = dict(word.split("=") for word in limits)
+        names = ("storage", "messages", "mailboxes")
+        await self.harness.limit(Limits(*(int(found[name]) if name in found else None for name in names)))
 
     async def do_delete(self, mailbox: str) -> None:
         await self.harness.delete_mailbox(mailbox)

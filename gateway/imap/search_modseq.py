@@ -1,0 +1,81 @@
+"""SEARCH's MODSEQ (RFC 7162 3.1.5, 3.1.6): turned into numbers and UIDs before anything else looks at the criteria."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from gateway.model.sequence import SequenceSet
+from gateway.wire import search as keys
+
+from .capabilities import CONDSTORE
+from .resync import SCANNED, changed_since
+from .selected import Selected
+from .view import Slices, View, ranges_of
+
+if TYPE_CHECKING:
+    from .session import Session
+
+T = TypeVar("T")
+
+
+def asks_modseq(key: keys.SearchKey) -> bool:
+    return any(isinstance(part, keys.ModSeq) for part in keys.walk(key))
+
+
+async def resolved(session: Session, view: View, key: keys.SearchKey) -> tuple[keys.SearchKey, Slices]:
+    """The criteria without MODSEQ, and the part of the view they are for.
+
+    A MODSEQ that must hold leaves that part, whatever else is asked; one below OR or NOT becomes the UIDs it means now.
+    It is a CONDSTORE enabling command (3.1).
+    """
+    everything: Slices = [(0, view.length)]
+    if not asks_modseq(key):
+        return key, everything
+    session.switch_on(CONDSTORE)
+    parts = key.keys if isinstance(key, keys.And) else (key,)
+    least = max((part.least for part in parts if isinstance(part, keys.ModSeq)), default=0)
+    slices = await changed_since(session, view, everything, least - 1) if view.length else []
+    found: dict[int, keys.SearchKey] = {}
+    for part in keys.walk(key):
+        if isinstance(part, keys.ModSeq) and part not in parts and part.least not in found:
+            changed = await changed_since(session, view, everything, part.least - 1) if view.length else []
+            uids = SequenceSet(ranges_of(view.uids_in(changed)))
+            found[part.least] = keys.Numbers(uids, uid=True)
+    rest = tuple(_replaced(part, found) for part in parts if not isinstance(part, keys.ModSeq))
+    if not rest:
+        return keys.All(), slices
+    return rest[0] if len(rest) == 1 else keys.And(rest), slices
+
+
+def _replaced(key: keys.SearchKey, found: dict[int, keys.SearchKey]) -> keys.SearchKey:
+    """`key` with UIDs for MODSEQs; its depth is limited (`keys.MAX_DEPTH`)."""
+    if isinstance(key, keys.ModSeq):
+        return found[key.least]
+    if isinstance(key, keys.Not):
+        return keys.Not(_replaced(key.key, found))
+    if isinstance(key, keys.And):
+        return keys.And(tuple(_replaced(part, found) for part in key.keys))
+    if isinstance(key, keys.Or):
+        return keys.Or(tuple(_replaced(part, found) for part in key.keys))
+    return key
+
+
+def shown_by(returns: Sequence[str] | None, found: Sequence[T]) -> Sequence[T]:
+    """Of which of the rising `found` the answer's MODSEQ speaks (RFC 4731 3.2): with MIN or MAX alone of these."""
+    if returns and set(returns) <= {"MIN", "MAX"}:
+        ends = {"MIN": found[0], "MAX": found[-1]}
+        return [ends[name] for name in returns]
+    return found
+
+
+async def highest(session: Session, selected: Selected, numbers: Sequence[int]) -> int:
+    """The highest MODSEQ of messages by their numbers."""
+    view = selected.view
+    selected.modseq_shown = True
+    most = 0
+    for at in range(0, len(numbers), SCANNED):
+        if at:
+            await session.channel.breathe()
+        most = max(most, max([view.modseq_at(number - 1) for number in numbers[at : at + SCANNED]]))
+    return most
