@@ -119,10 +119,14 @@ def _intersect(left: Slices, right: Slices) -> Slices:
 
 async def _by_content(session: Session, selected: Selected, criteria: Criteria, cost: Cost, found: Found) -> Found:
     db, mailbox_id = session.services.db, selected.shared.state.mailbox_id
-    page, read = (SEARCH_TEXT_PAGE, db.offload_bulk) if cost is Cost.TEXT else (SEARCH_PAGE, db.offload)
+    page = SEARCH_TEXT_PAGE if cost >= Cost.HEADER else SEARCH_PAGE
+    read = db.offload_bulk if cost is Cost.TEXT else db.offload
     kept: Found = []
-    for at in range(0, len(found), page):
+    at = 0
+    while at < len(found):
         if at:
             await session.channel.breathe()
-        kept += await read(search_page, mailbox_id, criteria, found[at : at + page])
+        passed, consumed = await read(search_page, mailbox_id, criteria, found[at : at + page])
+        kept += passed
+        at += consumed
     return kept

@@ -1,7 +1,7 @@
 """SEARCH criteria compiled to tests, cheap ones first (RFC 3501 6.4.4).
 
-What flags, UIDs and numbers decide is decided from memory; dates and sizes need a row; headers and text need the
-message's octets, which a reader thread decodes. `Compiler` splits the criteria so that none is read deeper than needed.
+What flags, UIDs and numbers decide is decided from memory; dates and sizes need a row; headers and text are looked
+through a page at a time (`Texts`). `Compiler` splits the criteria so that none is read deeper than needed.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
-from gateway.mime import decode_text, fields, fold, parse_sent_date, select_fields
+from gateway.mime import parse_sent_date
 from gateway.model import sequence
 from gateway.wire import search as keys
 
@@ -28,10 +28,18 @@ class Cost(IntEnum):
     TEXT = 3
 
 
-class Candidate:
-    """One message under test, in a reader thread. `text` is read when first asked for."""
+class Texts(Protocol):
+    """What the texts of a page of messages hold."""
 
-    __slots__ = ("_load_text", "_text", "envelope", "header", "internal_date", "mask", "number", "size", "uid")
+    def hold(self, key: keys.Header | keys.Body | keys.Text, uid: int, /) -> bool: ...
+
+
+class Candidate:
+    """One message under test. `texts` is given to it before a test that costs HEADER or TEXT is asked."""
+
+    __slots__ = ("envelope", "internal_date", "mask", "number", "size", "texts", "uid")
+
+    texts: Texts
 
     def __init__(
         self, number: int, uid: int, mask: int, internal_date: int = 0, size: int = 0, envelope: bytes = b""
@@ -42,20 +50,6 @@ class Candidate:
         self.internal_date = internal_date
         self.size = size
         self.envelope = envelope
-        self.header = b""
-        self._load_text: Callable[[], Sequence[bytes]] = tuple
-        self._text: Sequence[bytes] | None = None
-
-    def give_octets(self, header: bytes, load_text: Callable[[], Sequence[bytes]]) -> None:
-        self.header = header
-        self._load_text = load_text
-
-    @property
-    def text(self) -> Sequence[bytes]:
-        """Folded text of each text part."""
-        if self._text is None:
-            self._text = self._load_text()
-        return self._text
 
 
 Test = Callable[[Candidate], bool]
@@ -63,14 +57,17 @@ Test = Callable[[Candidate], bool]
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`mask & care == want`, within `within` (numbers) and all of `memory`; then `rest`, which costs `cost`."""
+    """`mask & care == want`, within `within` (numbers) and all of `memory`; then all of `rest`, cheap ones first.
+
+    `cost` is the highest in `rest`.
+    """
 
     care: int
     want: int
     impossible: bool
     within: tuple[keys.Numbers, ...]
     memory: Test | None
-    rest: Test | None
+    rest: Sequence[tuple[Cost, Test]] | None
     cost: Cost
 
 
@@ -122,7 +119,7 @@ class Compiler:
             impossible,
             tuple(within),
             _all_of(memory) if memory else None,
-            _all_of(_by_cost(rest)) if rest else None,
+            sorted(rest, key=lambda pair: pair[0]) if rest else None,
             max((cost for cost, _ in rest), default=Cost.MEMORY),
         )
 
@@ -181,18 +178,10 @@ def _leaf(key: keys.SearchKey) -> tuple[Cost, Test]:
             return Cost.ROW, (lambda found: found.size > octets) if larger else (lambda found: found.size < octets)
         case keys.Date():
             return Cost.ROW, _date(key)
-        case keys.Header(name=name, value=value):
-            wanted = fold(value)
-            label = (name.encode("utf-8"),)
-            return Cost.HEADER, lambda found: _in_header(found.header, label, wanted)
-        case keys.Body(value=value):
-            wanted = fold(value)
-            return Cost.TEXT, lambda found: not wanted or any(wanted in text for text in found.text)
-        case keys.Text(value=value):
-            wanted = fold(value)
-            return Cost.TEXT, lambda found: (
-                not wanted or _anywhere_in_header(found.header, wanted) or any(wanted in text for text in found.text)
-            )
+        case keys.Header():
+            return Cost.HEADER, lambda found: found.texts.hold(key, found.uid)
+        case keys.Body() | keys.Text():
+            return Cost.TEXT, lambda found: found.texts.hold(key, found.uid)
         case _:
             raise AssertionError(f"unknown search key {type(key).__name__}")
 
@@ -225,16 +214,3 @@ def _sent_day(found: Candidate) -> int:
 def _written_day(date: bytes) -> int | None:
     sent = parse_sent_date(date)
     return None if sent is None else sent.day
-
-
-def _in_header(header: bytes, names: tuple[bytes, ...], wanted: bytes) -> bool:
-    chosen = select_fields(header, names)
-    if chosen == b"\r\n":
-        return False
-    return not wanted or any(wanted in fold(decode_text(field.value)) for field in fields(chosen))
-
-
-def _anywhere_in_header(header: bytes, wanted: bytes) -> bool:
-    return any(
-        wanted in fold(field.name.decode("latin-1") + ": " + decode_text(field.value)) for field in fields(header)
-    )

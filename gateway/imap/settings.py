@@ -14,7 +14,8 @@ IDLE_PAGE: Final = 500  # the same in IDLE, where all sessions of a mailbox have
 BRIEF_PARTS: Final = 16 * 1024  # octets of a part table, some 300 parts, that are read on the loop: 0.4 ms
 MEMORY_PAGE: Final = 2000  # messages a turn when UIDs and flags come from memory: 1-2 ms of the loop
 SEARCH_PAGE: Final = 500  # rows a page when only narrow columns are read
-SEARCH_TEXT_PAGE: Final = 50  # messages a page when headers and bodies are decoded: keeps one reader's turn short
+SEARCH_TEXT_PAGE: Final = 4000  # messages a page when stored text is looked through …
+SEARCH_OCTETS: Final = 24 * 1024 * 1024  # … if it is not more than so many octets: about 30 ms of a reader
 LIST_WORK: Final = 20_000  # characters of mailbox names matched a turn of the loop, times patterns: about 5 ms
 CHANGE_CUT: Final = 4000  # messages a STORE, EXPUNGE or MOVE unit: the writer is held about 10 ms
 LOAD_PAGE: Final = 10_000  # rows a page of a mailbox's first load
@@ -22,7 +23,6 @@ BODY_READ: Final = 256 * 1024  # octets a read of a large body
 BODY_PIECE: Final = 64 * 1024  # octets handed to the transport at once; TLS copies what it is given
 INLINE_BODY: Final = 64 * 1024  # messages up to this size are read and rendered with their page
 PAGE_OCTETS: Final = 512 * 1024  # octets of inline bodies a page may gather before it is sent
-SEARCH_BODY_LIMIT: Final = 32 * 1024 * 1024  # octets of one body that SEARCH decodes; the rest is not searched
 TINY_CHANGE: Final = 100  # messages of an own change that are read back on the loop rather than in a thread
 
 

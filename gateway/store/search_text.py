@@ -31,10 +31,12 @@ SCAN_PIECES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A message's content and how much SEARCH has to look through; both None while the text is still to be made."""
+    """A message's content and how much SEARCH has to look through; None while the text is still to be made."""
 
     uid: int
     content_id: ContentId
+    size: int
+    """Octets of the message."""
     fields_size: int | None
     text_size: int | None
 
@@ -60,7 +62,7 @@ _MISSING = Stmt(
 )
 
 _WEIGH: Final = (
-    "SELECT m.uid, m.content_id, length(f.octets), f.text_size FROM message m"
+    "SELECT m.uid, m.content_id, m.size, length(f.octets), f.text_size FROM message m"
     " LEFT JOIN content_fields f ON f.id = m.content_id WHERE m.mailbox_id = :mailbox AND {} ORDER BY m.uid"
 )
 _WEIGH_RANGE = Stmt(_WEIGH.format("m.uid BETWEEN :low AND :high"))
