@@ -90,7 +90,6 @@ def write_report(path: Path, results: Sequence[Result], flush_ms: float) -> None
     quiet = [result for result in results if not result.busy]
     busy = [result for result in results if result.busy]
     text = [
-        BEGIN, "",
         f"Run of {datetime.datetime.now(datetime.UTC).date()}: {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, fdatasync of 4 KiB {flush_ms:.2f} ms. Medians; a ratio above 1 means that the "
         "gateway is ahead. CPU is the server's, in microseconds an operation (a message, or a megabyte).", "",
@@ -99,8 +98,11 @@ def write_report(path: Path, results: Sequence[Result], flush_ms: float) -> None
     if busy:
         text += ["The same rows, each with one CPU-bound session (full-text searches without end) beside it on the "
                  "same server:", "", *_table(busy), ""]
-    text.append(END)
-    old = path.read_text()
-    before, _, rest = old.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(before + "\n".join(text) + after)
+    replace_between(path, BEGIN, END, "\n".join(text).strip())
+
+
+def replace_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Put `text` between the two marks of `path`."""
+    before, _, rest = path.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
