@@ -1,7 +1,8 @@
 """One connection: lines in, grouped replies out, TLS, time limits and the ways it ends. The commands are `session`'s.
 
-A subclass of aiosmtpd's protocol, which gives the stream plumbing and the life cycle. Its command loop is not used: it
-echoes and logs what clients send, answers line by line, puts exception texts on the wire and has none of our limits.
+A subclass of aiosmtpd's protocol, which gives the life cycle. Its command loop is not used: it echoes and logs what
+clients send, answers line by line, puts exception texts on the wire and has none of our limits. Nor are asyncio's
+streams: `intake` refuses a line at its limit, and what comes is copied once instead of three times.
 aiosmtpd is pinned, and a test holds the private methods and attributes that are used here.
 """
 
@@ -17,6 +18,8 @@ from typing import Final, cast
 import structlog
 from aiosmtpd.smtp import SMTP
 
+from .data import SlowBudget
+from .intake import EndlessLine, Intake, LineTooLong
 from .ports import SubmissionServices
 
 log = structlog.get_logger(__name__)
@@ -25,7 +28,6 @@ INPUT_BUFFER: Final = 65_536  # octets; reading pauses at twice that, so 128 KiB
 _LINES_A_TURN: Final = 64  # pipelined commands before other connections get the loop
 _REPLIES_KEPT: Final = 256  # queued replies of a client that pipelines; then it has to read some
 _CLOSE_GRACE_S: Final = 5.0  # a peer that does not read is cut, whatever is still to be sent
-_MAX_DISCARD: Final = 1_048_576  # octets of an overlong line that are read to find its end
 
 
 class Disconnected(Exception):
@@ -45,16 +47,19 @@ class Connection(SMTP, ABC):
         loop = asyncio.get_running_loop()
         # Not SMTP.__init__: it inspects every member of the class for each connection (about 0.4 ms) and holds
         # options that are not used here. What its methods that we keep read is set below; a test watches the list.
-        reader = asyncio.StreamReader(limit=INPUT_BUFFER, loop=loop)
         asyncio.StreamReaderProtocol.__init__(
             self,
-            reader,
+            asyncio.StreamReader(loop=loop),  # stays empty
             client_connected_cb=self._cb_client_connected,
             loop=loop,
         )
         self.loop = loop
-        # As aiosmtpd itself does, we look into the reader's buffer: what is pipelined, what must be dropped.
-        self._input: bytearray = vars(reader)["_buffer"]
+        self._intake = Intake()
+        self._in_message = False  # what arrives is a message's
+        self._ended = False  # nothing more will arrive
+        self._held_back = False  # the transport does not read
+        self._more: asyncio.Future[None] | None = None  # who waits for input
+        self._drained: asyncio.Future[None] | None = None  # set while the peer does not read
         self.services = services
         self.settings = services.settings
         self.session = None
@@ -73,9 +78,10 @@ class Connection(SMTP, ABC):
         self._reading = False
         self._ending: str | None = None
         self._lines_this_turn = 0
-        self._octets_in = 0
         self._cut_handle: asyncio.TimerHandle | None = None
         started = loop.time()
+        self._timer_at = started + self._timeout_duration
+        self._data_end: float | None = None  # when the wait for a message's octets has been too long
         self._session_end = started + self.settings.session_s
         self._login_end = started + self.settings.login_s
         self._idle_end = self._login_end
@@ -92,10 +98,35 @@ class Connection(SMTP, ABC):
         if self._cut_handle is not None:
             self._cut_handle.cancel()
 
+    def data_received(self, data: bytes) -> None:
+        self._intake.feed(data, whole=self._in_message)
+        if not self._held_back and len(self._intake) > 2 * INPUT_BUFFER and self._wire is not None:
+            self._held_back = True
+            self._wire.pause_reading()
+        self._wake()
+
     def eof_received(self) -> bool:
         """What was pipelined before the end still runs until the transport is closed; aiosmtpd would cancel at once."""
-        self._reader.feed_eof()
+        self._ended = True
+        self._wake()
         return False
+
+    def pause_writing(self) -> None:
+        self._drained = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def _wake(self, error: Exception | None = None) -> None:
+        more, self._more = self._more, None
+        if more is None or more.done():
+            return
+        if error is None:
+            more.set_result(None)
+        else:
+            more.set_exception(error)
 
     async def _handle_client(self) -> None:
         try:
@@ -147,23 +178,27 @@ class Connection(SMTP, ABC):
 
     async def flush(self) -> None:
         """Sends what is queued and waits while the peer does not read."""
-        if self._out:
-            octets = b"".join(self._out)
+        if self._out and self._wire is not None:
+            self._wire.write(b"".join(self._out) if len(self._out) > 1 else self._out[0])
             self._out.clear()
-            self._writer.write(octets)
-        self._reading = True  # a peer that does not read is waited for like one that does not write
-        try:
-            await self._writer.drain()
-        finally:
-            self._reading = False
+        if self._drained is not None:
+            self._reading = True  # a peer that does not read is waited for like one that does not write
+            try:
+                await self._drained
+            finally:
+                self._reading = False
 
     # -- input
 
-    async def read_line(self, limit: int) -> bytes | None:
-        """The next line with its end, or None when it was longer than `limit` (it is gone then). Disconnected."""
+    async def read_line(self, limit: int, auth_limit: int = 0) -> bytes | None:
+        """The next line with its end, or None, at once, for one that is longer than its limit. Disconnected.
+
+        `auth_limit` is that of a line that begins with AUTH.
+        """
         if self._ending is not None:
             raise Disconnected
-        if b"\n" not in self._input or len(self._out) >= _REPLIES_KEPT:
+        intake = self._intake
+        if not intake.has_line or len(self._out) >= _REPLIES_KEPT:
             await self.flush()
             self._lines_this_turn = 0
         else:
@@ -172,46 +207,38 @@ class Connection(SMTP, ABC):
                 self._lines_this_turn = 0
                 await asyncio.sleep(0)
         self._idle_end = self.loop.time() + self.settings.idle_s
-        self._reading = True
-        try:
-            line: bytes = await self._reader.readuntil(b"\n")
-        except asyncio.LimitOverrunError as overrun:
-            await self._discard_line(overrun)
-            return None
-        except asyncio.IncompleteReadError:
-            raise Disconnected from None
-        finally:
-            self._reading = False
-        self._count(len(line))
-        return line if len(line) <= limit else None
-
-    async def _discard_line(self, overrun: asyncio.LimitOverrunError) -> None:
-        gone = 0
         while True:
-            gone += len(await self._reader.read(overrun.consumed))
-            self._count(overrun.consumed)
-            if gone > _MAX_DISCARD:
-                self.reply("421 4.7.0 Line too long")
-                raise Disconnected
             try:
-                await self._reader.readuntil(b"\n")
-                return
-            except asyncio.LimitOverrunError as further:
-                overrun = further
-            except asyncio.IncompleteReadError:
+                line = intake.line(limit, auth_limit)
+            except LineTooLong:
+                return None
+            except EndlessLine:
+                self.reply("421 4.7.0 Line too long")
                 raise Disconnected from None
-
-    def _count(self, octets: int) -> None:
-        if not self.logged_in:
-            self._octets_in += octets
-            if self._octets_in > self.settings.login_octets:
+            if not self.logged_in and intake.line_octets > self.settings.login_octets:
                 self.reply("421 4.7.0 Too much data before login")
                 raise Disconnected
+            if line is not None:
+                self._resume()
+                return line
+            await self._arrival()
 
-    def unread(self, octets: bytes) -> None:
-        """Gives back what was read beyond the end of a message: pipelined commands."""
-        if octets:
-            self._input[0:0] = octets
+    async def _arrival(self) -> None:
+        """Waits until something comes. Disconnected when nothing will; what `_wake` is told."""
+        if self._ended:
+            raise Disconnected
+        self._resume()
+        self._more = self.loop.create_future()
+        self._reading = True
+        try:
+            await self._more
+        finally:
+            self._reading = False
+
+    def _resume(self) -> None:
+        if self._held_back and len(self._intake) <= INPUT_BUFFER and self._wire is not None:
+            self._held_back = False
+            self._wire.resume_reading()
 
     # -- TLS
 
@@ -222,7 +249,7 @@ class Connection(SMTP, ABC):
             raise Disconnected
         # The loop's own start_tls swaps the protocols before it first waits, so that no octet can slip in between
         # this line and the handshake: all that was sent in the clear, even pipelined behind STARTTLS, is gone.
-        self._input.clear()
+        self._intake.clear()
         try:
             transport = await self.loop.start_tls(
                 self._wire,
@@ -237,8 +264,6 @@ class Connection(SMTP, ABC):
         if transport is None:
             raise Disconnected
         self.transport = transport
-        self._reader._transport = transport  # type: ignore[attr-defined]
-        self._writer._transport = transport  # type: ignore[attr-defined]
         self.encrypted = True
 
     # -- ends
@@ -253,10 +278,18 @@ class Connection(SMTP, ABC):
         elif now >= self._idle_end and self._reading:
             self.end("421 4.4.2 Idle too long")
         else:
+            if self._data_end is not None and now >= self._data_end:
+                self._wake(TooSlow())
             ends = [self._session_end, max(self._idle_end, now + 1.0)]
             if not self.logged_in:
                 ends.append(self._login_end)
-            self._reset_timeout(max(min(ends) - now, 0.01))
+            if self._data_end is not None:
+                ends.append(self._data_end)
+            self._look_again(max(min(ends) - now, 0.01))
+
+    def _look_again(self, seconds: float) -> None:
+        self._timer_at = self.loop.time() + seconds
+        self._reset_timeout(seconds)
 
     def end(self, reply: str) -> None:
         """Ends the session: at once while it waits for the client, else after the running command's own reply."""
@@ -285,48 +318,32 @@ class Connection(SMTP, ABC):
 
     # -- DATA
 
+    def begin_message(self) -> None:
+        """What arrives from now on is taken by `read_some`."""
+        self._in_message = True
+
+    def end_message(self, rest: bytes) -> None:
+        """Gives back what was read beyond the end of a message: pipelined commands."""
+        self._in_message = False
+        self._intake.unread(rest)
+
     async def read_some(self, budget: SlowBudget) -> bytes:
         """The next octets of a message. Disconnected, TooSlow."""
         if self._ending is not None:
             raise Disconnected
-        if self._input:
-            chunk: bytes = await self._reader.read(INPUT_BUFFER)
-            budget.arrived(len(chunk), 0.0)
-            return chunk
-        began = self.loop.time()
-        self._idle_end = began + self.settings.idle_s
-        self._reading = True
-        try:
-            async with asyncio.timeout(budget.left):
-                chunk = await self._reader.read(INPUT_BUFFER)
-        except TimeoutError:
-            raise TooSlow from None
-        finally:
-            self._reading = False
-        if not chunk:
-            raise Disconnected
-        budget.arrived(len(chunk), self.loop.time() - began)
+        began = waited = 0.0
+        while not (chunk := self._intake.piece()):
+            now = self.loop.time()
+            began = began or now
+            self._idle_end = began + self.settings.idle_s
+            self._data_end = began + budget.left
+            if self._data_end < self._timer_at:
+                self._look_again(self._data_end - now)
+            try:
+                await self._arrival()
+            finally:
+                self._data_end = None
+            waited = self.loop.time() - began
+        self._resume()
+        budget.arrived(len(chunk), waited)
         return chunk
-
-
-class SlowBudget:
-    """In each `window` seconds of our waiting `octets` must arrive. Time that we need ourselves does not count."""
-
-    __slots__ = ("_got", "_octets", "_waited", "_window")
-
-    def __init__(self, window: float, octets: int) -> None:
-        self._window = window
-        self._octets = octets
-        self._waited = 0.0
-        self._got = 0
-
-    @property
-    def left(self) -> float:
-        """Seconds that may still be waited."""
-        return self._window - self._waited
-
-    def arrived(self, octets: int, waited: float) -> None:
-        self._got += octets
-        self._waited += waited
-        if self._got >= self._octets:
-            self._got, self._waited = 0, 0.0

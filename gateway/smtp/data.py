@@ -1,4 +1,4 @@
-"""The DATA phase without sockets: finds the end, removes dot-stuffing, refuses smuggling (RFC 5321 4.5.2)."""
+"""The DATA phase without sockets: its end, dot-stuffing and smuggling (RFC 5321 4.5.2), and what is too slow."""
 
 from __future__ import annotations
 
@@ -64,3 +64,26 @@ class DataDecoder:
             data, self._skip = data[self._skip :], 0
         self.size += len(data)
         return b"" if self.violated or self.too_big else data
+
+
+class SlowBudget:
+    """In each `window` seconds of our waiting `octets` must arrive. Time that we need ourselves does not count."""
+
+    __slots__ = ("_got", "_octets", "_waited", "_window")
+
+    def __init__(self, window: float, octets: int) -> None:
+        self._window = window
+        self._octets = octets
+        self._waited = 0.0
+        self._got = 0
+
+    @property
+    def left(self) -> float:
+        """Seconds that may still be waited."""
+        return self._window - self._waited
+
+    def arrived(self, octets: int, waited: float) -> None:
+        self._got += octets
+        self._waited += waited
+        if self._got >= self._octets:
+            self._got, self._waited = 0, 0.0

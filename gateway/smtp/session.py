@@ -11,8 +11,8 @@ from gateway.model.errors import GatewayError
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
 
 from . import sasl
-from .connection import Disconnected, SlowBudget, TooSlow
-from .data import DataDecoder
+from .connection import Disconnected, TooSlow
+from .data import DataDecoder, SlowBudget
 from .login import LoginConnection
 from .ports import Acceptance, SubmissionServices
 from .replies import AT_MAIL, reply_to
@@ -21,7 +21,7 @@ from .syntax import MailCommand, SyntaxRefused, parse_mail, parse_rcpt, split_co
 _IDLE_COMMANDS: Final = frozenset({"NOOP", "RSET", "VRFY", "EXPN", "HELP", "EHLO", "HELO"})
 _OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"})  # a browser made to send mail
 _MAX_DRAIN: Final = 2  # a message over the limit is read to its end up to this many times the limit
-_LONGEST_LINE: Final = sasl.MAX_RESPONSE + 32  # an AUTH line; others are measured when their verb is known
+_AUTH_LINE: Final = sasl.MAX_RESPONSE + 32  # octets of an AUTH line with its initial response
 
 
 class SubmissionSession(LoginConnection):
@@ -57,15 +57,12 @@ class SubmissionSession(LoginConnection):
     async def run(self) -> None:
         self.reply(f"220 {self.settings.hostname} ESMTP")
         while not self._quit:
-            line = await self.read_line(_LONGEST_LINE)
+            limit = self.settings.command_line if self.logged_in else self.settings.login_line
+            line = await self.read_line(limit, _AUTH_LINE)
             if line is None:
                 self._fail("500 5.5.2 Line too long")
                 continue
             verb, argument = split_command(line)
-            limit = self.settings.command_line if self.logged_in else self.settings.login_line
-            if len(line) > limit and verb != "AUTH":
-                self._fail("500 5.5.2 Line too long")
-                continue
             try:
                 await self._command(verb, argument)
             except SyntaxRefused as refused:
@@ -232,6 +229,7 @@ class SubmissionSession(LoginConnection):
         decoder = DataDecoder(self.settings.max_message_size)
         budget = SlowBudget(self.settings.slow_window_s, self.settings.slow_octets)
         try:
+            self.begin_message()
             self.reply("354 End data with <CR><LF>.<CR><LF>")
             await self.flush()
             while not decoder.finished:
@@ -244,7 +242,7 @@ class SubmissionSession(LoginConnection):
                 if decoder.received > _MAX_DRAIN * self.settings.max_message_size:
                     self.reply("552 5.3.4 Message is too big")
                     raise Disconnected
-            self.unread(decoder.rest)
+            self.end_message(decoder.rest)
             if decoder.violated:
                 self._fail("550 5.6.0 The message holds a bare CR, a bare LF or a NUL")
             elif decoder.too_big:

@@ -395,9 +395,29 @@ def test_line_limits(tls: Certificates) -> None:
                 assert (await client.say("EHLO vm")).startswith("250-")
             async with it.client() as client:
                 client.writer.write(b"NOOP " + b"x" * 200_000)
+                assert (await client.reply()).startswith("500 5.5.2 Line too long")
                 assert (await client.reply()).startswith("421 4.7.0 Too much data before login")
 
     run(main())
+
+
+def test_a_line_without_end_is_refused_at_its_limit(tls: Certificates, fast: bool) -> None:
+    """Not when its sender ends it, nor when the time to log in is over."""
+
+    async def main() -> None:
+        async with door(tls, max_errors=100) as it, it.client() as client:
+            assert (await client.say(b"NOOP " + b"x" * 1100)).startswith("500 5.5.2")
+            client.writer.write(b"x" * 5000)  # still the same line: one refusal
+            assert (await client.say(b"\r\nEHLO vm\r\n")).startswith("250-")
+            assert (await client.say(b"AUTH PLAIN " + b"A" * 12_400)).startswith("500 5.5.2")
+            assert (await client.say(b"\r\nNOOP\r\n")).startswith("250 2.0.0")
+            await client.login()
+            assert (await client.say(b"NOOP " + b"x" * 4100)).startswith("500 5.5.2")
+            client.writer.write(b"x" * 2_000_000)
+            assert (await client.reply()).startswith("421 4.7.0 Line too long")
+            assert await client.reply() == ""
+
+    run(main(), fast=fast)
 
 
 def test_too_big_is_read_to_its_end(tls: Certificates) -> None:

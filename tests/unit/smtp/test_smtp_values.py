@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 
 import aiosmtpd.smtp
@@ -10,7 +9,7 @@ import pytest
 
 from gateway.model import errors
 from gateway.smtp import sasl
-from gateway.smtp.connection import SlowBudget
+from gateway.smtp.data import SlowBudget
 from gateway.smtp.replies import AT_LOGIN, AT_MAIL, reply_to
 from gateway.submit.errors import BadMessage, NoRoute, UnknownRecipient
 
@@ -109,18 +108,3 @@ def test_attributes_that_aiosmtpd_reads() -> None:
         # only after a STARTTLS of aiosmtpd's own, which ours replaces:
         "_transport", "_buffer", "_tls_protocol", "_extra", "_handle_hooks", "_tls_handshake_okay",
     }  # fmt: skip
-
-
-def test_reader_keeps_its_buffer() -> None:
-    """The connection holds on to StreamReader's buffer object: nothing may put another in its place."""
-
-    async def main() -> None:
-        reader = asyncio.StreamReader()
-        buffer = vars(reader)["_buffer"]
-        reader.feed_data(b"one\ntwo\nthree")
-        assert await reader.readuntil(b"\n") == b"one\n"
-        assert await reader.read(4) == b"two\n"
-        assert buffer is vars(reader)["_buffer"]
-        assert buffer == b"three"
-
-    asyncio.run(main())
