@@ -26,6 +26,7 @@ from gateway.imap.services import ImapServices
 from gateway.imap.states import States
 from gateway.ingest.writer import Ingest
 from gateway.maintain.janitor import Janitor
+from gateway.maintain.texts import TextBuilder
 from gateway.ops.health import HealthServer
 from gateway.ops.metrics import CONTENT_TYPE, PrometheusMetrics
 from gateway.ops.systemd import listen_sockets
@@ -135,6 +136,7 @@ class Gateway:
         self._delivering = self._tasks.spawn("delivery", runner.run())
         self._tasks.spawn("queue.figures", figures.watch(db, time.time, self._metrics, QUEUE_FIGURES_S))
         self._tasks.spawn("tls.watch", tls.watch())
+        self._tasks.spawn("search.texts", TextBuilder(db, time.time, metrics=self._metrics).run())
         self._start_janitor(db, config)
         stack.push_async_callback(self._end_janitor)
         return made

@@ -30,6 +30,15 @@ SCAN_PIECES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
+class SearchText:
+    """A content's folded header fields and text parts."""
+
+    content_id: ContentId
+    fields: bytes
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Weight:
     """A message's content and how much SEARCH has to look through; None while the text is still to be made."""
 
@@ -48,12 +57,34 @@ _DUE = Stmt(
 _NOTE_DUE = Stmt("INSERT INTO text_due (id) VALUES (:id) ON CONFLICT DO NOTHING")
 _COUNT_DUE = Stmt("SELECT count(*) FROM text_due")
 _FORGET_DUE = Stmt("DELETE FROM text_due WHERE id IN :LIST(rows)")
-_INSERT_FIELDS = Stmt(
+# One statement for any number of rows: each gives up the interpreter's lock and has to get it back from a busy loop.
+_PUT_FIELDS = Stmt(
+    sqlite="INSERT INTO content_fields (id, text_size, octets)"
+    " SELECT r.value ->> 0, r.value ->> 2, substr(:octets, r.value ->> 3, r.value ->> 1) FROM json_each(:rows) AS r"
+    " WHERE EXISTS (SELECT 1 FROM content_meta c WHERE c.id = r.value ->> 0) ON CONFLICT DO NOTHING",
+    postgresql="INSERT INTO content_fields (id, text_size, octets) SELECT r.id, r.size, r.octets"
+    " FROM unnest(CAST(:ids AS bigint[]), CAST(:sizes AS bigint[]), CAST(:fields AS bytea[])) AS r (id, size, octets)"
+    " WHERE EXISTS (SELECT 1 FROM content_meta c WHERE c.id = r.id) ON CONFLICT DO NOTHING",
+)
+_PUT_TEXTS = Stmt(
+    sqlite="INSERT INTO content_text (id, octets)"
+    " SELECT r.value ->> 0, substr(:octets, r.value ->> 3 + r.value ->> 1, r.value ->> 2) FROM json_each(:rows) AS r"
+    " WHERE r.value ->> 2 > 0 AND EXISTS (SELECT 1 FROM content_fields f WHERE f.id = r.value ->> 0)"
+    " ON CONFLICT DO NOTHING",
+    postgresql="INSERT INTO content_text (id, octets) SELECT r.id, r.octets"
+    " FROM unnest(CAST(:ids AS bigint[]), CAST(:texts AS bytea[])) AS r (id, octets)"
+    " WHERE length(r.octets) > 0 AND EXISTS (SELECT 1 FROM content_fields f WHERE f.id = r.id) ON CONFLICT DO NOTHING",
+)
+_PUT_LARGE_FIELDS = Stmt(
     "INSERT INTO content_fields (id, text_size, octets) SELECT :id, :size, :fields"
     " WHERE EXISTS (SELECT 1 FROM content_meta WHERE id = :id) ON CONFLICT DO NOTHING"
 )
-_INSERT_TEXT = Stmt(
-    "INSERT INTO content_text (id, body_id, octets) VALUES (:id, :body, :octets) ON CONFLICT DO NOTHING"
+_PUT_LARGE_TEXT = Stmt("INSERT INTO content_text (id, body_id) VALUES (:id, :body)")
+_LEAD = Stmt(
+    postgresql="INSERT INTO meta (key, value) VALUES ('text_leader', :owner || ' ' ||"
+    " CAST(extract(epoch FROM now()) AS bigint) + :seconds) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    " WHERE split_part(meta.value, ' ', 1) = :owner"
+    " OR CAST(split_part(meta.value, ' ', 2) AS bigint) < extract(epoch FROM now())"
 )
 _KEEP_BODY = Stmt("DELETE FROM staging WHERE body_id = :body")
 _MISSING = Stmt(
@@ -105,21 +136,36 @@ def settle(tx: Tx, content_ids: Sequence[ContentId]) -> None:
     tx.run(_FORGET_DUE, rows=content_ids)
 
 
-def put(tx: Tx, content_id: ContentId, fields: bytes, size: int, text: bytes | BodyId | None) -> bool:
-    """Store a content's text and settle it; False when it was there already, or the content was collected meanwhile.
+def put(tx: Tx, texts: Sequence[SearchText]) -> None:
+    """Store texts of at most INLINE octets and settle them. What is there already, or was collected, stays so."""
+    settle(tx, [each.content_id for each in texts])
+    if tx.dialect == "postgresql":
+        ids = [each.content_id for each in texts]
+        sizes = [len(each.text) for each in texts]
+        tx.do(_PUT_FIELDS, ids=ids, sizes=sizes, fields=[each.fields for each in texts])
+        tx.do(_PUT_TEXTS, ids=ids, texts=[each.text for each in texts])
+        return
+    rows: list[tuple[int, int, int, int]] = []
+    at = 1  # as `substr` counts
+    for each in texts:
+        rows.append((each.content_id, len(each.fields), len(each.text), at))
+        at += len(each.fields) + len(each.text)
+    octets = b"".join([octets for each in texts for octets in (each.fields, each.text)])
+    tx.do(_PUT_FIELDS, rows=rows, octets=octets)
+    tx.do(_PUT_TEXTS, rows=rows, octets=octets)
 
-    `text`: octets of at most INLINE, or the staged body that holds them; then it is staged no longer, unless this
-    answers False: the janitor collects it.
-    """
+
+def put_large(tx: Tx, content_id: ContentId, fields: bytes, size: int, body_id: BodyId) -> None:
+    """The same of one whose text of `size` octets is staged as `body_id`, which the janitor collects if unneeded."""
     settle(tx, [content_id])
-    if not tx.run(_INSERT_FIELDS, id=content_id, size=size, fields=fields):
-        return False
-    if isinstance(text, bytes):
-        tx.run(_INSERT_TEXT, id=content_id, body=None, octets=text)
-    elif text is not None:
-        tx.run(_INSERT_TEXT, id=content_id, body=text, octets=None)
-        tx.run(_KEEP_BODY, body=text)
-    return True
+    if tx.run(_PUT_LARGE_FIELDS, id=content_id, size=size, fields=fields):
+        tx.run(_PUT_LARGE_TEXT, id=content_id, body=body_id)
+        tx.run(_KEEP_BODY, body=body_id)
+
+
+def lead(tx: Tx, owner: str, seconds: int) -> bool:
+    """Whether `owner` makes the texts for the next `seconds`: of several nodes over one PostgreSQL, one does."""
+    return tx.dialect == "sqlite" or tx.run(_LEAD, owner=owner, seconds=seconds) > 0
 
 
 def note_missing(tx: Tx) -> int:
