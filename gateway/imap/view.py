@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -54,8 +54,8 @@ class View:
     """
 
     __slots__ = (
-        "_flags_modseq", "_floor", "_own", "_private", "_round", "_told", "last_uid", "length", "modseqs_told",
-        "pending", "state", "uids",
+        "_flags_modseq", "_floor", "_own", "_private", "_round", "_saved", "_told", "last_uid", "length",
+        "modseqs_told", "pending", "state", "uids",
     )  # fmt: skip
 
     def __init__(self, state: MailboxState) -> None:
@@ -73,6 +73,7 @@ class View:
         self._told: dict[int, int] | None = None
         self.modseqs_told = False
         """The client is told MODSEQs (RFC 7162 3.1), so that a message with a new one is news whatever its flags."""
+        self._saved: array[int] = array("I")  # first and last UID of each range that `$` stands for
 
     @property
     def told_modseq(self) -> int:
@@ -257,6 +258,8 @@ class View:
         RFC 3501 9 seq-number: "The server should respond with a tagged BAD response to a command that uses a message
         sequence number greater than the number of messages in the selected mailbox"; `*` in an empty mailbox too.
         """
+        if numbers.saved:
+            return self._by_uids(self.saved_ranges())
         ranges = numbers.resolve(self.length)
         if not ranges or ranges[-1][1] > self.length:
             raise InvalidRequest("Invalid message sequence number")
@@ -265,8 +268,18 @@ class View:
     def by_uid(self, uids: sequence.SequenceSet) -> Slices:
         """Slices for a set of UIDs; unknown ones are ignored (RFC 3501 6.4.8). `n:*` always holds the last message."""
         last = self.uids[self.length - 1] if self.length else 0
-        ranges = uids.resolve(last)
-        found = []
+        return self._by_uids(self.saved_ranges() if uids.saved else uids.resolve(last))
+
+    def save(self, slices: Slices) -> None:
+        """What `$` stands for from now on (RFC 5182 2.1). UIDs are kept, so what is expunged leaves it by itself."""
+        self._saved = array("I", [uid for start, stop in slices for uid in (self.uids[start], self.uids[stop - 1])])
+
+    def saved_ranges(self) -> Iterator[tuple[int, int]]:
+        """First and last UID of neighbours in the view, rising: nothing can come to stand between them."""
+        return zip(self._saved[::2], self._saved[1::2], strict=True)
+
+    def _by_uids(self, ranges: Iterable[tuple[int, int]]) -> Slices:
+        found: Slices = []
         start = 0
         for low, high in ranges:
             start = bisect_left(self.uids, low, start, self.length)
