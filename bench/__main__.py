@@ -120,6 +120,7 @@ def main() -> None:
                 start = time.perf_counter()
                 _fill(side)
                 print(f"{side.name}: {MESSAGES} messages appended in {time.perf_counter() - start:.1f} s", flush=True)
+            print(f"gateway: text for SEARCH made {gateway.settle():.1f} s later", flush=True)
         results = []
         for busy in (False,) if options.quiet_only else (False, True):
             for row in rows:

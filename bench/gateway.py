@@ -6,9 +6,11 @@ Submissions go to the queue and stay there, as they do on the Postfix side (`def
 from __future__ import annotations
 
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.store import sqlite
 from tests.support.gateway import Gateway
 
 from .client import Account
@@ -33,6 +35,15 @@ class Running:
     process: subprocess.Popen[bytes]
     imap: Account
     smtp: Account
+
+    def settle(self) -> float:
+        """Wait until the text for SEARCH is made of all that was appended; seconds."""
+        start = time.perf_counter()
+        connection = sqlite.connect(self.gateway.data_dir / "gateway.db", reading=True)
+        while connection.execute("SELECT count(*) FROM text_due").fetchone()[0]:
+            time.sleep(0.05)
+        connection.close()
+        return time.perf_counter() - start
 
     def stop(self) -> None:
         self.gateway.stop()

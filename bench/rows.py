@@ -259,6 +259,8 @@ ROWS: Iterable[Row] = (
         fetch_all(f"(UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})])", 4),
     ),
     Row("FETCH whole bodies", "MB/s", True, bodies),
+    Row("SEARCH TEXT rare word in 10,000", "ms", False, found_in("SEARCH TEXT quicksilver", 10)),
+    Row("SEARCH BODY common word in 10,000", "ms", False, found_in("SEARCH BODY meeting", 10)),
     Row("SEARCH SUBJECT in 10,000", "ms", False, found_in('SEARCH SUBJECT "budget holiday"', 20)),
     Row("SEARCH FROM in 10,000", "ms", False, found_in("SEARCH FROM sender42@example", 20)),
     Row("SEARCH UNSEEN SINCE in 10,000", "ms", False, unseen_since),
