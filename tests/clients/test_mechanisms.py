@@ -22,7 +22,7 @@ def account(gateway: Gateway) -> tuple[str, str]:
 
 def log_in(gateway: Gateway, mechanism: str, exchange: sasl_client.Exchange) -> bytes:
     """imaplib's AUTHENTICATE by a mechanism of ours; imaplib.IMAP4.error when it is refused."""
-    client = gateway.imap()
+    client = imaplib.IMAP4_SSL("localhost", gateway.imaps, ssl_context=gateway.tls())
     begun = False
 
     def answer(challenge: bytes) -> bytes | None:
@@ -71,9 +71,8 @@ def test_scram(gateway: Gateway, account: tuple[str, str]) -> None:
 
 def test_scram_bound_to_the_certificate(gateway: Gateway, account: tuple[str, str]) -> None:
     address, key = account
-    with gateway.imap() as client:
-        assert isinstance(client, imaplib.IMAP4_SSL)
-        certificate = client.sslobj.getpeercert(binary_form=True)  # type: ignore[attr-defined]
+    with imaplib.IMAP4_SSL("localhost", gateway.imaps, ssl_context=gateway.tls()) as client:
+        certificate = client.sock.getpeercert(binary_form=True)
     digest = hashlib.sha256(certificate).digest()
     log_in(gateway, "SCRAM-SHA-256-PLUS", scram(address, key, binding=("tls-server-end-point", digest)))
     other = hashlib.sha256(b"of somebody in the middle").digest()
@@ -84,7 +83,9 @@ def test_scram_bound_to_the_certificate(gateway: Gateway, account: tuple[str, st
 @pytest.mark.parametrize("starttls", [False, True])
 def test_scram_bound_to_the_connection(make_gateway, starttls: bool) -> None:  # type: ignore[no-untyped-def]
     port = free_port()
-    gateway = make_gateway(f'[[listener]]\nkind = "imap"\nport = {port}\naddress = "127.0.0.1"\nsecurity = "starttls"\n')
+    gateway = make_gateway(
+        f'[[listener]]\nkind = "imap"\nport = {port}\naddress = "127.0.0.1"\nsecurity = "starttls"\n'
+    )
     gateway.start()
     address, key = gateway.inbox(f"bound@{gateway.hostname}")
     for good in (True, False):
