@@ -10,7 +10,7 @@ from gateway.control.operations.first import FirstRun, first_inbox
 
 from .admin import is_serving
 from .datadir import CONTROL_SOCKET
-from .settings import first_address, tls_files
+from .settings import first_address, inbox_limits, quotas, tls_files
 from .storage import held_data_dir, opened_store
 
 
@@ -22,9 +22,9 @@ async def initialise(config: Config) -> FirstRun:
     """
     socket = config.store.data_dir / CONTROL_SOCKET
     if await is_serving(socket):
-        made = await SocketCaller(socket).call("inbox.first", {"address": first_address(config)})
+        made = await SocketCaller(socket).call("inbox.first", {"address": first_address(config), **quotas(config)})
         return FirstRun(made["address"], made["key"])
     async with held_data_dir(config):
         tls_files(config)
         async with opened_store(config) as db:
-            return await first_inbox(db, first_address(config), int(time.time()))
+            return await first_inbox(db, first_address(config), int(time.time()), inbox_limits(config))

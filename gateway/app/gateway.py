@@ -41,6 +41,7 @@ from .settings import (
     delivery_settings,
     first_address,
     imap_settings,
+    inbox_limits,
     janitor_settings,
     routes,
     smtp_settings,
@@ -87,7 +88,7 @@ class Gateway:
         await stack.enter_async_context(held_data_dir(config))
         tls = self._tls = TlsContexts(tls_files(config), time.time)
         db = await stack.enter_async_context(opened_store(config, serving=True))
-        made = await first_inbox(db, first_address(config), self._started) if init else None
+        made = await first_inbox(db, first_address(config), self._started, inbox_limits(config)) if init else None
         stack.push_async_callback(self._tasks.close)
         sessions, authenticator = self._logins(db)
         ingest = Ingest(db, now=time.time)

@@ -17,6 +17,7 @@ from gateway.ops.tls import TlsFiles, TlsPolicy
 from gateway.outbound import endpoint, login, tls
 from gateway.smtp.settings import SmtpSettings
 from gateway.store.db import StoreSettings
+from gateway.store.quota import Limits
 from gateway.submit.settings import SubmitSettings
 
 
@@ -29,6 +30,8 @@ def imap_settings(config: Config) -> ImapSettings:
         idle_timeout=limits.imap_idle_timeout,
         keepalive=limits.imap_keepalive,
         write_timeout=limits.write_timeout,
+        server_comment=config.server.comment,
+        server_admin=config.server.admin,
     )
 
 
@@ -135,6 +138,22 @@ def ca_file(config: Config) -> Path | None:
     if config.tls.certificate is None:
         return config.tls_dir / "ca.pem"
     return config.tls.ca
+
+
+def quotas(config: Config) -> dict[str, int]:
+    """Of a new inbox, as operations take them: 0 is no limit."""
+    inbox = config.inbox
+    return {
+        "quota_storage": inbox.quota_storage,
+        "quota_messages": inbox.quota_messages,
+        "quota_mailboxes": inbox.quota_mailboxes,
+    }
+
+
+def inbox_limits(config: Config) -> Limits:
+    """The same for the store."""
+    inbox = config.inbox
+    return Limits(inbox.quota_storage or None, inbox.quota_messages or None, inbox.quota_mailboxes or None)
 
 
 def first_address(config: Config) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from .output import json_option, print_fields, print_json, show_list, with_sizes
+from .output import Command, json_option, octets, print_fields, print_json, show_list, with_sizes
 from .runtime import Runtime, pass_runtime
+from .sizes import count_limit, size_limit
 
 DEFAULT_POD = "default"
 
@@ -97,6 +100,18 @@ def inbox() -> None:
     """Inboxes: mailboxes under one address, which is the user name of mail clients."""
 
 
+def quota_options(command: Command) -> Command:
+    """`--quota-…` of `inbox add` and `inbox set`."""
+    for name, check, text in (
+        ("mailboxes", count_limit, "Mailboxes it may have."),
+        ("messages", count_limit, "Messages it may hold."),
+        ("storage", size_limit, "What its messages may take, such as 500M or 2G."),
+    ):
+        option = click.option(f"--quota-{name}", callback=check, metavar="LIMIT", help=f"{text} none: no limit.")
+        command = option(command)
+    return command
+
+
 @inbox.command("add")
 @click.argument("address")
 @click.option("--name", help="Name of its owner, for people.")
@@ -105,8 +120,12 @@ def inbox() -> None:
     "--sent-copy", type=click.Choice(["auto", "always", "never"]),
     help="Copy of sent mail in Sent; auto drops ours when the mail client stores its own.",
 )
+@quota_options
 @pass_runtime
-def inbox_add(runtime: Runtime, address: str, name: str | None, pod: str | None, sent_copy: str | None) -> None:
+def inbox_add(
+    runtime: Runtime, address: str, name: str | None, pod: str | None, sent_copy: str | None,
+    quota_storage: int | None, quota_messages: int | None, quota_mailboxes: int | None,
+) -> None:
     """Make an inbox. Its domain must be there already (gateway domain add).
 
     \b
@@ -114,8 +133,12 @@ def inbox_add(runtime: Runtime, address: str, name: str | None, pod: str | None,
       gateway inbox add alice@mail.example --name "Alice Example"
       gateway key create --inbox alice@mail.example --name laptop
     """
+    defaults = runtime.config.inbox
     made = runtime.call(
-        "inbox.add", address=address, name=name, pod=pod, sent_copy=sent_copy or runtime.config.inbox.sent_copy
+        "inbox.add", address=address, name=name, pod=pod, sent_copy=sent_copy or defaults.sent_copy,
+        quota_storage=defaults.quota_storage if quota_storage is None else quota_storage,
+        quota_messages=defaults.quota_messages if quota_messages is None else quota_messages,
+        quota_mailboxes=defaults.quota_mailboxes if quota_mailboxes is None else quota_mailboxes,
     )
     click.echo(f"Inbox {made['address']} is there. Next: gateway key create --inbox {made['address']}")
 
@@ -127,18 +150,37 @@ def inbox_add(runtime: Runtime, address: str, name: str | None, pod: str | None,
     "--sent-copy", type=click.Choice(["auto", "always", "never"]),
     help="Copy of sent mail in Sent; a key may have a rule of its own.",
 )
+@quota_options
 @pass_runtime
-def inbox_set(runtime: Runtime, address: str, name: str | None, sent_copy: str | None) -> None:
+def inbox_set(
+    runtime: Runtime, address: str, name: str | None, sent_copy: str | None,
+    quota_storage: int | None, quota_messages: int | None, quota_mailboxes: int | None,
+) -> None:
     """Change an inbox's settings.
 
     \b
-    Example:
+    Examples:
       gateway inbox set scanner@mail.example --sent-copy never
+      gateway inbox set alice@mail.example --quota-storage 2G --quota-messages none
     """
-    if name is None and sent_copy is None:
-        raise click.UsageError("Say what to change: --name or --sent-copy.")
-    made = runtime.call("inbox.set", address=address, name=name, sent_copy=sent_copy)
-    click.echo(f"Inbox {made['address']}: name {made['name'] or 'none'}, sent copy {made['sent_copy']}.")
+    if all(value is None for value in (name, sent_copy, quota_storage, quota_messages, quota_mailboxes)):
+        raise click.UsageError("Say what to change: --name, --sent-copy or --quota-….")
+    made = runtime.call(
+        "inbox.set", address=address, name=name, sent_copy=sent_copy, quota_storage=quota_storage,
+        quota_messages=quota_messages, quota_mailboxes=quota_mailboxes,
+    )
+    click.echo(
+        f"Inbox {made['address']}: name {made['name'] or 'none'}, sent copy {made['sent_copy']}, quota {_quota(made)}."
+    )
+
+
+def _quota(made: dict[str, Any]) -> str:
+    """The limits of an inbox in a few words."""
+    storage, messages, mailboxes = made["quota_storage"], made["quota_messages"], made["quota_mailboxes"]
+    words = [octets(storage)] if storage is not None else []
+    words += [f"{messages} messages"] if messages is not None else []
+    words += [f"{mailboxes} mailboxes"] if mailboxes is not None else []
+    return ", ".join(words) or "none"
 
 
 @inbox.command("list")
@@ -167,10 +209,11 @@ def inbox_show(runtime: Runtime, address: str, as_json: bool) -> None:
         print_json(shown)
         return
     (sized,) = with_sizes([shown], "octets")
+    sized["quota"] = _quota(shown)
     sized["addresses"] = [f"{row['address']} ({row['kind']})" for row in shown["addresses"]]
     print_fields(sized, {
         "address": "Address", "name": "Name", "pod": "Pod", "addresses": "Addresses", "messages": "Messages",
-        "octets": "Size", "sent_copy": "Sent copy", "created_at": "Created", "id": "Id",
+        "octets": "Size", "quota": "Quota", "sent_copy": "Sent copy", "created_at": "Created", "id": "Id",
     })
     click.echo()
     print_mailboxes(shown["mailboxes"], as_json=False)

@@ -39,6 +39,14 @@ def is_database(value: str) -> str | None:
     return None
 
 
+def is_uri(value: str) -> str | None:
+    """A reason against a text that has no scheme; an empty one is none at all."""
+    scheme, colon, rest = value.partition(":")
+    if value and not (colon and rest and scheme[:1].isalpha() and value.isascii() and value.isprintable()):
+        return "is no URI"
+    return None
+
+
 def is_mail_address(value: str) -> str | None:
     if value and (value.count("@") != 1 or value.startswith("@") or value.endswith("@") or " " in value):
         return "is no mail address"

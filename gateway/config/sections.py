@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from .checks import are_hosts, are_networks, is_address, is_database, is_host, is_mail_address
+from .checks import are_hosts, are_networks, is_address, is_database, is_host, is_mail_address, is_uri
 from .fields import Secret, Setting
 
 TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]
 KIB = 1024
 MIB = 1024 * KIB
+PIB = 1024**3 * MIB
 HOUR = 3600
 DAY = 24 * HOUR
 _NO_SECRET: Final = Secret()
@@ -32,6 +33,16 @@ class Server:
             unit="seconds", low=0, high=600, reloadable=True,
         ),
     ] = 10
+    comment: Annotated[
+        str, Setting("What mail clients read as /shared/comment of this server (RFC 5464); empty: nothing.")
+    ] = ""
+    admin: Annotated[
+        str,
+        Setting(
+            'How its administrator is reached, as mail clients read it: a URI such as "mailto:postmaster@example.org".',
+            check=is_uri,
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +363,23 @@ class InboxDefaults:
             reloadable=True,
         ),
     ] = "auto"
+    quota_storage: Annotated[
+        int,
+        Setting(
+            "What the messages of a new inbox may take; 0: no limit. Later: gateway inbox set --quota-storage.",
+            unit="octets", low=0, high=PIB, reloadable=True,
+        ),
+    ] = 0
+    quota_messages: Annotated[
+        int, Setting("Messages that a new inbox may hold; 0: no limit.", low=0, high=PIB, reloadable=True)
+    ] = 0
+    quota_mailboxes: Annotated[
+        int,
+        Setting(
+            "Mailboxes that a new inbox may have, with the five it begins with; 0: no limit.",
+            low=0, high=PIB, reloadable=True,
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from gateway.model.ids import InboxId, MailboxId, ModSeq, PodId
 from gateway.model.mailbox import STANDARD_MAILBOXES
 from gateway.model.permissions import SentCopy
 
-from . import counters, mailboxes, queue
+from . import counters, mailboxes, queue, quota
 from .addresses import canonical_address
 from .db import Rx, Tx, WakeKind
+from .quota import NO_LIMITS, Limits
 from .statements import Stmt
 from .texts import storable
 
@@ -23,7 +24,8 @@ SENT_COPY: Final[tuple[SentCopy, ...]] = get_args(SentCopy)
 
 _INBOX: Final = (
     "SELECT i.id, i.uuid, i.pod_id, a.address, i.name, i.created_at, i.deleted_at, i.settings, i.messages, i.octets,"
-    " i.modseq, i.epoch FROM inbox i JOIN address a ON a.inbox_id = i.id AND a.kind = 'primary'"
+    " i.modseq, i.epoch, i.mailboxes, i.quota_octets, i.quota_messages, i.quota_mailboxes"
+    " FROM inbox i JOIN address a ON a.inbox_id = i.id AND a.kind = 'primary'"
 )
 _BY_ID = Stmt(f"{_INBOX} WHERE i.id = :inbox")
 _BY_UUID = Stmt(f"{_INBOX} WHERE i.uuid = :uuid")
@@ -119,9 +121,13 @@ class Inbox:
     octets: int
     modseq: ModSeq
     epoch: str
+    mailboxes: int = 0
+    limits: Limits = NO_LIMITS
 
 
-def create_inbox(tx: Tx, pod_id: PodId, address: str, *, now: int, name: str | None = None) -> Inbox:
+def create_inbox(
+    tx: Tx, pod_id: PodId, address: str, *, now: int, name: str | None = None, limits: Limits = NO_LIMITS
+) -> Inbox:
     """An inbox with the five standard mailboxes, subscribed. The address's domain is one of the pod's.
 
     Raises NotFound (domain), AlreadyExists (the address, also of an inbox in its grace period), InvalidName.
@@ -142,6 +148,8 @@ def create_inbox(tx: Tx, pod_id: PodId, address: str, *, now: int, name: str | N
     for mailbox, role in STANDARD_MAILBOXES.items():
         mailboxes.insert(tx, inbox_id, mailbox, modseq=modseq, now=now, role=role)
         tx.do(_SUBSCRIBE, inbox=inbox_id, name=mailbox)
+    if limits != NO_LIMITS:
+        quota.set_limits(tx, inbox_id, limits)
     tx.wake(inbox_id, kind=WakeKind.INBOX)
     made = inbox_by_id(tx, inbox_id)
     assert made is not None
@@ -266,5 +274,5 @@ def _inbox(row: tuple[Any, ...] | None) -> Inbox | None:
     stored = json.loads(row[7])
     copy = stored.get("sent_copy")
     settings = InboxSettings(cast(SentCopy, copy) if copy in SENT_COPY else "auto")
-    values = [*row[:7], settings, *row[8:]]
+    values = [*row[:7], settings, *row[8:13], Limits(*row[13:])]
     return Inbox(*values)

@@ -51,6 +51,9 @@ class Limits:
     mailboxes: int | None = None
 
 
+NO_LIMITS: Final = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What an inbox holds. `mailboxes` without names that only hold others."""

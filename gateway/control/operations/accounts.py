@@ -10,11 +10,12 @@ from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import InboxId, PodId
 from gateway.model.mailbox import Mailbox
 from gateway.model.permissions import SentCopy
-from gateway.store import addresses, inboxes, mailboxes, pods
+from gateway.store import addresses, inboxes, mailboxes, pods, quota
 from gateway.store.addresses import AddressKind, AddressRow
 from gateway.store.db import Rx, Tx
 from gateway.store.inboxes import Inbox
 from gateway.store.pods import Domain, Pod
+from gateway.store.quota import NO_LIMITS, Limits
 
 from .registry import Context, Stream, operation
 from .values import moment
@@ -44,6 +45,14 @@ def sent_copy_named(text: str | None) -> SentCopy | None:
     return found
 
 
+def limits_given(before: Limits, octets: int | None, messages: int | None, mailboxes: int | None) -> Limits:
+    """`before` with what was given; 0 stands for no limit. InvalidRequest for what no counter reaches."""
+    given = {"octets": octets, "messages": messages, "mailboxes": mailboxes}
+    if any(value is not None and not 0 <= value < 2**63 for value in given.values()):
+        raise InvalidRequest("A quota is a number from 0 on")
+    return replace(before, **{name: value or None for name, value in given.items() if value is not None})
+
+
 def pod_names(rx: Rx) -> dict[PodId, str]:
     return {pod.id: pod.name for pod in pods.pods(rx)}
 
@@ -64,6 +73,10 @@ def _inbox(inbox: Inbox, names: Mapping[PodId, str]) -> dict[str, Json]:
         "pod": names.get(inbox.pod_id),
         "messages": inbox.messages,
         "octets": inbox.octets,
+        "mailbox_count": inbox.mailboxes,
+        "quota_storage": inbox.limits.octets,
+        "quota_messages": inbox.limits.messages,
+        "quota_mailboxes": inbox.limits.mailboxes,
         "sent_copy": inbox.settings.sent_copy,
         "created_at": moment(inbox.created_at),
         "deleted_at": moment(inbox.deleted_at),
@@ -120,15 +133,19 @@ async def domain_delete(context: Context, stream: Stream, *, name: str) -> Json:
 @operation("inbox.add")
 async def inbox_add(
     context: Context, stream: Stream, *, address: str, pod: str | None = None, name: str | None = None,
-    sent_copy: str | None = None,
+    sent_copy: str | None = None, quota_storage: int = 0, quota_messages: int = 0, quota_mailboxes: int = 0,
 ) -> Json:
-    """A new inbox with the five standard mailboxes. Without `pod`: the pod of the address's domain."""
+    """A new inbox with the five standard mailboxes. Without `pod`: the pod of the address's domain.
+
+    Quotas: octets, messages, mailboxes; 0: no limit.
+    """
     now = int(context.now())
     copies = sent_copy_named(sent_copy)
+    limits = limits_given(NO_LIMITS, quota_storage, quota_messages, quota_mailboxes)
 
     def unit(tx: Tx) -> Json:
         owner = pod_named(tx, pod).id if pod is not None else _pod_of_domain(tx, address)
-        inbox = inboxes.create_inbox(tx, owner, address, now=now, name=name)
+        inbox = inboxes.create_inbox(tx, owner, address, now=now, name=name, limits=limits)
         if copies is not None:
             settings = replace(inbox.settings, sent_copy=copies)
             inboxes.change_settings(tx, inbox.id, settings=settings, name=name)
@@ -140,9 +157,10 @@ async def inbox_add(
 
 @operation("inbox.set")
 async def inbox_set(
-    context: Context, stream: Stream, *, address: str, name: str | None = None, sent_copy: str | None = None
+    context: Context, stream: Stream, *, address: str, name: str | None = None, sent_copy: str | None = None,
+    quota_storage: int | None = None, quota_messages: int | None = None, quota_mailboxes: int | None = None,
 ) -> Json:
-    """Change what is named; an empty `name` takes it away."""
+    """Change what is named; an empty `name` takes it away, and 0 a quota."""
     copies = sent_copy_named(sent_copy)
 
     def unit(tx: Tx) -> Json:
@@ -150,7 +168,10 @@ async def inbox_set(
         label = inbox.name if name is None else (name or None)
         settings = inbox.settings if copies is None else replace(inbox.settings, sent_copy=copies)
         inboxes.change_settings(tx, inbox.id, settings=settings, name=label)
-        return _inbox(replace(inbox, settings=settings, name=label), pod_names(tx))
+        limits = limits_given(inbox.limits, quota_storage, quota_messages, quota_mailboxes)
+        if limits != inbox.limits:
+            quota.set_limits(tx, inbox.id, limits)
+        return _inbox(replace(inbox, settings=settings, name=label, limits=limits), pod_names(tx))
 
     return await context.db.write(unit)
 
