@@ -1,129 +1,166 @@
-"""APPEND (RFC 3501 6.3.11): the message streams into the store while it comes in, and one unit attaches it."""
+"""APPEND (RFC 3501 6.3.11, RFC 3502, RFC 4469) and REPLACE (RFC 8508): messages stream in, one unit attaches them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.model.errors import GatewayError, NotFound, TooBig, Unavailable
+from gateway.model.errors import GatewayError, MessageGone, NotFound, Unavailable
+from gateway.model.ids import ModSeq, Uid
 from gateway.model.mailbox import Mailbox
 from gateway.store import content, messages
+from gateway.store import quota as rooms
 from gateway.store.db import Tx
 from gateway.wire import commands as c
 from gateway.wire import render
-from gateway.wire.events import AppendEnd, Fatal, LiteralData, LiteralEnd, Rejected
+from gateway.wire.append import Literal
 
 from . import access
 from .access import Action
-from .channel import Closed
 from .mailbox_commands import find
-from .replies import Reply, bad, no, ok
+from .quota import NEAR
+from .quota import NEAR
+from .replies import Reply, no, ok
+from .selected import Selected
+from .upload import Refused, Upload
 
 if TYPE_CHECKING:
-    from gateway.ingest.writer import ContentWriter
-
     from .session import Session
 
 TRYCREATE: Final = no("Folder not found", b"TRYCREATE")
-_CONTINUE: Final = b"+ Ready for literal data\r\n"
+_NO_SUCH: Final = no("There is no such message", b"NONEXISTENT")
 
 
 async def append(session: Session, command: c.Append) -> Reply:
-    """What can be refused is refused before the client sends the message; one that comes anyway is drained."""
-    channel, services = session.channel, session.services
-    if command.utf8 and "UTF8=ACCEPT" not in session.enabled:
-        channel.reader.refuse()
-        return no("Enable UTF8=ACCEPT first")
-    if command.binary and not command.utf8:
-        channel.reader.refuse()
-        return bad("A literal8 needs the BINARY extension")
+    """What can be refused is refused before the client sends the message; one that comes anyway is skipped."""
     try:
-        target = await _target(session, command)
-    except NotFound:
-        channel.reader.refuse()
-        return TRYCREATE
-    except BaseException:
-        channel.reader.refuse()
-        raise
-    if command.synchronising:
-        channel.send(_CONTINUE)
-    writer = services.ingest.writer(max_size=services.settings.max_message_size)
-    try:
-        refusal = await _receive(session, writer, b")" if command.utf8 else b"")
-        if refusal is not None:
-            await writer.abort()
-            return refusal
-        staged = await writer.finish()
-    except BaseException:
-        channel.reader.refuse()
-        await writer.abort()
-        raise
-    try:
-        return await _attach(session, command, target, staged)
-    except Unavailable:
-        raise  # it may have been attached after all: what was staged is the janitor's to judge
-    except GatewayError as error:
-        await writer.abort()
+        target = await _target(session, command.mailbox)
+        await _require_room(session, command, target)
+    except BaseException as error:
+        session.channel.reader.refuse()
         if isinstance(error, NotFound):
             return TRYCREATE
         raise
+    appended = await _receive(session, Upload(session), command, target, None)
+    if isinstance(appended, Reply):
+        return appended
+    await _announce(session, target, appended)
+    return ok("APPEND completed", _code(appended))
 
 
-async def _target(session: Session, command: c.Append) -> Mailbox:
-    target = await find(session, command.mailbox)
+async def replace(session: Session, command: c.Replace) -> Reply:
+    """RFC 8508: the new message is there and the old one is gone, or nothing has happened."""
+    selected = session.require_selected()
+    view = selected.view
+    try:
+        slices = view.by_uid(command.message) if command.uid else view.by_number(command.message)
+        selected.require(session.require_principal(), Action.REMOVE)
+        target = await _target(session, command.mailbox)
+    except BaseException as error:
+        session.channel.reader.refuse()
+        if isinstance(error, NotFound):
+            return TRYCREATE
+        raise
+    uids = view.uids_in(slices)
+    if not uids or uids[0] in view.pending:
+        session.channel.reader.refuse()
+        return _NO_SUCH
+    appended = await _receive(session, Upload(session, replaces=True), command, target, (selected, Uid(uids[0])))
+    if isinstance(appended, Reply):
+        return appended
+    # Before EXPUNGE, as RFC 8508 4.3 advises.
+    session.channel.send(b"* OK [%b] Replacement message ready\r\n" % _code(appended))
+    await selected.shared.catch_up(appended[-1].modseq, rows=2)
+    return ok("REPLACE completed")
+
+
+async def _target(session: Session, mailbox: str) -> Mailbox:
+    target = await find(session, mailbox)
     access.require(session.require_principal(), Action.ADD, target.role)
-    if command.size > session.services.settings.max_message_size:
-        raise TooBig("Message is too big")
     if not session.services.db.writable:
         raise Unavailable("The store is read-only")
     return target
 
 
-async def _receive(session: Session, writer: ContentWriter, after: bytes) -> Reply | None:
-    """All octets of the literal into `writer`, and the command's end, which is `after`; the reply when that fails."""
-    while True:
-        event = await session.channel.next_event()
-        if isinstance(event, LiteralData):
-            session.heard()
-            await writer.write(event.data)
-        elif isinstance(event, AppendEnd):
-            return None if event.text == after else bad("Unexpected text after the message")
-        elif isinstance(event, Rejected):
-            return bad(event.text)
-        elif isinstance(event, Fatal):
-            session.bye(no(event.text).text)
-            raise Closed
-        elif not isinstance(event, LiteralEnd):
-            # RFC 3502 MULTIAPPEND is not advertised: another literal in the command is no APPEND we know.
-            session.channel.reader.refuse()
-            return bad("One message at a time")
+async def _require_room(session: Session, command: c.Append, target: Mailbox) -> None:
+    """OverQuota before the client sends what would not fit. What comes unasked is judged by the unit that adds it."""
+    first = command.first[-1]
+    if isinstance(first, Literal) and first.synchronising:
+        await session.services.db.tiny(lambda rx: rooms.require_room(rx, target.inbox_id, octets=first.size))
+
+
+async def _receive(
+    session: Session,
+    upload: Upload,
+    command: c.Append | c.Replace,
+    target: Mailbox,
+    replaced: tuple[Selected, Uid] | None,
+) -> list[messages.Appended] | Reply:
+    try:
+        await upload.receive(command.first, command.place)
+    except Refused as error:
+        await upload.abort()
+        return error.reply
+    except BaseException:
+        await upload.abort()
+        raise
+    try:
+        return await _attach(session, upload, target, replaced)
+    except Unavailable:
+        raise  # it may have been attached after all: what was staged is the janitor's to judge
+    except GatewayError as error:
+        await upload.abort()
+        if isinstance(error, NotFound):
+            return TRYCREATE
+        raise
 
 
 async def _attach(
-    session: Session, command: c.Append, target: Mailbox, staged: content.StagedContent
-) -> Reply:
-    """One unit: the content is complete, has a UID and is durable, or nothing of it is there.
+    session: Session, upload: Upload, target: Mailbox, replaced: tuple[Selected, Uid] | None
+) -> list[messages.Appended]:
+    """One unit: all contents are complete, have UIDs and are durable, or nothing of them is there (RFC 3502).
 
-    NotFound when the mailbox went while the message came in, LimitReached for a keyword too many.
+    NotFound when the mailbox went while they came in, LimitReached for a keyword too many, MessageGone when the
+    replaced message was expunged meanwhile.
     """
     services, now = session.services, int(session.services.clock())
 
-    def unit(tx: Tx) -> messages.Appended:
-        content.complete(tx, staged, now)
-        return messages.append(
-            tx,
-            target.id,
-            target.inbox_id,
-            staged,
-            internal_date=now if command.date is None else command.date,
-            flags=command.flags.system,
-            keywords=command.flags.keywords,
-            now=now,
-        )
+    def unit(tx: Tx) -> list[messages.Appended]:
+        if replaced is not None:  # first: only what is used in the end counts for a quota (RFC 8508 3.4)
+            source, uid = replaced[0].mailbox, replaced[1]
+            gone = messages.expunge(tx, source.inbox_id, source.id, [uid], only_deleted=False, now=now)
+            if gone.modseq is None:
+                raise MessageGone("The message was expunged by another session")
+        done = []
+        for message in upload.messages:
+            content.complete(tx, message.staged, now)
+            done.append(
+                messages.append(
+                    tx,
+                    target.id,
+                    target.inbox_id,
+                    message.staged,
+                    internal_date=now if message.date is None else message.date,
+                    flags=message.flags.system,
+                    keywords=message.flags.keywords,
+                    now=now,
+                )
+            )
+        return done
 
-    appended = await services.db.write(unit, inboxes=(target.inbox_id,), octets=staged.size, quick=staged.quick)
+    quick = upload.quick and replaced is None
+    appended = await services.db.write(unit, inboxes=(target.inbox_id,), octets=upload.octets, quick=quick)
+    services.metrics.count("imap_appended_octets_total", upload.octets)
+    if appended[-1].nearly_full:
+        session.channel.send(NEAR)
+    return appended
+
+
+async def _announce(session: Session, target: Mailbox, appended: list[messages.Appended]) -> None:
     selected = session.selected
     if selected is not None and selected.mailbox.id == target.id:
-        await selected.shared.catch_up(appended.modseq, rows=1)  # RFC 3501 6.3.11: EXISTS at once
-    services.metrics.count("imap_appended_octets_total", staged.size)
-    code = render.append_uid(appended.uidvalidity, [(appended.uid, appended.uid)])
-    return ok("APPEND completed", code)
+        last: ModSeq = appended[-1].modseq
+        await selected.shared.catch_up(last, rows=len(appended))  # RFC 3501 6.3.11: EXISTS at once
+
+
+def _code(appended: list[messages.Appended]) -> bytes:
+    return render.append_uid(appended[0].uidvalidity, render.in_order(made.uid for made in appended))

@@ -13,32 +13,14 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final
 
-from gateway.mime import PartNode, decode_parts
-from gateway.model.ids import ContentId
-from gateway.store import content
 from gateway.store.db import Rx
 from gateway.store.messages import Columns
 from gateway.wire import date
-from gateway.wire.fetch import ITEMS, Attribute, BodySection, Item, ItemName, SectionText
+from gateway.wire.fetch import ITEMS, Attribute, BinarySection, BodySection, Item, ItemName, SectionText
 
 from . import sections
+from .fetch_message import Message, Pieces, Row, UnknownEncoding, literal
 from .telling import PLAIN, Form
-
-Row = tuple[Any, ...]
-"""(uid, *columns of the plan), as `messages.fetch_rows` gives them."""
-
-
-@dataclass(frozen=True, slots=True)
-class BodyRange:
-    """[start, stop) of a body, to be read and sent in pieces."""
-
-    content_id: ContentId
-    start: int
-    stop: int
-    has_nul: bool
-
-
-Pieces = list[bytes | BodyRange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +62,42 @@ class Batch:
         return Batch(*left)
 
 
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """One response. `work`: octets of bodies that were looked at for it. `unknown`: a part could not be decoded.
+
+    `pieces` is empty when nothing is left to say.
+    """
+
+    pieces: Pieces
+    work: int
+    unknown: bool
+
+
 _COLUMN: Final = {
     ItemName.INTERNALDATE: Columns.INTERNAL_DATE,
     ItemName.RFC822_SIZE: Columns.SIZE,
     ItemName.ENVELOPE: Columns.ENVELOPE,
     ItemName.BODY: Columns.BODY,
     ItemName.BODYSTRUCTURE: Columns.BODYSTRUCTURE,
+    ItemName.EMAILID: Columns.EMAIL_ID,
+    ItemName.THREADID: Columns.THREAD_ID,
+    ItemName.SAVEDATE: Columns.SAVE_DATE,
 }
+_RENDERED: Final[dict[ItemName, tuple[bytes, Callable[[Any], bytes | int]]]] = {
+    ItemName.INTERNALDATE: (b"INTERNALDATE %b", date.date_time),
+    ItemName.SAVEDATE: (b"SAVEDATE %b", date.date_time),
+    ItemName.EMAILID: (b"EMAILID (%b)", str.encode),
+    ItemName.THREADID: (b"THREADID (%b)", str.encode),
+}
+"""Items whose value is not stored as it is sent."""
 _SECTION: Final = {
     ItemName.RFC822: BodySection(b"RFC822", (), SectionText.ALL),
     ItemName.RFC822_HEADER: BodySection(b"RFC822.HEADER", (), SectionText.HEADER, peek=True),
     ItemName.RFC822_TEXT: BodySection(b"RFC822.TEXT", (), SectionText.TEXT),
 }
 _NO_COLUMNS: Final = Columns(0)
+_PREVIEW: Final = ITEMS[b"PREVIEW"]
 _IN_MEMORY: Final = (ITEMS[b"UID"], ITEMS[b"FLAGS"], ITEMS[b"MODSEQ"])
 _SHORT: Final = 12  # items; ENVELOPE, flags and the parts of a usual message are fewer
 _MAX_DIRECT: Final = 4  # sections whose octets a page holds for each message; with more, a page counts its octets
@@ -103,12 +108,13 @@ class Plan:
 
     `memory_only`: UID, FLAGS and MODSEQ, which need no store at all. `direct`: all values come with the message's row,
     so that a response is one `%` over it; with `bodies`, the octets of small messages too. `short`: few items.
-    `form`: what the session has switched on.
+    `decodes`: transfer encodings are undone, which takes as long as parts are large. `form`: what the session has
+    switched on.
     """
 
     __slots__ = (
-        "_asked", "_computed", "_format", "_head", "_items", "_pick", "_seen_items", "bodies", "columns", "direct",
-        "form", "index", "memory_only", "sets_seen", "short", "shows_flags", "shows_modseq",
+        "_asked", "_computed", "_format", "_head", "_items", "_pick", "_seen_items", "bodies", "columns", "decodes",
+        "direct", "form", "index", "memory_only", "sets_seen", "short", "shows_flags", "shows_modseq",
     )  # fmt: skip
 
     def __init__(self, items: Sequence[Attribute], *, uid: bool, form: Form = PLAIN) -> None:
@@ -124,12 +130,14 @@ class Plan:
         self.shows_modseq = ITEMS[b"MODSEQ"] in unique
         self._seen_items = tuple(item for item in _told_of_change(form) if item not in unique)
         self.short = len(unique) <= _SHORT
-        self._items: tuple[Item | BodySection, ...] = tuple(
+        self._items: tuple[Attribute, ...] = tuple(
             _SECTION.get(item.name, item) if isinstance(item, Item) else item for item in unique
         )
         self.memory_only = all(item in _IN_MEMORY for item in unique)
         parts = [item for item in self._items if isinstance(item, BodySection)]
+        self.decodes = any(isinstance(item, BinarySection) or item is _PREVIEW for item in self._items)
         self.direct = len(parts) <= _MAX_DIRECT and not any(part.path or part.partial for part in parts)
+        self.direct &= not self.decodes
         self.bodies = self.direct and not all(sections.header_only(part) for part in parts)
         self.columns = _columns(self._items) | (Columns.SMALL_BODY if self.bodies else _NO_COLUMNS)
         self.index = {column: at for at, column in enumerate((c for c in Columns if c & self.columns), 1)}
@@ -146,6 +154,8 @@ class Plan:
         computed: list[Callable[[Row], bytes]] = []
         behind_row = 4 + len(self.index)
         for item in self._items:
+            if isinstance(item, BinarySection):
+                raise AssertionError("decoded parts do not come with a row")
             if isinstance(item, BodySection):
                 words.append(item.echo + b" %b")
                 places.append(behind_row + len(computed))
@@ -159,10 +169,11 @@ class Plan:
             elif item.name is ItemName.MODSEQ:
                 words.append(b"MODSEQ (%d)")
                 places.append(2)
-            elif item.name is ItemName.INTERNALDATE:
-                words.append(b"INTERNALDATE %b")
+            elif item.name in _RENDERED:
+                form, render = _RENDERED[item.name]
+                words.append(form)
                 places.append(behind_row + len(computed))
-                computed.append(_date_of_row(self.index[Columns.INTERNAL_DATE]))
+                computed.append(_rendered(render, self.index[_COLUMN[item.name]]))
             else:
                 words.append(item.echo + (b" %d" if item.name is ItemName.RFC822_SIZE else b" %b"))
                 places.append(3 + self.index[_COLUMN[item.name]])
@@ -173,11 +184,11 @@ class Plan:
         header = self.index[Columns.HEADER]
         if sections.header_only(section):
             select = sections.header_selector(section)
-            return lambda row: _literal(select(row[header]))
+            return lambda row: literal(select(row[header]))
         body = self.index[Columns.SMALL_BODY]
         if section.text is SectionText.TEXT:
-            return lambda row: _literal(row[body])
-        return lambda row: _literal(row[header] + row[body])
+            return lambda row: literal(row[body])
+        return lambda row: literal(row[header] + row[body])
 
     def memory_lines(
         self, messages: Iterable[tuple[int, int, int, int]], text: Callable[[int], bytes]
@@ -207,37 +218,34 @@ class Plan:
             row[at] is None for column, at in self.index.items() if column is not Columns.SMALL_BODY
         )
 
-    def render(self, rx: Rx, entry: Entry, row: Row, inline: int) -> Pieces:
+    def render(self, rx: Rx, entry: Entry, row: Row, inline: int) -> Rendering:
         """One FETCH response. What exceeds `inline` octets of body, in one section or in all, stays ranges."""
-        message = Message(rx, self.index, row)
+        message = Message(rx, self.index, row, inline)
         done: Pieces = []
         unasked = [self._word(item, entry, message) for item in self._seen_items] if entry.changed else []
         # As UID goes first where it was asked for; the rest behind the octets that the client waits for.
         words = [unasked.pop(0)] if unasked and unasked[0].startswith(b"UID") else []
-        octets = 0
+        unknown = False
         for item in self._items:
             if isinstance(item, Item):
                 words.append(self._word(item, entry, message))
                 continue
-            extent = message.locate(item)
-            if extent is None:
-                words.append(item.echo + b" NIL")
+            try:
+                word, left = message.section(item) if isinstance(item, BodySection) else message.binary(item)
+            except UnknownEncoding:
+                unknown = True  # RFC 3516 4.3: the command fails; what else was asked for is told
                 continue
-            length = extent.stop - extent.start
-            head = b"%b {%d}\r\n%b" % (item.echo, extent.size, _clean(extent.octets))
-            if not length or octets + length <= inline:
-                words.append(head + _clean(message.read(extent.start, extent.stop)) if length else head)
-                octets += length
-                continue
-            words.append(head)
-            done.append(self._join(entry, words, first=not done))
-            done.append(BodyRange(message.content_id, extent.start, extent.stop, message.has_nul))
-            words = []
+            words.append(item.echo + word)
+            if left is not None:
+                done.append(self._join(entry, words, first=not done))
+                done.append(left)
+                words = []
         words += unasked
         if words:
             done.append(self._join(entry, words, first=not done))
-        done.append(b")\r\n")
-        return done
+        if done:
+            done.append(b")\r\n")
+        return Rendering(done, message.work, unknown)
 
     def _word(self, item: Item, entry: Entry, message: Message) -> bytes:
         if item.name is ItemName.UID:
@@ -246,13 +254,15 @@ class Plan:
             return b"FLAGS (%b)" % entry.flags
         if item.name is ItemName.MODSEQ:
             return b"MODSEQ (%d)" % entry.modseq
+        if item.name is ItemName.PREVIEW:
+            return b"PREVIEW " + message.preview()
         value = message.row[self.index[_COLUMN[item.name]]]
-        if item.name is ItemName.INTERNALDATE:
-            return b"INTERNALDATE " + date.date_time(value)
+        if item.name in _RENDERED:
+            form, render = _RENDERED[item.name]
+            return form % render(value)
         if item.name is ItemName.RFC822_SIZE:
             return b"RFC822.SIZE %d" % value
         return b"%b %b" % (item.echo, value)
-
 
     def _join(self, entry: Entry, words: list[bytes], *, first: bool) -> bytes:
         return (self._head % entry.number if first else b" ") + b" ".join(words)
@@ -272,9 +282,12 @@ def _told_of_change(form: Form) -> Iterable[Item]:
     return told if form.uid_only else (ITEMS[b"UID"], *told)
 
 
-def _columns(items: Iterable[Item | BodySection]) -> Columns:
+def _columns(items: Iterable[Attribute]) -> Columns:
     found = _NO_COLUMNS
     for item in items:
+        if isinstance(item, BinarySection) or item is _PREVIEW:
+            found |= Columns.HEADER | Columns.SIZE | Columns.CONTENT_ID | Columns.HAS_NUL | Columns.PARTS
+            continue
         if isinstance(item, Item):
             found |= _COLUMN.get(item.name, _NO_COLUMNS)
             continue
@@ -286,52 +299,5 @@ def _columns(items: Iterable[Item | BodySection]) -> Columns:
     return found
 
 
-def _date_of_row(at: int) -> Callable[[Row], bytes]:
-    return lambda row: date.date_time(row[at])
-
-
-def _literal(octets: bytes) -> bytes:
-    return b"{%d}\r\n%b" % (len(octets), _clean(octets))
-
-
-def _clean(octets: bytes) -> bytes:
-    # RFC 3501 9 CHAR8: NUL cannot be sent in a literal; 0x80 keeps the length (architecture.md, invariant 4).
-    return octets.replace(b"\0", b"\x80") if b"\0" in octets else octets
-
-
-class Message:
-    """One message's row in a reader thread; parts and body are read when a section needs them."""
-
-    __slots__ = ("_index", "_rx", "_tree", "row")
-
-    def __init__(self, rx: Rx, index: dict[Columns, int], row: Row) -> None:
-        self._rx = rx
-        self._index = index
-        self.row = row
-        self._tree: PartNode | None = None
-
-    def _value(self, column: Columns) -> Any:
-        return self.row[self._index[column]]
-
-    @property
-    def content_id(self) -> ContentId:
-        return ContentId(self._value(Columns.CONTENT_ID))
-
-    @property
-    def has_nul(self) -> bool:
-        return bool(self._value(Columns.HAS_NUL))
-
-    def tree(self) -> PartNode:
-        if self._tree is None:
-            self._tree = decode_parts(self._value(Columns.PARTS))
-        return self._tree
-
-    def read(self, start: int, stop: int) -> bytes:
-        return content.read_body(self._rx, self.content_id, start, stop)
-
-    def locate(self, section: BodySection) -> sections.Extent | None:
-        header: bytes = self._value(Columns.HEADER)
-        if sections.header_only(section):
-            return sections.Extent(sections.header_selector(section)(header)).window(section.partial)
-        body_size = self._value(Columns.SIZE) - len(header)
-        return sections.locate(section, header, body_size, self.tree, self.read)
+def _rendered(render: Callable[[Any], Any], at: int) -> Callable[[Row], Any]:
+    return lambda row: render(row[at])

@@ -100,8 +100,11 @@ class ContentWriter:
         while self._body_octets >= STAGE_OCTETS:
             await self._stage()
 
-    async def finish(self) -> StagedContent:
-        """The whole message, parsed and rendered. Unavailable when the store cannot give it an id."""
+    async def finish(self, *, keep: bool = True) -> StagedContent:
+        """The whole message, parsed and rendered. Unavailable when the store cannot give it an id.
+
+        `keep`: its last octets wait in memory for the unit that attaches it, else they go to the store too.
+        """
         large = self._size > INLINE_MESSAGE or len(self._scanner.header) > INLINE_HEADER
         parsed, meta = await asyncio.to_thread(self._parsed) if large else self._parsed()
         if self._head is not None:
@@ -109,6 +112,8 @@ class ContentWriter:
         first = await self._id()
         digest = self._hash.copy()
         digest.update(parsed.header)
+        if not keep and self._body_octets:
+            await self._stage()
         octets = b"".join(self._body)
         await self._staged()
         return StagedContent(
@@ -189,7 +194,7 @@ class ContentWriter:
     async def _stage(self) -> None:
         """Begin to write a unit's worth. Few are under way at once: that bounds the memory a message takes."""
         octets = b"".join(self._body)
-        pieces = [octets[start : start + CHUNK] for start in range(0, STAGE_OCTETS, CHUNK)]
+        pieces = [octets[start : start + CHUNK] for start in range(0, min(len(octets), STAGE_OCTETS), CHUNK)]
         rest = octets[STAGE_OCTETS:]
         self._body, self._body_octets = [rest] if rest else [], len(rest)
         await self._staged(UNDER_WAY - 1)

@@ -128,6 +128,7 @@ _EXISTS = Stmt("SELECT 1 FROM content_meta WHERE id = :id")
 _DELETE_CHUNKS = Stmt("DELETE FROM content_chunk WHERE id BETWEEN :first AND :last")
 _HEADER = Stmt("SELECT octets FROM content_header WHERE id = :id")
 _BODY_ID = Stmt("SELECT body_id, size - header_size FROM content_meta WHERE id = :id")
+_CHUNK = Stmt("SELECT octets FROM content_chunk WHERE id = :id")
 _CHUNKS = Stmt("SELECT octets FROM content_chunk WHERE id BETWEEN :first AND :last ORDER BY id")
 _ROW = Stmt(f"SELECT {_META_COLUMNS} FROM content_meta WHERE id = :id")
 _RELEASE = Stmt("INSERT INTO garbage (content_id, at) VALUES (:id, :now) ON CONFLICT (content_id) DO NOTHING")
@@ -264,6 +265,18 @@ def read_body(rx: Rx, content_id: ContentId, start: int, stop: int) -> bytes:
     if start == base and stop - base == len(octets):
         return bytes(octets)
     return bytes(octets[start - base : stop - base])
+
+
+def read_staged(rx: Rx, staged: StagedContent, start: int, stop: int) -> bytes:
+    """Octets [start, stop) of the body of a message that nothing refers to yet."""
+    pieces: list[bytes] = []
+    for index in range(start // CHUNK, -(-stop // CHUNK)):
+        if index >= staged.tail_index:
+            octets = staged.tail[index - staged.tail_index]
+        else:
+            octets = bytes(rx.scalar(_CHUNK, id=chunk_id(staged.body_id, index)))
+        pieces.append(octets[max(start - index * CHUNK, 0) : stop - index * CHUNK])
+    return b"".join(pieces)
 
 
 def content_row(rx: Rx, content_id: ContentId) -> ContentRow:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from gateway.model.sequence import SequenceSet
 
 from .fetch import Attribute
-from .search import SearchKey
+from .search import Algorithm, Partial, Returns, SearchKey, SortKey
+
+if TYPE_CHECKING:
+    from .append import Place, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,12 @@ class Unselect(Command):
     __slots__ = ()
 
 
+class Unauthenticate(Command):
+    """RFC 8437."""
+
+    __slots__ = ()
+
+
 class Idle(Command):
     """RFC 2177. Then `Reader.expect_line()`: the next line is DONE."""
 
@@ -86,6 +96,20 @@ class Authenticate(Command):
 
     mechanism: str
     initial_response: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Compress(Command):
+    """RFC 4978. `algorithm` in capitals."""
+
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Language(Command):
+    """RFC 5255 3.2. Language ranges in order of preference; none asks for a list."""
+
+    ranges: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,20 +296,25 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Append(Command):
-    """RFC 3501 6.3.11, up to the message literal, which the reader streams (`framing.LiteralStart`).
+    """RFC 3501 6.3.11 and 3502, up to and with the first literal, which the reader streams (`framing.LiteralStart`).
 
-    `date` in Unix seconds, None when the client gave none. `size` is the literal's octets, `synchronising` whether
-    the client waits for `+ ` before it sends them. `binary`: a literal8 (RFC 3516 4.4). `utf8`: it stands in
-    `UTF8 (~{n}` (RFC 6855 4), and a parenthesis must follow its octets.
+    `first`: the steps up to there; `place` is where the text behind that literal begins: see `append`.
     """
 
     mailbox: str
-    flags: Flags
-    date: int | None
-    size: int
-    synchronising: bool
-    binary: bool = False
-    utf8: bool = False
+    first: tuple[Step, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Replace(Command):
+    """RFC 8508: APPEND to `mailbox` in place of one message of the selected one. `message`: one number, or `*`."""
+
+    uid: bool
+    message: SequenceSet
+    mailbox: str
+    first: tuple[Step, ...]
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,14 +328,41 @@ class Expunge(Command):
 class Search(Command):
     """RFC 3501 6.4.4 with RFC 4466's RETURN.
 
-    `charset` in capitals or None; the strings in `key` are decoded already. `returns` is None without RETURN, else the
-    RFC 4731 options in order (MIN, MAX, ALL, COUNT; `RETURN ()` yields ("ALL",)).
+    `charset` in capitals or None; the strings in `key` are decoded already. `returns` is None without RETURN.
     """
 
     uid: bool
     charset: str | None
-    returns: tuple[str, ...] | None
     key: SearchKey
+    returns: Returns | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sort(Command):
+    """RFC 5256 3, with RETURN RFC 5267 3.1. `order`: at least one key."""
+
+    uid: bool
+    order: tuple[SortKey, ...]
+    charset: str | None
+    key: SearchKey
+    returns: Returns | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thread(Command):
+    """RFC 5256 3."""
+
+    uid: bool
+    algorithm: Algorithm
+    charset: str | None
+    key: SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class CancelUpdate(Command):
+    """RFC 5267 4.3.5."""
+
+    tags: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +370,7 @@ class Fetch(Command):
     """RFC 3501 6.4.5. Macros are expanded; repeated items stay repeated.
 
     `changed_since` and `vanished`: modifiers of RFC 7162 3.1.4.1 and 3.2.6; VANISHED only in a UID FETCH that has both.
+    `partial`: that of RFC 9394 3.3, in a UID FETCH only.
     """
 
     uid: bool
@@ -321,6 +378,7 @@ class Fetch(Command):
     items: tuple[Attribute, ...]
     changed_since: int | None = None
     vanished: bool = False
+    partial: Partial | None = None
 
 
 class StoreAction(Enum):

@@ -1,6 +1,7 @@
 """FETCH items as values (RFC 3501 6.4.5 and 9 `fetch-att`).
 
-Two kinds: `Item`, a fixed name, and `BodySection`, a window on the message's octets. Each carries `echo`, the exact
+Three kinds: `Item`, a fixed name, `BodySection`, a window on the message's octets, and `BinarySection`, one on the
+decoded octets of a part. Each carries `echo`, the exact
 label that stands before its value in the response, so that rendering needs no knowledge of the request.
 """
 
@@ -26,6 +27,14 @@ class ItemName(Enum):
     UID = b"UID"
     MODSEQ = b"MODSEQ"
     """RFC 7162 3.1.4.2."""
+    EMAILID = b"EMAILID"
+    """RFC 8474 5.1."""
+    THREADID = b"THREADID"
+    """RFC 8474 5.2."""
+    SAVEDATE = b"SAVEDATE"
+    """RFC 8514 4.2."""
+    PREVIEW = b"PREVIEW"
+    """RFC 8970, with and without LAZY: a preview never takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,25 @@ class BodySection:
         return not self.peek
 
 
-Attribute = Item | BodySection
+@dataclass(frozen=True, slots=True)
+class BinarySection:
+    """`BINARY[1.2]<offset.count>` (RFC 3516 4.2): a part with its transfer encoding undone.
+
+    `path` as in `BodySection`; `partial` counts decoded octets. `size`: BINARY.SIZE, which answers their number.
+    """
+
+    echo: bytes
+    path: tuple[int, ...]
+    peek: bool = False
+    partial: tuple[int, int] | None = None
+    size: bool = False
+
+    @property
+    def sets_seen(self) -> bool:
+        return not self.peek and not self.size
+
+
+Attribute = Item | BodySection | BinarySection
 
 ITEMS: Final = {
     name.value: Item(name, name.value, name in {ItemName.RFC822, ItemName.RFC822_TEXT}) for name in ItemName

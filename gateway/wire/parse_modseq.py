@@ -1,4 +1,4 @@
-"""What RFC 7162 adds to the grammar: SELECT's parameters, modifiers of FETCH and STORE, SEARCH's MODSEQ."""
+"""What RFC 7162 adds to the grammar: SELECT's parameters, the modifier of STORE, SEARCH's MODSEQ."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def select_parameters(cursor: Cursor) -> tuple[bool, Resync | None]:
         name = cursor.keyword("a parameter")
         if name not in {"CONDSTORE", "QRESYNC"}:
             raise Malformed("Unknown parameter")
-        _once(names, name)
+        once(names, name)
         if name == "QRESYNC":
             cursor.space()
             resync = _resync(cursor)
@@ -105,37 +105,13 @@ def unchanged_since(cursor: Cursor) -> int | None:
         name = cursor.keyword("a STORE modifier")
         if name != "UNCHANGEDSINCE":
             raise Malformed("Unknown STORE modifier")
-        _once(names, name)
+        once(names, name)
         cursor.space()
         return modseq_value(cursor, zero=True)
 
     values = cursor.listed(modifier)
     cursor.space()
     return values[0]
-
-
-def fetch_modifiers(cursor: Cursor, *, uid: bool) -> tuple[int | None, bool]:
-    """(CHANGEDSINCE, VANISHED) behind the items of a FETCH, which is a UID FETCH with `uid`."""
-    if cursor.at_end:
-        return None, False
-    cursor.space()
-    names: set[str] = set()
-    since: int | None = None
-
-    def modifier() -> None:
-        nonlocal since
-        name = cursor.keyword("a FETCH modifier")
-        if name not in {"CHANGEDSINCE", "VANISHED"}:
-            raise Malformed("Unknown FETCH modifier")
-        _once(names, name)
-        if name == "CHANGEDSINCE":
-            cursor.space()
-            since = modseq_value(cursor)
-
-    cursor.listed(modifier)
-    if "VANISHED" in names and (since is None or not uid):
-        raise Malformed("VANISHED is for UID FETCH with CHANGEDSINCE")  # RFC 7162 3.2.6
-    return since, "VANISHED" in names
 
 
 def search_modseq(cursor: Cursor) -> int:
@@ -151,7 +127,8 @@ def search_modseq(cursor: Cursor) -> int:
     return modseq_value(cursor, zero=True)
 
 
-def _once(names: set[str], name: str) -> None:
+def once(names: set[str], name: str) -> None:
+    """Malformed when `name` is among `names` already."""
     if name in names:
         raise Malformed(f"{name} stands twice")
     names.add(name)

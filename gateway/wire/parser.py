@@ -13,21 +13,22 @@ from functools import lru_cache
 from typing import Any, Final
 
 from gateway.model import names
-from gateway.model.flags import MAX_KEYWORD_LENGTH, SYSTEM_BY_FOLDED
 
 from . import commands, sasl
-from .commands import Command, Flags, StoreAction
+from .append import Place
+from .commands import Command, StoreAction
 from .events import Frame, tag_of
-from .parse_fetch import fetch_items
+from .parse_append import append_steps, flag_list
+from .parse_fetch import fetch_items, fetch_modifiers
 from .parse_list import create, list_, lsub, status
 from .parse_metadata import getmetadata, setmetadata
-from .parse_modseq import fetch_modifiers, select_parameters, unchanged_since
+from .parse_modseq import select_parameters, unchanged_since
 from .parse_quota import getquota, getquotaroot, setquota
-from .parse_search import UnknownCharset, search_arguments
+from .parse_sort import UnknownCharset, cancel_update, search, sort, thread
+from .parse_session import compress, language
 from .tokens import Cursor, Malformed
 
 _NAME: Final = re.compile(rb"[A-Za-z]++(?= |\Z)")
-_MESSAGE: Final = re.compile(rb"(?:(~?)|(UTF8 \(~))\{([0-9]++)(\+?)\}\n\Z", re.IGNORECASE)
 _STORE: Final = re.compile(rb"([+-]?)FLAGS(\.SILENT)?(?= )", re.IGNORECASE)
 _CACHED_TEXT: Final = 512  # octets; longer commands rarely repeat
 _CACHED_COMMANDS: Final = 1024
@@ -45,13 +46,20 @@ class BadCommand(Exception):
 
 
 class BadCharset(BadCommand):
-    """SEARCH in a charset we do not have: answer NO [BADCHARSET (US-ASCII UTF-8)] (RFC 3501 6.4.4)."""
+    """SEARCH in a charset we do not have: answer NO [BADCHARSET (…)] (RFC 3501 6.4.4).
+
+    `saves`: what the last search saved is forgotten (RFC 5182 2.1).
+    """
+
+    def __init__(self, tag: bytes | None, text: str, *, saves: bool) -> None:
+        super().__init__(tag, text)
+        self.saves = saves
 
 
 def parse(frame: Frame, *, utf8: bool = False) -> Command:
     """The command in `frame`; with `utf8` mailbox names are UTF-8 (RFC 6855). BadCommand, BadCharset.
 
-    A frame of `LiteralStart` (index 0) gives an `Append`; a whole APPEND frame has no message and is BadCommand.
+    A frame of `LiteralStart` (index 0) gives an `Append` or a `Replace`; a whole one of them is made of URLs only.
     """
     text = frame.text
     tag = tag_of(text)
@@ -62,14 +70,14 @@ def parse(frame: Frame, *, utf8: bool = False) -> Command:
         try:
             kind, arguments = _parse_cached(rest, utf8)
         except UnknownCharset as error:
-            raise BadCharset(tag, str(error)) from None
+            raise BadCharset(tag, str(error), saves=error.saves) from None
         except Malformed as error:
             raise BadCommand(tag, str(error)) from None
         return kind(tag, *arguments)
     try:
         return _parse(Cursor(rest, frame.literals, utf8=utf8), tag)
     except UnknownCharset as error:
-        raise BadCharset(tag, str(error)) from None
+        raise BadCharset(tag, str(error), saves=error.saves) from None
     except Malformed as error:
         raise BadCommand(tag, str(error)) from None
 
@@ -183,44 +191,21 @@ def _rename(cursor: Cursor, tag: bytes) -> Command:
     return commands.Rename(tag, *stored, old if stored != (old, new) else "")
 
 
-def _flags(found: list[bytes]) -> Flags:
-    system = 0
-    keywords: dict[str, str] = {}
-    for flag in found:
-        name = flag.decode("ascii")
-        folded = name.lower()
-        if not name.startswith("\\"):
-            if len(name) > MAX_KEYWORD_LENGTH:
-                raise Malformed(f"A keyword may have {MAX_KEYWORD_LENGTH} characters at most")
-            keywords.setdefault(folded, name)
-        elif folded in SYSTEM_BY_FOLDED:
-            system |= SYSTEM_BY_FOLDED[folded]
-        elif folded != "\\recent":
-            raise Malformed("Unknown system flag")
-    return Flags(system, tuple(keywords.values()))
-
-
 def _append(cursor: Cursor, tag: bytes) -> Command:
     cursor.space()
     mailbox = _mailbox(cursor)
-    cursor.space()
-    flags = Flags()
-    date = None
-    if cursor.peek() == b"(":
-        flags = _flags(cursor.listed(cursor.flag, empty=True))
+    return commands.Append(tag, mailbox, *append_steps(cursor, Place.MESSAGE))
+
+
+def _replace(uid: bool) -> Read:
+    def read(cursor: Cursor, tag: bytes) -> Command:
         cursor.space()
-    if cursor.peek() == b'"':
-        date = cursor.date_time()
+        message = cursor.one_message()
         cursor.space()
-    message = cursor.match(_MESSAGE)
-    if message is None:
-        raise cursor.expected("a message literal")
-    utf8 = message[2] is not None
-    digits = message[3].lstrip(b"0")
-    if len(digits) > 18:
-        raise Malformed("The message is too long")
-    binary = utf8 or message[1] == b"~"
-    return commands.Append(tag, mailbox, flags, date, int(digits or b"0"), not message[4], binary, utf8)
+        mailbox = _mailbox(cursor)
+        return commands.Replace(tag, uid, message, mailbox, *append_steps(cursor, Place.MESSAGE))
+
+    return read
 
 
 def _expunge(cursor: Cursor, tag: bytes) -> Command:
@@ -229,21 +214,17 @@ def _expunge(cursor: Cursor, tag: bytes) -> Command:
 
 def _uid_expunge(cursor: Cursor, tag: bytes) -> Command:
     cursor.space()
-    return commands.Expunge(tag, cursor.sequence_set())
+    return commands.Expunge(tag, cursor.messages())
 
 
-def _search(uid: bool) -> Read:
-    def read(cursor: Cursor, tag: bytes) -> Command:
-        cursor.space()
-        return commands.Search(tag, uid, *search_arguments(cursor))
-
-    return read
+def _by(read: Callable[[Cursor, bytes, bool], Command], uid: bool) -> Read:
+    return lambda cursor, tag: read(cursor, tag, uid)
 
 
 def _fetch(uid: bool) -> Read:
     def read(cursor: Cursor, tag: bytes) -> Command:
         cursor.space()
-        messages = cursor.sequence_set()
+        messages = cursor.messages()
         cursor.space()
         return commands.Fetch(tag, uid, messages, fetch_items(cursor), *fetch_modifiers(cursor, uid=uid))
 
@@ -255,7 +236,7 @@ def _store(uid: bool) -> Read:
 
     def read(cursor: Cursor, tag: bytes) -> Command:
         cursor.space()
-        messages = cursor.sequence_set()
+        messages = cursor.messages()
         cursor.space()
         since = unchanged_since(cursor)
         found = cursor.match(_STORE)
@@ -270,7 +251,7 @@ def _store(uid: bool) -> Read:
                 cursor.space()
                 flags.append(cursor.flag())
         silent = found[2] is not None
-        return commands.Store(tag, uid, messages, actions[found[1]], silent, _flags(flags), since)
+        return commands.Store(tag, uid, messages, actions[found[1]], silent, flag_list(flags), since)
 
     return read
 
@@ -278,7 +259,7 @@ def _store(uid: bool) -> Read:
 def _copy(kind: type[commands.Copy] | type[commands.Move], uid: bool) -> Read:
     def read(cursor: Cursor, tag: bytes) -> Command:
         cursor.space()
-        messages = cursor.sequence_set()
+        messages = cursor.messages()
         cursor.space()
         return kind(tag, uid, messages, _mailbox(cursor))
 
@@ -329,11 +310,15 @@ COMMANDS: Final[dict[bytes, Read]] = {
     b"GETQUOTAROOT": getquotaroot,
     b"SETQUOTA": setquota,
     b"APPEND": _append,
+    b"REPLACE": _replace(False),
     b"CHECK": _bare(commands.Check),
     b"CLOSE": _bare(commands.Close),
     b"UNSELECT": _bare(commands.Unselect),
     b"EXPUNGE": _expunge,
-    b"SEARCH": _search(False),
+    b"SEARCH": _by(search, False),
+    b"SORT": _by(sort, False),
+    b"THREAD": _by(thread, False),
+    b"CANCELUPDATE": cancel_update,
     b"FETCH": _fetch(False),
     b"STORE": _store(False),
     b"COPY": _copy(commands.Copy, False),
@@ -342,14 +327,20 @@ COMMANDS: Final[dict[bytes, Read]] = {
     b"NAMESPACE": _bare(commands.Namespace),
     b"ID": _id,
     b"ENABLE": _enable,
+    b"COMPRESS": compress,
+    b"UNAUTHENTICATE": _bare(commands.Unauthenticate),
+    b"LANGUAGE": language,
 }
 """Command name in capitals -> reader of its arguments. `UID` is not among them: see UID_COMMANDS."""
 
 UID_COMMANDS: Final[dict[bytes, Read]] = {
     b"EXPUNGE": _uid_expunge,
-    b"SEARCH": _search(True),
+    b"SEARCH": _by(search, True),
+    b"SORT": _by(sort, True),
+    b"THREAD": _by(thread, True),
     b"FETCH": _fetch(True),
     b"STORE": _store(True),
     b"COPY": _copy(commands.Copy, True),
     b"MOVE": _copy(commands.Move, True),
+    b"REPLACE": _replace(True),
 }

@@ -179,9 +179,9 @@ class Cursor:
         self.at = found.end()
         return value
 
-    def nz_number(self, what: str = "a number above 0") -> int:
+    def nz_number(self, what: str = "a number above 0", *, limit: int = MAX_NUMBER) -> int:
         at = self.at
-        value = self.number(what)
+        value = self.number(what, limit=limit)
         if value == 0:
             self.at = at
             raise self.expected(what)
@@ -217,6 +217,16 @@ class Cursor:
             pairs.append((first, last))
         self.at = found.end()
         return SequenceSet(tuple(pairs))
+
+    def one_message(self) -> SequenceSet:
+        """RFC 8508 5 `seq-number`: one message by number or UID, or `*`."""
+        at = self.at
+        found = self.sequence_set()
+        ((low, high),) = found.pairs if len(found.pairs) == 1 else ((0, 1),)
+        if low != high:
+            self.at = at
+            raise self.expected("the number of one message")
+        return found
 
     # What only IMAP has.
 

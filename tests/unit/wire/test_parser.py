@@ -8,9 +8,12 @@ from gateway.model.flags import DELETED, FLAGGED, SEEN
 from gateway.model.sequence import STAR, SequenceSet
 from gateway.wire import commands as c
 from gateway.wire import parser
+from gateway.wire.append import Begin, End, Literal, Place, Url, Use
 from gateway.wire.events import Frame
-from gateway.wire.fetch import ITEMS, MACROS, BodySection, SectionText
+from gateway.wire.fetch import ITEMS, MACROS, BinarySection, BodySection, SectionText
+from gateway.wire.parse_append import append_steps
 from gateway.wire.parser import BadCharset, BadCommand, parse
+from gateway.wire.tokens import Cursor, Malformed
 
 
 def read(text: bytes, *literals: bytes, utf8: bool = False) -> c.Command:
@@ -143,20 +146,60 @@ def test_names_after_enable_utf8():
 def test_append():
     # RFC 3501 6.3.11, with its synchronising literal
     assert read(b"APPEND saved-messages (\\Seen) {310}\n") == c.Append(
-        b"A1", "saved-messages", c.Flags(SEEN), None, 310, True
+        b"A1", "saved-messages", (Begin(c.Flags(SEEN), None), Literal(310, True, False, Use.MESSAGE)), Place.BEHIND
     )
     assert read(b'append {5}\n () " 1-Jan-1970 00:00:01 +0000" {0+}\n', b"inbox") == c.Append(
-        b"A1", "INBOX", c.Flags(), 1, 0, False
+        b"A1", "INBOX", (Begin(c.Flags(), 1), Literal(0, False, False, Use.MESSAGE)), Place.BEHIND
     )
-    assert read(b'APPEND x "1-Jan-1970 00:00:01 +0000" {00012+}\n') == c.Append(b"A1", "x", c.Flags(), 1, 12, False)
-    assert read(b"APPEND x ~{3}\n") == c.Append(b"A1", "x", c.Flags(), None, 3, True, True)
-    assert read(b"APPEND x UTF8 (~{3+}\n") == c.Append(b"A1", "x", c.Flags(), None, 3, False, True, True)
+    found = read(b'APPEND x "1-Jan-1970 00:00:01 +0000" {00012+}\n')
+    assert found.first == (Begin(c.Flags(), 1), Literal(12, False, False, Use.MESSAGE))
+    assert read(b"APPEND x ~{3}\n").first[1] == Literal(3, True, True, Use.MESSAGE)
+    utf8 = read(b"APPEND x UTF8 (~{3+}\n")
+    assert (utf8.first[1], utf8.place) == (Literal(3, False, True, Use.UTF8), Place.BEHIND_UTF8)
+
+
+def test_catenate_and_replace():
+    begin = Begin(c.Flags(), None)
+    found = read(b"APPEND x CATENATE (URL /y/;UID=1 TEXT {4}\n")
+    assert found.first == (begin, Url(b"/y/;UID=1"), Literal(4, True, False, Use.TEXT))
+    assert found.place is Place.BEHIND_PART
+    assert append_steps(Cursor(b' URL "/z" URL {3+}\n'), found.place) == (
+        (Url(b"/z"), Literal(3, False, False, Use.URL)), Place.BEHIND_PART
+    )  # fmt: skip
+    assert append_steps(Cursor(b")"), found.place) == ((End(),), Place.BEHIND)
+    assert append_steps(Cursor(b") (\\Seen) {5}\n"), found.place) == (
+        (End(), Begin(c.Flags(SEEN), None), Literal(5, True, False, Use.MESSAGE)), Place.BEHIND
+    )  # fmt: skip
+    assert append_steps(Cursor(b") catenate (url a url b)"), Place.BEHIND_UTF8) == (
+        (End(), begin, Url(b"a"), Url(b"b"), End()), Place.BEHIND
+    )  # fmt: skip
+    replace = read(b"UID REPLACE * Drafts (\\Seen) {3}\n")
+    assert (replace.uid, replace.message, replace.mailbox) == (True, SequenceSet(((STAR, STAR),)), "Drafts")
+    assert read(b"REPLACE 4 Drafts CATENATE (URL a)").first == (begin, Url(b"a"), End())
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [(b"x", Place.BEHIND), (b" x", Place.BEHIND), (b")", Place.BEHIND), (b"", Place.BEHIND_PART), (b" ", Place.BEHIND),
+     (b" TEXT x", Place.BEHIND_PART), (b" URL", Place.BEHIND_PART), (b" URL ~{3}\n", Place.BEHIND_PART),
+     (b" URL {9999}\n", Place.BEHIND_PART), (b" FOO {1}\n", Place.BEHIND_PART), (b"", Place.BEHIND_UTF8),
+     (b" {1}\n", Place.BEHIND_UTF8), (b" CATENATE ()", Place.BEHIND), (b"))", Place.BEHIND_PART)],
+)  # fmt: skip
+def test_broken_text_behind_a_literal(text: bytes, place: Place):
+    with pytest.raises(Malformed):
+        append_steps(Cursor(text), place)
+
+
+@pytest.mark.parametrize("numbers", [b"1:2", b"1,3", b"0", b"x", b""])
+def test_replace_takes_one_message(numbers: bytes):
+    with pytest.raises(BadCommand):
+        read(b"REPLACE " + numbers + b" x {1}\n")
 
 
 @pytest.mark.parametrize(
     "text",
     [b"APPEND", b"APPEND x", b"APPEND x {1}", b"APPEND x message", b"APPEND {1}\n", b"APPEND x UTF8 {1}\n",
-     b"APPEND x (\\Foo) {1}\n", b'APPEND x "yesterday" {1}\n', b"APPEND x {1}\n x", b"APPEND x  {1}\n",
+     b"APPEND x (\\Foo) {1}\n", b'APPEND x "yesterday" {1}\n', b"APPEND x {1}\n x", b"APPEND x CATENATE ()", b"APPEND x  {1}\n",
      b"APPEND x {9999999999999999999}\n"],
 )  # fmt: skip
 def test_broken_appends(text: bytes):
@@ -219,6 +262,27 @@ def test_sections(text: bytes, section: BodySection):
     assert items(b"(" + text + b" UID)") == (section, ITEMS[b"UID"])
 
 
+def test_decoded_parts_previews_and_ids():
+    assert items(b"(BINARY[1.2] BINARY.PEEK[]<5.9> BINARY.SIZE[1])") == (
+        BinarySection(b"BINARY[1.2]", (1, 2)),
+        BinarySection(b"BINARY[]<5>", (), True, (5, 9)),
+        BinarySection(b"BINARY.SIZE[1]", (1,), size=True),
+    )
+    assert items(b"(PREVIEW PREVIEW (LAZY) EMAILID threadid SAVEDATE)") == tuple(
+        ITEMS[name] for name in (b"PREVIEW", b"PREVIEW", b"EMAILID", b"THREADID", b"SAVEDATE")
+    )
+    assert items(b"PREVIEW (lazy LAZY)") == (ITEMS[b"PREVIEW"],)
+    assert [item.sets_seen for item in items(b"(BINARY[1] BINARY.PEEK[1] BINARY.SIZE[1])")] == [True, False, False]
+
+
+def test_fetch_modifiers():
+    found = read(b"UID FETCH 1:* FLAGS (PARTIAL -1:-30 CHANGEDSINCE 98305)")
+    assert (found.changed_since, found.vanished) == (98305, False)
+    assert (found.partial.first, found.partial.last, found.partial.from_end) == (1, 30, True)
+    found = read(b"UID FETCH 1 (UID) (vanished changedsince 1)")
+    assert (found.changed_since, found.vanished, found.partial) == (1, True, None)
+
+
 def test_a_field_name_in_a_literal_is_echoed_as_a_string():
     (section,) = items(b"BODY[HEADER.FIELDS (A {3}\n)]", b"X Y")
     assert section.fields == (b"A", b"X Y")
@@ -229,8 +293,10 @@ def test_a_field_name_in_a_literal_is_echoed_as_a_string():
     "text",
     [b"()", b"(FLAGS", b"FLAGS)", b"(FLAGS  UID)", b"BODY.PEEK", b"BODY[", b"BODY[MIME]", b"BODY[0]", b"BODY[1.]",
      b"BODY[1HEADER]", b"BODY[HEADER.FIELDS]", b"BODY[HEADER.FIELDS ()]", b"BODY[]<0>", b"BODY[]<0.0>", b"BODY[]<1",
-     b"BODY[FOO]", b"BINARY[]", b"MODSEQ", b"RFC822.PEEK", b"BODYSTRUCTURE[]", b"(FLAGS) (CHANGEDSINCE 1)",
-     b"BODY[4294967296000.1]", b""],
+     b"BODY[FOO]", b"BINARY", b"RFC822.PEEK", b"BODYSTRUCTURE[]", b"(FLAGS) (CHANGEDSINCE 0)", b"BODY[4294967296000.1]",
+     b"", b"BINARY[1.TEXT]", b"BINARY[0]", b"BINARY.SIZE[1]<0.1>", b"BINARY[1]<0.0>", b"PREVIEW (FAST)", b"PREVIEW ()",
+     b"FLAGS (PARTIAL 1:2)", b"FLAGS (VANISHED)", b"FLAGS ()", b"FLAGS (FOO)", b"FLAGS (CHANGEDSINCE 1 CHANGEDSINCE 2)",
+     b"(" + b" ".join([b"BINARY[1]<0.1>"] * 17) + b")"],
 )  # fmt: skip
 def test_broken_fetches(text: bytes):
     with pytest.raises(BadCommand, match="FETCH"):
