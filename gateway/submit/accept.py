@@ -19,14 +19,14 @@ from gateway.ingest.writer import INLINE_HEADER, ContentWriter, Ingest
 from gateway.model.errors import GatewayError, NotFound, Unavailable
 from gateway.model.flags import SEEN
 from gateway.model.ids import InboxId, MailboxId, SubmissionId
-from gateway.model.mailbox import INBOX
 from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store import content, mailboxes, messages, queue
 from gateway.store.content import StagedContent
-from gateway.store.db import Database, Rx, Tx
+from gateway.store.db import Database, Tx
 
 from . import prepare
+from .directory import Directory, View
 from .envelope import Accepted, SubmissionEnvelope
 from .errors import BadMessage
 from .identity import Sender, identify, owner_of
@@ -77,16 +77,17 @@ class Submissions:
         self.can_relay = can_relay
         self.token = token
         self.metrics = metrics
+        self.directory = Directory(db)
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def check_sender(self, principal: Principal, reverse_path: str) -> None:
         """SenderNotAuthorized. The null reverse-path passes: the header's authors are checked later."""
         if reverse_path:
-            await self.db.tiny(lambda rx: owner_of(rx, principal, reverse_path))
+            await self.directory.ask(lambda view: owner_of(view, principal, reverse_path))
 
     async def check_recipient(self, principal: Principal, address: str) -> None:
         """UnknownRecipient, NoRoute."""
-        await self.db.tiny(lambda rx: resolve(rx, address, self.can_relay))
+        await self.directory.ask(lambda view: resolve(view, address, self.can_relay))
 
     def begin(self, envelope: SubmissionEnvelope) -> Arrival:
         """The envelope is complete; the message's octets follow."""
@@ -121,7 +122,6 @@ class _Places:
     sender: Sender
     to: Destinations
     inboxes: tuple[tuple[InboxId, MailboxId], ...]
-    sent: MailboxId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Arrival:
         self._writer: ContentWriter | None = None
         self._header = b""
         self._facts: prepare.HeaderFacts | None = None
-        self._sender: Sender | None = None
+        self._author_known = False
         self._body_8bit = envelope.body_8bit
         self._header_utf8 = False
         self._size = 0
@@ -203,14 +203,15 @@ class Arrival:
     async def _write_body(self, writer: ContentWriter, chunk: bytes) -> None:
         if not self._body_8bit and not chunk.isascii():
             self._body_8bit = True
-        if self._sender is None and self._size > _CHECK_AT:
-            self._sender = await self._owner.db.tiny(self._identify)
+        if not self._author_known and self._size > _CHECK_AT:
+            await self._owner.directory.ask(self._identify)
+            self._author_known = True
         await writer.write(chunk)
 
-    def _identify(self, rx: Rx) -> Sender:
+    def _identify(self, view: View) -> Sender:
         if self._facts is None:
             raise BadMessage("The message has no header")
-        return identify(rx, self._envelope.principal, self._envelope.mail_from, self._facts.authors)
+        return identify(view, self._envelope.principal, self._envelope.mail_from, self._facts.authors)
 
     async def _commit(self) -> Accepted:
         writer, facts = self._writer, self._facts
@@ -220,7 +221,7 @@ class Arrival:
         try:
             kept = await writer.finish()
             for last_try in (False, True):
-                places = await db.tiny(self._look_up)
+                places = await self._owner.directory.ask(self._look_up)
                 sender = places.sender
                 contents = await _read(self._header, self._contents, writer, kept, facts, places)
                 held = tuple(sorted({*places.to.local, sender.author, sender.inbox_id}))
@@ -234,6 +235,7 @@ class Arrival:
                     )
                     break
                 except NotFound:  # a mailbox went between the look-up and the unit
+                    self._owner.directory.forget()
                     if last_try:
                         raise Unavailable("A mailbox is being changed, try again") from None
         except BaseException:
@@ -249,18 +251,17 @@ class Arrival:
         )
         return Accepted(self._trace.trace_id, places.to.local, queued, self._size)
 
-    def _look_up(self, rx: Rx) -> _Places:
-        """All that the unit has to know, in one read (four would cost as much CPU as the rest of the dialogue)."""
-        sender = self._sender or self._identify(rx)
-        to = destinations(rx, self._envelope.recipients, self._owner.can_relay)
+    def _look_up(self, view: View) -> _Places:
+        """All that the unit has to know, in one read if in any."""
+        sender = self._identify(view)
+        to = destinations(view, self._envelope.recipients, self._owner.can_relay)
         found = []
         for inbox_id in to.local:
-            mailbox = mailboxes.by_name(rx, inbox_id, INBOX)
+            mailbox = view.inbox_mailbox(inbox_id)
             if mailbox is None:
                 raise Unavailable("A mailbox is being changed, try again")
-            found.append((inbox_id, mailbox.id))
-        sent = mailboxes.by_role(rx, sender.author, _SENT) or mailboxes.by_name(rx, sender.author, _SENT_NAME)
-        return _Places(sender, to, tuple(found), sent.id if sent is not None and not sent.noselect else None)
+            found.append((inbox_id, mailbox))
+        return _Places(sender, to, tuple(found))
 
     def _contents(
         self, writer: ContentWriter, kept: StagedContent, facts: prepare.HeaderFacts, places: _Places
@@ -307,7 +308,7 @@ class Arrival:
         """clients.md "Sent mail appears once". A null reverse-path (a receipt) leaves no copy."""
         if sender.sent_copy == "never" or not self._envelope.mail_from:
             return
-        mailbox = places.sent
+        mailbox = sender.sent
         if mailbox is None:
             mailbox = mailboxes.create(tx, sender.author, _SENT_NAME, now=now, role=_SENT).id
         appended = messages.append(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.model.ids import InboxId
-from gateway.store.addresses import Local, UnknownLocal, resolve_recipient
-from gateway.store.db import Rx
+from gateway.store.addresses import Local, UnknownLocal
 
+from .directory import View
 from .errors import NoRoute, UnknownRecipient
 
 CanRelay = Callable[[str], bool]
@@ -23,10 +23,10 @@ class Destinations:
     remote: tuple[str, ...]
 
 
-def resolve(rx: Rx, address: str, can_relay: CanRelay) -> InboxId | None:
+def resolve(view: View, address: str, can_relay: CanRelay) -> InboxId | None:
     """The inbox, or None for one that goes into the queue. UnknownRecipient, NoRoute."""
     domain = address.rpartition("@")[2]
-    found = resolve_recipient(rx, address) if domain != address else UnknownLocal()
+    found = view.recipient(address) if domain != address else UnknownLocal()
     if isinstance(found, Local):
         return found.inbox_id
     if isinstance(found, UnknownLocal):
@@ -36,12 +36,12 @@ def resolve(rx: Rx, address: str, can_relay: CanRelay) -> InboxId | None:
     return None
 
 
-def destinations(rx: Rx, addresses: Sequence[str], can_relay: CanRelay) -> Destinations:
+def destinations(view: View, addresses: Sequence[str], can_relay: CanRelay) -> Destinations:
     """All recipients of a message; the errors of `resolve`."""
     local: set[InboxId] = set()
     remote: list[str] = []
     for address in addresses:
-        inbox_id = resolve(rx, address, can_relay)
+        inbox_id = resolve(view, address, can_relay)
         if inbox_id is None:
             remote.append(address)
         else:
