@@ -61,7 +61,7 @@ def content_fields(index: FieldIndex, *, in_digest: bool = False) -> ContentFiel
     """
     media = _first(index, b"content-type")
     default = EMBEDDED_MESSAGE if in_digest else PLAIN_TEXT
-    type_, subtype, parameters = _media_type(media) if media is not None else _as_is(default)
+    type_, subtype, parameters = _media_type(media) if media else _as_is(default)
     disposition = _first(index, b"content-disposition")
     languages = _first(index, b"content-language")
     encoding = _first(index, b"content-transfer-encoding")
@@ -80,8 +80,9 @@ def content_fields(index: FieldIndex, *, in_digest: bool = False) -> ContentFiel
 
 
 def _first(index: FieldIndex, name: bytes) -> bytes | None:
+    """None without the field, b"" where it is empty: what is shown of it as text is NIL or "", as in ENVELOPE."""
     values = index.get(name)
-    return (unfold(values[0]) or None) if values else None
+    return unfold(values[0]) if values else None
 
 
 def _as_is(fields: ContentFields) -> tuple[bytes, bytes, Parameters]:

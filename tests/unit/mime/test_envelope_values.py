@@ -97,3 +97,17 @@ def test_other_fields() -> None:
     assert part.md5 == b"abc="
     assert part.languages == (b"en", b"de", b"fr")
     assert part.location == b"http://x.test/a b"
+
+
+def test_a_field_that_is_empty_is_no_missing_one() -> None:
+    """As RFC 3501 7.4.2 says of ENVELOPE, and as Dovecot and Cyrus do; an empty type or disposition is none."""
+    part = root(
+        b"Content-ID:\r\nContent-Description: \r\nContent-MD5:\r\nContent-Location:\r\n"
+        b"Content-Type:\r\nContent-Transfer-Encoding:\r\nContent-Disposition:\r\nContent-Language:"
+    )
+    assert (part.content_id, part.description, part.md5, part.location) == (b"", b"", b"", b"")
+    assert (part.type, part.subtype, part.encoding) == (b"text", b"plain", b"7bit")
+    assert part.disposition is None
+    assert part.languages == ()
+    missing = root(b"X: y")
+    assert (missing.content_id, missing.description, missing.md5, missing.location) == (None, None, None, None)
