@@ -13,9 +13,12 @@ TELL_PAGE: Final = 4000  # changes told a turn: 5-7 ms of the loop
 IDLE_PAGE: Final = 500  # the same in IDLE, where all sessions of a mailbox have their turns at once
 BRIEF_PARTS: Final = 16 * 1024  # octets of a part table, some 300 parts, that are read on the loop: 0.4 ms
 MEMORY_PAGE: Final = 2000  # messages a turn when UIDs and flags come from memory: 1-2 ms of the loop
+MASK_PAGE: Final = 20_000  # the same when only flags are compared
+SEARCH_ROWS: Final = 10_000  # messages a page when the database compares their rows: 3 ms of a reader
 SEARCH_PAGE: Final = 500  # rows a page when only narrow columns are read
 SEARCH_TEXT_PAGE: Final = 4000  # messages a page when stored text is looked through …
-SEARCH_OCTETS: Final = 24 * 1024 * 1024  # … if it is not more than so many octets: about 30 ms of a reader
+SEARCH_SECONDS: Final = 0.025  # … unless it takes so long: others wait for the reader, and the WAL
+SEARCH_SLICE: Final = 256  # messages a statement meanwhile, divided by the keys that ask for text: 16 MiB at most
 LIST_WORK: Final = 20_000  # characters of mailbox names matched a turn of the loop, times patterns: about 5 ms
 CHANGE_CUT: Final = 4000  # messages a STORE, EXPUNGE or MOVE unit: the writer is held about 10 ms
 LOAD_PAGE: Final = 10_000  # rows a page of a mailbox's first load
@@ -23,6 +26,7 @@ BODY_READ: Final = 256 * 1024  # octets a read of a large body
 BODY_PIECE: Final = 64 * 1024  # octets handed to the transport at once; TLS copies what it is given
 INLINE_BODY: Final = 64 * 1024  # messages up to this size are read and rendered with their page
 PAGE_OCTETS: Final = 512 * 1024  # octets of inline bodies a page may gather before it is sent
+PAGE_WORK: Final = 8 * 1024 * 1024  # octets a page may read and decode; one message may take it over: 50-100 ms
 TINY_CHANGE: Final = 100  # messages of an own change that are read back on the loop rather than in a thread
 
 
