@@ -190,7 +190,8 @@ RULES: Final = (
         "Content {0} has a header, rendered or search row and no description",
         _JANITOR,
         "SELECT x.id FROM (SELECT id FROM content_header UNION SELECT id FROM content_fetch UNION"
-        " SELECT id FROM content_fields UNION SELECT id FROM content_text UNION SELECT id FROM text_due) AS x"
+        " SELECT id FROM content_fields UNION SELECT id FROM content_text UNION SELECT id FROM content_sort UNION"
+        " SELECT id FROM text_due) AS x"
         " LEFT JOIN content_meta c ON c.id = x.id WHERE c.id IS NULL",
     ),
     _rule(

@@ -55,7 +55,9 @@ _FREE_TEXTS = Stmt(
 )
 _DELETE_CONTENT: Final = tuple(
     Stmt(f"DELETE FROM {table} WHERE id IN :LIST(rows)")
-    for table in ("content_fetch", "content_header", "content_fields", "content_text", "text_due", "content_meta")
+    for table in (
+        "content_fetch", "content_header", "content_fields", "content_text", "content_sort", "text_due", "content_meta",
+    )  # fmt: skip
 )
 _DELETE_GARBAGE = Stmt("DELETE FROM garbage WHERE content_id IN :LIST(rows)")
 _ORPHANS = Stmt(
@@ -72,7 +74,7 @@ _ORPHAN_BODIES = Stmt(
 )
 _HALVES: Final = tuple(
     Stmt(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM content_meta)")
-    for table in ("content_fetch", "content_header", "content_fields", "content_text", "text_due")
+    for table in ("content_fetch", "content_header", "content_fields", "content_text", "content_sort", "text_due")
 )
 
 _LONG_RECORDS = Stmt(

@@ -350,6 +350,22 @@ text_due = Table(
 )
 """Contents whose text for SEARCH is still to be made."""
 
+content_sort = Table(
+    "content_sort",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=False),
+    Column("sent_date", Big),
+    Column("reply", SmallInteger, nullable=False),
+    Column("subject", Octets, nullable=False),
+    Column("from_box", Octets, nullable=False),
+    Column("to_box", Octets, nullable=False),
+    Column("cc_box", Octets, nullable=False),
+    Column("from_name", Octets, nullable=False),
+    Column("to_name", Octets, nullable=False),
+    Column("links", Octets, nullable=False),  # hashes of the Message-ID and of its ancestors', eight octets each
+)
+"""What SORT and THREAD compare, made when a mailbox is first sorted."""
+
 staging = Table(
     "staging",
     metadata,
