@@ -1,7 +1,7 @@
 """SEARCH criteria compiled to tests, cheap ones first (RFC 3501 6.4.4).
 
 What flags, UIDs and numbers decide is decided from memory; dates and sizes need a row; headers and text are looked
-through a page at a time (`Texts`). `Compiler` splits the criteria so that none is read deeper than needed.
+through a page at a time. `Compiler` splits the criteria so that none is read deeper than needed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.mime import parse_sent_date
 from gateway.model import sequence
@@ -28,18 +28,10 @@ class Cost(IntEnum):
     TEXT = 3
 
 
-class Texts(Protocol):
-    """What the texts of a page of messages hold."""
-
-    def hold(self, key: keys.Header | keys.Body | keys.Text, uid: int, /) -> bool: ...
-
-
 class Candidate:
-    """One message under test. `texts` is given to it before a test that costs HEADER or TEXT is asked."""
+    """One message under test."""
 
-    __slots__ = ("envelope", "internal_date", "mask", "number", "size", "texts", "uid")
-
-    texts: Texts
+    __slots__ = ("envelope", "internal_date", "mask", "number", "size", "uid")
 
     def __init__(
         self, number: int, uid: int, mask: int, internal_date: int = 0, size: int = 0, envelope: bytes = b""
@@ -126,6 +118,10 @@ class Compiler:
     def ranges(self, numbers: keys.Numbers) -> sequence.Ranges:
         return numbers.messages.resolve(self._last_uid if numbers.uid else self._exists)
 
+    def test(self, key: keys.SearchKey) -> Test:
+        """Of a criterion without keys that ask for text."""
+        return self._test(key)[1]
+
     def _flag(self, key: keys.SearchKey) -> tuple[int, bool] | None:
         if isinstance(key, keys.SystemFlag):
             return key.flag, key.present
@@ -179,11 +175,15 @@ def _leaf(key: keys.SearchKey) -> tuple[Cost, Test]:
         case keys.Date():
             return Cost.ROW, _date(key)
         case keys.Header():
-            return Cost.HEADER, lambda found: found.texts.hold(key, found.uid)
+            return Cost.HEADER, _not_here
         case keys.Body() | keys.Text():
-            return Cost.TEXT, lambda found: found.texts.hold(key, found.uid)
+            return Cost.TEXT, _not_here
         case _:
             raise AssertionError(f"unknown search key {type(key).__name__}")
+
+
+def _not_here(found: Candidate) -> bool:
+    raise AssertionError("texts are looked through by the page")
 
 
 def _date(key: keys.Date) -> Test:

@@ -198,16 +198,18 @@ RULES: Final = (
         "text.size",
         "Content {0} has {2} octets of text for SEARCH instead of {1}",
         _BACKUP,
-        "SELECT f.id, f.text_size, coalesce(length(t.octets), p.octets, 0) FROM content_fields f"
-        f" LEFT JOIN content_text t ON t.id = f.id LEFT JOIN {_PIECES} AS p ON p.body_id = t.body_id"
-        " WHERE f.text_size <> coalesce(length(t.octets), p.octets, 0)",
+        "SELECT x.id, coalesce(t.size, -1), coalesce(length(t.octets), p.octets, -1)"
+        " FROM (SELECT id FROM content_fields UNION SELECT id FROM content_text) AS x"
+        " LEFT JOIN content_fields f ON f.id = x.id LEFT JOIN content_text t ON t.id = x.id"
+        f" LEFT JOIN {_PIECES} AS p ON p.body_id = t.body_id"
+        " WHERE f.id IS NULL OR t.size IS NULL OR t.size <> coalesce(length(t.octets), p.octets, -1)",
     ),
     _rule(
         "text.missing",
         "Content {0} has no text for SEARCH, and nobody would make it",
         "Searches are right, but slow. Run the check with repair: the text is then made",
         "SELECT DISTINCT m.content_id FROM message m"
-        " WHERE NOT EXISTS (SELECT 1 FROM content_fields f WHERE f.id = m.content_id)"
+        " WHERE NOT EXISTS (SELECT 1 FROM content_text t WHERE t.id = m.content_id)"
         " AND NOT EXISTS (SELECT 1 FROM text_due d WHERE d.id = m.content_id)",
     ),
     _rule(

@@ -329,19 +329,22 @@ content_fields = Table(
     "content_fields",
     metadata,
     Column("id", Big, primary_key=True, autoincrement=False),
-    Column("text_size", Big, nullable=False),
     Column("octets", Octets, nullable=False),
 )
-"""Header fields as SEARCH compares them, and how long the text is; a row here means that both are there."""
+"""Header fields as SEARCH compares them. Narrow, for most searches ask for a field."""
 
 content_text = Table(
     "content_text",
     metadata,
     Column("id", Big, primary_key=True, autoincrement=False),
+    Column("size", Big, nullable=False),
     Column("body_id", Big),
     Column("octets", Octets),
 )
-"""Text parts as SEARCH compares them; a large text lies in content_chunk, under a body id of its own."""
+"""Text parts as SEARCH compares them; a large text lies in content_chunk, under a body id of its own.
+
+A content has a row in both tables, or its text is still to be made.
+"""
 
 text_due = Table(
     "text_due",

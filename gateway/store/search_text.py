@@ -5,15 +5,17 @@ octets, which the database finds itself. `SEPARATOR` stands between fields and b
 so no needle reaches over it.
 
 The unit that makes a message notes its content in `text_due`; a background task makes the text and takes the note away
-in the unit that stores it. A content with a row in `content_fields` has all of its text; one without is read from its
+in the unit that stores it. A content with a row in `content_text` has all of its text; one without is read from its
 octets by whoever searches. Large texts are staged like the bodies of messages, under a body id of their own, so that
-neither the writer nor the janitor is held by one.
+neither the writer, a search nor the janitor is held by one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from gateway.model.ids import BodyId, ContentId, MailboxId
@@ -23,8 +25,8 @@ from .db import Rx, Tx
 from .statements import Stmt
 
 SEPARATOR: Final = b"\xff"
-INLINE: Final = 4 * CHUNK
-"""Octets of text up to which it is one row: what one unit may write (`ingest.writer.STAGE_OCTETS`)."""
+INLINE: Final = CHUNK
+"""Octets of text up to which it is one row: some hundred of them are looked through at once."""
 SCAN_PIECES: Final = 16
 """Pieces of a large text that are in memory at once: 1 MiB."""
 
@@ -38,20 +40,24 @@ class SearchText:
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """A message's content and how much SEARCH has to look through; None while the text is still to be made."""
+class State(IntEnum):
+    """What is known of a message that was asked about."""
 
-    uid: int
-    content_id: ContentId
-    size: int
-    """Octets of the message."""
-    fields_size: int | None
-    text_size: int | None
+    LATE = 0
+    """Its text is still to be made."""
+    LARGE = 1
+    """Its text lies in pieces (`in_large_text`); the needle is not in its fields, if they were asked about."""
+    FOUND = 2
+    """It holds the needle."""
+
+
+_STATES: Final = tuple(State)
+Looked = tuple[int, ContentId, State, bytes]
+"""(UID, content, state, all fields if these alone were asked about)"""
 
 
 _DUE = Stmt(
-    "SELECT d.id, EXISTS (SELECT 1 FROM content_fields f WHERE f.id = d.id) FROM text_due d WHERE d.id > :after"
+    "SELECT d.id, EXISTS (SELECT 1 FROM content_text t WHERE t.id = d.id) FROM text_due d WHERE d.id > :after"
     " ORDER BY d.id LIMIT :most"
 )
 _NOTE_DUE = Stmt("INSERT INTO text_due (id) VALUES (:id) ON CONFLICT DO NOTHING")
@@ -59,27 +65,27 @@ _COUNT_DUE = Stmt("SELECT count(*) FROM text_due")
 _FORGET_DUE = Stmt("DELETE FROM text_due WHERE id IN :LIST(rows)")
 # One statement for any number of rows: each gives up the interpreter's lock and has to get it back from a busy loop.
 _PUT_FIELDS = Stmt(
-    sqlite="INSERT INTO content_fields (id, text_size, octets)"
-    " SELECT r.value ->> 0, r.value ->> 2, substr(:octets, r.value ->> 3, r.value ->> 1) FROM json_each(:rows) AS r"
+    sqlite="INSERT INTO content_fields (id, octets)"
+    " SELECT r.value ->> 0, substr(:octets, r.value ->> 3, r.value ->> 1) FROM json_each(:rows) AS r"
     " WHERE EXISTS (SELECT 1 FROM content_meta c WHERE c.id = r.value ->> 0) ON CONFLICT DO NOTHING",
-    postgresql="INSERT INTO content_fields (id, text_size, octets) SELECT r.id, r.size, r.octets"
-    " FROM unnest(CAST(:ids AS bigint[]), CAST(:sizes AS bigint[]), CAST(:fields AS bytea[])) AS r (id, size, octets)"
+    postgresql="INSERT INTO content_fields (id, octets) SELECT r.id, r.octets"
+    " FROM unnest(CAST(:ids AS bigint[]), CAST(:fields AS bytea[])) AS r (id, octets)"
     " WHERE EXISTS (SELECT 1 FROM content_meta c WHERE c.id = r.id) ON CONFLICT DO NOTHING",
 )
 _PUT_TEXTS = Stmt(
-    sqlite="INSERT INTO content_text (id, octets)"
-    " SELECT r.value ->> 0, substr(:octets, r.value ->> 3 + r.value ->> 1, r.value ->> 2) FROM json_each(:rows) AS r"
-    " WHERE r.value ->> 2 > 0 AND EXISTS (SELECT 1 FROM content_fields f WHERE f.id = r.value ->> 0)"
+    sqlite="INSERT INTO content_text (id, size, octets)"
+    " SELECT r.value ->> 0, r.value ->> 2, substr(:octets, (r.value ->> 3) + (r.value ->> 1), r.value ->> 2)"
+    " FROM json_each(:rows) AS r WHERE EXISTS (SELECT 1 FROM content_fields f WHERE f.id = r.value ->> 0)"
     " ON CONFLICT DO NOTHING",
-    postgresql="INSERT INTO content_text (id, octets) SELECT r.id, r.octets"
+    postgresql="INSERT INTO content_text (id, size, octets) SELECT r.id, length(r.octets), r.octets"
     " FROM unnest(CAST(:ids AS bigint[]), CAST(:texts AS bytea[])) AS r (id, octets)"
-    " WHERE length(r.octets) > 0 AND EXISTS (SELECT 1 FROM content_fields f WHERE f.id = r.id) ON CONFLICT DO NOTHING",
+    " WHERE EXISTS (SELECT 1 FROM content_fields f WHERE f.id = r.id) ON CONFLICT DO NOTHING",
 )
 _PUT_LARGE_FIELDS = Stmt(
-    "INSERT INTO content_fields (id, text_size, octets) SELECT :id, :size, :fields"
+    "INSERT INTO content_fields (id, octets) SELECT :id, :fields"
     " WHERE EXISTS (SELECT 1 FROM content_meta WHERE id = :id) ON CONFLICT DO NOTHING"
 )
-_PUT_LARGE_TEXT = Stmt("INSERT INTO content_text (id, body_id) VALUES (:id, :body)")
+_PUT_LARGE_TEXT = Stmt("INSERT INTO content_text (id, size, body_id) VALUES (:id, :size, :body)")
 _LEAD = Stmt(
     postgresql="INSERT INTO meta (key, value) VALUES ('text_leader', :owner || ' ' ||"
     " CAST(extract(epoch FROM now()) AS bigint) + :seconds) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -89,27 +95,38 @@ _LEAD = Stmt(
 _KEEP_BODY = Stmt("DELETE FROM staging WHERE body_id = :body")
 _MISSING = Stmt(
     "INSERT INTO text_due (id) SELECT DISTINCT m.content_id FROM message m"
-    " WHERE NOT EXISTS (SELECT 1 FROM content_fields f WHERE f.id = m.content_id) ON CONFLICT DO NOTHING"
+    " WHERE NOT EXISTS (SELECT 1 FROM content_text t WHERE t.id = m.content_id) ON CONFLICT DO NOTHING"
 )
 
-_WEIGH: Final = (
-    "SELECT m.uid, m.content_id, m.size, length(f.octets), f.text_size FROM message m"
-    " LEFT JOIN content_fields f ON f.id = m.content_id WHERE m.mailbox_id = :mailbox AND {} ORDER BY m.uid"
+
+def _look(columns: str, joins: str, found: str) -> tuple[Stmt, Stmt]:
+    """Two statements over the messages of a mailbox: a range of UIDs, and a list."""
+    text = (
+        f"SELECT m.uid, m.content_id, {columns} FROM message m {joins} WHERE m.mailbox_id = :mailbox AND {{}} AND"
+        f" ({found}) ORDER BY m.uid"
+    )
+    postgresql = re.sub(r"instr\((\w\.octets), :needle\)", r"position(:needle IN \1)", text)
+    dense, sparse = "m.uid BETWEEN :low AND :high", "m.uid IN :LIST(uids)"
+    return (
+        Stmt(sqlite=text.format(dense), postgresql=postgresql.format(dense)),
+        Stmt(sqlite=text.format(sparse), postgresql=postgresql.format(sparse)),
+    )
+
+
+_IN_FIELDS = _look(
+    "CASE WHEN f.id IS NULL THEN 0 ELSE 2 END, f.octets",
+    "LEFT JOIN content_fields f ON f.id = m.content_id",
+    "f.id IS NULL OR instr(f.octets, :needle) > 0",
 )
-_WEIGH_RANGE = Stmt(_WEIGH.format("m.uid BETWEEN :low AND :high"))
-_WEIGH_LIST = Stmt(_WEIGH.format("m.uid IN :LIST(uids)"))
-_IN_TEXT = Stmt(
-    sqlite="SELECT t.id FROM content_text t WHERE t.id IN :LIST(ids) AND instr(t.octets, :needle) > 0",
-    postgresql="SELECT t.id FROM content_text t WHERE t.id IN :LIST(ids) AND position(:needle IN t.octets) > 0",
+_IN_TEXT = _look(
+    "CASE WHEN t.id IS NULL THEN 0 WHEN t.octets IS NULL THEN 1 ELSE 2 END, NULL",
+    "LEFT JOIN content_text t ON t.id = m.content_id",
+    "t.octets IS NULL OR instr(t.octets, :needle) > 0",
 )
-_IN_FIELDS = Stmt(
-    sqlite="SELECT f.id FROM content_fields f WHERE f.id IN :LIST(ids) AND instr(f.octets, :needle) > 0",
-    postgresql="SELECT f.id FROM content_fields f WHERE f.id IN :LIST(ids) AND position(:needle IN f.octets) > 0",
-)
-_FIELDS_WITH = Stmt(
-    sqlite="SELECT f.id, f.octets FROM content_fields f WHERE f.id IN :LIST(ids) AND instr(f.octets, :needle) > 0",
-    postgresql="SELECT f.id, f.octets FROM content_fields f WHERE f.id IN :LIST(ids)"
-    " AND position(:needle IN f.octets) > 0",
+_IN_ALL = _look(
+    "CASE WHEN t.id IS NULL THEN 0 WHEN t.octets IS NULL AND instr(f.octets, :needle) = 0 THEN 1 ELSE 2 END, NULL",
+    "LEFT JOIN content_text t ON t.id = m.content_id LEFT JOIN content_fields f ON f.id = m.content_id",
+    "t.octets IS NULL OR instr(f.octets, :needle) > 0 OR instr(t.octets, :needle) > 0",
 )
 _BODY = Stmt("SELECT body_id FROM content_text WHERE id = :id")
 _PIECES = Stmt("SELECT octets FROM content_chunk WHERE id BETWEEN :first AND :last ORDER BY id")
@@ -141,8 +158,7 @@ def put(tx: Tx, texts: Sequence[SearchText]) -> None:
     settle(tx, [each.content_id for each in texts])
     if tx.dialect == "postgresql":
         ids = [each.content_id for each in texts]
-        sizes = [len(each.text) for each in texts]
-        tx.do(_PUT_FIELDS, ids=ids, sizes=sizes, fields=[each.fields for each in texts])
+        tx.do(_PUT_FIELDS, ids=ids, fields=[each.fields for each in texts])
         tx.do(_PUT_TEXTS, ids=ids, texts=[each.text for each in texts])
         return
     rows: list[tuple[int, int, int, int]] = []
@@ -158,8 +174,8 @@ def put(tx: Tx, texts: Sequence[SearchText]) -> None:
 def put_large(tx: Tx, content_id: ContentId, fields: bytes, size: int, body_id: BodyId) -> None:
     """The same of one whose text of `size` octets is staged as `body_id`, which the janitor collects if unneeded."""
     settle(tx, [content_id])
-    if tx.run(_PUT_LARGE_FIELDS, id=content_id, size=size, fields=fields):
-        tx.run(_PUT_LARGE_TEXT, id=content_id, body=body_id)
+    if tx.run(_PUT_LARGE_FIELDS, id=content_id, fields=fields):
+        tx.run(_PUT_LARGE_TEXT, id=content_id, size=size, body=body_id)
         tx.run(_KEEP_BODY, body=body_id)
 
 
@@ -173,25 +189,37 @@ def note_missing(tx: Tx) -> int:
     return tx.run(_MISSING)
 
 
-def weigh(rx: Rx, mailbox_id: MailboxId, uids: Sequence[int]) -> list[Weight]:
-    """Those of `uids`, which rise, that exist."""
-    if not uids:
-        return []
+def look_in_fields(rx: Rx, mailbox_id: MailboxId, uids: Sequence[int], needle: bytes) -> list[Looked]:
+    """Messages among the rising `uids` with `needle` in any header field, and those that are LATE."""
+    return _looked(rx, _IN_FIELDS, mailbox_id, uids, needle)
+
+
+def look_in_text(rx: Rx, mailbox_id: MailboxId, uids: Sequence[int], needle: bytes) -> list[Looked]:
+    """The same for text parts; and those that are LARGE."""
+    return _looked(rx, _IN_TEXT, mailbox_id, uids, needle)
+
+
+def look_in_all(rx: Rx, mailbox_id: MailboxId, uids: Sequence[int], needle: bytes) -> list[Looked]:
+    """The same for fields and text."""
+    return _looked(rx, _IN_ALL, mailbox_id, uids, needle)
+
+
+def _looked(
+    rx: Rx, statements: tuple[Stmt, Stmt], mailbox_id: MailboxId, uids: Sequence[int], needle: bytes
+) -> list[Looked]:
     low, high = uids[0], uids[-1]
+    dense, sparse = statements
     if high - low < 2 * len(uids):
-        asked = set(uids)
-        rows = rx.all(_WEIGH_RANGE, mailbox=mailbox_id, low=low, high=high)
-        return [Weight(*row) for row in rows if row[0] in asked]
-    return [Weight(*row) for row in rx.all(_WEIGH_LIST, mailbox=mailbox_id, uids=uids)]
-
-
-def in_text(rx: Rx, content_ids: Sequence[ContentId], needle: bytes) -> set[ContentId]:
-    """Those whose text of at most INLINE octets holds `needle`."""
-    return {row[0] for row in rx.all(_IN_TEXT, ids=content_ids, needle=needle)}
+        rows = rx.all(dense, mailbox=mailbox_id, low=low, high=high, needle=needle)
+        asked = range(low, high + 1) if high - low + 1 == len(uids) else set(uids)
+        rows = [row for row in rows if row[0] in asked]
+    else:
+        rows = rx.all(sparse, mailbox=mailbox_id, uids=uids, needle=needle)
+    return [(row[0], row[1], _STATES[row[2]], row[3]) for row in rows]
 
 
 def in_large_text(rx: Rx, content_id: ContentId, needle: bytes) -> bool:
-    """The same of one whose text lies in pieces; a needle may lie across any of them."""
+    """Whether a text that lies in pieces holds `needle`, which may lie across any of them."""
     before = b""
     for octets in _pieces(rx, BodyId(rx.scalar(_BODY, id=content_id))):
         held = before + octets
@@ -199,16 +227,6 @@ def in_large_text(rx: Rx, content_id: ContentId, needle: bytes) -> bool:
             return True
         before = held[len(held) - len(needle) + 1 :] if len(needle) <= len(held) else held
     return False
-
-
-def in_fields(rx: Rx, content_ids: Sequence[ContentId], needle: bytes) -> set[ContentId]:
-    """Those with `needle` in any header field."""
-    return {row[0] for row in rx.all(_IN_FIELDS, ids=content_ids, needle=needle)}
-
-
-def fields_with(rx: Rx, content_ids: Sequence[ContentId], needle: bytes) -> list[tuple[ContentId, bytes]]:
-    """(content, all its fields) of those with `needle` in any of them."""
-    return [(row[0], bytes(row[1])) for row in rx.all(_FIELDS_WITH, ids=content_ids, needle=needle)]
 
 
 def _pieces(rx: Rx, body_id: BodyId) -> Iterator[bytes]:

@@ -36,7 +36,7 @@ BREAKAGES = {
     "content.body": "DELETE FROM content_chunk WHERE id & 65535 = 1",
     "content.dangling": "INSERT INTO content_chunk (id, octets) VALUES (6553600, x'41')",
     "content.halves": "INSERT INTO content_fetch (id, envelope, bodystructure) VALUES (5, x'', x'')",
-    "text.size": "INSERT INTO content_fields (id, text_size, octets) SELECT id, 5, x'' FROM text_due",
+    "text.size": "INSERT INTO content_text (id, size, octets) SELECT id, 5, x'' FROM text_due",
     "text.missing": "DELETE FROM text_due",
     "content.unreferenced": "DELETE FROM message WHERE uid = 3",
     "expunged.place": "UPDATE expunged SET uid = 3",

@@ -24,7 +24,7 @@ from gateway.store.statements import Stmt
 from .helpers import NOW, assert_consistent, mailbox_id, make_inbox
 
 BRISK = TextSettings(contents=3, octets=1 << 20, quiet=0, longest_wait=0, interval=0.01)
-_FIELDS = Stmt("SELECT id, text_size, octets FROM content_fields ORDER BY id")
+_FIELDS = Stmt("SELECT f.id, t.size, f.octets FROM content_fields f JOIN content_text t ON t.id = f.id ORDER BY f.id")
 _TEXTS = Stmt("SELECT id, body_id, octets FROM content_text ORDER BY id")
 _CHUNKS = Stmt("SELECT count(*) FROM content_chunk")
 _STAGED = Stmt("SELECT count(*) FROM staging")
@@ -115,7 +115,7 @@ async def test_everything_is_caught_up_with_in_pieces(place: Place, runner: asyn
     assert await place.builder().catch_up() == 12
     sizes = [row[1] for row in await place.db.read(lambda rx: rx.all(_FIELDS))]
     assert sizes == [10] * 10 + [0, 0]
-    assert len(await place.db.read(lambda rx: rx.all(_TEXTS))) == 10
+    assert len(await place.db.read(lambda rx: rx.all(_TEXTS))) == 12
 
 
 async def test_a_large_text_lies_in_pieces_that_go_with_it(place: Place, runner: asyncio.Runner) -> None:
@@ -248,7 +248,7 @@ async def test_it_works_whenever_mail_comes(place: Place, runner: asyncio.Runner
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert await place.due() == 0
-    assert metrics.waiting[0] == 0
+    assert set(metrics.waiting) <= {0, 1}
 
 
 async def test_of_several_nodes_one_makes_the_texts(place: Place, runner: asyncio.Runner) -> None:

@@ -20,13 +20,13 @@ def upgrade() -> None:
     op.create_table(
         "content_fields",
         sa.Column("id", BIG, autoincrement=False, nullable=False),
-        sa.Column("text_size", BIG, nullable=False),
         sa.Column("octets", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_content_fields")),
     )
     op.create_table(
         "content_text",
         sa.Column("id", BIG, autoincrement=False, nullable=False),
+        sa.Column("size", BIG, nullable=False),
         sa.Column("body_id", BIG, nullable=True),
         sa.Column("octets", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_content_text")),
