@@ -13,7 +13,10 @@ _ALWAYS: Final = b" ".join(
     (
         b"IMAP4rev1",
         b"LITERAL+",  # RFC 7888; never LITERAL- beside it
+        b"INPROGRESS",  # RFC 9585
+        b"UTF8=ACCEPT",  # RFC 6855, RFC 9755
         b"ID",  # RFC 2971
+        b"LANGUAGE",  # RFC 5255
         b"ENABLE",  # RFC 5161
         b"IDLE",  # RFC 2177
         b"NAMESPACE",  # RFC 2342
@@ -38,12 +41,19 @@ ENABLES: Final[dict[str, frozenset[str]]] = {
 
 
 @lru_cache
+    "UTF8=ACCEPT": frozenset({"UTF8=ACCEPT"}),  # RFC 6855 3
 def listed(settings: ImapSettings, *, secure: bool, can_start_tls: bool, can_bind: bool, logged_in: bool) -> bytes:
     """The capability list for a moment of the session. Before login it is whole: many clients never ask again.
 
     `can_bind`: the TLS is ours, so logins can be bound to it.
     """
-    words = [_ALWAYS]
+    revision, _, rest = _ALWAYS.partition(b" ")
+    words = [revision]
+    if settings.compress:
+        words.append(b"COMPRESS=DEFLATE")  # RFC 4978
+    if settings.unauthenticate:
+        words.append(b"UNAUTHENTICATE")  # RFC 8437
+    words.append(rest)
     if not logged_in:
         words.append(b"SASL-IR")  # RFC 4959
         if secure:

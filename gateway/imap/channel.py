@@ -13,14 +13,17 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from gateway.wire.events import Event, Limits
+from gateway.wire.events import Event, Fatal, Limits
 from gateway.wire.framing import Reader
+
+from .compression import BadStream, Deflater, Inflater
 
 log = structlog.get_logger(__name__)
 
 FLUSH_AT: Final = 64 * 1024  # octets gathered before they are handed over within a command
 READ_AHEAD: Final = 64 * 1024  # octets that wait behind a running command before reading pauses
-TURN: Final = 32  # commands a connection may run before others get the loop
+TURN: Final = 32  # commands a connection may run, or pieces unpack, before others get the loop
+_BROKEN: Final = Fatal("The compressed data are broken")
 
 
 class Closed(Exception):
@@ -85,8 +88,10 @@ class Channel:
     """Reader, output and the running command of one connection."""
 
     __slots__ = (
+        "_deflater",
         "_drained",
         "_held",
+        "_inflater",
         "_output",
         "_pumping",
         "_reading_paused",
@@ -94,8 +99,11 @@ class Channel:
         "_serve",
         "_size",
         "_task",
+        "_unpacked",
+        "_unpacking",
         "_waiter",
         "_write_paused",
+        "between_pages",
         "closed",
         "ended",
         "in_literal",
@@ -114,6 +122,12 @@ class Channel:
         self._drained: asyncio.Future[None] | None = None
         self._pumping = self._scheduled = self._held = False
         self._reading_paused = self._write_paused = False
+        self._deflater: Deflater | None = None
+        self._inflater: Inflater | None = None
+        self._unpacking = False  # the client's octets are compressed; False while only its last flush is awaited
+        self._unpacked = False  # the last look for an event has given the reader more octets
+        self.between_pages: Callable[[], None] | None = None
+        """Called where a long command breathes: the session may tell how far it is."""
         self.in_literal = False
         """The size of a literal was sent, its octets are still under way: nothing else may come between."""
         self.ended = False
@@ -135,7 +149,8 @@ class Channel:
         output = self._output
         if output:
             if not self.closed:
-                self.peer.write(output[0] if len(output) == 1 else b"".join(output))
+                data = output[0] if len(output) == 1 else b"".join(output)
+                self.peer.write(data if self._deflater is None else self._deflater.pack(data))
             output.clear()
             self._size = 0
 
@@ -156,6 +171,8 @@ class Channel:
 
     async def breathe(self) -> None:
         """Between two pages of a long command: others get the loop, a slow reader is waited for."""
+        if self.between_pages is not None:
+            self.between_pages()
         if self._write_paused:
             await self.drain()
         else:
@@ -179,17 +196,80 @@ class Channel:
         if not self.closed:
             self.peer.close()
 
+    # -- compression (RFC 4978) ----------------------------------------------------------------------------------
+
+    @property
+    def compressed(self) -> bool:
+        return self._deflater is not None
+
+    def compress(self) -> None:
+        """What was sent so far goes out as it is; all that follows is deflated, both ways."""
+        self.flush()
+        self._deflater, self._inflater, self._unpacking = Deflater(), Inflater(), True
+
+    def expand(self) -> None:
+        """The end of it, behind what was sent, and behind the client's last flush (RFC 8437 4.1)."""
+        if self._deflater is None:
+            return
+        if not self.closed:
+            self.peer.write(self._deflater.finish(b"".join(self._output)))
+        self._output.clear()
+        self._size = 0
+        self._deflater, self._unpacking = None, False
+        self._settle()
+
+    def _settle(self) -> None:
+        """Look for the client's last flush; behind it its octets are plain."""
+        inflater = self._inflater
+        assert inflater is not None
+        try:
+            while not inflater.settled:
+                piece = inflater.unpack()
+                if piece is None:
+                    return
+                if piece:
+                    raise BadStream  # it goes on with commands instead
+            self._inflater = None
+            self.reader.feed(inflater.rest())
+        except BadStream:
+            log.info("imap.compression_broken", peer=self.peer.address)
+            self.end(b"* BYE %b\r\n" % _BROKEN.text.encode("ascii"))
+
+    @property
+    def _ahead(self) -> int:
+        """Octets that wait to be looked at."""
+        return self.reader.buffered + (0 if self._inflater is None else self._inflater.waiting)
+
+    def _pull(self) -> Event | None:
+        """The next event. None: there is none before the reader has more octets, which it has now if `_unpacked`."""
+        event = self.reader.next()
+        self._unpacked = False
+        if event is None and self._unpacking and self._inflater is not None:
+            try:
+                piece = self._inflater.unpack()
+            except BadStream:
+                return _BROKEN
+            if piece is not None:
+                self.reader.feed(piece)
+                self._unpacked = True
+        return event
+
     # -- called by the transport ---------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self.ended:
             return
-        self.reader.feed(data)
+        if self._inflater is None:
+            self.reader.feed(data)
+        else:
+            self._inflater.feed(data)
+            if not self._unpacking:
+                self._settle()
         if self._waiter is not None:
             self._wake()
         elif self._task is None:
             self.pump()
-        elif self.reader.buffered > READ_AHEAD and not self._reading_paused:
+        elif self._ahead > READ_AHEAD and not self._reading_paused:
             self._reading_paused = True
             self.peer.pause_reading()
 
@@ -223,9 +303,12 @@ class Channel:
         while True:
             if self.ended:
                 raise Closed
-            event = self.reader.next()
+            event = self._pull()
             if event is not None:
                 return event
+            if self._unpacked:
+                await asyncio.sleep(0)  # a message that was packed well has thousands of pieces
+                continue
             self.flush()
             self._resume_reading()
             self._waiter = asyncio.get_running_loop().create_future()
@@ -262,17 +345,18 @@ class Channel:
                     self._scheduled = True
                     break
                 turn -= 1
-                event = self.reader.next()
-                if event is None:
+                event = self._pull()
+                if event is not None:
+                    self._start(self._serve(event))
+                elif not self._unpacked:
                     break
-                self._start(self._serve(event))
         finally:
             self._pumping = False
         self.flush()
         if self._scheduled:
             asyncio.get_running_loop().call_soon(self.pump)
         if self._scheduled or self._held:
-            if self.reader.buffered > READ_AHEAD and not self._reading_paused:
+            if self._ahead > READ_AHEAD and not self._reading_paused:
                 self._reading_paused = True
                 self.peer.pause_reading()
         elif self._task is None:

@@ -31,6 +31,7 @@ from .rules import RULES, UID_REQUIRED, State, Tell, uses_numbers, wrong_state
 from .selected import Selected, flag_list
 from .services import Cancellable, ImapServices, Watched
 from .settings import IDLE_PAGE, TELL_PAGE
+from .session_commands import I_DEFAULT
 from .telling import Form, form_of
 from .view import Updates
 
@@ -50,6 +51,8 @@ class Session:
     __slots__ = (
         "__weakref__",
         "_bad",
+        "_progressed",
+        "_tag",
         "_telling",
         "_timer",
         "_watched",
@@ -60,6 +63,7 @@ class Session:
         "end_after_reply",
         "failures",
         "idling",
+        "language",
         "last_active",
         "metadata_news",
         "principal",
@@ -71,6 +75,7 @@ class Session:
     def __init__(self, services: ImapServices, peer: Peer, *, can_start_tls: bool = False) -> None:
         self.services = services
         self.channel = Channel(peer, BEFORE_LOGIN, self._serve)
+        self.channel.between_pages = self.progress
         self.can_start_tls = can_start_tls
         self.state = State.NOT_AUTHENTICATED
         self.principal: Principal | None = None
@@ -82,12 +87,16 @@ class Session:
         """What ENABLE has switched on, or a command that implies it (RFC 5161, RFC 7162 3.1): see `switch_on`."""
         self.metadata_news: MetadataNews | None = None
         """Tells of annotations that others change, once ENABLE METADATA asked for it."""
+        self.language = I_DEFAULT
+        """What LANGUAGE chose (RFC 5255)."""
         self.end_after_reply = False
         """BYE follows the running command's reply."""
         self.failures = 0
         """Failed logins on this connection."""
         self.last_active = 0.0
         self._bad = 0
+        self._tag = b""  # of the running command
+        self._progressed = 0.0  # when it began, or last said how far it is
         self._telling = False  # the next page for an idling session has its turn
         self._watched: Watched | None = None
         self._timer: Cancellable | None = None
@@ -154,6 +163,16 @@ class Session:
         self._bad = 0
         self.last_active = asyncio.get_running_loop().time()
         self._arm(self.services.settings.idle_timeout, self._maybe_idle)
+
+    def logged_out(self) -> None:
+        """UNAUTHENTICATE (RFC 8437): what a login and the commands after it have left goes, but for its failures."""
+        self._release()
+        self.principal = None
+        self.enabled.clear()
+        self.language = I_DEFAULT
+        self.state = State.NOT_AUTHENTICATED
+        self.channel.reader.set_limits(BEFORE_LOGIN)
+        self._arm(self.services.settings.login_timeout, self._login_too_late)
 
     def require_principal(self) -> Principal:
         assert self.principal is not None, "the table of states lets nobody here before login"
@@ -324,6 +343,22 @@ class Session:
         if not selected.read_only:
             self.channel.send(b"* OK [PERMANENTFLAGS (%b \\*)] Flags permitted\r\n" % flags)
 
+    def progress(self, done: int | None = None, goal: int | None = None) -> None:
+        """RFC 9585: a command that takes long says now and then that it is at work, and how far it is if it knows.
+
+        A client that sees nothing for minutes takes the connection for dead. Each page of a long command ends here by
+        itself (`Channel.breathe`); one that knows calls it between two responses with `done` of `goal`, in any unit.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._progressed < self.services.settings.progress or self.channel.in_literal:
+            return
+        self._progressed = now
+        if done is None or not goal:
+            code = b'("%b" NIL NIL)' % self._tag
+        else:
+            code = b'("%b" %d %d)' % (self._tag, min(done, goal), goal)
+        self.channel.send(b"* OK [INPROGRESS %b] Still working\r\n" % code)
+
     # -- dispatch ------------------------------------------------------------------------------------------------
 
     async def _serve(self, event: Event) -> None:
@@ -382,6 +417,7 @@ class Session:
         started = perf_counter()
         selected = self.selected
         try:
+        self._tag, self._progressed = command.tag, asyncio.get_running_loop().time()
             if selected is not None and selected.shared.stale:
                 await selected.shared.fresh()
             reply = await rule.handler(self, command)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from gateway.imap.services import ImapServices
 from gateway.imap.session import Session
@@ -169,6 +171,8 @@ class Client:
         self.received = bytearray()
         self.writes: list[bytes] = []
         self.closed = self.aborted = self.reading_paused = self.tls_started = False
+        self._packer: Any = None
+        self._unpacker: Any = None
         self._news = asyncio.Event()
         self.session = Session(services, self, can_start_tls=starttls)
         self.session.greet()
@@ -184,8 +188,13 @@ class Client:
 
     def write(self, data: bytes) -> None:
         assert not self.closed, "written after close"
-        self.received += data
         self.writes.append(data)
+        if self._unpacker is not None:
+            data = self._unpacker.decompress(data)
+            if self._unpacker.eof:
+                data += self._unpacker.unused_data
+                self._unpacker = None
+        self.received += data
         self._news.set()
 
     def close(self) -> None:
@@ -209,7 +218,17 @@ class Client:
     # What a test does
 
     def send(self, data: bytes) -> None:
+        if self._packer is not None:
+            data = self._packer.compress(data) + self._packer.flush(zlib.Z_SYNC_FLUSH)
         self.session.channel.data_received(data)
+
+    def compress(self) -> None:
+        """From now on both directions are deflated (RFC 4978)."""
+        self._packer, self._unpacker = zlib.compressobj(wbits=-15), zlib.decompressobj(-15)
+
+    def expand(self) -> None:
+        """What is sent is plain again; what comes is, behind the end of its stream."""
+        self._packer = None
 
     async def line(self) -> bytes:
         """The next line without its CRLF; AssertionError when none comes."""

@@ -115,6 +115,13 @@ class Run:
 
     async def do_deliver(self, message: str, mailbox: str = "INBOX", *flags: str) -> None:
         mask = sum(SYSTEM_FLAGS[flag] for flag in flags if flag in SYSTEM_FLAGS)
+    async def do_compress(self, number: str) -> None:
+        """The client deflates from here on, as the server does."""
+        self.clients[number].compress()
+
+    async def do_expand(self, number: str) -> None:
+        self.clients[number].expand()
+
         keywords = [flag for flag in flags if flag not in SYSTEM_FLAGS]
         octets = ALL[message] if message in ALL else b"Subject: big\r\n\r\n" + b"x" * int(message)
         await self.harness.deliver(octets, mailbox, flags=mask, keywords=keywords)
