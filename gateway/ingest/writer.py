@@ -86,7 +86,9 @@ class ContentWriter:
         self._size += len(chunk)
         if self._size > self._max_size:
             raise TooBig(f"The message is larger than {self._max_size} octets")
-        if (self._head is not None and self._size > INLINE_HEADER) or chunk.count(b"\n--") > INLINE_PARTS:
+        # One octet is looked for first: base64 has no hyphen, and to count what is not there costs more than the hash.
+        parts = chunk.count(b"\n--") if b"-" in chunk else 0
+        if (self._head is not None and self._size > INLINE_HEADER) or parts > INLINE_PARTS:
             await asyncio.to_thread(self._scanner.feed, chunk)
         else:
             self._scanner.feed(chunk)
