@@ -8,16 +8,13 @@ from gateway.model.errors import GatewayError, MessageGone, NotFound, Unavailabl
 from gateway.model.ids import ModSeq, Uid
 from gateway.model.mailbox import Mailbox
 from gateway.store import content, messages
-from gateway.store import quota as rooms
 from gateway.store.db import Tx
 from gateway.wire import commands as c
 from gateway.wire import render
-from gateway.wire.append import Literal
 
 from . import access
 from .access import Action
 from .mailbox_commands import find
-from .quota import NEAR
 from .quota import NEAR
 from .replies import Reply, no, ok
 from .selected import Selected
@@ -34,7 +31,6 @@ async def append(session: Session, command: c.Append) -> Reply:
     """What can be refused is refused before the client sends the message; one that comes anyway is skipped."""
     try:
         target = await _target(session, command.mailbox)
-        await _require_room(session, command, target)
     except BaseException as error:
         session.channel.reader.refuse()
         if isinstance(error, NotFound):
@@ -79,13 +75,6 @@ async def _target(session: Session, mailbox: str) -> Mailbox:
     if not session.services.db.writable:
         raise Unavailable("The store is read-only")
     return target
-
-
-async def _require_room(session: Session, command: c.Append, target: Mailbox) -> None:
-    """OverQuota before the client sends what would not fit. What comes unasked is judged by the unit that adds it."""
-    first = command.first[-1]
-    if isinstance(first, Literal) and first.synchronising:
-        await session.services.db.tiny(lambda rx: rooms.require_room(rx, target.inbox_id, octets=first.size))
 
 
 async def _receive(

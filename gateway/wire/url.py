@@ -33,7 +33,7 @@ _SERVER: Final = re.compile(
 _MESSAGE: Final = re.compile(
     rb"(?:/?(?P<mailbox>%b++)(?:;UIDVALIDITY=(?P<validity>[1-9][0-9]{0,9}+))?/)?;UID=(?P<uid>[1-9][0-9]{0,9}+)"
     rb"(?:/;SECTION=(?P<section>%b++))?(?:/;PARTIAL=(?P<first>[0-9]{1,18}+)(?:\.(?P<count>[1-9][0-9]{0,17}+))?)?"
-    % (_PATH.replace(b"[^;", b"(?!/;UID=)[^;"), _PATH.replace(b"[^;", b"(?!/;PARTIAL=)[^;")),
+    % (b"(?:(?!/;UID=)%b)" % _PATH, b"(?:(?!/;PARTIAL=)%b)" % _PATH),
     re.IGNORECASE,
 )
 _AUTH: Final = re.compile(
