@@ -24,7 +24,15 @@ _ALWAYS: Final = b" ".join(
         b"MOVE",  # RFC 6851
         b"UNSELECT",  # RFC 3691
         b"CHILDREN",  # RFC 3348
-        b"SPECIAL-USE",  # RFC 6154
+        b"LIST-EXTENDED",  # RFC 5258
+        b"LIST-STATUS",  # RFC 5819
+        b"LIST-METADATA",  # RFC 9590
+        b"STATUS=SIZE",  # RFC 8438
+        b"METADATA",  # RFC 5464
+        b"METADATA-SERVER",
+        b"QUOTA QUOTASET QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTA=RES-MAILBOX",  # RFC 9208
+        b"CREATE-SPECIAL-USE",  # RFC 6154
+        b"SPECIAL-USE",  # the last one, so that transcripts can say where the list ends
     )
 )
 CONDSTORE: Final = frozenset({"CONDSTORE"})
@@ -33,6 +41,7 @@ ENABLES: Final[dict[str, frozenset[str]]] = {
     "CONDSTORE": CONDSTORE,  # RFC 7162 3.1
     "QRESYNC": CONDSTORE | {"QRESYNC"},  # RFC 7162 3.2.3
     "UIDONLY": frozenset({"UIDONLY"}),  # RFC 9586
+    "UTF8=ACCEPT": frozenset({"UTF8=ACCEPT"}),  # RFC 6855 3
     "IMAP4REV2": frozenset({"IMAP4REV2"}),  # RFC 9051 6.3.1
     "METADATA": frozenset({"METADATA"}),  # RFC 5464 4.1
     "METADATA-SERVER": frozenset({"METADATA-SERVER"}),
@@ -41,14 +50,13 @@ ENABLES: Final[dict[str, frozenset[str]]] = {
 
 
 @lru_cache
-    "UTF8=ACCEPT": frozenset({"UTF8=ACCEPT"}),  # RFC 6855 3
 def listed(settings: ImapSettings, *, secure: bool, can_start_tls: bool, can_bind: bool, logged_in: bool) -> bytes:
     """The capability list for a moment of the session. Before login it is whole: many clients never ask again.
 
     `can_bind`: the TLS is ours, so logins can be bound to it.
     """
     revision, _, rest = _ALWAYS.partition(b" ")
-    words = [revision]
+    words = [revision, b"APPENDLIMIT=%d" % settings.max_message_size]  # RFC 7889
     if settings.compress:
         words.append(b"COMPRESS=DEFLATE")  # RFC 4978
     if settings.unauthenticate:

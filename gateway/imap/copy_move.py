@@ -16,6 +16,7 @@ from gateway.wire import render
 from . import access
 from .access import Action
 from .mailbox_commands import find
+from .quota import NEAR
 from .replies import Reply, no, ok
 from .selected import Selected
 from .settings import CHANGE_CUT
@@ -46,6 +47,8 @@ async def copy(session: Session, command: c.Copy) -> Reply:
         return TRYCREATE
     if copied.modseq is not None:
         await _follow(session, target, copied.modseq, len(wanted))
+    if copied.nearly_full:
+        session.channel.send(NEAR)
     if len(copied.src_uids) <= CHANGE_CUT:
         return ok("COPY completed", _copyuid(copied))
     return ok("COPY completed", await asyncio.to_thread(_copyuid, copied))  # 100,000 UIDs take 50-80 ms to write

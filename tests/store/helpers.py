@@ -77,11 +77,15 @@ def put(
     now: int = NOW,
     flags: int = 0,
     keywords: Sequence[str] = (),
+    beyond_quota: bool = False,
 ) -> Appended:
     """One message, inside a unit."""
     made = staged(octets)
     content.complete(tx, made, now)
-    return messages.append(tx, mailbox, inbox_id, made, internal_date=now, flags=flags, keywords=keywords, now=now)
+    return messages.append(
+        tx, mailbox, inbox_id, made, internal_date=now, flags=flags, keywords=keywords, now=now,
+        beyond_quota=beyond_quota,
+    )
 
 
 async def fill(db: Database, inbox_id: InboxId, mailbox: MailboxId, count: int, *, flags: int = 0) -> list[int]:

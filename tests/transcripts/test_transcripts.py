@@ -3,7 +3,8 @@
     # a comment
     ! login 1 read              connection 1 logs in with a key that may only read (see harness.KEYS)
     C1: a SELECT INBOX          sent with CRLF; `C1> "octets"` sends a Python literal as it is
-    S1: * 0 EXISTS              the next line must be this; `...` stands for any text
+    S1: * 0 EXISTS              the next line must be this; `...` stands for any text, `{id}` for a value that is the
+                                same wherever `{id}` stands, and another one than that of any other name
     S1> "octets"                the next octets, as a Python literal
     S1* a OK ...                skip lines until one matches
     S1-                         nothing more has come
@@ -42,6 +43,7 @@ class Run:
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
         self.clients: dict[str, Client] = {}
+        self.values: dict[str, str] = {}
 
     async def client(self, number: str) -> Client:
         if number not in self.clients:
@@ -70,10 +72,10 @@ class Run:
                 raise AssertionError(f"got {got!r}")
         elif mark == ":":
             line_found = (await client.line()).decode("utf-8", "surrogateescape")
-            if not matches(text or "", line_found):
+            if not matches(text or "", line_found, self.values):
                 raise AssertionError(f"got {line_found!r}")
         elif mark == "*":
-            while not matches(text, (await client.line()).decode("utf-8", "surrogateescape")):
+            while not matches(text, (await client.line()).decode("utf-8", "surrogateescape"), self.values):
                 pass
         else:
             await client.settle()
@@ -113,8 +115,6 @@ class Run:
                 break
             response = exchange.send(b64decode((await client.line())[2:], validate=True))
 
-    async def do_deliver(self, message: str, mailbox: str = "INBOX", *flags: str) -> None:
-        mask = sum(SYSTEM_FLAGS[flag] for flag in flags if flag in SYSTEM_FLAGS)
     async def do_compress(self, number: str) -> None:
         """The client deflates from here on, as the server does."""
         self.clients[number].compress()
@@ -122,6 +122,8 @@ class Run:
     async def do_expand(self, number: str) -> None:
         self.clients[number].expand()
 
+    async def do_deliver(self, message: str, mailbox: str = "INBOX", *flags: str) -> None:
+        mask = sum(SYSTEM_FLAGS[flag] for flag in flags if flag in SYSTEM_FLAGS)
         keywords = [flag for flag in flags if flag not in SYSTEM_FLAGS]
         octets = ALL[message] if message in ALL else b"Subject: big\r\n\r\n" + b"x" * int(message)
         await self.harness.deliver(octets, mailbox, flags=mask, keywords=keywords)
@@ -165,8 +167,27 @@ class Run:
         assert self.clients[number].tls_started
 
 
-def matches(pattern: str, line: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("..."))), line) is not None
+def matches(pattern: str, line: str, values: dict[str, str]) -> bool:
+    """`...` is any text, `{name}` a value kept in `values`: the same each time, and another one for each name."""
+    parts = []
+    fresh: set[str] = set()
+    for part in re.split(r"(\.\.\.|\{[a-z]+\})", pattern):
+        name = part[1:-1] if part.startswith("{") and part[1:-1].isalpha() else ""
+        if name in values:
+            parts.append(re.escape(values[name]))
+        elif name:
+            parts.append(f"(?P={name})" if name in fresh else rf"(?P<{name}>[\w-]+)")
+            fresh.add(name)
+        else:
+            parts.append(".*" if part == "..." else re.escape(part))
+    found = re.fullmatch("".join(parts), line)
+    if found is None or not values.keys().isdisjoint(found.groupdict()):
+        return False
+    known = [*values.values(), *found.groupdict().values()]
+    if len(set(known)) < len(known):
+        return False
+    values.update(found.groupdict())
+    return True
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
