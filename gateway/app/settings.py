@@ -56,7 +56,12 @@ def store_settings(config: Config, *, serving: bool) -> StoreSettings:
     return StoreSettings(
         readers=config.store.readers,
         reader_processes=config.store.reader_processes if serving else 0,
-        reader_modules=("gateway.imap.fetch_page", "gateway.imap.search_page", "gateway.maintain.texts"),
+        reader_modules=(
+            "gateway.imap.fetch_page",
+            "gateway.imap.search_page",
+            "gateway.imap.sort_page",
+            "gateway.maintain.texts",
+        ),
         writers=config.store.writers,
     )
 

@@ -22,8 +22,9 @@ from . import (
     metadata,
     quota,
     search,
-    session_commands,
     select,
+    session_commands,
+    sort,
     store_command,
 )
 from .replies import Reply, bad
@@ -67,7 +68,7 @@ def _by_number(command: c.Fetch | c.Store | c.Copy) -> Tell:
     return Tell.ALL if command.uid else Tell.WITHHOLD
 
 
-def _search(command: c.Search) -> Tell:
+def _search(command: c.Search | c.Sort | c.Thread) -> Tell:
     return Tell.ALL if command.uid and not uses_sequence_numbers(command.key) else Tell.WITHHOLD
 
 
@@ -113,6 +114,8 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     c.Unselect: Rule("UNSELECT", _SELECTED, mailbox_commands.unselect, _NOTHING),
     c.Expunge: Rule("EXPUNGE", _SELECTED, expunge.expunge, _ALL),
     c.Search: Rule("SEARCH", _SELECTED, search.search, _search),
+    c.Sort: Rule("SORT", _SELECTED, sort.sort, _search),
+    c.Thread: Rule("THREAD", _SELECTED, sort.thread, _search),
     c.Fetch: Rule("FETCH", _SELECTED, fetch.fetch, _by_number),
     c.Store: Rule("STORE", _SELECTED, store_command.store, _by_number),
     c.Copy: Rule("COPY", _SELECTED, copy_move.copy, _by_number),

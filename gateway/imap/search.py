@@ -1,132 +1,84 @@
-"""SEARCH and UID SEARCH (RFC 3501 6.4.4): memory first, then pages of rows and octets in reader processes."""
+"""SEARCH and UID SEARCH (RFC 3501 6.4.4, RFC 9051 6.4.4) with RETURN."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
-from gateway.model import sequence
+from gateway.model.charsets import NAMED
 from gateway.model.errors import InvalidRequest
 from gateway.wire import commands as c
-from gateway.wire import render
-from gateway.wire import search as keys
+from gateway.wire import search_results as results
+from gateway.wire.search import Option, Returns
 
-from .replies import Reply, ok
-from .search_keys import Candidate, Compiled, Compiler, Cost, Criteria
-from .search_page import Found, search_page
+from .replies import Reply, no, ok
+from .search_answer import by_number, by_uid, highest, items, need_of, shown
+from .search_run import neighbours, numbers_of, prepare
 from .selected import Selected
-from .settings import MEMORY_PAGE, SEARCH_PAGE, SEARCH_TEXT_PAGE
-from .view import Slices
 
 if TYPE_CHECKING:
     from .session import Session
+
+BAD_CHARSET: Final = no("This charset is not supported", b"BADCHARSET (%b)" % " ".join(NAMED).encode("ascii"))
+NOT_SAVED: Final = no("The result is too large to be kept", b"NOTSAVED")
+SAVED_RANGES: Final = 100_000
+"""Of what `$` stands for: 800 KB of memory. A result of a million messages in a row is one range."""
+_ALL: Final = Returns()
 
 
 async def search(session: Session, command: c.Search) -> Reply:
     """Answers `* SEARCH` also when nothing was found. Messages another session expunged are not found."""
     selected = session.require_selected()
-    view = selected.view
-    last_uid = view.uids[view.length - 1] if view.length else 0
-    criteria = Criteria(command.key, view.length, last_uid, dict(selected.shared.state.keywords))
-    for key in keys.walk(command.key):
-        if isinstance(key, keys.Numbers) and not key.uid:
-            _check_numbers(key, view.length)
-    compiler = criteria.compiler()
-    compiled = compiler.compile(command.key)
-    weight = sum(1 for _ in keys.walk(command.key)) if compiled.memory is not None else 1
-    found = await _by_memory(session, selected, compiler, compiled, weight)
-    if compiled.rest is not None and found:
-        found = await _by_content(session, selected, criteria, compiled.cost, found)
-    answer = [uid if command.uid else number for number, uid, _ in found]
-    if command.returns is None:
-        session.channel.send(render.search(answer))
+    check_charset(session, command)
+    returns = returned(session, command.returns)
+    with saving(selected, returns):
+        run = await prepare(session, selected, command.key)
+        found = await run.find(need_of(returns))
+    modseq = highest(selected, shown(returns, found)) if found and run.asks_modseq else None
+    if returns is None:
+        answer: Sequence[int] = found if command.uid else numbers_of(selected, found)
+        session.channel.send(results.numbers(b"SEARCH", answer, modseq))
     else:
-        session.channel.send(_extended(command, answer))
-    return ok("SEARCH completed")
+        numbering = by_uid(rising=True) if command.uid else by_number(selected, rising=True)
+        data = items(returns, found, numbering, modseq)
+        if data is not None:
+            session.channel.send(results.esearch(command.tag, command.uid, data))
+    return keep(selected, returns, found, "SEARCH completed")
 
 
-def _check_numbers(key: keys.Numbers, exists: int) -> None:
-    """A number beyond EXISTS is BAD; in an empty mailbox `1:*` is what scripts send and finds nothing."""
-    ranges = key.messages.resolve(exists)
-    if ranges and ranges[-1][1] > exists and not (exists == 0 and key.messages.uses_star):
-        raise InvalidRequest("Invalid message sequence number")
+def check_charset(session: Session, command: c.Search) -> None:
+    """RFC 6855 3: once UTF-8 is on, strings are UTF-8, and a command that says otherwise is BAD."""
+    if command.charset is not None and "UTF8=ACCEPT" in session.enabled:
+        raise InvalidRequest("No CHARSET may be named once UTF8=ACCEPT is enabled")
 
 
-def _extended(command: c.Search, answer: Sequence[int]) -> bytes:
-    wanted = command.returns or ("ALL",)
-    return render.esearch(
-        command.tag,
-        command.uid,
-        minimum=answer[0] if answer and "MIN" in wanted else None,
-        maximum=answer[-1] if answer and "MAX" in wanted else None,
-        all_=sequence.from_numbers(answer) if "ALL" in wanted else None,
-        count=len(answer) if "COUNT" in wanted else None,
-    )
+@contextmanager
+def saving(selected: Selected, returns: Returns | None) -> Iterator[None]:
+    """A command that should save its result, and ends in NO, has saved nothing; after BAD what was stays (RFC 5182)."""
+    try:
+        yield
+    except InvalidRequest:
+        raise
+    except Exception:
+        if returns is not None and Option.SAVE in returns:
+            selected.view.save([])
+        raise
 
 
-async def _by_memory(
-    session: Session, selected: Selected, compiler: Compiler, compiled: Compiled, weight: int
-) -> Found:
-    """What numbers, UIDs and flags leave over. `weight`: tests a message; a thousand keys must not hold the loop."""
-    view = selected.view
-    if compiled.impossible:
-        return []
-    slices: Slices = [(0, view.length)]
-    for numbers in compiled.within:
-        slices = _intersect(slices, _slices(selected, compiler, numbers))
-    care, want, test = compiled.care, compiled.want, compiled.memory
-    found: Found = []
-    turn = 0
-    page = max(MEMORY_PAGE // weight, 1)
-    for start, stop in slices:
-        for at in range(start, stop, page):
-            end = min(at + page, stop)
-            if turn > 2 * MEMORY_PAGE:
-                turn = 0
-                await session.channel.breathe()
-            turn += (end - at) * weight
-            rows = zip(range(at + 1, end + 1), view.uids[at:end], view.masks_of(at, end), strict=True)
-            if test is None:
-                found += [row for row in rows if row[2] & care == want]
-            else:
-                found += [row for row in rows if row[2] & care == want and test(Candidate(*row))]
-    if view.pending:
-        found = [row for row in found if row[1] not in view.pending]
-    return found
+def returned(session: Session, returns: Returns | None) -> Returns | None:
+    """What to return: in an IMAP4rev2 session always something, for it knows no SEARCH response (RFC 9051 6.4.4)."""
+    return _ALL if returns is None and "IMAP4REV2" in session.enabled else returns
 
 
-def _slices(selected: Selected, compiler: Compiler, numbers: keys.Numbers) -> Slices:
-    view = selected.view
-    if numbers.uid:
-        return view.by_uid(numbers.messages)
-    return [(low - 1, high) for low, high in compiler.ranges(numbers) if high <= view.length]
-
-
-def _intersect(left: Slices, right: Slices) -> Slices:
-    found: Slices = []
-    i = j = 0
-    while i < len(left) and j < len(right):
-        start = max(left[i][0], right[j][0])
-        stop = min(left[i][1], right[j][1])
-        if start < stop:
-            found.append((start, stop))
-        if left[i][1] < right[j][1]:
-            i += 1
-        else:
-            j += 1
-    return found
-
-
-async def _by_content(session: Session, selected: Selected, criteria: Criteria, cost: Cost, found: Found) -> Found:
-    db, mailbox_id = session.services.db, selected.shared.state.mailbox_id
-    page = SEARCH_TEXT_PAGE if cost >= Cost.HEADER else SEARCH_PAGE
-    read = db.offload_bulk if cost is Cost.TEXT else db.offload
-    kept: Found = []
-    at = 0
-    while at < len(found):
-        if at:
-            await session.channel.breathe()
-        passed, consumed = await read(search_page, mailbox_id, criteria, found[at : at + page])
-        kept += passed
-        at += consumed
-    return kept
+def keep(selected: Selected, returns: Returns | None, found: array[int], text: str) -> Reply:
+    """The tagged reply; before it the results become `$` where the command asks for it (RFC 5182 2.1)."""
+    if returns is None or Option.SAVE not in returns:
+        return ok(text)
+    slices = neighbours(selected, array("I", sorted(shown(returns, found))))
+    if len(slices) > SAVED_RANGES:
+        selected.view.save([])
+        return NOT_SAVED
+    selected.view.save(slices)
+    return ok(text)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from gateway.model.sequence import SequenceSet
 from gateway.wire import search as keys
 
 from .capabilities import CONDSTORE
-from .resync import SCANNED, changed_since
-from .selected import Selected
+from .resync import changed_since
 from .view import Slices, View, ranges_of
 
 if TYPE_CHECKING:
     from .session import Session
-
-T = TypeVar("T")
 
 
 def asks_modseq(key: keys.SearchKey) -> bool:
@@ -59,23 +55,3 @@ def _replaced(key: keys.SearchKey, found: dict[int, keys.SearchKey]) -> keys.Sea
     if isinstance(key, keys.Or):
         return keys.Or(tuple(_replaced(part, found) for part in key.keys))
     return key
-
-
-def shown_by(returns: Sequence[str] | None, found: Sequence[T]) -> Sequence[T]:
-    """Of which of the rising `found` the answer's MODSEQ speaks (RFC 4731 3.2): with MIN or MAX alone of these."""
-    if returns and set(returns) <= {"MIN", "MAX"}:
-        ends = {"MIN": found[0], "MAX": found[-1]}
-        return [ends[name] for name in returns]
-    return found
-
-
-async def highest(session: Session, selected: Selected, numbers: Sequence[int]) -> int:
-    """The highest MODSEQ of messages by their numbers."""
-    view = selected.view
-    selected.modseq_shown = True
-    most = 0
-    for at in range(0, len(numbers), SCANNED):
-        if at:
-            await session.channel.breathe()
-        most = max(most, max([view.modseq_at(number - 1) for number in numbers[at : at + SCANNED]]))
-    return most

@@ -17,7 +17,14 @@ from .search_text import TextKey, Texts, text_keys
 Found = list[tuple[int, int, int]]
 """(number, uid, mask)"""
 
-_COLUMNS: Final = messages.Columns.INTERNAL_DATE | messages.Columns.SIZE | messages.Columns.ENVELOPE
+_COLUMNS: Final = (
+    messages.Columns.INTERNAL_DATE
+    | messages.Columns.SIZE
+    | messages.Columns.ENVELOPE
+    | messages.Columns.EMAIL_ID
+    | messages.Columns.THREAD_ID
+    | messages.Columns.SAVE_DATE
+)
 _NO_ROWS: Final = (
     keys.All, keys.And, keys.Or, keys.Not, keys.Numbers, keys.SystemFlag, keys.Recent, keys.Keyword, TextKey,
 )  # fmt: skip
@@ -111,5 +118,5 @@ def _with_rows(rx: Rx, mailbox_id: MailboxId, batch: Found) -> list[Candidate]:
         if row is not None and None in row:  # too large to come with its page
             row = next(iter(messages.fetch_rows(rx, mailbox_id, [uid], _COLUMNS)), None)
         if row is not None:
-            found.append(Candidate(number, uid, mask, row[1], row[2], row[3]))
+            found.append(Candidate(number, uid, mask, *row[1:]))
     return found

@@ -28,6 +28,7 @@ from .mailbox_state import Delta
 from .metadata_news import ENABLED_BY, MetadataNews
 from .replies import Reply, bad, no, reply_to
 from .rules import RULES, UID_REQUIRED, State, Tell, uses_numbers, wrong_state
+from .search import BAD_CHARSET
 from .selected import Selected, flag_list
 from .services import Cancellable, ImapServices, Watched
 from .settings import IDLE_PAGE, TELL_PAGE
@@ -38,7 +39,6 @@ from .view import Updates
 log = structlog.get_logger(__name__)
 
 CONTINUE: Final = b"+ OK\r\n"
-_BADCHARSET: Final = no("This charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
 HIGHEST: Final = b"* OK [HIGHESTMODSEQ %d] Highest\r\n"
 GONE: Final = b"* BYE Mailbox has been deleted\r\n"
 _RULE_OF: Final = {rule.name.encode("ascii"): rule for rule in RULES.values()}
@@ -389,7 +389,9 @@ class Session:
         try:
             command = parse(frame, utf8=in_utf8(self))
         except BadCharset as error:
-            self.channel.send(_BADCHARSET.line(error.tag or b"*"))
+            if error.saves and self.selected is not None:
+                self.selected.view.save([])
+            self.channel.send(BAD_CHARSET.line(error.tag or b"*"))
             return
         except BadCommand as error:
             if literal is not None:

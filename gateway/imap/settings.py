@@ -63,7 +63,7 @@ class ImapSettings:
     server_admin: str = ""
     """/shared/admin of the server: a URI."""
     compress: bool = False
-    """Offer COMPRESS=DEFLATE (RFC 4978): less traffic for more CPU and 300 KiB of memory a connection."""
+    """Offer COMPRESS=DEFLATE (RFC 4978): less traffic for more CPU and 180 KiB of memory a connection."""
     unauthenticate: bool = True
     """Offer UNAUTHENTICATE (RFC 8437 8 asks for a way not to)."""
     progress: float = 10.0

@@ -21,6 +21,7 @@ from gateway.store.db import Database, Rx, Wake, WakeKind
 
 from .mailbox_state import Columns, Delta, MailboxState, Prepared
 from .settings import CHANGE_CUT, LOAD_PAGE, TINY_CHANGE, ImapSettings
+from .sort_cache import SortCache
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,10 @@ class Watcher(Protocol):
 class SharedState:
     """A `MailboxState` with its sessions."""
 
-    __slots__ = ("_db", "_lock", "_looked", "_woken", "counted", "gone", "loaded", "scheduled", "state", "watchers")
+    __slots__ = (
+        "_db", "_lock", "_looked", "_woken", "counted", "gone", "loaded", "scheduled", "sorting", "state",
+        "watchers",
+    )  # fmt: skip
 
     def __init__(self, db: Database, state: MailboxState) -> None:
         self._db = db
@@ -51,6 +55,7 @@ class SharedState:
         self.loaded = False
         self.gone = False
         self.scheduled = False
+        self.sorting = SortCache()
         self.counted = 0
         """Octets by which it counts among the states that nobody has selected."""
 
@@ -244,7 +249,7 @@ class States:
         if shared.gone:
             self._forget(shared)
             return
-        shared.counted = shared.state.size_bytes
+        shared.counted = shared.state.size_bytes + shared.sorting.size_bytes
         self._idle_bytes += shared.counted
         if self._idle_bytes > self._limit:
             self._evict()

@@ -26,9 +26,9 @@ _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
 
 NAMED: Final = (
     "US-ASCII", "UTF-8", "UTF-7", *(f"ISO-8859-{n}" for n in (*range(1, 12), *range(13, 17))),
-    *(f"windows-{n}" for n in range(1250, 1259)), "KOI8-R", "KOI8-U", "macintosh", "Big5", "Big5-HKSCS", "GB2312", "GBK",
-    "GB18030", "HZ-GB-2312", "Shift_JIS", "EUC-JP", "ISO-2022-JP", "EUC-KR", "ISO-2022-KR", "TIS-620", "IBM437", "IBM850",
-    "IBM866",
+    *(f"windows-{n}" for n in range(1250, 1259)), "KOI8-R", "KOI8-U", "macintosh", "Big5", "Big5-HKSCS", "GB2312",
+    "GBK", "GB18030", "HZ-GB-2312", "Shift_JIS", "EUC-JP", "ISO-2022-JP", "EUC-KR", "ISO-2022-KR", "TIS-620", "IBM437",
+    "IBM850", "IBM866",
 )  # fmt: skip
 """The charsets a client is told of (RFC 3501 7.1 BADCHARSET), by their MIME names; aliases are known too."""
 

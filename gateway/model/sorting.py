@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class SortKeys:
     """One message's keys, in the form in which octets compare as i;unicode-casemap asks (RFC 5051).
 
-    `sent_date` is Unix seconds, None without a valid Date; `subject` the base subject; `reply` whether it marked a reply
-    or forward (RFC 5256 3). Ids have no brackets and no needless quotes; `ancestors` begin with the oldest.
+    `sent_date` is Unix seconds, None without a valid Date; `subject` the base subject; `reply` whether there were marks
+    of a reply or forward (RFC 5256 3). Ids have no brackets and no needless quotes; `ancestors` begin with the oldest.
     """
 
     sent_date: int | None

@@ -56,8 +56,14 @@ _FREE_TEXTS = Stmt(
 _DELETE_CONTENT: Final = tuple(
     Stmt(f"DELETE FROM {table} WHERE id IN :LIST(rows)")
     for table in (
-        "content_fetch", "content_header", "content_fields", "content_text", "content_sort", "text_due", "content_meta",
-    )  # fmt: skip
+        "content_fetch",
+        "content_header",
+        "content_fields",
+        "content_text",
+        "content_sort",
+        "text_due",
+        "content_meta",
+    )
 )
 _DELETE_GARBAGE = Stmt("DELETE FROM garbage WHERE content_id IN :LIST(rows)")
 _ORPHANS = Stmt(

@@ -96,13 +96,13 @@ _ATTRIBUTE: Final = {
 def missing(rx: Rx, mailbox_id: MailboxId, uids: Sequence[int], limit: int) -> list[tuple[ContentId, bytes]]:
     """(content, header) of the first `limit` of the rising `uids` whose keys are not there."""
     if _dense(uids):
-        return rx.all(_MISSING_RANGE, mailbox=mailbox_id, low=uids[0], high=uids[-1], most=limit)  # type: ignore[return-value]
-    return rx.all(_MISSING_LIST, mailbox=mailbox_id, uids=uids, most=limit)  # type: ignore[return-value]
+        return rx.all(_MISSING_RANGE, mailbox=mailbox_id, low=uids[0], high=uids[-1], most=limit)
+    return rx.all(_MISSING_LIST, mailbox=mailbox_id, uids=uids, most=limit)
 
 
 def headers(rx: Rx, mailbox_id: MailboxId, uids: Sequence[int]) -> list[tuple[int, bytes]]:
     """(UID, header) of those of `uids` that exist."""
-    return rx.all(_HEADERS, mailbox=mailbox_id, uids=uids)  # type: ignore[return-value]
+    return rx.all(_HEADERS, mailbox=mailbox_id, uids=uids)
 
 
 def put(tx: Tx, rows: Sequence[tuple[ContentId, SortKeys]]) -> None:

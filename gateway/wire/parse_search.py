@@ -1,4 +1,4 @@
-"""SEARCH arguments (RFC 3501 9 `search`, RFC 4466 2.6 RETURN) -> `search` values.
+"""Search criteria (RFC 3501 9 `search-key`, and what extensions add to it) -> `search` values.
 
 Nesting is kept on a list, not on the interpreter's stack, so that input decides nothing about recursion. Parentheses
 and NOT count as depth; a chain of ORs does not, for programs write hundreds of them and it becomes one flat `Or`.
@@ -13,6 +13,7 @@ from typing import Final
 from gateway.model import flags
 from gateway.model.flags import MAX_KEYWORD_LENGTH
 
+from .parse_modseq import search_modseq
 from .search import (
     MAX_DEPTH,
     MAX_KEYS,
@@ -22,31 +23,27 @@ from .search import (
     Date,
     DateField,
     DateOp,
+    Filter,
+    Fuzzy,
     Header,
     Keyword,
+    ModSeq,
     Not,
     Numbers,
+    ObjectId,
     Or,
     Recent,
+    Saved,
     SearchKey,
     Size,
     SystemFlag,
     Text,
+    Within,
 )
 from .tokens import MAX_NUMBER64, Cursor, Malformed
 
-CHARSETS: Final = {"US-ASCII": "ascii", "UTF-8": "utf-8"}
-"""Charsets a client may name, in capitals; the answer to others is NO [BADCHARSET (US-ASCII UTF-8)]."""
-
-RETURN_OPTIONS: Final = frozenset({"MIN", "MAX", "ALL", "COUNT"})  # RFC 4731 3.1
-
 _WORD: Final = re.compile(rb"[A-Za-z]++(?=[ )]|\Z)")
-_RETURN: Final = re.compile(rb"RETURN (?=\()", re.IGNORECASE)
-_CHARSET: Final = re.compile(rb"CHARSET ", re.IGNORECASE)
-
-
-class UnknownCharset(Malformed):
-    """A charset that is not in CHARSETS."""
+_OBJECT_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,255}+(?=[ )]|\Z)")  # RFC 8474 7
 
 
 _CONSTANTS: Final[dict[bytes, SearchKey]] = {
@@ -54,6 +51,7 @@ _CONSTANTS: Final[dict[bytes, SearchKey]] = {
     b"RECENT": Recent(True),
     b"OLD": Recent(False),
     b"NEW": And((Recent(True), SystemFlag(flags.SEEN, False))),
+    b"SAVEDATESUPPORTED": All(),  # RFC 8514 4.3: every message has one
     **{
         prefix + name: SystemFlag(bit, not prefix)
         for prefix in (b"", b"UN")
@@ -69,28 +67,14 @@ _CONSTANTS: Final[dict[bytes, SearchKey]] = {
 _HEADERS: Final = frozenset({b"FROM", b"TO", b"CC", b"BCC", b"SUBJECT"})
 _DATES: Final = {
     prefix + op.value.upper().encode("ascii"): (field, op)
-    for prefix, field in ((b"", DateField.INTERNAL), (b"SENT", DateField.SENT))
+    for prefix, field in ((b"", DateField.INTERNAL), (b"SENT", DateField.SENT), (b"SAVED", DateField.SAVED))
     for op in DateOp
 }
 
 
-def search_arguments(cursor: Cursor) -> tuple[str | None, tuple[str, ...] | None, SearchKey]:
-    """(charset, return options, criteria) of all that follows `SEARCH `. Malformed, UnknownCharset."""
-    returns: tuple[str, ...] | None = None
-    if cursor.match(_RETURN):
-        options = cursor.listed(lambda: cursor.keyword("a search return option"), empty=True)
-        if not RETURN_OPTIONS.issuperset(options):
-            raise Malformed("Unknown search return option")
-        returns = tuple(options) or ("ALL",)
-        cursor.space()
-    charset: str | None = None
-    if cursor.match(_CHARSET):
-        charset = cursor.astring("a charset").decode("ascii", "replace").upper()
-        if charset not in CHARSETS:
-            raise UnknownCharset("Unknown charset")
-        cursor.space()
-    # Without CHARSET strings are US-ASCII (RFC 3501 6.4.4); UTF-8 contains it, and clients send it unannounced.
-    return charset, returns, _Keys(cursor, CHARSETS[charset or "UTF-8"]).read()
+def criteria(cursor: Cursor, encoding: str) -> SearchKey:
+    """All keys up to the end of the text; strings are in Python's `encoding`. Malformed."""
+    return _Keys(cursor, encoding).read()
 
 
 class _Open:
@@ -99,7 +83,7 @@ class _Open:
     __slots__ = ("kind", "operands", "seen")
 
     def __init__(self, kind: bytes) -> None:
-        self.kind = kind  # b"" for the top, b"(", b"NOT", b"OR"
+        self.kind = kind  # b"" for the top, b"(", b"NOT", b"FUZZY", b"OR"
         self.operands: list[SearchKey] = []
         self.seen = 0
 
@@ -129,7 +113,7 @@ class _Keys:
         while True:
             word = cursor.match(_WORD)
             name = word[0].upper() if word is not None else b""
-            if name in {b"NOT", b"OR"}:
+            if name in {b"NOT", b"FUZZY", b"OR"}:
                 cursor.space()
                 self.open(name)
             elif word is None and cursor.skip(b"("):
@@ -158,8 +142,8 @@ class _Keys:
         cursor, stack = self.cursor, self.stack
         while True:
             top = stack[-1]
-            if top.kind == b"NOT":
-                key = Not(key)
+            if top.kind in {b"NOT", b"FUZZY"}:
+                key = Not(key) if top.kind == b"NOT" else Fuzzy(key)
                 self.depth -= 1
             elif top.kind == b"OR":
                 top.add(key, Or)
@@ -185,6 +169,8 @@ class _Keys:
         if constant is not None:
             return constant
         if not name:
+            if cursor.skip(b"$"):
+                return Saved()
             if cursor.peek() not in _SET_START:
                 raise cursor.expected("a search key")
             return Numbers(cursor.sequence_set(), uid=False)
@@ -198,8 +184,8 @@ class _Keys:
         octets = self.cursor.astring("a string to search for")
         try:
             return octets.decode(self.encoding)
-        except UnicodeDecodeError:
-            raise Malformed(f"A search string is not {self.encoding.upper()}") from None
+        except UnicodeError:
+            raise Malformed("A search string is not in its charset") from None
 
     def header(self, name: bytes) -> SearchKey:
         if name in _HEADERS:
@@ -220,8 +206,27 @@ class _Keys:
     def size(self, name: bytes) -> SearchKey:
         return Size(name == b"LARGER", self.cursor.number("a size", limit=MAX_NUMBER64))
 
+    def within(self, name: bytes) -> SearchKey:
+        return Within(name == b"YOUNGER", self.cursor.nz_number("seconds"))
+
+    def object_id(self, name: bytes) -> SearchKey:
+        found = self.cursor.match(_OBJECT_ID)
+        if found is None:
+            raise self.cursor.expected("an object id")
+        return ObjectId(name == b"THREADID", found[0].decode("ascii"))
+
+    def filter(self, name: bytes) -> SearchKey:
+        value = self.cursor.atom("the name of a filter").decode("ascii")
+        if "/" in value:
+            raise Malformed("The name of a filter has no slash")
+        return Filter(value)
+
+    def modseq(self, name: bytes) -> SearchKey:
+        return ModSeq(search_modseq(self.cursor))
+
     def numbers(self, name: bytes) -> SearchKey:
-        return Numbers(self.cursor.sequence_set(), uid=True)
+        messages = self.cursor.messages()
+        return Saved() if messages.saved else Numbers(messages, uid=True)
 
     def keyword(self, name: bytes) -> SearchKey:
         keyword = self.cursor.flag()
@@ -238,4 +243,8 @@ _LEAVES: Final[dict[bytes, Callable[[_Keys, bytes], SearchKey]]] = {
     **dict.fromkeys((b"LARGER", b"SMALLER"), _Keys.size),
     **dict.fromkeys((b"KEYWORD", b"UNKEYWORD"), _Keys.keyword),
     b"UID": _Keys.numbers,
+    b"MODSEQ": _Keys.modseq,
+    **dict.fromkeys((b"OLDER", b"YOUNGER"), _Keys.within),
+    **dict.fromkeys((b"EMAILID", b"THREADID"), _Keys.object_id),
+    b"FILTER": _Keys.filter,
 }

@@ -24,8 +24,8 @@ from .parse_list import create, list_, lsub, status
 from .parse_metadata import getmetadata, setmetadata
 from .parse_modseq import select_parameters, unchanged_since
 from .parse_quota import getquota, getquotaroot, setquota
-from .parse_sort import UnknownCharset, cancel_update, search, sort, thread
 from .parse_session import compress, language
+from .parse_sort import UnknownCharset, search, sort, thread
 from .tokens import Cursor, Malformed
 
 _NAME: Final = re.compile(rb"[A-Za-z]++(?= |\Z)")
@@ -318,7 +318,6 @@ COMMANDS: Final[dict[bytes, Read]] = {
     b"SEARCH": _by(search, False),
     b"SORT": _by(sort, False),
     b"THREAD": _by(thread, False),
-    b"CANCELUPDATE": cancel_update,
     b"FETCH": _fetch(False),
     b"STORE": _store(False),
     b"COPY": _copy(commands.Copy, False),

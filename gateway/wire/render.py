@@ -179,44 +179,6 @@ def in_order(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-# Lines.
-
-
-def search(numbers: Iterable[int], modseq: int | None = None) -> bytes:
-    """`* SEARCH` with its numbers (RFC 7162 3.1.6: and MODSEQ); without any the bare line, for clients wait for it."""
-    words = [b"* SEARCH", *(b"%d" % number for number in numbers)]
-    if modseq is not None:
-        words.append(b"(MODSEQ %d)" % modseq)
-    return b" ".join(words) + CRLF
-
-
-def esearch(
-    tag: bytes,
-    uid: bool,
-    *,
-    minimum: int | None = None,
-    maximum: int | None = None,
-    all_: Sequence[tuple[int, int]] | None = None,
-    count: int | None = None,
-    modseq: int | None = None,
-) -> bytes:
-    """RFC 4731 3.1 ESEARCH: what is None or an empty set is left out."""
-    out = b"* ESEARCH (TAG %s)" % string(tag)
-    if uid:
-        out += b" UID"
-    if minimum is not None:
-        out += b" MIN %d" % minimum
-    if maximum is not None:
-        out += b" MAX %d" % maximum
-    if all_:
-        out += b" ALL " + sequence_set(all_)
-    if count is not None:
-        out += b" COUNT %d" % count
-    if modseq is not None:
-        out += b" MODSEQ %d" % modseq
-    return out + CRLF
-
-
 # Response codes, without brackets.
 
 

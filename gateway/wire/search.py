@@ -7,7 +7,7 @@ a visitor may recurse. Extensions add leaf classes; whoever visits a tree treats
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -73,9 +73,45 @@ class Keyword:
     present: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """`$`, by itself or behind UID: what the last SEARCH RETURN (SAVE …) found (RFC 5182)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """YOUNGER (`younger`) and OLDER (RFC 5032): INTERNALDATE at or after, at or before `seconds` ago."""
+
+    younger: bool
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectId:
+    """EMAILID, or THREADID with `thread` (RFC 8474 5.4). Case counts."""
+
+    thread: bool
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fuzzy:
+    """FUZZY `key` (RFC 6203 3)."""
+
+    key: SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """FILTER (RFC 5466 3.1): the criteria that are stored under `name`. Replaced before a search begins."""
+
+    name: str
+
+
 class DateField(Enum):
     INTERNAL = "internal"
     SENT = "sent"
+    SAVED = "saved"  # RFC 8514 4.3
 
 
 class DateOp(Enum):
@@ -86,7 +122,7 @@ class DateOp(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Date:
-    """BEFORE, ON, SINCE and SENT…; `day` counts days from 1970-01-01 and may be negative.
+    """BEFORE, ON, SINCE, SENT… and SAVED…; `day` counts days from 1970-01-01 and may be negative.
 
     RFC 3501 disregards time and zone: compare with Unix seconds // 86400.
     """
@@ -126,7 +162,83 @@ class Text:
     value: str
 
 
-SearchKey = All | And | Or | Not | Numbers | SystemFlag | Recent | Keyword | Date | Size | Header | Body | Text
+@dataclass(frozen=True, slots=True)
+class ModSeq:
+    """A MODSEQ of at least `least` (RFC 7162 3.1.5), which is 0 for all messages."""
+
+    least: int
+
+
+SearchKey = (
+    All | And | Or | Not | Fuzzy | Numbers | Saved | SystemFlag | Recent | Keyword | ModSeq | Date | Within | Size
+    | ObjectId | Header | Body | Text | Filter
+)  # fmt: skip
+
+
+class Option(Enum):
+    """RETURN options without a value (RFC 4731 3.1, RFC 5182 2, RFC 5267 4, RFC 6203 4)."""
+
+    MIN = "MIN"
+    MAX = "MAX"
+    ALL = "ALL"
+    COUNT = "COUNT"
+    SAVE = "SAVE"
+    RELEVANCY = "RELEVANCY"
+    CONTEXT = "CONTEXT"
+    UPDATE = "UPDATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """PARTIAL (RFC 9394 3.1): results `first` to `last`, `first` <= `last`; with `from_end` 1 is the last one.
+
+    `text`: the range as the client wrote it, which the answer repeats.
+    """
+
+    first: int
+    last: int
+    from_end: bool
+    text: bytes
+
+
+class Criterion(Enum):
+    """What SORT orders by (RFC 5256 3, RFC 5957 4, RFC 6203 6)."""
+
+    ARRIVAL = "ARRIVAL"
+    CC = "CC"
+    DATE = "DATE"
+    DISPLAYFROM = "DISPLAYFROM"
+    DISPLAYTO = "DISPLAYTO"
+    FROM = "FROM"
+    RELEVANCY = "RELEVANCY"
+    SIZE = "SIZE"
+    SUBJECT = "SUBJECT"
+    TO = "TO"
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    criterion: Criterion
+    reverse: bool = False
+
+
+class Algorithm(Enum):
+    """How THREAD builds its trees (RFC 5256 3; REFS: the same references, without a look at subjects)."""
+
+    ORDEREDSUBJECT = "ORDEREDSUBJECT"
+    REFERENCES = "REFERENCES"
+    REFS = "REFS"
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """What RETURN asks for; `RETURN ()` asks for ALL."""
+
+    options: frozenset[Option] = frozenset({Option.ALL})
+    partial: Partial | None = None
+
+    def __contains__(self, option: Option) -> bool:
+        return option in self.options
 
 
 def walk(key: SearchKey) -> Iterator[SearchKey]:
@@ -137,8 +249,28 @@ def walk(key: SearchKey) -> Iterator[SearchKey]:
         yield key
         if isinstance(key, And | Or):
             waiting.extend(key.keys)
-        elif isinstance(key, Not):
+        elif isinstance(key, Not | Fuzzy):
             waiting.append(key.key)
+
+
+def uses(key: SearchKey, kind: type[SearchKey]) -> bool:
+    """Whether a key of `kind` stands anywhere in `key`."""
+    return any(isinstance(found, kind) for found in walk(key))
+
+
+def replaced(key: SearchKey, leaf: Callable[[SearchKey], SearchKey]) -> SearchKey:
+    """`key` with `leaf` of each of its leaves; FUZZY keys stand for what they hold, which is looked for exactly."""
+    if isinstance(key, Not):
+        return Not(replaced(key.key, leaf))
+    if isinstance(key, Fuzzy):
+        return replaced(key.key, leaf)
+    if isinstance(key, And | Or):
+        kind = type(key)
+        parts: list[SearchKey] = []
+        for part in (replaced(each, leaf) for each in key.keys):
+            parts += part.keys if isinstance(part, kind) else (part,)
+        return kind(tuple(parts))
+    return leaf(key)
 
 
 def uses_sequence_numbers(key: SearchKey) -> bool:

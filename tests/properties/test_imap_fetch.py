@@ -11,6 +11,7 @@ from gateway.mime import node_of, parse
 from gateway.model import sequence
 from gateway.model.flags import SYSTEM_FLAGS
 from gateway.model.sequence import SequenceSet
+from gateway.store import find
 from gateway.wire import search as keys
 from gateway.wire.fetch import BodySection, SectionText
 
@@ -99,6 +100,20 @@ def literally(key: keys.SearchKey, found: Candidate) -> bool:
     raise AssertionError(key)
 
 
+def in_row(condition: find.Condition, found: Candidate) -> bool:
+    """What the database is to test."""
+    match condition:
+        case find.Between(field=find.Field.SIZE, low=low, high=high):
+            return (low is None or low <= found.size) and (high is None or found.size < high)
+        case find.Not(part=part):
+            return not in_row(part, found)
+        case find.Every(parts=parts):
+            return all(in_row(part, found) for part in parts)
+        case find.Some(parts=parts):
+            return any(in_row(part, found) for part in parts)
+    raise AssertionError(condition)
+
+
 @given(
     key=TREES,
     number=st.integers(1, 10),
@@ -107,7 +122,7 @@ def literally(key: keys.SearchKey, found: Candidate) -> bool:
     size=st.integers(0, 6),
 )
 def test_compiled_criteria_mean_what_they_say(key: keys.SearchKey, number: int, gap: int, mask: int, size: int) -> None:
-    compiler = Compiler(exists=12, last_uid=12, keywords={5: "Work"})
+    compiler = Compiler(exists=12, last_uid=12, keywords={5: "Work"}, now=0)
     compiled = compiler.compile(key)
     found = Candidate(number, number + gap, mask, 0, size)
     passes = (
@@ -118,6 +133,7 @@ def test_compiled_criteria_mean_what_they_say(key: keys.SearchKey, number: int, 
             for numbers in compiled.within
         )
         and (compiled.memory is None or compiled.memory(found))
-        and (compiled.rest is None or compiled.rest(found))
+        and (compiled.rows is None or in_row(compiled.rows, found))
+        and all(test(found) for _, test in compiled.rest or ())
     )
     assert passes == literally(key, found)

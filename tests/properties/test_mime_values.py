@@ -24,10 +24,10 @@ from gateway.mime import (
     text_of,
     to_text,
 )
-from gateway.mime.charset import _CODECS
 from gateway.mime.envelope import own_message_id
 from gateway.mime.header import strip_comments, unfold
 from gateway.mime.params import parse_parameters
+from gateway.model.charsets import _CODECS
 from gateway.model.envelope import Address
 from tests.support.soak import examples
 

@@ -38,10 +38,12 @@ def test_when_an_expunge_is_withheld(uid: bool) -> None:
         c.Fetch(b"a", uid, ONE, ()),
         c.Store(b"a", uid, ONE, c.StoreAction.ADD, False, flags),
         c.Copy(b"a", uid, ONE, "Trash"),
-        c.Search(b"a", uid, None, None, keys.All()),
+        c.Search(b"a", uid, None, keys.All()),
+        c.Sort(b"a", uid, (keys.SortKey(keys.Criterion.DATE),), "UTF-8", keys.All()),
+        c.Thread(b"a", uid, keys.Algorithm.REFS, "UTF-8", keys.All()),
     ):
         assert RULES[type(command)].tell(command) is (Tell.ALL if uid else Tell.WITHHOLD)
-    by_number = c.Search(b"a", uid, None, None, keys.Not(keys.Numbers(ONE, uid=False)))
+    by_number = c.Search(b"a", uid, None, keys.Not(keys.Numbers(ONE, uid=False)))
     assert RULES[c.Search].tell(by_number) is Tell.WITHHOLD
     assert RULES[c.Move].tell(c.Move(b"a", uid, ONE, "Trash")) is Tell.ALL
     for kind in (c.Close, c.Unselect, c.Select, c.Logout):

@@ -20,7 +20,7 @@ from gateway.imap import (
     fetch_plan,
     mailbox_list,
     rules,
-    search,
+    search_run,
     session,
     store_command,
 )
@@ -309,7 +309,7 @@ def test_large_sets_are_cut_into_units(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_many_search_keys_take_many_turns_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand keys over a hundred thousand messages held everybody up for seconds."""
-    monkeypatch.setattr(search, "MEMORY_PAGE", 20)
+    monkeypatch.setattr(search_run, "MEMORY_PAGE", 20)
     turns: list[None] = []
     breathe = Channel.breathe
 

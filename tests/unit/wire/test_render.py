@@ -137,15 +137,6 @@ def test_depth_costs_no_stack():
     assert render.body(part, extended=True).startswith(b"(" * 5001)
 
 
-def test_numbers():
-    assert render.search([]) == b"* SEARCH\r\n"
-    assert render.search([2, 84, 882]) == b"* SEARCH 2 84 882\r\n"
-    assert render.esearch(b"a", True, minimum=1, count=2, all_=[(1, 2)]) == (
-        b'* ESEARCH (TAG "a") UID MIN 1 ALL 1:2 COUNT 2\r\n'
-    )
-    assert render.esearch(b"a", False, count=0, all_=()) == b'* ESEARCH (TAG "a") COUNT 0\r\n'
-
-
 def test_uid_codes_pair_by_position():
     assert render.append_uid(38505, [(3955, 3955)]) == b"APPENDUID 38505 3955"
     assert render.copy_uid(38505, [304, 319, 320], [3956, 3957, 3958]) == b"COPYUID 38505 304,319:320 3956:3958"

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from gateway.model.sequence import STAR, SequenceSet
+from gateway.wire import commands as c
 from gateway.wire import search as s
 from gateway.wire.events import Frame
 from gateway.wire.parser import BadCharset, BadCommand, parse
@@ -58,6 +59,17 @@ def test_the_rfcs_example():
         (b"BODY x", s.Body("x")),
         (b"TEXT NIL", s.Text("NIL")),
         (b"LARGER 4294967295", s.Size(True, 4294967295)),
+        (b"$", s.Saved()),
+        (b"UID $", s.Saved()),
+        (b"MODSEQ 620162338", s.ModSeq(620162338)),
+        (b"YOUNGER 259200", s.Within(True, 259200)),
+        (b"OLDER 1", s.Within(False, 1)),
+        (b"SAVEDON 1-Jan-1970", s.Date(s.DateField.SAVED, s.DateOp.ON, 0)),
+        (b"SAVEDATESUPPORTED", s.All()),
+        (b"EMAILID M6d99ac3275bb4e", s.ObjectId(False, "M6d99ac3275bb4e")),
+        (b"THREADID T64b478a75b7ea9", s.ObjectId(True, "T64b478a75b7ea9")),
+        (b"FUZZY SUBJECT x", s.Fuzzy(s.Header("SUBJECT", "x"))),
+        (b"FILTER on-the-road", s.Filter("on-the-road")),
         (b"SMALLER 0", s.Size(False, 0)),
         (b'BEFORE "2-Jan-1970"', s.Date(s.DateField.INTERNAL, s.DateOp.BEFORE, 1)),
         (b"ON 2-Jan-1970", s.Date(s.DateField.INTERNAL, s.DateOp.ON, 1)),
@@ -99,24 +111,79 @@ def test_charsets():
         with pytest.raises(BadCommand) as caught:
             key(text)
         assert not isinstance(caught.value, BadCharset)
+    assert key(b"CHARSET KOI8-R TEXT {1}\n", "ж".encode("koi8-r")) == s.Text("ж")
+    assert key(b"CHARSET Shift_JIS TEXT {4}\n", "日本".encode("shift_jis")) == s.Text("日本")
     with pytest.raises(BadCharset):
         key(b"CHARSET X-UNKNOWN TEXT x")
 
 
 def test_return_options():
     found = parse(Frame(b"a UID SEARCH RETURN (min COUNT) CHARSET UTF-8 1:5"))
-    assert (found.uid, found.charset, found.returns) == (True, "UTF-8", ("MIN", "COUNT"))
-    assert parse(Frame(b"a SEARCH RETURN () ALL")).returns == ("ALL",)
+    options = frozenset({s.Option.MIN, s.Option.COUNT})
+    assert (found.uid, found.charset, found.returns) == (True, "UTF-8", s.Returns(options))
+    assert parse(Frame(b"a SEARCH RETURN () ALL")).returns == s.Returns(frozenset({s.Option.ALL}))
     assert parse(Frame(b"a SEARCH ALL")).returns is None
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last", "from_end"),
+    [(b"1:500", 1, 500, False), (b"500:400", 400, 500, False), (b"-1:-100", 1, 100, True), (b"-9:-3", 3, 9, True)],
+)
+def test_partial(text: bytes, first: int, last: int, from_end: bool):
+    found = parse(Frame(b"a SEARCH RETURN (PARTIAL %b) ALL" % text)).returns
+    assert found == s.Returns(frozenset(), s.Partial(first, last, from_end, text))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [b"FOO", b"PARTIAL", b"PARTIAL 1", b"PARTIAL 1:*", b"PARTIAL 0:5", b"PARTIAL -1:5", b"PARTIAL 1:99999999999",
+     b"ALL PARTIAL 1:2", b"PARTIAL 1:2 PARTIAL 1:2", b"RELEVANCY"],
+)  # fmt: skip
+def test_return_options_that_are_refused(options: bytes):
     with pytest.raises(BadCommand):
-        key(b"RETURN (SAVE) ALL")
+        key(b"RETURN (%b) ALL" % options)
+
+
+def test_sort():
+    found = parse(Frame(b"a UID SORT RETURN (MIN) (SUBJECT REVERSE date) UTF-8 SEEN"))
+    assert found == c.Sort(
+        b"a", True, (s.SortKey(s.Criterion.SUBJECT), s.SortKey(s.Criterion.DATE, True)), "UTF-8", flag(SEEN),
+        s.Returns(frozenset({s.Option.MIN})),
+    )  # fmt: skip
+    for text in (
+        b"() UTF-8 ALL", b"(FOO) UTF-8 ALL", b"(REVERSE) UTF-8 ALL", b"(DATE) ALL", b"(DATE) UTF-8", b"DATE UTF-8 ALL",
+        b"(" + b" ".join([b"DATE"] * 21) + b") UTF-8 ALL", b"(RELEVANCY) UTF-8 ALL",
+    ):  # fmt: skip
+        with pytest.raises(BadCommand):
+            parse(Frame(b"a SORT " + text))
+    with pytest.raises(BadCharset) as caught:
+        parse(Frame(b"a SORT RETURN (SAVE) (DATE) X-NONE ALL"))
+    assert caught.value.saves
+
+
+def test_thread():
+    found = parse(Frame(b"a THREAD references UTF-8 SEEN"))
+    assert found == c.Thread(b"a", False, s.Algorithm.REFERENCES, "UTF-8", flag(SEEN))
+    for text in (b"FOO UTF-8 ALL", b"REFS ALL", b"REFS UTF-8"):
+        with pytest.raises(BadCommand):
+            parse(Frame(b"a THREAD " + text))
+
+
+def test_keys_of_extensions_nest_and_are_replaced():
+    tree = key(b"OR FUZZY (SUBJECT x $) NOT UID $")
+    saved = s.Numbers(SequenceSet(((1, 2),)), uid=True)
+    assert s.uses(tree, s.Fuzzy)
+    assert s.replaced(tree, lambda part: saved if isinstance(part, s.Saved) else part) == s.Or(
+        (s.And((s.Header("SUBJECT", "x"), saved)), s.Not(saved))
+    )
 
 
 @pytest.mark.parametrize(
     "text",
     [b"", b"FOO", b"NOT", b"OR", b"OR SEEN", b"OR SEEN ", b"(", b"()", b"(SEEN", b"SEEN)", b"SEEN  DRAFT", b"FROM",
      b"HEADER x", b"KEYWORD \\Seen", b"KEYWORD", b"SINCE 30-Feb-2020", b"SINCE yesterday", b"LARGER -1", b"LARGER x",
-     b"UID x", b"0", b"$", b"CHARSET", b"CHARSET UTF-8", b"MODSEQ 1", b"OLDER 1", b"(SEEN)DRAFT", b"SEEN(DRAFT)",
+     b"UID x", b"0", b"$,1", b"CHARSET", b"CHARSET UTF-8", b"MODSEQ x", b"OLDER 0", b"OLDER -1", b"EMAILID",
+     b"EMAILID a.b", b"THREADID \"\"", b"FILTER a/b", b"FUZZY", b"SAVEDON x", b"(SEEN)DRAFT", b"SEEN(DRAFT)",
      b"HEADER \xff x", b"LARGER 9223372036854775808"],
 )  # fmt: skip
 def test_what_is_refused(text: bytes):

@@ -1,0 +1,123 @@
+"""What a search answers: which results RETURN needs, shows and saves (RFC 4731, 5182, 5267, 6203, 7162, 9394)."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.wire import search_results as results
+from gateway.wire.render import in_order
+from gateway.wire.search import Option, Partial, Returns
+
+from .search_run import EVERYTHING, Need, neighbours
+from .selected import Selected
+from .view import ranges_of
+
+RELEVANCY: Final = 100
+"""What FUZZY finds it finds exactly, which RFC 6203 5 leaves to the server: every result is as relevant as can be."""
+
+_DATA: Final = frozenset({Option.MIN, Option.MAX, Option.ALL, Option.COUNT, Option.RELEVANCY})
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """How an answer names messages: `one` by its UID, `many` in the order given, as ranges."""
+
+    one: Callable[[int], int]
+    many: Callable[[Sequence[int]], Sequence[tuple[int, int]]]
+
+
+def by_uid(*, rising: bool) -> Numbering:
+    return Numbering(lambda uid: uid, ranges_of if rising else in_order)
+
+
+def by_number(selected: Selected, *, rising: bool) -> Numbering:
+    view = selected.view
+    if rising:
+        return Numbering(view.number_of, lambda uids: [(low + 1, high) for low, high in neighbours(selected, uids)])
+    return Numbering(view.number_of, lambda uids: in_order(numbered(selected, uids)))
+
+
+def numbered(selected: Selected, uids: Sequence[int]) -> list[int]:
+    """Sequence numbers of UIDs of the view, in the order given."""
+    view = selected.view
+    if len(uids) * 8 < view.length:
+        return [view.number_of(uid) for uid in uids]
+    number = dict(zip(view.uids[: view.length], range(1, view.length + 1), strict=True))
+    return [number[uid] for uid in uids]
+
+
+def need_of(returns: Returns | None) -> Need:
+    """How much of a search in mailbox order an answer needs."""
+    if returns is None or returns.options & {Option.ALL, Option.COUNT, Option.RELEVANCY, Option.UPDATE}:
+        return EVERYTHING
+    if Option.SAVE in returns and _saves_all(returns):
+        return EVERYTHING
+    first, last = int(Option.MIN in returns), int(Option.MAX in returns)
+    if returns.partial is not None and returns.partial.from_end:
+        last = max(last, returns.partial.last)
+    elif returns.partial is not None:
+        first = max(first, returns.partial.last)
+    return Need(first, last)
+
+
+def _saves_all(returns: Returns) -> bool:
+    """RFC 5182 2.4 and RFC 9394 3.2, their tables of what `$` holds."""
+    if returns.options & {Option.ALL, Option.COUNT}:
+        return True
+    return returns.partial is None and not returns.options & {Option.MIN, Option.MAX}
+
+
+def shown(returns: Returns | None, found: Sequence[int]) -> Sequence[int]:
+    """The results an answer is about: the ends and the part where only these are asked for, else all."""
+    if returns is None or _saves_all(returns):
+        return found
+    ends = [found[0]] if Option.MIN in returns and found else []
+    if returns.partial is not None:
+        ends += part(returns.partial, found)
+    if Option.MAX in returns and found:
+        ends.append(found[-1])
+    return list(dict.fromkeys(ends))
+
+
+def part(partial: Partial, found: Sequence[int]) -> Sequence[int]:
+    """The results in `partial`'s range, in their order."""
+    if not partial.from_end:
+        return found[partial.first - 1 : partial.last]
+    return found[max(len(found) - partial.last, 0) : max(len(found) - partial.first + 1, 0)]
+
+
+def items(returns: Returns, found: Sequence[int], numbering: Numbering, modseq: int | None) -> list[bytes] | None:
+    """Return data of an ESEARCH response; None for no response at all: the results are only saved (RFC 5182 1)."""
+    if Option.SAVE in returns and returns.partial is None and not returns.options & _DATA:
+        return None
+    data: list[bytes] = []
+    if found and Option.MIN in returns:
+        data.append(results.minimum(numbering.one(found[0])))
+    if found and Option.MAX in returns:
+        data.append(results.maximum(numbering.one(found[-1])))
+    listed = found
+    if returns.partial is not None:
+        listed = part(returns.partial, found)
+        data.append(results.partial(returns.partial.text, numbering.many(listed) if listed else ()))
+    elif found and Option.ALL in returns:
+        data.append(results.all_(numbering.many(found)))
+    if Option.COUNT in returns:
+        data.append(results.count(len(found)))
+    if Option.RELEVANCY in returns and found:
+        data.append(results.relevancy([RELEVANCY] * len(listed)))
+    if modseq is not None:
+        data.append(results.modseq(modseq))
+    return data
+
+
+def highest(selected: Selected, uids: Iterable[int]) -> int:
+    """The highest MODSEQ of some messages of the view, which is now shown (RFC 7162 3.1.5)."""
+    view = selected.view
+    selected.modseq_shown = True
+    rising = array("I", sorted(uids))
+    return max(max(view.modseqs_of(low, high)) for low, high in neighbours(selected, rising))
+
+

@@ -1,0 +1,147 @@
+"""Commands that search: SEARCH, SORT, THREAD with RETURN (RFC 4466 2.6, RFC 5256 5, RFC 5267 5, RFC 9394 4)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway.model.charsets import codec_for
+
+from .commands import Command, Search, Sort, Thread
+from .parse_search import criteria
+from .search import Algorithm, Criterion, Filter, Fuzzy, Option, Partial, Returns, SearchKey, SortKey, uses
+from .tokens import Cursor, Malformed
+
+MAX_SORT_KEYS: Final = 20
+"""Of one program: there are nine criteria, and one that stands twice decides nothing more."""
+
+_RETURN: Final = re.compile(rb"RETURN (?=\()", re.IGNORECASE)
+_CHARSET: Final = re.compile(rb"CHARSET ", re.IGNORECASE)
+_PARTIAL: Final = re.compile(
+    rb"(?:([1-9][0-9]{0,9}+):([1-9][0-9]{0,9}+)|-([1-9][0-9]{0,9}+):-([1-9][0-9]{0,9}+))(?=[ )])"
+)
+_OPTIONS: Final = {option.value: option for option in Option}
+_CRITERIA: Final = {criterion.value: criterion for criterion in Criterion}
+_ALGORITHMS: Final = {algorithm.value: algorithm for algorithm in Algorithm}
+_FILTER_CHARSETS: Final = frozenset({None, "UTF-8", "US-ASCII"})
+
+
+class UnknownCharset(Malformed):
+    """A charset that Python does not know. `saves`: the result was to be saved, so nothing is now."""
+
+    def __init__(self, text: str, *, saves: bool = False) -> None:
+        super().__init__(text)
+        self.saves = saves
+
+
+def search(cursor: Cursor, tag: bytes, uid: bool) -> Command:
+    """What follows SEARCH. Malformed, UnknownCharset."""
+    cursor.space()
+    returns = return_options(cursor)
+    return Search(tag, uid, *program(cursor, returns), returns)
+
+
+def sort(cursor: Cursor, tag: bytes, uid: bool) -> Command:
+    cursor.space()
+    returns = return_options(cursor)
+    order = _order(cursor)
+    cursor.space()
+    charset, key = _criteria(cursor, _charset(cursor, returns), returns)
+    if any(each.criterion is Criterion.RELEVANCY for each in order) and not uses(key, Fuzzy):
+        raise Malformed("RELEVANCY needs a FUZZY key")  # RFC 6203 6
+    return Sort(tag, uid, order, charset, key, returns)
+
+
+def thread(cursor: Cursor, tag: bytes, uid: bool) -> Command:
+    cursor.space()
+    algorithm = _ALGORITHMS.get(cursor.keyword("a threading algorithm"))
+    if algorithm is None:
+        raise Malformed("Unknown threading algorithm")
+    cursor.space()
+    charset, key = _criteria(cursor, _charset(cursor, None), None)
+    return Thread(tag, uid, algorithm, charset, key)
+
+
+def return_options(cursor: Cursor) -> Returns | None:
+    """`RETURN (…)` and the space behind it, if it stands here."""
+    if not cursor.match(_RETURN):
+        return None
+    options: set[Option] = set()
+    partial: Partial | None = None
+
+    def option() -> None:
+        nonlocal partial
+        name = cursor.keyword("a search return option")
+        if name == "PARTIAL":
+            if partial is not None:
+                raise Malformed("PARTIAL stands twice")
+            cursor.space()
+            partial = partial_range(cursor)
+        elif name in _OPTIONS:
+            options.add(_OPTIONS[name])
+        else:
+            raise Malformed("Unknown search return option")
+
+    cursor.listed(option, empty=True)
+    cursor.space()
+    if partial is not None and Option.ALL in options:
+        raise Malformed("PARTIAL and ALL exclude each other")  # RFC 9394 3.1
+    if not options and partial is None:
+        options.add(Option.ALL)  # RFC 4731 3.1
+    return Returns(frozenset(options), partial)
+
+
+def partial_range(cursor: Cursor) -> Partial:
+    """RFC 9394 4 `partial-range`: `500:400` is the same as `400:500`."""
+    found = cursor.match(_PARTIAL)
+    if found is None:
+        raise cursor.expected("a range like 1:100 or -1:-100")
+    from_end = found[1] is None
+    first, last = sorted((int(found[3]), int(found[4])) if from_end else (int(found[1]), int(found[2])))
+    return Partial(first, last, from_end, found[0])
+
+
+def program(cursor: Cursor, returns: Returns | None) -> tuple[str | None, SearchKey]:
+    """RFC 4466 2.6 `search-program`: the charset's name in capitals, and the criteria."""
+    charset: str | None = None
+    if cursor.match(_CHARSET):
+        charset = _charset(cursor, returns)
+    return _criteria(cursor, charset, returns)
+
+
+def _charset(cursor: Cursor, returns: Returns | None) -> str:
+    charset = cursor.astring("a charset").decode("ascii", "replace").upper()
+    if codec_for(charset) is None:
+        raise UnknownCharset("Unknown charset", saves=returns is not None and Option.SAVE in returns)
+    cursor.space()
+    return charset
+
+
+def _criteria(cursor: Cursor, charset: str | None, returns: Returns | None) -> tuple[str | None, SearchKey]:
+    # Without CHARSET strings are US-ASCII (RFC 3501 6.4.4); UTF-8 contains it, and clients send it unannounced.
+    key = criteria(cursor, "ascii" if charset == "US-ASCII" else codec_for(charset) or "utf-8")
+    if returns is not None and Option.RELEVANCY in returns and not uses(key, Fuzzy):
+        raise Malformed("RELEVANCY needs a FUZZY key")  # RFC 6203 4
+    if charset not in _FILTER_CHARSETS and uses(key, Filter):
+        raise Malformed("FILTER means UTF-8")  # RFC 5466 3.1
+    return charset, key
+
+
+def _order(cursor: Cursor) -> tuple[SortKey, ...]:
+    """RFC 5256 5 `sort-criteria`."""
+
+    def one() -> SortKey:
+        name = cursor.keyword("a sort criterion")
+        reverse = name == "REVERSE"
+        if reverse:
+            cursor.space()
+            name = cursor.keyword("a sort criterion")
+        criterion = _CRITERIA.get(name)
+        if criterion is None:
+            raise Malformed("Unknown sort criterion")
+        return SortKey(criterion, reverse)
+
+    keys = cursor.listed(one)
+    if len(keys) > MAX_SORT_KEYS:
+        raise Malformed(f"More than {MAX_SORT_KEYS} sort criteria")
+    return tuple(keys)
