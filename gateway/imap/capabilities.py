@@ -17,10 +17,16 @@ _ALWAYS: Final = b" ".join(
         b"UTF8=ACCEPT",  # RFC 6855, RFC 9755
         b"ID",  # RFC 2971
         b"LANGUAGE",  # RFC 5255
+        b"I18NLEVEL=1",
         b"ENABLE",  # RFC 5161
         b"IDLE",  # RFC 2177
         b"NAMESPACE",  # RFC 2342
         b"UIDPLUS",  # RFC 4315
+        b"MULTIAPPEND",  # RFC 3502
+        b"CATENATE URL-PARTIAL",  # RFC 4469, RFC 5550 5.7.1
+        b"REPLACE",  # RFC 8508
+        b"BINARY",  # RFC 3516
+        b"PREVIEW",  # RFC 8970
         b"MOVE",  # RFC 6851
         b"UNSELECT",  # RFC 3691
         b"CHILDREN",  # RFC 3348

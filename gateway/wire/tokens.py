@@ -131,10 +131,19 @@ class Cursor:
         """Quoted or literal."""
         found = _QUOTED.match(self.text, self.at)
         if found is not None:
-            self.at = found.end()
             inner = found[1]
+            if self.utf8 and not inner.isascii():
+                self._check_utf8(inner)
+            self.at = found.end()
             return _ESCAPE.sub(rb"\1", inner) if b"\\" in inner else inner
         return self.literal(what)
+
+    def _check_utf8(self, octets: bytes) -> None:
+        """RFC 6855 3: what is not UTF-8 in a quoted string is BAD once the client speaks it."""
+        try:
+            octets.decode("utf-8")
+        except UnicodeDecodeError:
+            raise Malformed(f"The string at octet {self.at + 1} is not UTF-8") from None
 
     def literal(self, what: str = "a literal", *, binary: bool = False) -> bytes:
         """The octets of a literal; NUL only in a literal8 where `binary` allows one (RFC 3516 4.4)."""
