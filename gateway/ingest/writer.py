@@ -221,10 +221,11 @@ class ContentWriter:
 
 
 def _meta(parsed: ParsedMessage) -> ContentMeta:
+    body, bodystructure = render.bodies(parsed.root)
     return ContentMeta(
         envelope=render.envelope(parsed.envelope),
-        body=render.body(parsed.root, False),
-        bodystructure=render.body(parsed.root, True),
+        body=body,
+        bodystructure=bodystructure,
         parts=mime.encode_parts(parsed.root),
         message_id=parsed.message_id,
         in_reply_to=parsed.in_reply_to,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 from gateway.mime import index_fields, parse_addresses, select_fields
@@ -115,6 +116,7 @@ def field(name: str, value: str) -> bytes:
     return f"{name}: {value}\r\n".encode()
 
 
+@lru_cache(maxsize=1)  # whatever arrives in one second bears the same
 def rfc5322_date(now: int) -> str:
     """`Sat, 21 Nov 2026 09:24:05 +0000` (RFC 5322 3.3)."""
     return formatdate(now).replace("-0000", "+0000")

@@ -126,36 +126,42 @@ def _extension(part: Part, first: bytes) -> bytes:
 
 
 def body(root: Part, extended: bool) -> bytes:
-    """RFC 3501 7.4.2 BODYSTRUCTURE (`extended`) or BODY. Depth costs no stack: pieces are put out in order."""
-    out: list[bytes] = []
-    waiting: list[Part | bytes] = [root]
+    """RFC 3501 7.4.2 BODYSTRUCTURE (`extended`) or BODY."""
+    return bodies(root)[extended]
+
+
+def bodies(root: Part) -> tuple[bytes, bytes]:
+    """BODY and BODYSTRUCTURE, which differ in what ends a part. Depth costs no stack: pieces are put out in order."""
+    short: list[bytes] = []
+    long: list[bytes] = []
+    waiting: list[Part | tuple[bytes, bytes]] = [root]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, bytes):
-            out.append(part)
+        if isinstance(part, tuple):
+            short.append(part[0])
+            long.append(part[1])
             continue
-        out.append(b"(")
+        children: tuple[Part, ...] = ()
         if part.kind is PartKind.MULTIPART and part.children:
+            children = part.children
+            begin = b"("
             tail = b" " + string(part.subtype)
-            if extended:
-                tail += _extension(part, _parameters(part.parameters))
-            waiting.append(tail + b")")
-            waiting.extend(reversed(part.children))
-            continue
-        out.append(
-            b"%s %s %s %s %s %s %d" % (
+            extension = _extension(part, _parameters(part.parameters))
+        else:
+            begin = b"(%s %s %s %s %s %s %d" % (
                 string(part.type), string(part.subtype), _parameters(part.parameters), nstring(part.content_id),
                 nstring(part.description), string(part.encoding), part.size,
-            )
-        )  # fmt: skip
-        tail = b"" if part.lines is None else b" %d" % part.lines
-        if extended:
-            tail += _extension(part, nstring(part.md5))
-        waiting.append(tail + b")")
-        if part.kind is PartKind.MESSAGE and part.envelope is not None:
-            out.append(b" %s " % envelope(part.envelope))
-            waiting.extend(part.children)
-    return b"".join(out)
+            )  # fmt: skip
+            tail = b"" if part.lines is None else b" %d" % part.lines
+            extension = _extension(part, nstring(part.md5))
+            if part.kind is PartKind.MESSAGE and part.envelope is not None:
+                children = part.children
+                begin += b" %s " % envelope(part.envelope)
+        short.append(begin)
+        long.append(begin)
+        waiting.append((tail + b")", tail + extension + b")"))
+        waiting.extend(reversed(children))
+    return b"".join(short), b"".join(long)
 
 
 def sequence_set(ranges: Iterable[tuple[int, int]]) -> bytes:
