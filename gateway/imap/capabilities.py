@@ -28,6 +28,13 @@ _ALWAYS: Final = b" ".join(
         b"BINARY",  # RFC 3516
         b"PREVIEW",  # RFC 8970
         b"MOVE",  # RFC 6851
+        b"ESEARCH",  # RFC 4731
+        b"SEARCHRES",  # RFC 5182
+        b"WITHIN",  # RFC 5032
+        b"SEARCH=FUZZY",  # RFC 6203
+        b"SORT SORT=DISPLAY",  # RFC 5256, RFC 5957
+        b"ESORT",  # RFC 5267
+        b"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS",  # RFC 5256
         b"UNSELECT",  # RFC 3691
         b"CHILDREN",  # RFC 3348
         b"LIST-EXTENDED",  # RFC 5258

@@ -98,10 +98,10 @@ class Run:
         page = self._page
         budget = 0
         for start, stop in _chunks(slices, max(page // self._weight, 1) if self._compiled.memory else page, backwards):
-            budget += (stop - start) * self._weight
             if budget > 2 * page:
                 budget = 0
                 await self._session.channel.breathe()
+            budget += (stop - start) * self._weight
             found = self._by_memory(start, stop)
             if self._deep:
                 waiting = found + waiting if backwards else waiting + found

@@ -111,9 +111,9 @@ def program(cursor: Cursor, returns: Returns | None) -> tuple[str | None, Search
 
 def _charset(cursor: Cursor, returns: Returns | None) -> str:
     charset = cursor.astring("a charset").decode("ascii", "replace").upper()
+    cursor.space()
     if codec_for(charset) is None:
         raise UnknownCharset("Unknown charset", saves=returns is not None and Option.SAVE in returns)
-    cursor.space()
     return charset
 
 

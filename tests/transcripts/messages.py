@@ -30,7 +30,30 @@ NUL = b"Subject: nul\r\n\r\na\0b\r\n"
 BARE_LF = b"Subject: bare\nX-Other: 1\n\nline one\nline two\n"
 HEADER_ONLY = b"Subject: no body"
 
+
+def letter(subject: str, day: int, *links: str, sender: str = "ann", to: str = "", cc: str = "", extra: str = "") -> bytes:
+    """A mail of March 2000 for SORT and THREAD; `links`: its own id, then its references."""
+    fields = [f"From: {sender}", f"Subject: {subject}", f"Date: {day} Mar 2000 12:00:00 +0000"]
+    fields += [f"To: {to}"] if to else []
+    fields += [f"Cc: {cc}"] if cc else []
+    fields += [f"Message-ID: <{links[0]}@mail.test>"] if links else []
+    fields += ["References: " + " ".join(f"<{link}@mail.test>" for link in links[1:])] if links[1:] else []
+    return ("\r\n".join(fields) + f"\r\n\r\n{subject} of day {day}{extra}\r\n").encode()
+
+
+LETTERS = {
+    "pears": letter("pears", 5, "p1", sender='"Zoe" <bob@example.net>', to="carl@example.net"),
+    "apples": letter("apples", 3, "a1", sender="ann@example.net", to="=?utf-8?q?=C3=84nne?= <zed@example.net>"),
+    "re-pears": letter("Re: pears", 7, "p2", "p1", sender="ann@example.net", cc="dora@example.net"),
+    "fwd-apples": letter("[Fwd: APPLES]", 9, sender="Carl <carl@example.net>", extra="x" * 300),
+    "re-pears-late": letter("RE: re: pears", 6, "p3", "p0", "p1", "p2", sender="Bert <BOB@example.net>"),
+    "orphan": letter("Re: plums", 8, "q2", "q1", sender="dora@example.net"),
+    "orphan-too": letter("Re: plums", 4, "q3", "q1", sender="eve@example.net"),
+    "undated": b"From: Ann <ann@example.net>\r\nSubject: \r\n\r\nno date\r\n",
+}
+
 ALL = {
+    **LETTERS,
     "rfc3501": RFC3501,
     "plain": PLAIN,
     "tiny": TINY,
