@@ -16,6 +16,7 @@ from gateway.store import content, messages
 from gateway.store.db import Rx
 from gateway.wire import commands as c
 from gateway.wire.fetch import ITEMS
+from gateway.wire.search import Partial
 
 from . import access
 from .access import Action
@@ -45,6 +46,8 @@ async def fetch(session: Session, command: c.Fetch) -> Reply:
     if command.vanished and "QRESYNC" not in session.enabled:
         return bad("QRESYNC must be enabled first")  # RFC 7162 3.2.6
     slices = view.by_uid(command.messages) if command.uid else view.by_number(command.messages)
+    if command.partial is not None:
+        slices = part_of(slices, command.partial)
     items = command.items
     if command.changed_since is not None:
         items = (*items, MODSEQ)
@@ -65,6 +68,23 @@ async def fetch(session: Session, command: c.Fetch) -> Reply:
     if unknown:
         return _UNKNOWN
     return _GONE if missing and not command.uid else ok("FETCH completed")
+
+
+def part_of(slices: Slices, partial: Partial) -> Slices:
+    """Those of the messages in order that PARTIAL counts, from either end (RFC 9394 3.3)."""
+    total = sum(stop - start for start, stop in slices)
+    first, last = partial.first - 1, partial.last
+    if partial.from_end:
+        first, last = total - partial.last, total - partial.first + 1
+    first, last = max(first, 0), min(last, total)
+    found: Slices = []
+    before = 0
+    for start, stop in slices:
+        low, high = max(first - before, 0), min(last - before, stop - start)
+        if low < high:
+            found.append((start + low, start + high))
+        before += stop - start
+    return found
 
 
 def _pages(slices: Slices, size: int) -> Iterator[Slices]:

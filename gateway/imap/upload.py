@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGES: Final = 1000
 """Messages of one APPEND (RFC 3502): they are one unit of the store, 0.1 s of its writer."""
+MAX_URLS: Final = 1000
+"""Parts named by URLs in one command (RFC 4469): each is looked up by itself."""
 MAX_OCTETS: Final = 256 * 1024 * 1024
 """Octets of all of them: nothing of them is there before the last has come."""
 HELD: Final = 1024 * 1024
@@ -68,6 +70,7 @@ class Upload:
         self._begun: Begin | None = None
         self._binary = False  # a literal8 was among its octets
         self._octets = 0
+        self._urls = 0
         self._held = 0
         self._waiting = 0
         self.messages: list[Uploaded] = []
@@ -146,6 +149,9 @@ class Upload:
 
     async def _url(self, url: bytes) -> None:
         assert self._writer is not None
+        self._urls += 1
+        if self._urls > MAX_URLS:
+            raise LimitReached(f"One command takes {MAX_URLS} URLs at most")
         async for octets in url_parts.octets_of(self._session, url):
             self._room(len(octets))
             await self._writer.write(octets)

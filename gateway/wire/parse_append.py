@@ -12,9 +12,6 @@ from .commands import Flags
 from .tokens import Cursor, Malformed
 
 MAX_URL: Final = 8192  # octets; a name of 1,000 characters, each as `%` and two digits, and a section
-MAX_PARTS: Final = 1000
-"""Parts of one message: each URL is looked up by itself."""
-
 _LITERAL: Final = re.compile(rb"(~?)\{([0-9]++)(\+?)\}\n\Z")
 _UTF8: Final = re.compile(rb"UTF8 \((?=~)", re.IGNORECASE)
 _CATENATE: Final = re.compile(rb"CATENATE \(", re.IGNORECASE)
