@@ -24,7 +24,10 @@ STANDARD = {"INBOX", "Sent", "Drafts", "Trash", "Spam"}
 @pytest.fixture
 def run(gateway: Gateway, missing: Callable[[str], None]) -> Callable[..., Any]:
     """Runs one script with the gateway's CA; the JSON it prints."""
+    return _runner(gateway, missing)
 
+
+def _runner(gateway: Gateway, missing: Callable[[str], None]) -> Callable[..., Any]:
     def script(name: str, **settings: object) -> Any:
         if shutil.which("node") is None or not (SCRIPTS / "node_modules" / "imapflow").is_dir():
             missing("node with the packages of tests/clients/node/package.json")
@@ -58,9 +61,22 @@ def test_nodemailer_sends_and_the_mail_arrives(gateway: Gateway, run: Callable[.
 
 
 def test_imapflow(gateway: Gateway, run: Callable[..., Any]) -> None:
+    _imapflow(gateway, run, compressed=False)
+
+
+def test_imapflow_compressed_and_with_a_token(
+    make_gateway: Callable[..., Gateway], missing: Callable[[str], None]
+) -> None:
+    gateway = make_gateway("[imap]\ncompress = true\n")
+    gateway.start()
+    _imapflow(gateway, _runner(gateway, missing), compressed=True, token=True)
+
+
+def _imapflow(gateway: Gateway, run: Callable[..., Any], *, compressed: bool, **more: object) -> None:
     address, key = gateway.inbox(f"imapflow@{gateway.hostname}")
     raw = new_message(address, address).as_bytes()
-    found = run("imapflow", port=gateway.imaps, user=address, key=key, raw=base64.b64encode(raw).decode())
+    found = run("imapflow", port=gateway.imaps, user=address, key=key, raw=base64.b64encode(raw).decode(), **more)
+    assert found["compressed"] is compressed
     assert dict(found["folders"]) == {
         "INBOX": "\\Inbox", "Sent": "\\Sent", "Drafts": "\\Drafts", "Trash": "\\Trash", "Spam": "\\Junk"
     }

@@ -1,11 +1,12 @@
-// imapflow: log in, list, append, see it arrive by IDLE on a second connection, fetch, flag, search, move, delete.
+// imapflow (it compresses where it may, and has a token instead of a password if asked): log in, list, append, see it arrive by IDLE on a second connection, fetch, flag, search, move, delete.
 import { ImapFlow } from "imapflow";
 import { report, settings, tls } from "./settings.mjs";
 
 function client(pass = settings.key) {
+  const auth = settings.token ? { user: settings.user, accessToken: pass } : { user: settings.user, pass };
   return new ImapFlow({
     host: "localhost", port: settings.port, secure: true, tls, logger: false,
-    auth: { user: settings.user, pass },
+    auth,
   });
 }
 
@@ -19,6 +20,7 @@ const idling = watcher.idle();
 
 const worker = client();
 await worker.connect();
+found.compressed = Boolean(worker._inflate && worker._deflate);
 const raw = Buffer.from(settings.raw, "base64");
 const appended = await worker.append("INBOX", raw, ["\\Seen", "$Forwarded"]);
 found.exists = (await arrived).count;
