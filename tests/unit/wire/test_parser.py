@@ -199,8 +199,8 @@ def test_replace_takes_one_message(numbers: bytes):
 @pytest.mark.parametrize(
     "text",
     [b"APPEND", b"APPEND x", b"APPEND x {1}", b"APPEND x message", b"APPEND {1}\n", b"APPEND x UTF8 {1}\n",
-     b"APPEND x (\\Foo) {1}\n", b'APPEND x "yesterday" {1}\n', b"APPEND x {1}\n x", b"APPEND x CATENATE ()", b"APPEND x  {1}\n",
-     b"APPEND x {9999999999999999999}\n"],
+     b"APPEND x (\\Foo) {1}\n", b'APPEND x "yesterday" {1}\n', b"APPEND x {1}\n x", b"APPEND x CATENATE ()",
+     b"APPEND x  {1}\n", b"APPEND x {9999999999999999999}\n"],
 )  # fmt: skip
 def test_broken_appends(text: bytes):
     with pytest.raises(BadCommand):
