@@ -16,6 +16,10 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NODE := tests/clients/node
+CORPORA := $(VENV)/corpora
+# Packages that ship mail to test with; only their archives are fetched, nothing of them is installed or run.
+MAIL_SDISTS := flufl.bounce==6.0.0
+MAIL_NPM := wildduck@1.46.1
 LAYERS := tests/test_layers.py tests/test_documents.py tests/test_dependencies.py tests/unit/config/test_config_documents.py
 
 .PHONY: run test check bench soak install clean help
@@ -47,6 +51,13 @@ $(NODE)/node_modules/.installed: $(wildcard $(NODE)/package.json)
 	else echo "npm is not installed: the Node clients are skipped" >&2; exit 0; fi
 	@mkdir -p $(@D) && touch $@
 
+$(CORPORA)/.installed: Makefile | $(BIN)/python
+	@mkdir -p $(@D) && rm -f $(@D)/*.tar.gz $(@D)/*.tgz
+	$(PIP) download --no-deps --no-binary flufl.bounce --dest $(@D) $(MAIL_SDISTS)
+	@if command -v npm >/dev/null; then npm pack --silent --pack-destination $(@D) $(MAIL_NPM); \
+	else echo "npm is not installed: wildduck's mail is missing, and what needs it is skipped" >&2; fi
+	@touch $@
+
 install: $(VENV)/.installed
 
 run: $(VENV)/.installed
@@ -57,13 +68,13 @@ check: $(VENV)/.installed-tests
 	$(BIN)/mypy
 	$(BIN)/pytest -q -p no:cacheprovider $(LAYERS)
 
-test: check $(NODE)/node_modules/.installed
+test: check $(NODE)/node_modules/.installed $(CORPORA)/.installed
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 bench: $(VENV)/.installed-tests
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.installed-tests $(NODE)/node_modules/.installed
+soak: $(VENV)/.installed-tests $(NODE)/node_modules/.installed $(CORPORA)/.installed
 	GATEWAY_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 clean:
