@@ -31,7 +31,9 @@ BARE_LF = b"Subject: bare\nX-Other: 1\n\nline one\nline two\n"
 HEADER_ONLY = b"Subject: no body"
 
 
-def letter(subject: str, day: int, *links: str, sender: str = "ann", to: str = "", cc: str = "", extra: str = "") -> bytes:
+def letter(
+    subject: str, day: int, *links: str, sender: str = "ann", to: str = "", cc: str = "", extra: str = ""
+) -> bytes:
     """A mail of March 2000 for SORT and THREAD; `links`: its own id, then its references."""
     fields = [f"From: {sender}", f"Subject: {subject}", f"Date: {day} Mar 2000 12:00:00 +0000"]
     fields += [f"To: {to}"] if to else []
