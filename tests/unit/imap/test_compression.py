@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.imap.channel import READ_AHEAD, TURN, Channel
 from gateway.imap.compression import PIECE, BadStream, Deflater, Inflater
+from gateway.wire.events import AppendEnd, Event, Fatal, Frame, LiteralStart, after_login
+from tests.transcripts.harness import until
+from tests.unit.imap.test_channel import FakePeer, Serve, channel_with
 
 
 def unpacked(inflater: Inflater) -> bytes:
@@ -90,3 +96,153 @@ def test_nothing_comes_behind_the_end() -> None:
     inflater.feed(b"x")
     with pytest.raises(BadStream):
         inflater.unpack()
+
+
+# In the channel.
+
+
+def compressed(serve: Serve, append: int = 10) -> tuple[Channel, FakePeer, Any]:
+    channel, peer = channel_with(serve, after_login(append))
+    channel.compress()
+    return channel, peer, zlib.compressobj(9, zlib.DEFLATED, -15)
+
+
+def packed(client: Any, data: bytes) -> bytes:
+    octets: bytes = client.compress(data) + client.flush(zlib.Z_SYNC_FLUSH)
+    return octets
+
+
+def test_a_bomb_of_commands_shares_the_loop_and_holds_one_piece() -> None:
+    async def run() -> None:
+        most = served = turns_of_others = 0
+
+        async def serve(channel: Channel, event: Event) -> None:
+            nonlocal most, served
+            served += 1
+            most = max(most, channel.reader.buffered)
+            assert isinstance(event, Frame)
+
+        channel, _peer, client = compressed(serve)
+        commands = 40_000
+        bomb = packed(client, b"a NOOP and more\r\n" * commands)
+        assert len(bomb) < 5000
+        channel.data_received(bomb)
+        while served < commands:
+            await asyncio.sleep(0)
+            turns_of_others += 1
+        assert served >= commands
+        assert most <= 2 * PIECE
+        assert turns_of_others >= commands // TURN
+
+    asyncio.run(run())
+
+
+def test_a_literal_without_end_shares_the_loop_and_is_drained() -> None:
+    async def run() -> None:
+        answered: list[str] = []
+
+        async def serve(channel: Channel, event: Event) -> None:
+            if isinstance(event, LiteralStart):
+                while not isinstance(event, AppendEnd):
+                    event = await channel.next_event()
+                    assert channel.reader.buffered <= 2 * PIECE
+            answered.append(type(event).__name__)
+
+        size = 20_000_000
+        channel, _peer, client = compressed(serve, size)
+        channel.data_received(packed(client, b"a APPEND x {%d+}\r\n" % size + bytes(size) + b"\r\nb NOOP\r\n"))
+        turns_of_others = 0
+        while len(answered) < 2:
+            await asyncio.sleep(0)
+            turns_of_others += 1
+        assert answered == ["AppendEnd", "Frame"]
+        assert turns_of_others > size // PIECE
+
+    asyncio.run(run())
+
+
+def test_reading_pauses_for_octets_that_wait_packed() -> None:
+    async def run() -> None:
+        gate = asyncio.Event()
+
+        async def serve(channel: Channel, event: Event) -> None:
+            if isinstance(event, Frame) and event.text == b"a wait":
+                await gate.wait()
+
+        channel, peer, client = compressed(serve)
+        channel.data_received(packed(client, b"a wait\r\n"))
+        noise = b"".join(b"%x NOOP %x\r\n" % (n, n * n * 7919) for n in range(20_000))
+        data = packed(client, noise)
+        assert len(data) > READ_AHEAD
+        channel.data_received(data)
+        assert peer.log == ["pause_reading"]
+        gate.set()
+        await until(lambda: "resume_reading" in peer.log)
+        assert channel.at_rest
+
+    asyncio.run(run())
+
+
+def test_what_is_broken_ends_the_connection_once() -> None:
+    async def run() -> None:
+        seen: list[Event] = []
+
+        async def serve(channel: Channel, event: Event) -> None:
+            seen.append(event)
+            channel.end(b"* BYE\r\n")
+
+        channel, peer, client = compressed(serve)
+        channel.data_received(packed(client, b"a NO") + b"\xff\xff\xff")
+        assert [type(event) for event in seen] == [Fatal]
+        assert peer.log[-1] == "close"
+        channel.data_received(b"more")
+        assert len(seen) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3, 6])
+def test_the_end_of_compression_waits_for_the_last_octets_of_the_flush(cut: int) -> None:
+    async def run() -> None:
+        seen: list[bytes] = []
+
+        async def serve(channel: Channel, event: Event) -> None:
+            assert isinstance(event, Frame)
+            seen.append(event.text)
+            if event.text == b"a END":
+                channel.send(b"a OK\r\n")
+                channel.expand()
+            else:
+                channel.send(b"b OK\r\n")
+
+        channel, peer, client = compressed(serve)
+        data = packed(client, b"a END\r\n")
+        channel.data_received(data[: len(data) - cut])
+        channel.data_received(data[len(data) - cut :] + b"b PLAIN\r\n")
+        assert seen == [b"a END", b"b PLAIN"]
+        stream = zlib.decompressobj(-15)
+        assert stream.decompress(b"".join(peer.log)) == b"a OK\r\n"
+        assert stream.eof
+        assert stream.unused_data == b"b OK\r\n"
+
+    asyncio.run(run())
+
+
+def test_commands_behind_the_end_of_compression_are_not_unpacked() -> None:
+    async def run() -> None:
+        async def serve(channel: Channel, event: Event) -> None:
+            channel.expand()
+
+        channel, peer, client = compressed(serve)
+        data = client.compress(b"a END\r\n") + client.flush(zlib.Z_SYNC_FLUSH)
+        channel.data_received(data[:-1])
+        channel.data_received(data[-1:])
+        assert not channel.ended
+        half = compressed(serve)
+        octets = half[2].compress(b"a END\r\n") + half[2].flush(zlib.Z_PARTIAL_FLUSH) + packed(half[2], b"b MORE\r\n")
+        half[0].data_received(octets[:-9])
+        half[0].data_received(octets[-9:])
+        assert half[0].ended
+        assert peer.log.count("close") == 0
+
+    asyncio.run(run())
