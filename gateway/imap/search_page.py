@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -14,8 +16,8 @@ from gateway.wire import search as keys
 from .search_keys import Candidate, Compiler, Criteria
 from .search_text import TextKey, Texts, text_keys
 
-Found = list[tuple[int, int, int]]
-"""(number, uid, mask)"""
+Marks = list[tuple[int, int]]
+"""(number, mask) of each message: what is known in memory."""
 
 _COLUMNS: Final = (
     messages.Columns.INTERNAL_DATE
@@ -25,10 +27,9 @@ _COLUMNS: Final = (
     | messages.Columns.THREAD_ID
     | messages.Columns.SAVE_DATE
 )
-_NO_ROWS: Final = (
-    keys.All, keys.And, keys.Or, keys.Not, keys.Numbers, keys.SystemFlag, keys.Recent, keys.Keyword, TextKey,
-)  # fmt: skip
-"""Keys that need no row: memory or text answers them."""
+_JOINS: Final = (keys.All, keys.And, keys.Or, keys.Not)
+_ROWS: Final = (keys.Date, keys.Size, keys.Within, keys.ObjectId)
+"""Keys that ask for a row; `_JOINS` and TextKey ask for nothing of memory either."""
 _PROVING: Final = (keys.And, keys.Or, TextKey)
 """What only messages that exist can pass, if there is nothing else."""
 
@@ -36,31 +37,33 @@ Filter = Callable[[Sequence[int]], Sequence[int]]
 """Of rising UIDs those that match."""
 
 
-def search_page(rx: Rx, mailbox_id: MailboxId, criteria: Criteria, batch: Found) -> tuple[Found, int]:
-    """Those that pass the part of `criteria` that memory could not decide, and how many of `batch` were looked at.
+def asks_for_marks(key: keys.SearchKey) -> bool:
+    """Whether a page needs to be told numbers and flags of its messages."""
+    return not all(isinstance(found, (*_JOINS, *_ROWS, TextKey)) for found in keys.walk(key))
 
-    All are tested by one key before the next is looked at: so few statements do, and the dear keys see few messages.
+
+def search_page(
+    rx: Rx, mailbox_id: MailboxId, criteria: Criteria, uids: array[int], marks: Marks | None
+) -> tuple[array[int], int]:
+    """Those of the rising `uids` that pass `criteria`, and how many of them were looked at: never none.
+
+    `marks` stand beside `uids` if `asks_for_marks`. All messages are tested by one key before the next is looked at: so
+    few statements do, and the dear keys see few messages.
     """
     used = list(keys.walk(criteria.key))
-    if all(isinstance(key, _NO_ROWS) for key in used):
-        candidates = None
-        left: Sequence[int] = [uid for _, uid, _ in batch]
-    else:
-        candidates = {found.uid: found for found in _with_rows(rx, mailbox_id, batch)}
+    candidates: dict[int, Candidate] = {}
+    left: Sequence[int] = uids
+    if not all(isinstance(key, _PROVING) for key in used):
+        columns = _COLUMNS if any(isinstance(key, _ROWS) for key in used) else messages.Columns(0)
+        candidates = _candidates(rx, mailbox_id, uids, marks, columns)
         left = list(candidates)
     wanted = text_keys(criteria.key)
     texts = Texts(rx, mailbox_id, wanted) if wanted else None
-    if candidates is None and not all(isinstance(key, _PROVING) for key in used):
-        candidates = {row[1]: Candidate(*row) for row in batch}
-        left = [row[0] for row in messages.fetch_rows(rx, mailbox_id, left, messages.Columns(0))]
-    left = _filter(criteria.key, criteria.compiler(), texts, candidates or {})(left)
+    left = _filter(criteria.key, criteria.compiler(), texts, candidates)(left)
     limit = None if texts is None else texts.limit
     if limit is None:
-        passed = set(left)
-        return [row for row in batch if row[1] in passed], len(batch)
-    passed = {uid for uid in left if uid < limit}
-    consumed = next(at for at, row in enumerate(batch) if row[1] >= limit)
-    return [row for row in batch[:consumed] if row[1] in passed], consumed
+        return array("I", left), len(uids)
+    return array("I", left[: bisect_left(left, limit)]), bisect_left(uids, limit)
 
 
 def _filter(
@@ -108,15 +111,16 @@ def _without(uids: Sequence[int], gone: Sequence[int]) -> Sequence[int]:
     return [uid for uid in uids if uid not in away]
 
 
-def _with_rows(rx: Rx, mailbox_id: MailboxId, batch: Found) -> list[Candidate]:
-    """Without those that another session expunged meanwhile."""
-    uids = [uid for _, uid, _ in batch]
-    rows = {row[0]: row for row in messages.fetch_rows(rx, mailbox_id, uids, _COLUMNS, whole=False)}
-    found = []
-    for number, uid, mask in batch:
-        row = rows.get(uid)
-        if row is not None and None in row:  # too large to come with its page
-            row = next(iter(messages.fetch_rows(rx, mailbox_id, [uid], _COLUMNS)), None)
-        if row is not None:
-            found.append(Candidate(number, uid, mask, *row[1:]))
+def _candidates(
+    rx: Rx, mailbox_id: MailboxId, uids: array[int], marks: Marks | None, columns: messages.Columns
+) -> dict[int, Candidate]:
+    """By UID, without those that another session expunged meanwhile."""
+    known = dict(zip(uids, marks, strict=True)) if marks is not None else {}
+    found: dict[int, Candidate] = {}
+    for row in messages.fetch_rows(rx, mailbox_id, uids, columns, whole=False):
+        uid = row[0]
+        if None in row:  # too large to come with its page
+            row = messages.fetch_rows(rx, mailbox_id, [uid], columns)[0]
+        number, mask = known.get(uid, (0, 0))
+        found[uid] = Candidate(number, uid, mask, *row[1:])
     return found

@@ -18,7 +18,7 @@ from gateway.wire import search as keys
 
 from .search_keys import Candidate, Compiler, Cost, Criteria
 from .search_modseq import asks_modseq, resolved
-from .search_page import Found, search_page
+from .search_page import asks_for_marks, search_page
 from .selected import Selected
 from .settings import MASK_PAGE, MEMORY_PAGE, PAGES_AHEAD, SEARCH_PAGE, SEARCH_ROWS, SEARCH_TEXT_PAGE
 from .view import Slices
@@ -166,13 +166,15 @@ class Run:
         cost = self._compiled.cost
         page = SEARCH_TEXT_PAGE if cost >= Cost.HEADER else SEARCH_PAGE
         read = db.offload_bulk if cost is Cost.TEXT else db.offload
+        marked = asks_for_marks(self._criteria.key)
         kept: array[int] = array("I")
         at = 0
         while at < len(uids):
             await self._breathe(at)
-            batch: Found = [(view.number_of(uid), uid, view.mask_of(uid)) for uid in uids[at : at + page]]
-            passed, consumed = await read(search_page, mailbox_id, self._criteria, batch)
-            kept.extend(uid for _, uid, _ in passed)
+            batch = uids[at : at + page]
+            marks = [(view.number_of(uid), view.mask_of(uid)) for uid in batch] if marked else None
+            passed, consumed = await read(search_page, mailbox_id, self._criteria, batch, marks)
+            kept += passed
             at += consumed
         return kept
 

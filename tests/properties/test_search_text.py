@@ -7,6 +7,7 @@ messages of the standard library's email tests and for any that hypothesis think
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -87,15 +88,16 @@ def keys_of(words: Sequence[str]) -> list[keys.SearchKey]:
 
 async def searched(harness: Harness, mailbox: MailboxId, uids: Sequence[int], key: keys.SearchKey) -> list[int]:
     criteria = Criteria(key, len(uids), uids[-1], {}, now=NOW)
-    batch = [(number, uid, 0) for number, uid in enumerate(uids, 1)]
+    assert not page.asks_for_marks(key)
+    left = array("I", uids)
     found: list[int] = []
-    while batch:
+    while left:
         passed, consumed = await harness.db.read(
-            partial(page.search_page, mailbox_id=mailbox, criteria=criteria, batch=batch)
+            partial(page.search_page, mailbox_id=mailbox, criteria=criteria, uids=left, marks=None)
         )
         assert consumed > 0
-        found += [row[1] for row in passed]
-        batch = batch[consumed:]
+        found += passed
+        left = left[consumed:]
     return found
 
 
@@ -143,7 +145,7 @@ def test_the_messages_of_the_email_package(tmp_path: Path, how: int) -> None:
 
 @pytest.mark.skipif(not FILES, reason="the standard library's test_email data is not installed")
 def test_the_messages_of_the_email_package_on_postgresql(tmp_path: Path, postgresql_url: str) -> None:
-    asyncio.run(_corpus(tmp_path, postgresql_url, 151))
+    asyncio.run(_corpus(tmp_path, postgresql_url, 401))
 
 
 async def _corpus(directory: Path, url: str, step: int) -> None:
