@@ -62,21 +62,20 @@ async def tell_vanished(
     `asked` that no longer exist are told (3.2.6). What the client still counts is told by VANISHED without EARLIER.
     """
     view, state = selected.view, selected.shared.state
-    upto = view.expunges_modseq
+    upto = state.highest_modseq
     if since >= upto:
         return
     asked = sequence.intersect(asked, ((certain + 1, state.uidnext - 1),))
     if not asked:
         return
-    counted = list(view.pending)
+    counted = sequence.from_numbers(view.pending)
     living = state.uids[:]  # a thread looks at it, while messages may arrive
 
     def look(rx: Rx) -> Ranges:
         found = changes.expunged_between(rx, state.inbox_id, state.mailbox_id, since, upto)
         if found is None:
-            there = sequence.normalise((*ranges_of(living), *((uid, uid) for uid in counted)))
-            return sequence.without(asked, there)
-        return sequence.intersect(found, asked)
+            found = sequence.without(asked, ranges_of(living))
+        return sequence.without(sequence.intersect(found, asked), counted)
 
     found = await session.services.db.read(look)
     if found:

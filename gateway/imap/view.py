@@ -81,12 +81,7 @@ class View:
 
         Not above what is withheld, whatever higher MODSEQs of other messages it has seen.
         """
-        return min(self.expunges_modseq, self._flags_modseq)
-
-    @property
-    def expunges_modseq(self) -> int:
-        """Up to this MODSEQ no expunge of a message in the client's list is withheld."""
-        return self._floor if self.pending else self.state.highest_modseq
+        return min(self._floor, self._flags_modseq) if self.pending else self._flags_modseq
 
     def tell_modseqs(self) -> None:
         """From now on the client is told MODSEQs."""

@@ -1,0 +1,360 @@
+"""Clients that leave at any moment and come back (RFC 7162), beside others, against a model of dictionaries."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from gateway.imap import session
+from gateway.model.flags import SYSTEM_FLAGS
+from gateway.model.sequence import from_numbers, render
+from tests.support.believer import Believer, Truth, numbers, uid_and_flags, whole_lines
+from tests.support.soak import examples
+from tests.transcripts.harness import Harness, template
+
+FIXTURE = [HealthCheck.function_scoped_fixture]
+FLAGS = ["\\Seen", "\\Deleted", "\\Flagged", "work"]
+KINDS = ["qresync", "condstore", "uidonly", "plain"]
+# How often: an expunge that is withheld is where most can go wrong.
+WEIGHTS = {
+    "store": 5, "fetch": 3, "vanish": 3, "search": 2, "expunge": 2, "leave": 2, "append": 1, "deliver": 1, "move": 1,
+    "copy": 1, "noop": 1, "idle": 1, "missed": 1, "close": 1, "prune": 0.3, "restart": 0.05,
+}  # fmt: skip
+
+
+def step(random: Random) -> tuple[int, str, int | None, list[Any]]:
+    """(which client, operation, how many lines of its responses arrive before the connection goes, arguments)."""
+
+    def at() -> int:
+        return random.randrange(10)
+
+    def truth() -> bool:
+        return random.random() < 0.5
+
+    def flags() -> frozenset[str]:
+        return frozenset(random.sample(FLAGS, random.choice([0, 1, 1, 2])))
+
+    operation = random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    arguments: list[Any] = {
+        "store": lambda: [
+            *(random.choice(["", "+", "+", "-"]), truth(), truth(), flags(), at(), at()),
+            random.choice([None, None, 0, 1, 2, 4]),
+        ],
+        "fetch": lambda: [random.choice(["FLAGS", "MODSEQ", "(FLAGS MODSEQ)", "BODY[TEXT]"]), at(), at()],
+        "vanish": lambda: [at()],
+        "search": lambda: [truth(), random.randrange(5)],
+        "expunge": lambda: [random.choice([None, (at(), at())])],
+        "append": lambda: [flags()],
+        "deliver": lambda: [flags()],
+        "move": lambda: [truth(), at(), at()],
+        "copy": lambda: [truth(), at(), at()],
+        "missed": lambda: [random.randrange(5)],
+        "prune": lambda: [random.randrange(3)],
+    }.get(operation, list)()
+    return random.randrange(4), operation, random.choice([*[None] * 9, 0, 1, 2]), arguments
+
+
+class World:
+    """One store and one loop for all examples of a test; each example has connections and a mailbox of its own."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        template()
+        self.runner = asyncio.Runner()
+        self.harness = Harness(directory, url=url)
+        self.runner.run(self.harness.__aenter__())
+        self.number = itertools.count()
+
+    def close(self) -> None:
+        self.runner.run(self.harness.__aexit__(None, None, None))
+        self.runner.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    world = World(tmp_path, url)
+    yield world
+    world.close()
+
+
+@given(
+    kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=4),
+    # Drawn by itself: what hypothesis draws is too much alike for expunges, stores and departures to meet.
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(5, 40),
+    page=st.sampled_from([1, 2, 4000]),
+)
+@settings(max_examples=examples(75), suppress_health_check=FIXTURE)
+def test_all_converge(
+    world: World, monkeypatch: pytest.MonkeyPatch, kinds: list[str], seed: int, count: int, page: int
+) -> None:
+    """Pages of few changes, so that what may happen between two of them does."""
+    monkeypatch.setattr(session, "TELL_PAGE", page)
+    monkeypatch.setattr(session, "IDLE_PAGE", page)
+    world.runner.run(play(world, kinds, Random(seed), count))
+
+
+async def play(world: World, kinds: list[str], random: Random, count: int) -> None:
+    example = Example(world.harness, f"box{next(world.number)}", kinds)
+    await example.begin()
+    for _ in range(count):
+        who, operation, cut, arguments = step(random)
+        note(f"{who % len(kinds)} {operation} {arguments} {'' if cut is None else f'cut after {cut}'}")
+        me = example.clients[who % len(kinds)]
+        await example.ready(me)
+        await getattr(example, f"do_{operation}")(me, cut, *arguments)
+        me.check()
+    await example.end()
+
+
+class Example:
+    """A mailbox, its model, and its clients."""
+
+    def __init__(self, harness: Harness, name: str, kinds: list[str]) -> None:
+        self.harness, self.name, self.kinds = harness, name, kinds
+        self.idle: set[int] = set()
+        self.pruned = False
+
+    async def begin(self) -> None:
+        client = await self.harness.logged_in()
+        await client.run(f"CREATE {self.name}".encode())
+        lines = await client.run(f"STATUS {self.name} (UIDVALIDITY HIGHESTMODSEQ)".encode())
+        words = re.findall(rb"\d+", lines[0].rpartition(b"(")[2])
+        self.uidvalidity = int(words[0])
+        self.truth = Truth(int(words[1]))
+        client.session.connection_lost()
+        self.clients = [
+            Believer(self.truth, resyncs=kind in {"qresync", "uidonly"}, uid_only=kind == "uidonly")
+            for kind in self.kinds
+        ]
+        for _ in range(6):
+            await self.do_deliver(self.clients[0], None, frozenset())
+
+    async def end(self) -> None:
+        for me in self.clients:
+            await self.ready(me)
+            await me.run("NOOP")
+            await self.learn(me)
+            assert me.known == self.truth.flags
+            me.check()
+            if me.resyncs:
+                me.leave()
+                await self.come(me)
+                assert me.known == self.truth.flags
+            me.leave()
+
+    # -- connections ---------------------------------------------------------------------------------------------
+
+    async def ready(self, me: Believer) -> None:
+        """It is connected, not idle, and knows UID and flags of all messages it was told of."""
+        if me.client is None:
+            await self.come(me)
+        if id(me) in self.idle:
+            self.idle.discard(id(me))
+            assert me.client is not None
+            me.client.send(b"DONE\r\n")
+            await me.hear("IDLE", b"i")
+            me.check()
+        await self.learn(me)
+
+    async def come(self, me: Believer) -> None:
+        kind = self.kinds[self.clients.index(me)]
+        me.client = await self.harness.logged_in()
+        if me.uid_only:
+            await me.client.run(b"ENABLE UIDONLY")
+        if me.resyncs:
+            await me.client.run(b"ENABLE QRESYNC")
+        if not me.resyncs or not me.highest:
+            me.messages, me.exists = [], 0
+            await me.run(f"SELECT {self.name}{' (CONDSTORE)' if kind == 'condstore' else ''}")
+            me._told = me.highest if kind != "plain" else 0
+            me.select()
+            await self.learn(me)
+        else:
+            await self.resync(me)
+
+    async def resync(self, me: Believer) -> None:
+        """SELECT with QRESYNC, then what is new: it knows all that there is."""
+        known, since, client = me.known, me.highest, me.client
+        assert client is not None
+        asked = ""
+        if known and since % 2:
+            asked = f" {render(from_numbers(known))}"
+        if known and since % 3 and max(known) <= me.complete and not me.uid_only:
+            last = sorted(known)[-3:]
+            asked += f" ({len(known) - len(last) + 1}:{len(known)} {','.join(map(str, last))})"
+        client.send(f"x SELECT {self.name} (QRESYNC ({self.uidvalidity} {since}{asked}))\r\n".encode())
+        lines = await whole_lines(client, b"x")
+        assert lines[-1].startswith(b"x OK"), lines
+        gone = {uid for line in lines if line.startswith(b"* VANISHED (EARLIER) ") for uid in numbers(line[21:])}
+        assert not gone & self.truth.flags.keys()
+        known = {uid: flags for uid, flags in known.items() if uid not in gone}
+        lines += await client.run(f"UID FETCH {me.complete + 1}:* (FLAGS)".encode())
+        known |= dict(filter(None, map(uid_and_flags, lines)))
+        text = b"\r\n".join(lines)
+        exists, highest = re.search(rb"\* (\d+) EXISTS", text), re.search(rb"\[HIGHESTMODSEQ (\d+)\]", text)
+        assert exists is not None
+        assert highest is not None
+        assert known == self.truth.flags
+        me.exists = int(exists[1])
+        assert me.exists == len(known)
+        me.select(int(highest[1]), known)
+
+    async def learn(self, me: Believer) -> None:
+        while not me.knows_all:
+            if me.uid_only:
+                await me.run(f"UID FETCH {me.complete + 1}:* (FLAGS)")
+            else:
+                await me.run("FETCH 1:* (UID FLAGS)")
+
+    def chosen(self, me: Believer, first: int, last: int) -> list[int]:
+        uids = sorted(me.uids)
+        if not uids:
+            return []
+        first, last = sorted((first % len(uids), last % len(uids)))
+        return uids[first : last + 1]
+
+    def written(self, me: Believer, uids: list[int], verb: str, by_uid: bool) -> str:
+        """A command's beginning, by number or by UID."""
+        if by_uid or me.uid_only:
+            return f"UID {verb} {uids[0]}:{uids[-1]}"
+        return f"{verb} {me.uids.index(uids[0]) + 1}:{me.uids.index(uids[-1]) + 1}"
+
+    # -- operations ----------------------------------------------------------------------------------------------
+
+    async def do_deliver(self, me: Believer, cut: int | None, flags: frozenset[str]) -> None:
+        mask = sum(SYSTEM_FLAGS[flag] for flag in flags if flag in SYSTEM_FLAGS)
+        keywords = [flag for flag in flags if flag not in SYSTEM_FLAGS]
+        self.truth.append([flags])
+        await self.harness.deliver(b"x: y\r\n\r\nabcd", self.name, flags=mask, keywords=keywords)
+
+    async def do_vanish(self, me: Believer, cut: int | None, at: int) -> None:
+        if self.truth.flags:
+            uid = sorted(self.truth.flags)[at % len(self.truth.flags)]
+            self.truth.remove([uid])
+            await self.harness.expunge([uid], self.name)
+
+    async def do_append(self, me: Believer, cut: int | None, flags: frozenset[str]) -> None:
+        self.truth.append([flags])
+        await me.run(f"APPEND {self.name} ({' '.join(sorted(flags))}) {{12+}}\r\nx: y\r\n\r\nabcd", cut)
+
+    async def do_store(
+        self, me: Believer, cut: int | None, sign: str, silent: bool, by_uid: bool, flags: frozenset[str],
+        first: int, last: int, back: int | None,
+    ) -> None:  # fmt: skip
+        uids = self.chosen(me, first, last)
+        if not uids:
+            return
+        since = None if back is None else max(self.truth.modseq - back, 0)
+        modifier = "" if since is None else f" (UNCHANGEDSINCE {since})"
+        command = self.written(me, uids, "STORE", by_uid)
+        before = me.known
+        gone = any(uid not in self.truth.flags for uid in uids)
+        there = [uid for uid in uids if uid in self.truth.flags]
+        refused = self.truth.store(there, sign, flags, since)
+        named = refused if command.startswith("UID") else [me.uids.index(uid) + 1 for uid in refused]
+        reply = await me.run(
+            f"{command}{modifier} {sign}FLAGS{'.SILENT' if silent else ''} ({' '.join(sorted(flags))})", cut
+        )
+        if reply is None:
+            return
+        assert me.modified == named
+        failed = gone and not command.startswith("UID")
+        assert reply.startswith(b"x NO [" if failed else b"x OK "), reply
+        assert failed is (b"[EXPUNGEISSUED]" in reply or reply.startswith(b"x NO [MODIFIED"))
+        for message in me.messages:
+            uid = message.uid
+            if silent and uid in uids and uid not in refused and uid not in me.flags_told:
+                old = before[uid]  # it reckons what it has done itself
+                message.flags = flags if not sign else old | flags if sign == "+" else old - flags
+
+    async def do_expunge(self, me: Believer, cut: int | None, of: tuple[int, int] | None) -> None:
+        uids = sorted(me.uids) if of is None else self.chosen(me, *of)
+        removed = self.truth.remove([uid for uid in uids if "\\Deleted" in self.truth.flags.get(uid, ())])
+        if of is not None and not uids:
+            return
+        reply = await me.run("EXPUNGE" if of is None else f"UID EXPUNGE {uids[0]}:{uids[-1]}", cut)
+        if reply is not None and removed and me.resyncs:
+            assert reply.startswith(b"x OK [HIGHESTMODSEQ %d] " % self.truth.modseq)
+
+    async def do_move(self, me: Believer, cut: int | None, by_uid: bool, first: int, last: int) -> None:
+        uids = self.chosen(me, first, last)
+        if uids:
+            command = self.written(me, uids, "MOVE", by_uid)
+            self.truth.remove(uids)
+            await me.run(f"{command} Trash", cut)
+
+    async def do_copy(self, me: Believer, cut: int | None, by_uid: bool, first: int, last: int) -> None:
+        uids = self.chosen(me, first, last)
+        if not uids:
+            return
+        whole = all(uid in self.truth.flags for uid in uids)
+        if whole:
+            self.truth.append([self.truth.flags[uid] for uid in uids])
+        reply = await me.run(f"{self.written(me, uids, 'COPY', by_uid)} {self.name}", cut)
+        assert reply is None or reply.startswith(b"x OK [COPYUID" if whole else b"x NO [EXPUNGEISSUED]")
+
+    async def do_fetch(self, me: Believer, cut: int | None, items: str, first: int, last: int) -> None:
+        uids = self.chosen(me, first, last)
+        if uids:
+            command = self.written(me, uids, "FETCH", False)
+            if items == "BODY[TEXT]":
+                self.truth.store(uids, "+", frozenset({"\\Seen"}), None)
+            await me.run(f"{command} {items}", cut)
+
+    async def do_search(self, me: Believer, cut: int | None, by_uid: bool, back: int) -> None:
+        least = max(self.truth.modseq - back, 1)
+        uids = [uid for uid in sorted(me.uids) if self.truth.changed.get(uid, 0) >= least]
+        wanted = uids if by_uid or me.uid_only else [me.uids.index(uid) + 1 for uid in uids]
+        highest = max((self.truth.changed[uid] for uid in uids), default=0)
+        reply = await me.run(f"{'UID ' if by_uid or me.uid_only else ''}SEARCH MODSEQ {least}", cut)
+        assert reply is None or me.found == (wanted, highest)
+
+    async def do_noop(self, me: Believer, cut: int | None) -> None:
+        await me.run("NOOP", cut)
+
+    async def do_idle(self, me: Believer, cut: int | None) -> None:
+        assert me.client is not None
+        me.client.send(b"i IDLE\r\n")
+        self.idle.add(id(me))
+
+    async def do_missed(self, me: Believer, cut: int | None, back: int) -> None:
+        if not me.resyncs:
+            return
+        since = max(self.truth.modseq - back, 1)
+        counted = set(me.uids)
+        reply = await me.run(f"UID FETCH 1:* (FLAGS) (CHANGEDSINCE {since} VANISHED)", cut)
+        if reply is not None:
+            missed = {uid for uid, modseq in self.truth.gone.items() if modseq > since and uid not in counted}
+            assert missed <= set(me.earlier)
+            assert self.pruned or missed == set(me.earlier)
+
+    async def do_close(self, me: Believer, cut: int | None) -> None:
+        self.truth.remove([uid for uid in me.uids if "\\Deleted" in self.truth.flags.get(uid, ())])
+        if await me.run("CLOSE", cut) is not None:
+            me.leave()
+
+    async def do_leave(self, me: Believer, cut: int | None) -> None:
+        me.leave()
+
+    async def do_prune(self, me: Believer, cut: int | None, keep: int) -> None:
+        self.pruned = True
+        await self.harness.prune(keep, self.name)
+
+    async def do_restart(self, me: Believer, cut: int | None) -> None:
+        for client in self.clients:
+            if client.client is not None:
+                if id(client) in self.idle:
+                    client.overhear()
+                    self.idle.discard(id(client))
+                client.leave()
+        await self.harness.restart()
