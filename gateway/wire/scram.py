@@ -47,6 +47,11 @@ class Parameters:
     salt: bytes
     iterations: int
 
+    @property
+    def text(self) -> str:
+        """How the text of a verifier with these parameters begins."""
+        return f"{NAME}${self.iterations}:{b64encode(self.salt).decode('ascii')}$"
+
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
@@ -59,10 +64,8 @@ class Verifier:
     @property
     def text(self) -> str:
         """The form of RFC 5803 3: `SCRAM-SHA-256$4096:salt$StoredKey:ServerKey`."""
-        salt, stored, server = (
-            b64encode(octets).decode("ascii") for octets in (self.parameters.salt, self.stored_key, self.server_key)
-        )
-        return f"{NAME}${self.parameters.iterations}:{salt}${stored}:{server}"
+        stored, server = (b64encode(octets).decode("ascii") for octets in (self.stored_key, self.server_key))
+        return f"{self.parameters.text}{stored}:{server}"
 
     @classmethod
     def of(cls, text: str) -> Verifier:
@@ -83,11 +86,14 @@ class Proof:
     proof: bytes = field(repr=False)
     """ClientProof."""
 
+    def fits(self, stored_key: bytes) -> bool:
+        """Whether the client has the password of this StoredKey. The time tells nothing of it."""
+        client_key = xor(self.proof, hmac.digest(stored_key, self.message, _DIGEST))
+        return hmac.compare_digest(hashlib.sha256(client_key).digest(), stored_key)
+
     def signature(self, verifier: Verifier) -> bytes | None:
-        """ServerSignature when the client has this verifier's password, else None. Its time depends on neither."""
-        signed = hmac.digest(verifier.stored_key, self.message, _DIGEST)
-        client_key = xor(self.proof, signed)
-        if hmac.compare_digest(hashlib.sha256(client_key).digest(), verifier.stored_key):
+        """ServerSignature when the client has this verifier's password, else None."""
+        if self.fits(verifier.stored_key):
             return hmac.digest(verifier.server_key, self.message, _DIGEST)
         return None
 

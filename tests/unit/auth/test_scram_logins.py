@@ -99,7 +99,8 @@ def test_the_proof_finds_its_key_among_many(world: World) -> None:
     quick = replace(PARAMETERS, iterations=1)
     others = [(f"other{number:05}", derive(str(number), quick).text) for number in range(70)]
     foreign = (SECOND.key_id, derive(KEY.text, replace(PARAMETERS, salt=b"another")).text)
-    world.verifiers[ADDRESS] = [*others, ("damaged000", "?"), foreign, (KEY.key_id, VERIFIER)]
+    damaged = [("damaged000", "?"), ("damaged001", VERIFIER[:-50]), ("damaged002", PARAMETERS.text + "\xe9" * 89)]
+    world.verifiers[ADDRESS] = [*others, *damaged, foreign, (KEY.key_id, VERIFIER)]
     assert asyncio.run(world.login()) == PRINCIPAL
     world.verifiers[ADDRESS].pop()
     world.refused()
@@ -133,13 +134,13 @@ def test_one_answer_and_one_count_whatever_is_wrong(world: World) -> None:
 
 def test_the_same_work_whether_or_not_the_address_has_keys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[bytes] = []
-    signature = Proof.signature
+    fits = Proof.fits
 
-    def counted(proof: Proof, verifier: Any) -> bytes | None:
-        tried.append(proof.message)
-        return signature(proof, verifier)
+    def counted(proof: Proof, stored_key: bytes) -> bool:
+        tried.append(stored_key)
+        return fits(proof, stored_key)
 
-    monkeypatch.setattr(Proof, "signature", counted)
+    monkeypatch.setattr(Proof, "fits", counted)
     world.verifiers["many@example.org"] = [("x" * 10, VERIFIER)] * (proofs.ROUND - 1)
     work = set()
     asyncio.run(world.authenticator.scram_parameters())
