@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
+from functools import lru_cache
+from operator import itemgetter, methodcaller
 from typing import Any, Final
 
 from gateway.model.mailbox import DELIMITER, INBOX
@@ -22,6 +23,7 @@ from .settings import LIST_WORK
 
 CHILDINFO: Final = b' ("CHILDINFO" ("SUBSCRIBED"))'
 """RECURSIVEMATCH modifies SUBSCRIBED, the only base option there is (RFC 5258 6)."""
+_LSUB_LINES: Final = 500  # of a piece
 _SENT_AT_ONCE: Final = 32 * 1024  # octets of a piece: some 500 lines, two milliseconds of the loop
 
 _FIELDS: Final[Mapping[str, str]] = {
@@ -44,8 +46,9 @@ MetadataLine = Callable[[Listed, Mapping[str, bytes]], bytes]
 """A METADATA response, from a mailbox and those of the entries that it has."""
 
 
-def status_values(items: Iterable[str], append_limit: int) -> StatusValues:
-    """What renders the list of a STATUS response for `items`, made once a command."""
+@lru_cache(maxsize=256)
+def status_values(items: tuple[str, ...], append_limit: int) -> StatusValues:
+    """What renders the list of a STATUS response for `items`: clients ask for the same ones."""
     words: list[str] = []
     places: list[int] = []
     for item in items:
@@ -68,12 +71,14 @@ def status_values(items: Iterable[str], append_limit: int) -> StatusValues:
 class Catalogue:
     """An inbox as one snapshot has it. `subscribed`: all subscribed names, when SUBSCRIBED selects by them.
 
-    `annotations`: mailbox id -> the entries asked for that it has, by their names in small letters.
+    `annotations`: mailbox id -> the entries asked for that it has, by their names in small letters. `version`: of the
+    tree (`store.listing.tree_version`).
     """
 
     mailboxes: list[Listed]
     subscribed: Collection[str] = frozenset()
     annotations: Mapping[int, Mapping[str, bytes]] = field(default_factory=dict)
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,7 @@ def matching(names: Iterable[str], matchers: Sequence[Matcher]) -> Iterator[Plac
                 yield None
             if any(matcher.matches(name) for matcher in matchers):
                 found.append(name)
-    found.sort(key=in_order)
-    for name in found:
+    for name in sorted_names(found):
         yield name, True, False
 
 
@@ -128,7 +132,7 @@ def recursive(names: Iterable[str], matchers: Sequence[Matcher]) -> Iterator[Pla
     what is above and below it: names of a hundred levels have two million ancestors, which are never gathered.
     """
     selected = frozenset(names)
-    arranged = sorted(selected, key=in_order)
+    arranged = sorted_names(selected)
     before = ""  # the last name that matched nothing: its ancestors have had their turn
     work = 0
     for at, name in enumerate(arranged):
@@ -148,9 +152,16 @@ def recursive(names: Iterable[str], matchers: Sequence[Matcher]) -> Iterator[Pla
             yield None
 
 
-def in_order(name: str) -> tuple[bool, str]:
-    """Sorts INBOX first, and what lies below a name directly behind it."""
-    return name != INBOX, name.replace(DELIMITER, "\0")
+def sorted_names(names: Iterable[str]) -> list[str]:
+    """INBOX first, and what lies below a name directly behind it."""
+    found = sorted(names, key=_LEVELS_FIRST)
+    if INBOX in found:
+        found.remove(INBOX)
+        found.insert(0, INBOX)
+    return found
+
+
+_LEVELS_FIRST: Final = methodcaller("replace", DELIMITER, "\0")  # below all that a name may hold
 
 
 def _lines(
@@ -160,7 +171,8 @@ def _lines(
     by_name: Mapping[str, Listed],
     places: Iterable[Place | None],
 ) -> Iterator[bytes]:
-    with_children = {row.name.rpartition(DELIMITER)[0] for row in catalogue.mailboxes}  # a parent always has its row
+    # A parent always has a row of its own.
+    with_children = {name.rpartition(DELIMITER)[0] for name in by_name if DELIMITER in name}
     by_subscription = "SUBSCRIBED" in command.selection
     show_subscribed = by_subscription or "SUBSCRIBED" in command.returns
     subscribed = catalogue.subscribed
@@ -181,7 +193,8 @@ def _lines(
         # RFC 5819 2: \Noselect instead of a STATUS that cannot be had.
         no_status = status is not None and row is not None and not rules.readable(row.role)
         wire_name = encoded(name)
-        marks = _attributes(row, name in with_children, is_subscribed, no_status)
+        exists, noselect, role = (False, False, None) if row is None else (True, row.noselect or no_status, row.role)
+        marks = _attributes(exists, noselect, role, name in with_children, is_subscribed)
         line = b'* LIST (%b) "/" %b%b\r\n' % (marks, wire_name, CHILDINFO if has_selected_below else b"")
         if row is not None and is_selected:
             if status is not None and not row.noselect and not no_status:
@@ -197,20 +210,33 @@ def _lines(
     yield b"".join(out)
 
 
+def lsub_lines(places: Iterable[Place | None], encoded: Callable[[str], bytes]) -> Iterator[bytes]:
+    """LSUB responses in pieces; what is only above a subscribed name is \\Noselect (RFC 3501 6.3.9)."""
+    out: list[bytes] = []
+    for place in places:
+        if place is not None:
+            name, is_subscribed, _ = place
+            out.append(b'* LSUB (%b) "/" %b\r\n' % (b"" if is_subscribed else b"\\Noselect", encoded(name)))
+        if place is None or len(out) == _LSUB_LINES:
+            yield b"".join(out)
+            out.clear()
+    yield b"".join(out)
+
+
 def attributes(row: Listed, *, has_children: bool) -> bytes:
     """Of a mailbox that is there, as IMAP4rev2's SELECT and OLDNAME have them (RFC 9051 6.3.2)."""
-    return _attributes(row, has_children, row.subscribed != 0, False)
+    return _attributes(True, row.noselect, row.role, has_children, row.subscribed != 0)
 
 
-def _attributes(row: Listed | None, has_children: bool, subscribed: bool, no_status: bool) -> bytes:
+@lru_cache(maxsize=256)
+def _attributes(exists: bool, noselect: int, role: str | None, has_children: bool, subscribed: bool) -> bytes:
     marks = "\\HasChildren" if has_children else "\\HasNoChildren"
-    if row is None:
+    if not exists:
         marks = "\\NonExistent " + marks
-    else:
-        if row.noselect or no_status:
-            marks = "\\Noselect " + marks
-        if row.role is not None:
-            marks += " " + row.role
+    elif noselect:
+        marks = "\\Noselect " + marks
+    if role is not None:
+        marks += " " + role
     if subscribed:
         marks += " \\Subscribed"
     return marks.encode("ascii")

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from gateway.model.errors import CannotChange, NotFound
 from gateway.model.ids import InboxId
 from gateway.store import entries, mailboxes
 from gateway.store import listing as rows
-from gateway.store.db import Rx
+from gateway.store.db import Database, Rx
 from gateway.store.listing import Listed
 from gateway.wire import commands as c
 from gateway.wire.pattern import Matcher
 
 from . import access, listing, metadata
 from .access import Action
+from .list_cache import Question, Recording, question_of
 from .listing import DELETED_ITEMS, Catalogue, Rules, status_values
-from .mailbox_names import encoded
+from .mailbox_names import encoded, encoder, in_utf8
 from .replies import Reply, ok
 
 if TYPE_CHECKING:
     from .session import Session
+
+FEW: Final = 3000  # mailboxes that are read on the loop: 2-3 ms of it, where a thread takes as long again
 
 
 async def list_(session: Session, command: c.List) -> Reply:
@@ -29,35 +32,72 @@ async def list_(session: Session, command: c.List) -> Reply:
     if not command.extended and command.patterns == ("",):
         session.channel.send(b'* LIST (\\Noselect) "/" ""\r\n')
         return ok("LIST completed")
-    principal = session.require_principal()
+    principal, services = session.require_principal(), session.services
+    question = question_of(principal.inbox_id, in_utf8(session), command)
+    if question is not None and await _send_kept(session, question):
+        return ok("LIST completed")
     _note_modseqs(session, command.status)
-    catalogue = await session.services.db.read(lambda rx: _catalogue(rx, principal.inbox_id, command))
+    catalogue = await _read(services.db, principal.inbox_id, command)
     rules = Rules(
-        name=lambda name: encoded(session, name),
+        name=encoder(session),
         status=_values(session, command.status) if command.status else None,
         readable=lambda role: access.allowed(principal, Action.READ, role),
         metadata=_metadata(session, command.metadata) if command.metadata else None,
     )
+    recording = Recording(services.lists, question, catalogue.version)
+    await _send(session, listing.responses(command, catalogue, rules), recording)
+    return ok("LIST completed")
+
+
+async def _send_kept(session: Session, question: Question) -> bool:
+    """Send the answer that was kept, if it still holds."""
+    services = session.services
+    version = await services.db.tiny(lambda rx: rows.tree_version(rx, question.inbox_id))
+    answer = services.lists.get(question, version)
+    if answer is not None:
+        session.channel.send(answer)
+    return answer is not None
+
+
+async def _send(session: Session, pieces: Iterable[bytes], recording: Recording) -> None:
+    """Others get the loop between the pieces."""
     first = True
-    for piece in listing.responses(command, catalogue, rules):
+    for piece in pieces:
         if not first:
             await session.channel.breathe()
         first = False
         session.channel.send(piece)
-    return ok("LIST completed")
+        recording.add(piece)
+    recording.keep()
 
 
-def _catalogue(rx: Rx, inbox_id: InboxId, command: c.List) -> Catalogue:
+async def _read(db: Database, inbox_id: InboxId, command: c.List) -> Catalogue:
+    """On the loop what takes a few milliseconds of it: the rows of an inbox with FEW mailboxes."""
+    if DELETED_ITEMS.isdisjoint(command.status) and not command.metadata and "SUBSCRIBED" not in command.selection:
+        found = await db.tiny(lambda rx: _catalogue(rx, inbox_id, command, most=FEW))
+        if len(found.mailboxes) < FEW:
+            return found
+    return await db.read(lambda rx: _catalogue(rx, inbox_id, command))
+
+
+def _catalogue(rx: Rx, inbox_id: InboxId, command: c.List, most: int = rows.MAX_MAILBOXES) -> Catalogue:
     """All that the answer needs, from one snapshot and a statement each."""
     deleted = not DELETED_ITEMS.isdisjoint(command.status)
-    found = rows.mailboxes(rx, inbox_id, counters=bool(command.status), deleted=deleted)
+    found = rows.mailboxes(
+        rx,
+        inbox_id,
+        subscribed="SUBSCRIBED" in command.returns,
+        counters=bool(command.status),
+        deleted=deleted,
+        most=most,
+    )
     subscribed = frozenset[str]()
     if "SUBSCRIBED" in command.selection:
         subscribed = frozenset(mailboxes.subscriptions(rx, inbox_id))
     noted: Mapping[int, Mapping[str, bytes]] = {}
     if command.metadata:
         noted = entries.of_mailboxes(rx, inbox_id, [entry.lower() for entry in command.metadata])
-    return Catalogue(found, subscribed, noted)
+    return Catalogue(found, subscribed, noted, rows.tree_version(rx, inbox_id))
 
 
 def _values(session: Session, items: tuple[str, ...]) -> listing.StatusValues:
@@ -87,16 +127,15 @@ async def lsub(session: Session, command: c.Lsub) -> Reply:
     if not command.pattern:
         session.channel.send(b'* LSUB (\\Noselect) "/" ""\r\n')
         return ok("LSUB completed")
-    inbox_id = session.require_principal().inbox_id
-    subscribed = await session.services.db.read(lambda rx: mailboxes.subscriptions(rx, inbox_id))
-    for place in listing.recursive(subscribed, [Matcher(command.reference, command.pattern)]):
-        if place is None:
-            await session.channel.breathe()
-            continue
-        name, is_subscribed, _ = place
-        session.channel.send(
-            b'* LSUB (%b) "/" %b\r\n' % (b"" if is_subscribed else b"\\Noselect", encoded(session, name))
-        )
+    services, inbox_id = session.services, session.require_principal().inbox_id
+    question = question_of(inbox_id, in_utf8(session), command)
+    if question is not None and await _send_kept(session, question):
+        return ok("LSUB completed")
+    version, subscribed = await services.db.read(
+        lambda rx: (rows.tree_version(rx, inbox_id), mailboxes.subscriptions(rx, inbox_id))
+    )
+    places = listing.recursive(subscribed, [Matcher(command.reference, command.pattern)])
+    await _send(session, listing.lsub_lines(places, encoder(session)), Recording(services.lists, question, version))
     return ok("LSUB completed")
 
 

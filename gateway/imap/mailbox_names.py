@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gateway.store import listing as rows
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 REV2: Final = "IMAP4REV2"
 _UTF8: Final = frozenset({"UTF8=ACCEPT", REV2})
+_KEPT: Final = 4096  # names: clients ask for the same lists again and again
 
 
 def in_utf8(session: Session) -> bool:
@@ -23,7 +26,22 @@ def in_utf8(session: Session) -> bool:
 
 def encoded(session: Session, name: str) -> bytes:
     """`name` as this client reads it."""
-    return render.mailbox(name, utf8=in_utf8(session))
+    return encoder(session)(name)
+
+
+def encoder(session: Session) -> Callable[[str], bytes]:
+    """The same for many names."""
+    return _as_utf8 if in_utf8(session) else _as_utf7
+
+
+@lru_cache(maxsize=_KEPT)
+def _as_utf7(name: str) -> bytes:
+    return render.mailbox(name)
+
+
+@lru_cache(maxsize=_KEPT)
+def _as_utf8(name: str) -> bytes:
+    return render.mailbox(name, utf8=True)
 
 
 async def tell_place(session: Session, name: str, *, given: str = "", gone: bool = False, always: bool = False) -> None:

@@ -12,6 +12,7 @@ from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store.db import Database
 from gateway.wire import scram
 
+from .list_cache import ListCache
 from .settings import ImapSettings
 from .states import States
 
@@ -70,6 +71,7 @@ class ImapServices:
     ingest: Ingest
     authenticator: Authenticator
     states: States
+    lists: ListCache = field(default_factory=ListCache)
     settings: ImapSettings = field(default_factory=ImapSettings)
     metrics: Metrics = NULL_METRICS
     clock: Clock = time.time

@@ -32,6 +32,7 @@ _RECORD = Stmt(
     " WHEN change.uids = '' THEN excluded.uids WHEN excluded.uids = '' THEN change.uids"
     " ELSE change.uids || ',' || excluded.uids END"
 )
+_TREE_CHANGED = Stmt("UPDATE inbox SET tree_modseq = :modseq WHERE id = :inbox AND tree_modseq <> :modseq")
 
 
 def record(
@@ -43,8 +44,13 @@ def record(
     mailbox_id: MailboxId | None = None,
     uids: Ranges = (),
 ) -> None:
-    """Write down a change under the unit's MODSEQ. `mailbox_id` None: of the inbox as a whole."""
+    """Write down a change under the unit's MODSEQ. `mailbox_id` None: of the inbox as a whole.
+
+    All kinds but EXPUNGED change what LIST shows, or may: the inbox notes by which MODSEQ that was last.
+    """
     tx.do(_RECORD, inbox=inbox_id, modseq=modseq, mailbox=mailbox_id or 0, kind=kind.value, uids=render(uids))
+    if kind is not ChangeKind.EXPUNGED:
+        tx.do(_TREE_CHANGED, inbox=inbox_id, modseq=modseq)
 
 
 @dataclass(frozen=True, slots=True)

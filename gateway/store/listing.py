@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple, cast
 
 from gateway.model.ids import InboxId
 from gateway.model.mailbox import DELIMITER
@@ -35,27 +37,52 @@ class Listed(NamedTuple):
     deleted_octets: int
 
 
-_NAMES: Final = "b.name, b.noselect, CASE WHEN s.name IS NULL THEN 0 ELSE 1 END, b.role, b.id"
+_LISTED: Final = cast("Callable[[tuple[Any, ...]], Listed]", partial(tuple.__new__, Listed))
+"""What `Listed._make` does, without a call of Python for each of a thousand rows."""
+MAX_MAILBOXES: Final = 10_000  # an inbox: what LIST still answers in one go
+
+_NAMES: Final = "b.name, b.noselect, {subscribed}, b.role, b.id"
 _COUNTERS: Final = "b.messages, b.unseen, b.uidnext, b.uidvalidity, b.octets, b.highest_modseq, b.object_id"
-_FROM: Final = "FROM mailbox b LEFT JOIN subscription s ON s.inbox_id = b.inbox_id AND s.name = b.name"
+_SUBSCRIBED: Final = "CASE WHEN s.name IS NULL THEN 0 ELSE 1 END"
+_SUBSCRIPTION: Final = " LEFT JOIN subscription s ON s.inbox_id = b.inbox_id AND s.name = b.name"
 # The index on messages with \Deleted holds only those: adding them up costs what an EXPUNGE would.
 _DELETED: Final = (
     " LEFT JOIN (SELECT m.mailbox_id AS mailbox_id, count(*) AS messages, CAST(sum(m.size) AS bigint) AS octets"
     " FROM message m WHERE m.inbox_id = :inbox AND m.flags & 8 <> 0 GROUP BY m.mailbox_id) d ON d.mailbox_id = b.id"
 )
 _SUMS: Final = "coalesce(d.messages, 0), coalesce(d.octets, 0)"
-_WHERE: Final = "WHERE b.inbox_id = :inbox"
 
-_BARE = Stmt(f"SELECT {_NAMES}, 0, 0, 0, 0, 0, 0, '', 0, 0 {_FROM} {_WHERE}")
-_COUNTED = Stmt(f"SELECT {_NAMES}, {_COUNTERS}, 0, 0 {_FROM} {_WHERE}")
-_COUNTED_ALL = Stmt(f"SELECT {_NAMES}, {_COUNTERS}, {_SUMS} {_FROM}{_DELETED} {_WHERE}")
-_ONE = Stmt(f"SELECT {_NAMES}, {_COUNTERS}, 0, 0 {_FROM} {_WHERE} AND b.name = :name")
+
+def _statement(*, subscribed: bool, counters: bool, deleted: bool, where: str) -> Stmt:
+    columns = ", ".join(
+        (
+            _NAMES.format(subscribed=_SUBSCRIBED if subscribed else "0"),
+            _COUNTERS if counters else "0, 0, 0, 0, 0, 0, ''",
+            _SUMS if deleted else "0, 0",
+        )
+    )
+    joins = _SUBSCRIPTION * subscribed + _DELETED * deleted
+    return Stmt(f"SELECT {columns} FROM mailbox b{joins} WHERE b.inbox_id = :inbox {where}")
+
+
+_ALL: Final = {
+    (subscribed, counters, deleted): _statement(
+        subscribed=subscribed, counters=counters, deleted=deleted, where="LIMIT :most"
+    )
+    for subscribed in (False, True)
+    for counters, deleted in ((False, False), (True, False), (True, True))
+}
+_ONE: Final = {
+    subscribed: _statement(subscribed=subscribed, counters=True, deleted=False, where="AND b.name = :name")
+    for subscribed in (False, True)
+}
 _ONE_SUM: Final = "SELECT count(*), CAST(coalesce(sum(size), 0) AS bigint) FROM message"
 _ONE_WHERE: Final = "WHERE inbox_id = :inbox AND mailbox_id = :mailbox AND flags & 8 <> 0"
 _ONE_DELETED = Stmt(
     sqlite=f"{_ONE_SUM} INDEXED BY ix_message_deleted {_ONE_WHERE}",  # it would rather walk the whole mailbox
     postgresql=f"{_ONE_SUM} {_ONE_WHERE}",
 )
+_TREE_VERSION = Stmt("SELECT tree_modseq FROM inbox WHERE id = :inbox")
 _HAS_CHILDREN = Stmt(
     sqlite="SELECT 1 FROM mailbox WHERE inbox_id = :inbox AND name > :prefix AND name < :after LIMIT 1",
     postgresql="SELECT 1 FROM mailbox WHERE inbox_id = :inbox AND substr(name, 1, CAST(:length AS integer)) = :prefix"
@@ -63,17 +90,35 @@ _HAS_CHILDREN = Stmt(
 )
 
 
-def mailboxes(rx: Rx, inbox_id: InboxId, *, counters: bool = False, deleted: bool = False) -> list[Listed]:
-    """All mailboxes of an inbox and the names that only hold some, in no order."""
-    statement = _COUNTED_ALL if deleted else _COUNTED if counters else _BARE
-    return list(map(Listed._make, rx.all(statement, inbox=inbox_id)))
+def mailboxes(
+    rx: Rx,
+    inbox_id: InboxId,
+    *,
+    subscribed: bool = False,
+    counters: bool = False,
+    deleted: bool = False,
+    most: int = MAX_MAILBOXES,
+) -> list[Listed]:
+    """Mailboxes of an inbox and the names that only hold some, in no order; `most` of them.
+
+    What is not asked for is 0 or empty: `subscribed`, the `counters`, and among them those of what is `deleted`.
+    """
+    return list(map(_LISTED, rx.all(_ALL[subscribed, counters or deleted, deleted], inbox=inbox_id, most=most)))
 
 
-def mailbox(rx: Rx, inbox_id: InboxId, name: str, *, deleted: bool = False) -> Listed | None:
+def tree_version(rx: Rx, inbox_id: InboxId) -> int:
+    """Another one whenever names, subscriptions or special uses have changed."""
+    version: int | None = rx.scalar(_TREE_VERSION, inbox=inbox_id)
+    return version or 0
+
+
+def mailbox(
+    rx: Rx, inbox_id: InboxId, name: str, *, subscribed: bool = False, deleted: bool = False
+) -> Listed | None:
     """One of them with its counters, by its name."""
     if not storable(name):
         return None
-    row: tuple[Any, ...] | None = rx.one(_ONE, inbox=inbox_id, name=canonical(name))
+    row: tuple[Any, ...] | None = rx.one(_ONE[subscribed], inbox=inbox_id, name=canonical(name))
     if row is None:
         return None
     found = Listed._make(row)
@@ -85,7 +130,7 @@ def mailbox(rx: Rx, inbox_id: InboxId, name: str, *, deleted: bool = False) -> L
 
 def with_children(rx: Rx, inbox_id: InboxId, name: str) -> tuple[Listed, bool] | None:
     """A mailbox, and whether there are mailboxes below it."""
-    found = mailbox(rx, inbox_id, name)
+    found = mailbox(rx, inbox_id, name, subscribed=True)
     return None if found is None else (found, has_children(rx, inbox_id, found.name))
 
 

@@ -27,11 +27,10 @@ from gateway.model.sequence import from_numbers
 from . import changes, counters, entries, quota
 from .changes import ChangeKind
 from .db import Rx, Tx
-from .listing import has_children
+from .listing import MAX_MAILBOXES, has_children
 from .statements import Stmt
 from .texts import storable
 
-MAX_MAILBOXES: Final = 10_000  # an inbox: what LIST still answers in one go
 MAX_SUBSCRIPTIONS: Final = 20_000  # an inbox: names that no longer exist count too
 ROLE_BY_NAME: Final[Mapping[str, str]] = {
     **{name: role for name, role in STANDARD_MAILBOXES.items() if role is not None},
@@ -76,6 +75,7 @@ _END: Final = (
     Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox AND mailbox_id = :mailbox"),
     Stmt("DELETE FROM change WHERE inbox_id = :inbox AND mailbox_id = :mailbox"),
     Stmt("DELETE FROM annotation WHERE inbox_id = :inbox AND mailbox_id = :mailbox"),
+    Stmt("DELETE FROM url_key WHERE inbox_id = :inbox AND mailbox_id = :mailbox"),
     Stmt("DELETE FROM mailbox WHERE id = :mailbox"),
 )
 

@@ -109,6 +109,7 @@ inbox = Table(
     _counter("messages"),
     _counter("octets"),
     _counter("mailboxes"),  # without \Noselect names
+    _counter("tree_modseq"),  # of the last change of names, subscriptions or special uses
     Column("quota_octets", Big),  # NULL: no limit
     Column("quota_messages", Big),
     Column("quota_mailboxes", Big),

@@ -58,7 +58,7 @@ WALKS: Final[dict[str, str]] = {
     "inboxes._SUBMISSION_GARBAGE": "an inbox is purged: its submissions, of which the history keeps a month",
     "inboxes._COLD": "an inbox is purged, after everything large in it",
     "inboxes._INSERT": "the foreign key's own look-up; a new inbox has no submissions",
-    "listing._COUNTED_ALL": "by an index that holds only what bears \\Deleted",
+    "listing._ALL": "by an index that holds only what bears \\Deleted",
     "mailboxes._END": WHOLE,
     "mailboxes._UIDS": WHOLE,
     "mailboxes._COPY_MESSAGES": WHOLE,

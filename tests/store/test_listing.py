@@ -1,0 +1,78 @@
+"""What LIST and STATUS read, and that every change of the tree is noticed by its version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.model.flags import DELETED
+from gateway.store import entries, inboxes, listing, mailboxes, messages
+from gateway.store.db import Database, Tx
+
+from .helpers import NOW, fill, mailbox_id, make_inbox
+
+
+async def test_counters_come_where_they_are_asked_for(db: Database) -> None:
+    inbox = await make_inbox(db)
+    other = await make_inbox(db, "bob@example.test")
+    box = await mailbox_id(db, inbox.id)
+    uids = await fill(db, inbox.id, box, 3)
+    await fill(db, other.id, await mailbox_id(db, other.id), 2, flags=DELETED)
+    await db.write(
+        lambda tx: messages.store_flags(tx, inbox.id, box, uids[:2], "add", DELETED), inboxes=(inbox.id,)
+    )
+
+    async def row(**asked: bool) -> listing.Listed:
+        found = await db.read(lambda rx: listing.mailboxes(rx, inbox.id, **asked))  # type: ignore[arg-type]
+        assert len(found) == 5
+        return next(row for row in found if row.name == "INBOX")
+
+    assert (await row())[1:] == (0, 0, None, box, 0, 0, 0, 0, 0, 0, "", 0, 0)
+    assert (await row(subscribed=True)).subscribed == 1
+    counted = await row(counters=True)
+    assert (counted.messages, counted.unseen, counted.octets, counted.deleted) == (3, 3, 60, 0)
+    whole = await row(subscribed=True, deleted=True)
+    assert (whole.messages, whole.deleted, whole.deleted_octets) == (3, 2, 40)
+    one = await db.read(lambda rx: listing.mailbox(rx, inbox.id, "inbox", subscribed=True, deleted=True))
+    assert one == whole
+    assert await db.read(lambda rx: listing.mailbox(rx, inbox.id, "no\0where")) is None
+    assert len(await db.read(lambda rx: listing.mailboxes(rx, inbox.id, most=2))) == 2
+
+
+async def test_children_are_found_by_whole_levels(db: Database) -> None:
+    inbox = await make_inbox(db)
+    for name in ("a/b", "a!", "ab", "a0"):
+        await db.write(lambda tx, name=name: mailboxes.create(tx, inbox.id, name, now=NOW), inboxes=(inbox.id,))
+    found = {
+        name: await db.read(lambda rx, name=name: listing.has_children(rx, inbox.id, name))
+        for name in ("a", "a/b", "ab", "a!", "a0", "INBOX")
+    }
+    assert found == {"a": True, "a/b": False, "ab": False, "a!": False, "a0": False, "INBOX": False}
+
+
+async def test_whatever_list_shows_has_another_version_when_it_changes(db: Database) -> None:
+    inbox = await make_inbox(db)
+    version = await db.read(lambda rx: listing.tree_version(rx, inbox.id))
+    assert version > 0
+
+    async def after(unit: Callable[[Tx], Any]) -> bool:
+        """Whether the version is a new one."""
+        nonlocal version
+        await db.write(unit, inboxes=(inbox.id,))
+        before, version = version, await db.read(lambda rx: listing.tree_version(rx, inbox.id))
+        return version > before
+
+    assert await after(lambda tx: mailboxes.create(tx, inbox.id, "a/b", now=NOW))
+    assert await after(lambda tx: mailboxes.subscribe(tx, inbox.id, "a/b"))
+    assert not await after(lambda tx: mailboxes.subscribe(tx, inbox.id, "a/b"))
+    assert await after(lambda tx: mailboxes.unsubscribe(tx, inbox.id, "a/b"))
+    assert await after(lambda tx: mailboxes.rename(tx, inbox.id, "a", "c", now=NOW))
+    assert await after(lambda tx: mailboxes.delete(tx, inbox.id, "c", now=NOW))
+    assert await after(lambda tx: mailboxes.create(tx, inbox.id, "c", now=NOW))
+    assert await after(lambda tx: mailboxes.set_role(tx, inbox.id, "c", "\\Archive"))
+    assert await after(lambda tx: mailboxes.rename(tx, inbox.id, "INBOX", "old", now=NOW))
+    box = await mailbox_id(db, inbox.id)
+    await fill(db, inbox.id, box, 1)
+    assert not await after(lambda tx: messages.expunge(tx, inbox.id, box, [1], only_deleted=False, now=NOW))
+    assert not await after(lambda tx: inboxes.change_settings(tx, inbox.id, settings=inbox.settings, name="x"))
+    assert not await after(lambda tx: entries.change(tx, inbox.id, box, {"/shared/x": None}))
