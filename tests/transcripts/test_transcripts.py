@@ -4,9 +4,11 @@
     ! login 1 read              connection 1 logs in with a key that may only read (see harness.KEYS)
     C1: a SELECT INBOX          sent with CRLF; `C1> "octets"` sends a Python literal as it is
     S1: * 0 EXISTS              the next line must be this; `...` stands for any text, `{id}` for a value that is the
-                                same wherever `{id}` stands, and another one than that of any other name
+                                same wherever `{id}` stands, and another one than that of any other name; in what is
+                                sent it stands for that value
     S1> "octets"                the next octets, as a Python literal
     S1* a OK ...                skip lines until one matches
+    S1/ * OK [...               skip lines as long as they match
     S1-                         nothing more has come
     S1!                         the connection is closed, nothing more has come
 
@@ -34,7 +36,7 @@ from .harness import BINDINGS, Client, Harness, template
 from .messages import ALL
 
 HERE = Path(__file__).parent
-LINE = re.compile(r"([CS])(\d)([:>*!-])(?: (.*))?\Z")
+LINE = re.compile(r"([CS])(\d)([:>*/!-])(?: (.*))?\Z")
 
 
 class Run:
@@ -64,7 +66,8 @@ class Run:
         if side == "C":
             await client.settle()
             assert not client.received, f"unexpected {bytes(client.received)!r}"
-            client.send(ast.literal_eval(f"b{text}") if mark == ">" else (text or "").encode() + b"\r\n")
+            text = re.sub(r"\{([a-z]+)\}", lambda found: self.values.get(found[1], found[0]), text or "")
+            client.send(ast.literal_eval(f"b{text}") if mark == ">" else text.encode() + b"\r\n")
         elif mark == ">":
             wanted = ast.literal_eval(f"b{text}")
             got = await client.octets(len(wanted))
@@ -74,6 +77,10 @@ class Run:
             line_found = (await client.line()).decode("utf-8", "surrogateescape")
             if not matches(text or "", line_found, self.values):
                 raise AssertionError(f"got {line_found!r}")
+        elif mark == "/":
+            while matches(text, (skipped := await client.line()).decode("utf-8", "surrogateescape"), self.values):
+                pass
+            client.received[:0] = skipped + b"\r\n"
         elif mark == "*":
             while not matches(text, (await client.line()).decode("utf-8", "surrogateescape"), self.values):
                 pass
