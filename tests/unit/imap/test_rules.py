@@ -28,7 +28,7 @@ def test_every_command_has_a_rule() -> None:
 def test_nothing_is_allowed_after_logout_and_little_before_login() -> None:
     assert not any(State.LOGOUT in rule.states for rule in RULES.values())
     early = {rule.name for rule in RULES.values() if State.NOT_AUTHENTICATED in rule.states}
-    assert early == {"CAPABILITY", "NOOP", "LOGOUT", "ID", "STARTTLS", "AUTHENTICATE", "LOGIN"}
+    assert early == {"CAPABILITY", "NOOP", "LOGOUT", "ID", "STARTTLS", "AUTHENTICATE", "LOGIN", "LANGUAGE"}
 
 
 @pytest.mark.parametrize("uid", [False, True])
