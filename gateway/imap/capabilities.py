@@ -25,6 +25,7 @@ _ALWAYS: Final = b" ".join(
         b"MULTIAPPEND",  # RFC 3502
         b"CATENATE URL-PARTIAL",  # RFC 4469, RFC 5550 5.7.1
         b"REPLACE",  # RFC 8508
+        b"URLAUTH URLAUTH=BINARY",  # RFC 4467, RFC 5524
         b"BINARY",  # RFC 3516
         b"PREVIEW",  # RFC 8970
         b"MOVE",  # RFC 6851
@@ -36,6 +37,8 @@ _ALWAYS: Final = b" ".join(
         b"ESORT",  # RFC 5267
         b"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS",  # RFC 5256
         b"UNSELECT",  # RFC 3691
+        b"CONDSTORE QRESYNC",  # RFC 7162
+        b"UIDONLY",  # RFC 9586
         b"CHILDREN",  # RFC 3348
         b"LIST-EXTENDED",  # RFC 5258
         b"LIST-STATUS",  # RFC 5819

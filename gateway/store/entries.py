@@ -111,6 +111,8 @@ def change(tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, values: Mapping[str
     if not written and not removed:
         return None
     modseq = counters.draw(tx, inbox_id)
+    if mailbox_id:
+        counters.apply_mailbox(tx, mailbox_id, modseq)  # RFC 7162 3.2: annotations count for QRESYNC
     for entry in sorted(written | removed):
         note(tx, inbox_id, mailbox_id, entry, values[entry], modseq)
     if written and tx.scalar(_OCTETS, inbox=inbox_id) > MAX_OCTETS:
