@@ -62,6 +62,7 @@ def store_settings(config: Config, *, serving: bool) -> StoreSettings:
             "gateway.imap.fetch_page",
             "gateway.imap.search_page",
             "gateway.imap.sort_page",
+            "gateway.imap.url_render",
             "gateway.maintain.texts",
         ),
         writers=config.store.writers,

@@ -26,6 +26,7 @@ from . import (
     session_commands,
     sort,
     store_command,
+    url_commands,
 )
 from .replies import Reply, bad
 
@@ -108,6 +109,9 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     c.SetQuota: Rule("SETQUOTA", _AFTER, quota.setquota, _ALL),
     c.Append: Rule("APPEND", _AFTER, append.append, _ALL),
     c.Replace: Rule("REPLACE", _SELECTED, append.replace, _ALL),
+    c.GenUrlAuth: Rule("GENURLAUTH", _AFTER, url_commands.genurlauth, _ALL),
+    c.ResetKey: Rule("RESETKEY", _AFTER, url_commands.resetkey, _ALL),
+    c.UrlFetch: Rule("URLFETCH", _AFTER, url_commands.urlfetch, _ALL),
     c.Idle: Rule("IDLE", _AFTER, idle.idle, _ALL),
     c.Check: Rule("CHECK", _SELECTED, mailbox_commands.check, _ALL),
     c.Close: Rule("CLOSE", _SELECTED, expunge.close, _NOTHING),

@@ -77,6 +77,7 @@ def _described(selected: Selected, *, rev2: bool, numbers: bool) -> bytes:
     lines.append(b"* OK [UIDNEXT %d] Predicted next UID\r\n" % state.uidnext)
     lines.append(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % state.highest_modseq)
     lines.append(b"* OK [MAILBOXID (%b)] Ok\r\n" % selected.mailbox.object_id.encode("ascii"))  # RFC 8474 4.2
+    lines.append(b"* OK [URLMECH INTERNAL] Signs URLs\r\n")  # RFC 4467 7
     return b"".join(lines)
 
 

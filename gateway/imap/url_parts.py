@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.mime import PartNode, decode_parts, find_section
+from gateway.mime import decode_parts
 from gateway.model.errors import NotFound
 from gateway.model.ids import ContentId, InboxId
 from gateway.store import content, mailboxes, messages
 from gateway.store.db import Database, Rx
 from gateway.store.messages import Columns
-from gateway.wire.fetch import BodySection, SectionText
 from gateway.wire.tokens import Malformed
 from gateway.wire.url import MessageUrl, parse_url
 
@@ -24,22 +23,20 @@ from .settings import BODY_READ
 if TYPE_CHECKING:
     from .session import Session
 
-_COLUMNS: Final = Columns.CONTENT_ID | Columns.SIZE | Columns.HEADER | Columns.PARTS | Columns.HAS_NUL
+COLUMNS: Final = Columns.CONTENT_ID | Columns.SIZE | Columns.HEADER | Columns.PARTS | Columns.HAS_NUL
 _SHOWN: Final = 500  # octets of a URL that BADURL repeats whole
 _PLAIN: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"]\\\"")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a URL names: `octets`, then [start, stop) of the body. `node`: the part, None for what is not one.
+    """What a URL names: the message's row of COLUMNS, and the place of the section in it. `role`: its mailbox's."""
 
-    `role` is that of its mailbox.
-    """
-
+    row: tuple[Any, ...]
     content_id: ContentId
+    header: bytes
+    size: int
     extent: sections.Extent
-    has_nul: bool
-    node: PartNode | None
     role: str | None
 
 
@@ -72,10 +69,10 @@ def find_part(rx: Rx, inbox_id: InboxId, mailbox: str, url: MessageUrl) -> Found
     box = mailboxes.by_name(rx, inbox_id, mailbox)
     if box is None or box.noselect or (url.uidvalidity is not None and url.uidvalidity != box.uidvalidity):
         raise NotFound("No such mailbox")
-    rows = messages.fetch_rows(rx, box.id, [url.uid], _COLUMNS)
+    rows = messages.fetch_rows(rx, box.id, [url.uid], COLUMNS)
     if not rows:
         raise NotFound("No such message")
-    values = dict(zip((column for column in Columns if column & _COLUMNS), rows[0][1:], strict=True))
+    values = dict(zip((column for column in Columns if column & COLUMNS), rows[0][1:], strict=True))
     content_id, header = ContentId(values[Columns.CONTENT_ID]), bytes(values[Columns.HEADER])
     root = decode_parts(values[Columns.PARTS])
     extent = sections.locate(
@@ -87,11 +84,7 @@ def find_part(rx: Rx, inbox_id: InboxId, mailbox: str, url: MessageUrl) -> Found
     )
     if extent is None:
         raise NotFound("No such part")
-    return Found(content_id, extent, bool(values[Columns.HAS_NUL]), _node(root, url.section), box.role)
-
-
-def _node(root: PartNode, section: BodySection) -> PartNode | None:
-    return find_section(root, section.path) if section.path and section.text is SectionText.ALL else None
+    return Found(rows[0], content_id, header, values[Columns.SIZE], extent, box.role)
 
 
 async def read_part(db: Database, found: Found) -> AsyncIterator[bytes]:

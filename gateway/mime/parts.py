@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.model.body import Part, PartKind
 
@@ -92,7 +92,10 @@ def node_of(root: Part) -> PartNode:
     return decode_parts(encode_parts(root))
 
 
-def find_section(root: PartNode, path: tuple[int, ...]) -> PartNode | None:
+Node = TypeVar("Node", PartNode, Part)
+
+
+def find_section(root: Node, path: tuple[int, ...]) -> Node | None:
     """The part that `path` names in IMAP's numbering, None when there is none; the root for an empty path.
 
     RFC 3501 6.4.5: a message that is no multipart has one part, 1, its body: for that the message's own node is

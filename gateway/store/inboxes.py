@@ -81,6 +81,7 @@ _DELETE_SUBMISSIONS = Stmt("DELETE FROM submission WHERE inbox_id = :inbox AND i
 _COLD: Final = (
     Stmt("DELETE FROM subscription WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM annotation WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM url_key WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM api_key WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM address WHERE inbox_id = :inbox"),

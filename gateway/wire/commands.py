@@ -318,6 +318,28 @@ class Replace(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class GenUrlAuth(Command):
+    """RFC 4467 7: URLs to sign, each with its mechanism in capitals."""
+
+    urls: tuple[tuple[bytes, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResetKey(Command):
+    """RFC 4467 7. `mailbox` None: the keys of all mailboxes; mechanisms in capitals."""
+
+    mailbox: str | None = None
+    mechanisms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UrlFetch(Command):
+    """RFC 4467 7 with RFC 5524 3.1: each URL with its parameters in capitals, none for the simple form."""
+
+    urls: tuple[tuple[bytes, frozenset[str]], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Expunge(Command):
     """RFC 3501 6.4.3; with `uids` it is UID EXPUNGE (RFC 4315 2.1)."""
 

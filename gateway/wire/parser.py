@@ -26,6 +26,7 @@ from .parse_modseq import select_parameters, unchanged_since
 from .parse_quota import getquota, getquotaroot, setquota
 from .parse_session import compress, language
 from .parse_sort import UnknownCharset, search, sort, thread
+from .parse_url_commands import genurlauth, resetkey, urlfetch
 from .tokens import Cursor, Malformed
 
 _NAME: Final = re.compile(rb"[A-Za-z]++(?= |\Z)")
@@ -311,6 +312,9 @@ COMMANDS: Final[dict[bytes, Read]] = {
     b"SETQUOTA": setquota,
     b"APPEND": _append,
     b"REPLACE": _replace(False),
+    b"GENURLAUTH": genurlauth,
+    b"RESETKEY": resetkey,
+    b"URLFETCH": urlfetch,
     b"CHECK": _bare(commands.Check),
     b"CLOSE": _bare(commands.Close),
     b"UNSELECT": _bare(commands.Unselect),

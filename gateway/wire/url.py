@@ -91,7 +91,7 @@ def parse_url(url: bytes) -> MessageUrl:
     found = _SERVER.match(url)
     if found is not None:
         at = found.end()
-        user = None if found["user"] is None else _text(found["user"])
+        user = _text(found["user"]) if found["user"] else None
         server = Server(user, found["host"].decode("ascii").lower())
     elif b"://" in url[:16] or url.startswith(b"//"):
         raise Malformed("This is no URL of an IMAP server")
