@@ -81,17 +81,17 @@ def for_both() -> list[Mail]:
 
 
 def recombined(mails: list[Mail]) -> Iterator[Mail]:
-    """Each message cut off in three places, inside others, and with its boundary lines damaged."""
+    """Each message cut off behind a line in three places, inside others, and without its first blank line."""
     for name, octets in mails:
         for share in (3, 5, 7):
-            yield Mail(f"{name}#cut{share}", octets[: len(octets) * share // 10] or b"x")
+            kept = octets[: octets.rfind(b"\r\n", 0, len(octets) * share // 10) + 2]
+            yield Mail(f"{name}#cut{share}", kept if len(kept) > 1 else b"x")
         yield Mail(f"{name}#forwarded", _HEAD + b"Content-Type: message/rfc822\r\n\r\n" + octets)
         digest = b"".join(b"--inner\r\n\r\n" + octets + b"\r\n" for _ in range(2)) + b"--inner--\r\n"
         yield Mail(f"{name}#digest", _HEAD + b"Content-Type: multipart/digest; boundary=inner\r\n\r\n" + digest)
         mixed = b"--o\r\nContent-Type: message/rfc822\r\n\r\n" + octets + b"\r\n--o\r\n\r\nafter\r\n--o--\r\n"
         yield Mail(f"{name}#mixed", _HEAD + b"Content-Type: multipart/mixed; boundary=o\r\n\r\n" + mixed)
-        yield Mail(f"{name}#hyphens", octets.replace(b"--\r\n", b"-\r\n"))
-        yield Mail(f"{name}#joined", octets.replace(b"\r\n\r\n", b"\r\n"))
+        yield Mail(f"{name}#joined", octets.replace(b"\r\n\r\n", b"\r\n", 1))
 
 
 _HEAD: Final = b"From: a@one.test\r\nTo: b@two.test\r\nSubject: outer\r\nMIME-Version: 1.0\r\n"
