@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
 
 from gateway.ingest.search_text import folded_fields
 from gateway.ingest.writer import Ingest
+from gateway.maintain.backup import backup
 from gateway.maintain.janitor import Janitor
+from gateway.maintain.restore import restore
 from gateway.maintain.settings import DAY, JanitorSettings
 from gateway.maintain.texts import TextBuilder, TextSettings, make
 from gateway.mime import fold
@@ -17,9 +23,11 @@ from gateway.model.errors import Unavailable
 from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.model.ports import NULL_METRICS
 from gateway.store import content, messages, search_text
-from gateway.store.db import Database, Tx
+from gateway.store.db import Database, Tx, open_database
+from gateway.store.migrate import SCRIPTS, make_engine, migrate
 from gateway.store.search_text import INLINE, SEPARATOR
 from gateway.store.statements import Stmt
+from gateway.store.urls import parse_url
 
 from .helpers import NOW, assert_consistent, mailbox_id, make_inbox
 
@@ -29,6 +37,12 @@ _TEXTS = Stmt("SELECT id, body_id, octets FROM content_text ORDER BY id")
 _CHUNKS = Stmt("SELECT count(*) FROM content_chunk")
 _STAGED = Stmt("SELECT count(*) FROM staging")
 _FORGET = Stmt("DELETE FROM text_due")
+_DUE = Stmt("SELECT id FROM text_due ORDER BY id")
+_OLD = (
+    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, modseq, internal_date, save_date, flags, size,"
+    " email_id, thread_id) VALUES (1, 1, 1, 7, 2, 0, 0, 0, 1, 'M', 'T'), (1, 2, 1, 9, 2, 0, 0, 0, 1, 'M', 'T'),"
+    " (2, 1, 1, 7, 2, 0, 0, 0, 1, 'M', 'T')"
+)
 
 
 @dataclass
@@ -68,8 +82,8 @@ def place(db: Database, runner: asyncio.Runner) -> Place:
     return runner.run(made())
 
 
-def mail(text: str, subject: str = "x") -> bytes:
-    return f"Subject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
+def mail(words: str, subject: str = "x") -> bytes:
+    return f"Subject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{words}\r\n".encode()
 
 
 async def test_a_message_is_due_until_its_text_is_made(place: Place, runner: asyncio.Runner) -> None:
@@ -77,11 +91,11 @@ async def test_a_message_is_due_until_its_text_is_made(place: Place, runner: asy
     assert await place.due() == 1
     assert await place.builder().catch_up() == 1
     assert await place.due() == 0
-    text = fold("Grüße\r\n")
+    octets = fold("Grüße\r\n")
     fields = SEPARATOR + fold("Subject: Grüße") + SEPARATOR
     fields += fold("Content-Type: text/plain; charset=utf-8") + SEPARATOR
-    assert await place.db.read(lambda rx: rx.all(_FIELDS)) == [(place.contents[0], len(text), fields)]
-    assert await place.db.read(lambda rx: rx.all(_TEXTS)) == [(place.contents[0], None, text)]
+    assert await place.db.read(lambda rx: rx.all(_FIELDS)) == [(place.contents[0], len(octets), fields)]
+    assert await place.db.read(lambda rx: rx.all(_TEXTS)) == [(place.contents[0], None, octets)]
     assert await place.builder().catch_up() == 0
 
 
@@ -189,8 +203,8 @@ async def test_a_process_that_ends_at_any_step_leaves_nothing_wrong(
 
 
 async def test_a_content_that_is_collected_meanwhile_gets_no_text(place: Place, runner: asyncio.Runner) -> None:
-    for text in ("small", "x" * (INLINE + 1)):
-        uid = await place.bring(mail(text))
+    for words in ("small", "x" * (INLINE + 1)):
+        uid = await place.bring(mail(words))
         made = await place.db.offload(make, 0, 9, 1 << 20, [])
         await place.db.write(
             lambda tx, u=uid: messages.expunge(tx, place.inbox, place.box, [u], only_deleted=False, now=NOW)
@@ -204,8 +218,8 @@ async def test_a_content_that_is_collected_meanwhile_gets_no_text(place: Place, 
 async def test_a_defect_of_one_content_leaves_the_others_their_text(
     place: Place, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for text in ("a", "b", "c", "d"):
-        await place.bring(mail(text, subject=text))
+    for word in ("a", "b", "c", "d"):
+        await place.bring(mail(word, subject=word))
 
     def broken(header: bytes) -> bytes:
         if b"Subject: b" in header:
@@ -276,3 +290,61 @@ async def test_a_repair_notes_what_is_missing(place: Place, runner: asyncio.Runn
     await place.db.write(lambda tx: tx.run(_FORGET))
     assert await place.db.write(search_text.note_missing) == 1
     assert await place.builder().catch_up() == 1
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+async def test_contents_of_an_older_database_are_due(
+    dialect: str, tmp_path: Path, runner: asyncio.Runner, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    if dialect == "postgresql":
+        cluster = request.getfixturevalue("cluster")
+        cluster.execute("CREATE DATABASE older_texts")
+        url = cluster.url("older_texts")
+    engine = make_engine(parse_url(url))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(SCRIPTS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.execute(text(_OLD))
+    engine.dispose()
+    await migrate(url)
+    db = open_database(url)
+    await db.start()
+    try:
+        assert await db.read(lambda rx: rx.all(_DUE)) == [(7,), (9,)]
+    finally:
+        await db.close()
+    if dialect == "postgresql":
+        cluster.execute("DROP DATABASE older_texts WITH (FORCE)")
+
+
+def test_a_restored_backup_is_searched_by_what_was_stored(sqlite_url: str, tmp_path: Path) -> None:
+    async def work() -> None:
+        copy = f"sqlite:///{tmp_path}/new/gateway.db"
+        (tmp_path / "new").mkdir()
+        db = open_database(sqlite_url)
+        await db.start()
+        try:
+            inbox = await make_inbox(db)
+            place = Place(db, inbox.id, await mailbox_id(db, inbox.id))
+            await place.bring(mail("words " * 20_000))
+            await place.bring(mail("small"))
+            await place.builder().catch_up()
+            await place.bring(mail("late"))
+            before = [await db.read(lambda rx, s=each: rx.all(s)) for each in (_FIELDS, _TEXTS, _DUE)]
+            await backup(sqlite_url, tmp_path / "copy", now=NOW)
+        finally:
+            await db.close()
+        await restore(tmp_path / "copy", copy, now=NOW)
+        again = open_database(copy)
+        await again.start()
+        try:
+            assert [await again.read(lambda rx, s=each: rx.all(s)) for each in (_FIELDS, _TEXTS, _DUE)] == before
+            assert await again.read(lambda rx: search_text.in_large_text(rx, place.contents[0], fold("words")))
+            await assert_consistent(again)
+        finally:
+            await again.close()
+
+    asyncio.run(work())
