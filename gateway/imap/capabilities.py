@@ -44,6 +44,7 @@ _ALWAYS: Final = b" ".join(
         b"LIST-STATUS",  # RFC 5819
         b"LIST-METADATA",  # RFC 9590
         b"STATUS=SIZE",  # RFC 8438
+        b"OBJECTID",  # RFC 8474
         b"METADATA",  # RFC 5464
         b"METADATA-SERVER",
         b"QUOTA QUOTASET QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTA=RES-MAILBOX",  # RFC 9208
@@ -73,6 +74,8 @@ def listed(settings: ImapSettings, *, secure: bool, can_start_tls: bool, can_bin
     """
     revision, _, rest = _ALWAYS.partition(b" ")
     words = [revision, b"APPENDLIMIT=%d" % settings.max_message_size]  # RFC 7889
+    if settings.message_limit:
+        words.append(b"MESSAGELIMIT=%d" % settings.message_limit)  # RFC 9738
     if settings.compress:
         words.append(b"COMPRESS=DEFLATE")  # RFC 4978
     if settings.unauthenticate:

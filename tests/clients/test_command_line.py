@@ -99,6 +99,27 @@ def test_keys_show_their_text_once_and_end_when_revoked(gateway: Gateway, accoun
     assert rows[made["id"]]["state"] == "revoked"
 
 
+def test_quotas_are_set_and_taken_away(gateway: Gateway, account: tuple[str, str]) -> None:
+    address, key = account
+
+    def quota() -> bytes:
+        imap = gateway.imap(address, key)
+        _, (found,) = imap.getquota('""')
+        imap.logout()
+        return bytes(found)
+
+    assert quota() == b'"" ()'
+    assert "quota 2.0 GiB, 1000 messages" in gateway.run(
+        "inbox", "set", address, "--quota-storage", "2G", "--quota-messages", "1000"
+    )
+    assert quota().startswith(b'"" (STORAGE ')
+    assert quota().endswith(b" 2097152 MESSAGE 0 1000)")
+    shown = gateway.json("inbox", "show", address)
+    assert (shown["quota_storage"], shown["quota_messages"], shown["quota_mailboxes"]) == (2 << 30, 1000, None)
+    gateway.run("inbox", "set", address, "--quota-storage", "none", "--quota-messages", "none")
+    assert quota() == b'"" ()'
+
+
 def test_sent_copies_follow_the_key_then_the_inbox(gateway: Gateway, account: tuple[str, str]) -> None:
     address = account[0]
 

@@ -56,7 +56,7 @@ def test_commands_without_arguments(name: bytes):
         (b"AUTHENTICATE plain", c.Authenticate(b"A1", "PLAIN", None)),
         (b"AUTHENTICATE LOGIN =", c.Authenticate(b"A1", "LOGIN", b"")),
         (b"AUTHENTICATE PLAIN AHUAcA==", c.Authenticate(b"A1", "PLAIN", b"\x00u\x00p")),
-        (b"SELECT inbox", c.Select(b"A1", "INBOX")),
+        (b"SELECT inbox", c.Select(b"A1", "INBOX", given="inbox")),
         (b'EXAMINE "&AOQ- x"', c.Examine(b"A1", "ä x")),
         (b"CREATE owatagusiam/", c.Create(b"A1", "owatagusiam/")),
         (b"CREATE x (USE (\\sent \\Important \\New))", c.Create(b"A1", "x", ("\\Sent", "\\Important", "\\New"))),
