@@ -331,14 +331,14 @@ def test_what_is_no_command(frame: bytes, tag: bytes | None):
     "text",
     [
         b"LOGIN", b"LOGIN a", b"LOGIN a b c", b'LOGIN "a b', b"LOGIN a  b", b"AUTHENTICATE", b"AUTHENTICATE PLAIN !",
-        b"AUTHENTICATE PLAIN A", b"AUTHENTICATE PLAIN = =", b"SELECT", b"SELECT x (CONDSTORE)", b"SELECT a b",
+        b"AUTHENTICATE PLAIN A", b"AUTHENTICATE PLAIN = =", b"SELECT", b"SELECT x (CONDSTOR)", b"SELECT a b",
         b"CREATE x (USE \\Sent)", b"CREATE x (USE (Sent))", b"CREATE x ()", b"RENAME a", b"LIST", b'LIST ""',
         b'LIST (FOO) "" *', b'LIST (RECURSIVEMATCH) "" *', b'LIST (RECURSIVEMATCH REMOTE) "" *', b'LIST "" ()',
         b'LIST "" * RETURN (FOO)', b'LIST "" * RETURN (STATUS)', b'LIST "" * RETURN', b'LIST "" * FOO ()',
         b'LSUB "" (*)', b"STATUS x", b"STATUS x ()", b"STATUS x (FOO)", b"STATUS x MESSAGES", b"UID EXPUNGE",
         b"COPY 1", b"COPY 0 x", b"COPY x 1", b"STORE 1 FLAGS", b"STORE 1 FOO (\\Seen)", b"STORE 1 FLAGS (\\Foo)",
         b"STORE 1 FLAGS (\\*)", b"STORE 1 FLAGS (\\Seen", b"STORE 1 FLAGS \\Seen ", b"STORE 1 FLAGS.QUIET ()",
-        b"STORE 1 (UNCHANGEDSINCE 1) FLAGS ()", b"STORE 1 FLAGS (" + b"k" * 256 + b")", b"ID", b"ID x",
+        b"STORE 1 (UNCHANGEDSINCE) FLAGS ()", b"STORE 1 FLAGS (" + b"k" * 256 + b")", b"ID", b"ID x",
         b'ID ("a")', b'ID ("a" "b" "c")', b"ENABLE", b"ENABLE ", b"ENABLE (", b"SELECT &x", b"SELECT \xff",
     ],
 )  # fmt: skip
