@@ -30,6 +30,7 @@ def imap_settings(config: Config) -> ImapSettings:
         idle_timeout=limits.imap_idle_timeout,
         keepalive=limits.imap_keepalive,
         write_timeout=limits.write_timeout,
+        message_limit=config.imap.message_limit,
         compress=config.imap.compress,
         unauthenticate=config.imap.unauthenticate,
         server_comment=config.server.comment,

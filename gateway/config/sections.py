@@ -207,6 +207,14 @@ class Imap:
         bool,
         Setting("Offer UNAUTHENTICATE, by which a connection logs in anew; not behind a proxy that checks logins."),
     ] = True
+    message_limit: Annotated[
+        int,
+        Setting(
+            "Messages that one FETCH, SEARCH, STORE, COPY, MOVE, UID EXPUNGE or APPEND may process (MESSAGELIMIT); 0: no"
+            " limit. Clients that do not know the extension see part of a large mailbox only: 1000 at least.",
+            low=0,
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gateway.wire import commands as c
 from gateway.wire.fetch import ITEMS
 from gateway.wire.search import Partial
 
-from . import access
+from . import access, message_limit
 from .access import Action
 from .capabilities import CONDSTORE
 from .channel import Closed
@@ -57,17 +57,17 @@ async def fetch(session: Session, command: c.Fetch) -> Reply:
         if command.vanished:
             await tell_vanished(session, selected, command.messages.resolve(MAX_UID), command.changed_since)
         slices = await changed_since(session, view, slices, command.changed_since)
+    slices, limited = message_limit.highest(session, view, slices)
     plan = plan_of(items, command.uid, session.form)
     if plan.memory_only:
         await from_memory(session, selected, slices, plan)
-        return ok("FETCH completed")
+        return message_limit.told(session, ok("FETCH completed"), limited)
     marks = plan.sets_seen and not selected.read_only
     marks = marks and access.allowed(session.require_principal(), Action.FLAG, selected.mailbox.role)
     pages = _pages(slices, BODY_PAGE if plan.bodies else FETCH_PAGE)
     missing, unknown = await _send_pages(session, selected, plan, pages, marks=marks)
-    if unknown:
-        return _UNKNOWN
-    return _GONE if missing and not command.uid else ok("FETCH completed")
+    reply = _GONE if missing and not command.uid else ok("FETCH completed")
+    return message_limit.told(session, _UNKNOWN if unknown else reply, limited)
 
 
 def part_of(slices: Slices, partial: Partial) -> Slices:

@@ -13,6 +13,8 @@ from gateway.wire import commands as c
 from gateway.wire import search_results as results
 from gateway.wire.search import Option, Returns
 
+from . import contexts
+from .message_limit import code, told
 from .replies import Reply, no, ok
 from .search_answer import by_number, by_uid, highest, items, need_of, shown
 from .search_run import neighbours, numbers_of, prepare
@@ -33,9 +35,12 @@ async def search(session: Session, command: c.Search) -> Reply:
     selected = session.require_selected()
     check_charset(session, command)
     returns = returned(session, command.returns)
+    contexts.check_tag(selected, command.tag, returns)
+    since = contexts.mark(selected)
     with saving(selected, returns):
         run = await prepare(session, selected, command.key)
         found = await run.find(need_of(returns))
+    found, limited = _highest(session, returns, found)
     modseq = highest(selected, shown(returns, found)) if found and run.asks_modseq else None
     if returns is None:
         answer: Sequence[int] = found if command.uid else numbers_of(selected, found)
@@ -45,7 +50,16 @@ async def search(session: Session, command: c.Search) -> Reply:
         data = items(returns, found, numbering, modseq)
         if data is not None:
             session.channel.send(results.esearch(command.tag, command.uid, data))
-    return keep(selected, returns, found, "SEARCH completed")
+    contexts.begin(session, selected, command, found, since)
+    return told(session, keep(selected, returns, found, "SEARCH completed"), limited)
+
+
+def _highest(session: Session, returns: Returns | None, found: array[int]) -> tuple[array[int], bytes | None]:
+    """The last of the results, where a command that lists or saves them may have no more (RFC 9738)."""
+    limit = session.services.settings.message_limit
+    if not limit or len(found) <= limit or not (returns is None or Option.ALL in returns or Option.SAVE in returns):
+        return found, None
+    return found[-limit:], code(limit, found[-limit])
 
 
 def check_charset(session: Session, command: c.Search) -> None:

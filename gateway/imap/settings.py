@@ -62,6 +62,8 @@ class ImapSettings:
     """/shared/comment of the server (RFC 5464 3.2.1.1); empty: it has none."""
     server_admin: str = ""
     """/shared/admin of the server: a URI."""
+    message_limit: int = 0
+    """Messages that one command may process (RFC 9738); 0: no limit."""
     compress: bool = False
     """Offer COMPRESS=DEFLATE (RFC 4978): less traffic for more CPU and 180 KiB of memory a connection."""
     unauthenticate: bool = True

@@ -17,6 +17,7 @@ from gateway.wire.tokens import Cursor, Malformed
 
 from . import url_parts
 from .channel import Closed
+from .message_limit import too_many
 from .replies import Reply, bad, no
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ class Upload:
 
     async def _step(self, step: Step) -> None:
         if isinstance(step, Begin):
+            limit = self._session.services.settings.message_limit
+            if limit and len(self.messages) == limit:
+                raise Refused(too_many(limit))
             if len(self.messages) == self._most:
                 raise Refused(bad("REPLACE takes one message")) if self._replaces else LimitReached(_TOO_MANY)
             self._begun = step
