@@ -31,8 +31,8 @@ from .rules import RULES, UID_REQUIRED, State, Tell, uses_numbers, wrong_state
 from .search import BAD_CHARSET
 from .selected import Selected, flag_list
 from .services import Cancellable, ImapServices, Watched
-from .settings import IDLE_PAGE, TELL_PAGE
 from .session_commands import I_DEFAULT
+from .settings import IDLE_PAGE, TELL_PAGE
 from .telling import Form, form_of
 from .view import Updates
 
@@ -417,9 +417,9 @@ class Session:
                 self.channel.reader.refuse()
             return self._count_bad(refusal)
         started = perf_counter()
+        self._tag, self._progressed = command.tag, asyncio.get_running_loop().time()
         selected = self.selected
         try:
-        self._tag, self._progressed = command.tag, asyncio.get_running_loop().time()
             if selected is not None and selected.shared.stale:
                 await selected.shared.fresh()
             reply = await rule.handler(self, command)
