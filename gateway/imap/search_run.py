@@ -82,7 +82,8 @@ class Run:
     async def among(self, uids: Iterable[int]) -> array[int]:
         """Those of the rising `uids` of the view that match now; their sequence numbers are the present ones."""
         view = self._selected.view
-        slices = [(at, at + 1) for at in (view.index_of(uid) for uid in uids) if at is not None]
+        slices = neighbours(self._selected, [uid for uid in uids if view.index_of(uid) is not None])
+        slices = _intersect(slices, self._slices)
         compiled = self._compiled
         if compiled.impossible:
             return array("I")

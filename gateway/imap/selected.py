@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gateway.model.errors import ReadOnly
 from gateway.model.mailbox import Mailbox
 from gateway.model.permissions import Principal
@@ -12,12 +14,16 @@ from .mailbox_state import MailboxState
 from .states import SharedState
 from .view import View
 
+if TYPE_CHECKING:
+    from .contexts import Contexts
+
 
 class Selected:
     """What SELECT or EXAMINE opened."""
 
     __slots__ = (
-        "_behind", "expunges_told", "keywords_told", "mailbox", "modseq_shown", "read_only", "shared", "view",
+        "_behind", "contexts", "expunges_told", "keywords_told", "mailbox", "modseq_shown", "read_only", "shared",
+        "view",
     )  # fmt: skip
 
     def __init__(self, shared: SharedState, mailbox: Mailbox, *, read_only: bool) -> None:
@@ -26,6 +32,8 @@ class Selected:
         """The row as it was at SELECT: id, role and UIDVALIDITY hold, counters do not."""
         self.view = View(shared.state)
         self.read_only = read_only
+        self.contexts: Contexts | None = None
+        """Searches with UPDATE, once there is one."""
         self.keywords_told = len(shared.state.keywords)
         self.modseq_shown = False
         """A MODSEQ was shown since the last tagged response: the client will take the highest of them for its own."""

@@ -311,6 +311,8 @@ class Session:
         updates = selected.view.updates(expunge=True, limit=IDLE_PAGE)
         self._send_updates(selected, updates)
         self.channel.flush()
+        if selected.contexts:
+            selected.contexts.follow_soon(self, selected)
         if updates.more:
             self._telling = True
             asyncio.get_running_loop().call_soon(self._tell_on)
@@ -322,6 +324,8 @@ class Session:
     def _send_updates(self, selected: Selected, updates: Updates) -> None:
         send, state = self.channel.send, selected.shared.state
         if updates.expunged:
+            if selected.contexts:
+                selected.contexts.leaving(self, updates)
             send(self.form.expunged(updates.expunged, updates.vanished))
             selected.expunges_told = True
         if updates.exists is not None:
@@ -432,6 +436,8 @@ class Session:
                     await selected.shared.fresh()
                 if not selected.view.quiet:
                     await self.tell(expunge=tell is Tell.ALL)
+                if selected.contexts and selected.contexts.behind(selected):
+                    await selected.contexts.follow(self, selected)
         except Closed:
             raise
         except MailboxGone:

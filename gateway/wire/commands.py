@@ -381,6 +381,13 @@ class Thread(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class CancelUpdate(Command):
+    """RFC 5267 4.3.5."""
+
+    tags: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch(Command):
     """RFC 3501 6.4.5. Macros are expanded; repeated items stay repeated.
 

@@ -7,13 +7,16 @@ from typing import Final
 
 from gateway.model.charsets import codec_for
 
-from .commands import Command, Search, Sort, Thread
+from .commands import CancelUpdate, Command, Search, Sort, Thread
 from .parse_search import criteria
 from .search import Algorithm, Criterion, Filter, Fuzzy, Option, Partial, Returns, SearchKey, SortKey, uses
 from .tokens import Cursor, Malformed
 
 MAX_SORT_KEYS: Final = 20
 """Of one program: there are nine criteria, and one that stands twice decides nothing more."""
+
+MAX_TAGS: Final = 100
+"""Named by one CANCELUPDATE: more than a session may have."""
 
 _RETURN: Final = re.compile(rb"RETURN (?=\()", re.IGNORECASE)
 _CHARSET: Final = re.compile(rb"CHARSET ", re.IGNORECASE)
@@ -60,6 +63,17 @@ def thread(cursor: Cursor, tag: bytes, uid: bool) -> Command:
     cursor.space()
     charset, key = _criteria(cursor, _charset(cursor, None), None)
     return Thread(tag, uid, algorithm, charset, key)
+
+
+def cancel_update(cursor: Cursor, tag: bytes) -> Command:
+    """RFC 5267 4.3.5: tags of commands."""
+    tags: list[bytes] = []
+    while not tags or not cursor.at_end:
+        cursor.space()
+        tags.append(cursor.string("a quoted tag"))
+        if len(tags) > MAX_TAGS:
+            raise Malformed(f"More than {MAX_TAGS} tags")
+    return CancelUpdate(tag, tuple(tags))
 
 
 def return_options(cursor: Cursor) -> Returns | None:

@@ -25,7 +25,7 @@ from .parse_metadata import getmetadata, setmetadata
 from .parse_modseq import select_parameters, unchanged_since
 from .parse_quota import getquota, getquotaroot, setquota
 from .parse_session import compress, language
-from .parse_sort import UnknownCharset, search, sort, thread
+from .parse_sort import UnknownCharset, cancel_update, search, sort, thread
 from .parse_url_commands import genurlauth, resetkey, urlfetch
 from .tokens import Cursor, Malformed
 
@@ -322,6 +322,7 @@ COMMANDS: Final[dict[bytes, Read]] = {
     b"SEARCH": _by(search, False),
     b"SORT": _by(sort, False),
     b"THREAD": _by(thread, False),
+    b"CANCELUPDATE": cancel_update,
     b"FETCH": _fetch(False),
     b"STORE": _store(False),
     b"COPY": _copy(commands.Copy, False),

@@ -7,7 +7,7 @@ Strings: short 7-bit text is quoted, all else is a literal, which is 8-bit clean
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.model import sequence

@@ -81,11 +81,15 @@ def relevancy(scores: Iterable[int]) -> bytes:
     return b"RELEVANCY (%b)" % " ".join(map(str, scores)).encode("ascii")
 
 
-def added(position: int, found: Iterable[tuple[int, int]]) -> bytes:
-    """RFC 5267 4.3.3; position 0: in mailbox order."""
-    return b"ADDTO (%d %b)" % (position, sequence_set(found))
+def added(changes: Iterable[tuple[int, Iterable[tuple[int, int]]]]) -> bytes:
+    """RFC 5267 4.3.3: pairs of a position, 0 for the order of the mailbox, and what comes to stand there."""
+    return b"ADDTO (%b)" % _placed(changes)
 
 
-def removed(position: int, found: Iterable[tuple[int, int]]) -> bytes:
-    """RFC 5267 4.3.4."""
-    return b"REMOVEFROM (%d %b)" % (position, sequence_set(found))
+def removed(changes: Iterable[tuple[int, Iterable[tuple[int, int]]]]) -> bytes:
+    """RFC 5267 4.3.4: the same of what stood there."""
+    return b"REMOVEFROM (%b)" % _placed(changes)
+
+
+def _placed(changes: Iterable[tuple[int, Iterable[tuple[int, int]]]]) -> bytes:
+    return b" ".join([b"%d %b" % (position, sequence_set(found)) for position, found in changes])

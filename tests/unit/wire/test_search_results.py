@@ -21,8 +21,8 @@ def test_esearch():
     )
     assert results.partial(b"-1:-5", []) == b"PARTIAL (-1:-5 NIL)"
     assert results.relevancy([4, 99, 42]) == b"RELEVANCY (4 99 42)"
-    assert results.added(0, [(32768, 32769)]) == b"ADDTO (0 32768:32769)"
-    assert results.removed(3, [(7, 7)]) == b"REMOVEFROM (3 7)"
+    assert results.added([(0, [(32768, 32769)])]) == b"ADDTO (0 32768:32769)"
+    assert results.removed([(3, [(7, 7)]), (1, [(5, 6)])]) == b"REMOVEFROM (3 7 1 5:6)"
 
 
 def test_threads():
