@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from gateway.model.errors import GatewayError
+from gateway.model.errors import Unavailable
 from gateway.model.ids import ModSeq
 from gateway.store import entries, inboxes
 from gateway.store.db import Rx, Wake, WakeKind
@@ -51,7 +51,13 @@ class MetadataNews:
         self._own.update(modseqs)
 
     async def tell(self) -> None:
-        """Send what is new. Unavailable, Closed."""
+        """Send what is new. In an outage the news waits: the command it comes with is done all the same."""
+        try:
+            await self._tell()
+        except Unavailable:
+            self.stale = True
+
+    async def _tell(self) -> None:
         session, db = self._session, self._session.services.db
         while self.stale:
             self.stale = False
@@ -96,8 +102,8 @@ class MetadataNews:
             if self._session.idling:
                 await self.tell()
                 self._session.channel.flush()
-        except (GatewayError, Closed):
-            self.stale = True  # an outage: the next wake-up or command looks again
+        except Closed:
+            pass
         except Exception:
             log.exception("imap.metadata.broken")
         finally:

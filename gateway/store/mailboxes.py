@@ -243,6 +243,7 @@ def set_role(tx: Tx, inbox_id: InboxId, name: str, role: str | None) -> tuple[Mo
     for changed, value in ((before, None), (mailbox, role)):
         if changed is not None:
             tx.run(_SET_ROLE, mailbox=changed.id, role=value)
+            counters.apply_mailbox(tx, changed.id, modseq)  # as each change of an entry does
             entries.note(tx, inbox_id, changed.id, entries.SPECIAL_USE, None, modseq)  # the value is the role
     return modseq, before
 

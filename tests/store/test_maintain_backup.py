@@ -15,9 +15,10 @@ from gateway.maintain.backup import MANIFEST, MASTER_KEY, backup, pg_dump_line
 from gateway.maintain.restore import restore
 from gateway.model.errors import AlreadyExists, InvalidRequest
 from gateway.model.ids import InboxId, MailboxId
-from gateway.store import content, inboxes, mailboxes, messages, queue, queue_admin
+from gateway.store import content, entries, inboxes, mailboxes, messages, queue, queue_admin, quota
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.queue import QueueState, SubmissionNew
+from gateway.store.quota import Limits
 
 from .helpers import NOW, assert_consistent, fill, mailbox_id, make_inbox, put, staged
 
@@ -56,6 +57,8 @@ async def _there_and_back(url: str, tmp_path: Path, name: str, with_key: bool) -
     key.write_bytes(b"k" * 32)
     db = await _open(url)
     inbox_id, box = await _populate(db)
+    await db.write(lambda tx: entries.change(tx, inbox_id, box, {"/shared/comment": b"kept"}), inboxes=(inbox_id,))
+    await db.write(lambda tx: quota.set_limits(tx, inbox_id, Limits(octets=9_000_000)), inboxes=(inbox_id,))
     before = await db.read(lambda rx: mailboxes.list_mailboxes(rx, inbox_id))
     was = await db.read(lambda rx: inboxes.inbox_by_id(rx, inbox_id))
     rows = await db.read(lambda rx: messages.load(rx, box, 0, 100))
@@ -91,6 +94,8 @@ async def _there_and_back(url: str, tmp_path: Path, name: str, with_key: bool) -
         assert was is not None
         assert now is not None
         assert now.epoch != was.epoch
+        assert (now.limits, now.mailboxes) == (Limits(octets=9_000_000), was.mailboxes)
+        assert await again.read(lambda rx: entries.of_mailbox(rx, inbox_id, box)) == {"/shared/comment": b"kept"}
         assert await again.read(lambda rx: messages.load(rx, box, 0, 100)) == rows
         stats = await again.read(lambda rx: queue_admin.stats(rx, NOW))
         assert stats.states == {QueueState.HELD: 2}
