@@ -95,10 +95,8 @@ def modseq_value(cursor: Cursor, *, zero: bool = False) -> int:
     return value
 
 
-def unchanged_since(cursor: Cursor) -> int | None:
-    """STORE's modifiers, if a list of them comes next, and the space behind it."""
-    if cursor.peek() != b"(":
-        return None
+def store_modifiers(cursor: Cursor) -> int:
+    """STORE's list of modifiers, of which there is UNCHANGEDSINCE only (RFC 7162 3.1.3)."""
     names: set[str] = set()
 
     def modifier() -> int:
@@ -109,9 +107,7 @@ def unchanged_since(cursor: Cursor) -> int | None:
         cursor.space()
         return modseq_value(cursor, zero=True)
 
-    values = cursor.listed(modifier)
-    cursor.space()
-    return values[0]
+    return cursor.listed(modifier)[0]
 
 
 def search_modseq(cursor: Cursor) -> int:

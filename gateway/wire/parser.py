@@ -22,7 +22,7 @@ from .parse_append import append_steps, flag_list
 from .parse_fetch import fetch_items, fetch_modifiers
 from .parse_list import create, list_, lsub, status
 from .parse_metadata import getmetadata, setmetadata
-from .parse_modseq import select_parameters, unchanged_since
+from .parse_modseq import select_parameters, store_modifiers
 from .parse_quota import getquota, getquotaroot, setquota
 from .parse_session import compress, language
 from .parse_sort import UnknownCharset, cancel_update, search, sort, thread
@@ -239,13 +239,19 @@ def _store(uid: bool) -> Read:
         cursor.space()
         messages = cursor.messages()
         cursor.space()
-        since = unchanged_since(cursor)
+        since = None
+        if cursor.peek() == b"(":
+            since = store_modifiers(cursor)
+            cursor.space()
         found = cursor.match(_STORE)
         if found is None:
             raise cursor.expected("FLAGS, +FLAGS or -FLAGS")
         cursor.space()
         if cursor.peek() == b"(":
             flags = cursor.listed(cursor.flag, empty=True)
+            if since is None and not cursor.at_end:
+                cursor.space()
+                since = store_modifiers(cursor)  # where imapflow 2.1 has them
         else:
             flags = [cursor.flag()]
             while not cursor.at_end:

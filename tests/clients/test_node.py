@@ -90,6 +90,20 @@ def _imapflow(gateway: Gateway, run: Callable[..., Any], *, compressed: bool, **
     assert found["refused"] is True
 
 
+def test_imapflow_comes_back(gateway: Gateway, run: Callable[..., Any]) -> None:
+    """QRESYNC as a client uses it: what it missed is told by SELECT, what goes meanwhile as VANISHED."""
+    address, key = gateway.inbox(f"imapflow-back@{gateway.hostname}")
+    raw = new_message(address, address).as_bytes()
+    found = run("imapflow_back", port=gateway.imaps, user=address, key=key, raw=base64.b64encode(raw).decode())
+    flagged, deleted, _, last = found["uids"]
+    assert {"CONDSTORE", "QRESYNC"} <= set(found["enabled"])
+    assert (found["resynced"], found["moved_on"]) == (True, True)
+    assert found["missed"] == [["expunge", deleted, True, True], ["flags", flagged, ["\\Flagged"], True]]
+    assert found["changed"] == [[flagged, ["\\Flagged"], True]]
+    assert found["winner"] == ["$Mine"]
+    assert ["expunge", last, True, False] in found["idle"]
+
+
 def test_node_imap(gateway: Gateway, run: Callable[..., Any]) -> None:
     address, key = gateway.inbox(f"node-imap@{gateway.hostname}")
     message = new_message(address, address)

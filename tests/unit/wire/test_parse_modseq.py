@@ -126,6 +126,7 @@ def test_store(text: bytes, since: int) -> None:
     command = read(b"UID STORE 6,4,8 (UNCHANGEDSINCE %b) +FLAGS.SILENT (\\Deleted)" % text)
     assert isinstance(command, c.Store)
     assert (command.unchanged_since, command.silent, command.action) == (since, True, c.StoreAction.ADD)
+    assert command == read(b"UID STORE 6,4,8 +FLAGS.SILENT (\\Deleted) (UNCHANGEDSINCE %b)" % text), "imapflow's order"
     plain = read(b"STORE 1 FLAGS \\Seen")
     assert isinstance(plain, c.Store)
     assert plain.unchanged_since is None
@@ -149,6 +150,10 @@ def test_store_refused(text: bytes) -> None:
         read(b"STORE 1 " + text + b" FLAGS (\\Seen)")
     with pytest.raises(BadCommand):
         read(b"STORE 1 " + text)
+    with pytest.raises(BadCommand):
+        read(b"STORE 1 FLAGS (\\Seen) " + text)
+    with pytest.raises(BadCommand):
+        read(b"STORE 1 (UNCHANGEDSINCE 1) FLAGS (\\Seen) " + text)
 
 
 @pytest.mark.parametrize(
