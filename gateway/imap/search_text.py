@@ -25,6 +25,8 @@ from .settings import SEARCH_SECONDS, SEARCH_SLICE
 
 TextKey = keys.Header | keys.Body | keys.Text
 
+LEAST: Final = 8
+"""Messages a statement at least, however many keys there are: one costs as much as looking through 100 KB."""
 _FIELD_NAME: Final = re.compile(r"[!-9;-~]+")  # RFC 5322 3.6.8
 _NOWHERE: Final = SEPARATOR * 2
 """No fields hold it: two separators never follow each other there."""
@@ -40,8 +42,9 @@ class Texts:
         self._rx = rx
         self._mailbox_id = mailbox_id
         self._clock = clock
-        self._until = clock() + SEARCH_SECONDS
-        self._slice = max(SEARCH_SLICE // len(wanted), 1)
+        # Each key has its share: what one found is in vain where the next finds no time to look.
+        self._seconds = SEARCH_SECONDS / len(wanted)
+        self._slice = max(SEARCH_SLICE // len(wanted), min(SEARCH_SLICE, LEAST))
         self._needles = {key: fold(key.value) for key in wanted}
         self._with_text = any(not isinstance(key, keys.Header) for key in wanted)
         self._late: dict[ContentId, frozenset[TextKey]] = {}
@@ -51,24 +54,25 @@ class Texts:
     def matching(self, key: TextKey, uids: Sequence[int]) -> list[int]:
         """Those of the rising `uids` below `limit` that exist and have what `key` asks for."""
         stop = len(uids) if self.limit is None else bisect_left(uids, self.limit)
+        until = self._clock() + self._seconds
         found: list[int] = []
         at = 0
         while at < stop:
             end = min(at + self._slice, stop)
-            late = self._slice_of(key, uids[at:end], found)
-            if late is not None or (self._clock() > self._until and end < stop):
+            late = self._slice_of(key, uids[at:end], until, found)
+            if late is not None or (self._clock() > until and end < stop):
                 self.limit = uids[end] if late is None else late
                 break
             at = end
         return found
 
-    def _slice_of(self, key: TextKey, uids: Sequence[int], found: list[int]) -> int | None:
+    def _slice_of(self, key: TextKey, uids: Sequence[int], until: float, found: list[int]) -> int | None:
         """Adds those of `uids` that match to `found`; the first UID that there was no time for, if any."""
         needle = self._needles[key]
         looked = 0
         for uid, content_id, state, fields in self._ask(key, needle, uids):
             if state is State.LATE or state is State.LARGE:
-                if looked and self._clock() > self._until:
+                if looked and self._clock() > until:
                     return uid
                 looked += 1
                 if not (
