@@ -9,9 +9,9 @@ from gateway.wire import sasl
 
 from .settings import ImapSettings
 
+_REVISIONS: Final = b"IMAP4rev1 IMAP4rev2"  # RFC 3501, and RFC 9051 for who enables it
 _ALWAYS: Final = b" ".join(
     (
-        b"IMAP4rev1",
         b"LITERAL+",  # RFC 7888; never LITERAL- beside it
         b"INPROGRESS",  # RFC 9585
         b"UTF8=ACCEPT",  # RFC 6855, RFC 9755
@@ -72,15 +72,14 @@ def listed(settings: ImapSettings, *, secure: bool, can_start_tls: bool, can_bin
 
     `can_bind`: the TLS is ours, so logins can be bound to it.
     """
-    revision, _, rest = _ALWAYS.partition(b" ")
-    words = [revision, b"APPENDLIMIT=%d" % settings.max_message_size]  # RFC 7889
+    words = [_REVISIONS, b"APPENDLIMIT=%d" % settings.max_message_size]  # RFC 7889
     if settings.message_limit:
         words.append(b"MESSAGELIMIT=%d" % settings.message_limit)  # RFC 9738
     if settings.compress:
         words.append(b"COMPRESS=DEFLATE")  # RFC 4978
     if settings.unauthenticate:
         words.append(b"UNAUTHENTICATE")  # RFC 8437
-    words.append(rest)
+    words.append(_ALWAYS)
     if not logged_in:
         words.append(b"SASL-IR")  # RFC 4959
         if secure:
