@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 LEASE_SECONDS: Final = 60
 """A node that makes the texts says so anew each half of this; when it dies, another takes over after it."""
+TELL_SECONDS: Final = 15.0
+"""Between two looks at how many are left, as often as Prometheus usually asks: it walks what waits."""
 PIECES: Final = INLINE // CHUNK
 """Pieces of a large text that one unit stages."""
 
@@ -109,6 +111,7 @@ class TextBuilder:
         self._failed: set[ContentId] = set()
         self._woken = asyncio.Event()
         self._woken_at = 0.0
+        self._told_at = 0.0
 
     async def run(self) -> None:
         """Catch up, then wait for mail, and so on."""
@@ -136,10 +139,17 @@ class TextBuilder:
             await self._store(made)
             count += len(made.texts)
             self._metrics.count("search_texts_total", len(made.texts))
+            await self._tell(TELL_SECONDS)
             if _now() - self._woken_at < self._settings.quiet:
                 await asyncio.sleep(_now() - began)
-        self._metrics.gauge("search_texts_waiting", await self._db.read(search_text.count_due))
+        await self._tell(0)
         return count
+
+    async def _tell(self, seconds: float) -> None:
+        """The metrics of how many wait, if they were last told so long ago."""
+        if _now() - self._told_at >= seconds:
+            self._told_at = _now()
+            self._metrics.gauge("search_texts_waiting", await self._db.read(search_text.count_due))
 
     async def _try(self) -> None:
         try:
