@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gateway.imap import access
 from gateway.imap.access import Action
 from gateway.imap.replies import REPLY_OF, reply_to
-from gateway.imap.rules import RULES, State, Tell
+from gateway.imap.rules import RULES, State, Tell, uses_numbers
 from gateway.model import errors
 from gateway.model.ids import InboxId, KeyId
 from gateway.model.permissions import Principal, ScopeKind, expand
@@ -48,6 +49,23 @@ def test_when_an_expunge_is_withheld(uid: bool) -> None:
     assert RULES[c.Move].tell(c.Move(b"a", uid, ONE, "Trash")) is Tell.ALL
     for kind in (c.Close, c.Unselect, c.Select, c.Logout):
         assert RULES[kind].tell(None) is Tell.NOTHING
+
+
+def test_what_uses_message_numbers() -> None:
+    """RFC 9586 3: each command with a form by number and one by UID, criteria, and the end of SELECT's QRESYNC."""
+    both = {kind for kind in RULES if "uid" in {field.name for field in dataclasses.fields(kind)}}
+    assert {c.Fetch, c.Store, c.Copy, c.Move, c.Search, c.Sort, c.Thread, c.Replace} == both
+    flags = c.Flags()
+    for uid in (False, True):
+        assert uses_numbers(c.Fetch(b"a", uid, ONE, ())) is not uid
+        assert uses_numbers(c.Store(b"a", uid, ONE, c.StoreAction.ADD, False, flags)) is not uid
+        assert uses_numbers(c.Search(b"a", uid, None, keys.All())) is not uid
+    for named in (False, True):
+        assert uses_numbers(c.Search(b"a", True, None, keys.Not(keys.Numbers(ONE, uid=not named)))) is named
+        matched = (ONE, ONE) if named else None
+        assert uses_numbers(c.Select(b"a", "INBOX", resync=c.Resync(1, 1, ONE, matched))) is named
+    assert not uses_numbers(c.Expunge(b"a", ONE))
+    assert not uses_numbers(c.Noop(b"a"))
 
 
 def test_replies_hold_no_line_ends_and_no_foreign_text() -> None:
