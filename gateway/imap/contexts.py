@@ -231,15 +231,17 @@ def check_tag(selected: Selected, tag: bytes, returns: keys.Returns | None) -> N
 def begin(
     session: Session,
     selected: Selected,
-    command: c.Search | c.Sort,
+    command: c.Search | c.Sort | c.MultiSearch,
+    key: keys.SearchKey,
     found: array[int],
     since: Mark,
 ) -> None:
-    """Keep the results of a command with UPDATE up to date from now on, or say NOUPDATE."""
+    """Keep the results of a command with UPDATE up to date from now on, or say NOUPDATE. `key`: without filters."""
     if command.returns is None or Option.UPDATE not in command.returns:
         return
     order = command.order if isinstance(command, c.Sort) else ()
-    context = Context(command.tag, command.uid, _lasting(selected, command.key), order, found[:], since)
+    uid = command.uid if not isinstance(command, c.MultiSearch) else True
+    context = Context(command.tag, uid, _lasting(selected, key), order, found[:], since)
     if selected.contexts is None:
         selected.contexts = Contexts()
     if not selected.contexts.add(context):
@@ -258,7 +260,8 @@ def _lasting(selected: Selected, key: keys.SearchKey) -> keys.SearchKey:
         if isinstance(part, keys.Saved):
             return keys.Numbers(SequenceSet(tuple(view.saved_ranges())), uid=True)
         if isinstance(part, keys.Numbers) and not part.uid:
-            slices = [(low - 1, min(high, view.length)) for low, high in part.messages.resolve(view.length)]
+            ranges = part.messages.resolve(view.length)
+            slices = [(low - 1, min(high, view.length)) for low, high in ranges if low <= view.length]
             return keys.Numbers(SequenceSet(ranges_of(view.uids_in(slices))), uid=True)
         return part
 

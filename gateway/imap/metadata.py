@@ -13,7 +13,7 @@ from gateway.store.db import Rx, Tx
 from gateway.store.entries import SERVER, SPECIAL_USE
 from gateway.wire import commands as c
 
-from . import access
+from . import access, filters
 from .access import Action
 from .listing import metadata_line
 from .mailbox_names import encoded
@@ -97,6 +97,8 @@ async def setmetadata(session: Session, command: c.SetMetadata) -> Reply:
     values = dict(command.values)
     if not command.mailbox and not all(entry.startswith(_PRIVATE) for entry in values):
         return _READ_ONLY
+    if not command.mailbox:
+        filters.check(values)
     uses: list[str | None] = []
     if command.mailbox and SPECIAL_USE in values:
         use = (values.pop(SPECIAL_USE) or b"").decode("ascii", "replace").strip()

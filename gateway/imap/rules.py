@@ -8,12 +8,11 @@ from enum import Enum
 from typing import Any, Final
 
 from gateway.wire import commands as c
-from gateway.wire.search import uses_sequence_numbers
+from gateway.wire.search import Filter, uses, uses_sequence_numbers
 
 from . import (
     append,
     auth_commands,
-    contexts,
     contexts,
     copy_move,
     expunge,
@@ -23,6 +22,7 @@ from . import (
     mailbox_list,
     message_limit,
     metadata,
+    multi_search,
     quota,
     search,
     select,
@@ -73,7 +73,12 @@ def _by_number(command: c.Fetch | c.Store | c.Copy) -> Tell:
 
 
 def _search(command: c.Search | c.Sort | c.Thread) -> Tell:
-    return Tell.ALL if command.uid and not uses_sequence_numbers(command.key) else Tell.WITHHOLD
+    return _esearch(command) if command.uid else Tell.WITHHOLD
+
+
+def _esearch(command: c.Search | c.Sort | c.Thread | c.MultiSearch) -> Tell:
+    # What a filter holds is known too late.
+    return Tell.WITHHOLD if uses_sequence_numbers(command.key) or uses(command.key, Filter) else Tell.ALL
 
 
 _ANY: Final = frozenset({State.NOT_AUTHENTICATED, State.AUTHENTICATED, State.SELECTED})
@@ -123,7 +128,7 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     c.Search: Rule("SEARCH", _SELECTED, search.search, _search),
     c.Sort: Rule("SORT", _SELECTED, sort.sort, _search),
     c.Thread: Rule("THREAD", _SELECTED, sort.thread, _search),
-    c.CancelUpdate: Rule("CANCELUPDATE", _SELECTED, contexts.cancel_update, _ALL),
+    c.MultiSearch: Rule("ESEARCH", _AFTER, multi_search.esearch, _esearch),
     c.CancelUpdate: Rule("CANCELUPDATE", _SELECTED, contexts.cancel_update, _ALL),
     c.Fetch: Rule("FETCH", _SELECTED, fetch.fetch, _by_number),
     c.Store: Rule("STORE", _SELECTED, message_limit.partly(store_command.store), _by_number),

@@ -14,6 +14,7 @@ from gateway.wire import search_results as results
 from gateway.wire.search import Option, Returns
 
 from . import contexts
+from .filters import refusing
 from .message_limit import code, told
 from .replies import Reply, no, ok
 from .search_answer import by_number, by_uid, highest, items, need_of, shown
@@ -30,6 +31,7 @@ SAVED_RANGES: Final = 100_000
 _ALL: Final = Returns()
 
 
+@refusing
 async def search(session: Session, command: c.Search) -> Reply:
     """Answers `* SEARCH` also when nothing was found. Messages another session expunged are not found."""
     selected = session.require_selected()
@@ -50,7 +52,7 @@ async def search(session: Session, command: c.Search) -> Reply:
         data = items(returns, found, numbering, modseq)
         if data is not None:
             session.channel.send(results.esearch(command.tag, command.uid, data))
-    contexts.begin(session, selected, command, found, since)
+    contexts.begin(session, selected, command, run.key, found, since)
     return told(session, keep(selected, returns, found, "SEARCH completed"), limited)
 
 
@@ -62,7 +64,7 @@ def _highest(session: Session, returns: Returns | None, found: array[int]) -> tu
     return found[-limit:], code(limit, found[-limit])
 
 
-def check_charset(session: Session, command: c.Search) -> None:
+def check_charset(session: Session, command: c.Search | c.MultiSearch) -> None:
     """RFC 6855 3: once UTF-8 is on, strings are UTF-8, and a command that says otherwise is BAD."""
     if command.charset is not None and "UTF8=ACCEPT" in session.enabled:
         raise InvalidRequest("No CHARSET may be named once UTF8=ACCEPT is enabled")

@@ -16,6 +16,7 @@ from gateway.model.sequence import SequenceSet
 from gateway.store import find
 from gateway.wire import search as keys
 
+from .filters import expanded
 from .search_keys import Candidate, Compiler, Cost, Criteria
 from .search_modseq import asks_modseq, resolved
 from .search_page import asks_for_marks, search_page
@@ -40,7 +41,9 @@ EVERYTHING: Final = Need()
 class Run:
     """One set of criteria over the view as it is when the command begins (RFC 5267 4.3: so are its numbers)."""
 
-    __slots__ = ("_compiled", "_compiler", "_criteria", "_selected", "_session", "_slices", "_weight", "asks_modseq")
+    __slots__ = (
+        "_compiled", "_compiler", "_criteria", "_selected", "_session", "_slices", "_weight", "asks_modseq", "key",
+    )  # fmt: skip
 
     def __init__(self, session: Session, selected: Selected, key: keys.SearchKey, slices: Slices) -> None:
         """`key` has passed `prepare`."""
@@ -56,6 +59,8 @@ class Run:
         self._slices = slices
         self._weight = sum(1 for _ in keys.walk(key)) if compiled.memory is not None else 1
         self.asks_modseq = False
+        self.key = key
+        """The criteria without filters, else as the client gave them."""
 
     async def find(self, need: Need = EVERYTHING) -> array[int]:
         """UIDs in rising order: all that match, or at least what `need` counts of them."""
@@ -184,10 +189,13 @@ class Run:
             await self._session.channel.breathe()
 
 
-async def prepare(session: Session, selected: Selected, key: keys.SearchKey) -> Run:
-    """Ready to find what `key` asks for. InvalidRequest for a number beyond EXISTS."""
+async def prepare(session: Session, selected: Selected, key: keys.SearchKey, *, strict: bool = True) -> Run:
+    """Ready to find what `key` asks for. InvalidRequest for a number beyond EXISTS, if that is `strict`."""
     view = selected.view
-    for part in keys.walk(key):
+    if keys.uses(key, keys.Filter):
+        key = await expanded(session, key)
+    lasting = key
+    for part in keys.walk(key) if strict else ():
         if isinstance(part, keys.Numbers) and not part.uid:
             _check_numbers(part, view.length)
     modseq = asks_modseq(key)
@@ -197,6 +205,7 @@ async def prepare(session: Session, selected: Selected, key: keys.SearchKey) -> 
     wanted, slices = await resolved(session, view, key)
     run = Run(session, selected, wanted, slices)
     run.asks_modseq = modseq
+    run.key = lasting
     return run
 
 
@@ -223,7 +232,8 @@ def _slices(selected: Selected, compiler: Compiler, numbers: keys.Numbers) -> Sl
     view = selected.view
     if numbers.uid:
         return view.by_uid(numbers.messages)
-    return [(low - 1, high) for low, high in compiler.ranges(numbers) if high <= view.length]
+    ranges = compiler.ranges(numbers)
+    return [(low - 1, min(high, view.length)) for low, high in ranges if low <= view.length]
 
 
 def _intersect(left: Slices, right: Slices) -> Slices:

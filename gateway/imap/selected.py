@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from typing import TYPE_CHECKING
-
 from gateway.model.errors import ReadOnly
 from gateway.model.mailbox import Mailbox
 from gateway.model.permissions import Principal
@@ -15,9 +13,6 @@ from .access import Action
 from .mailbox_state import MailboxState
 from .states import SharedState
 from .view import View
-
-if TYPE_CHECKING:
-    from .contexts import Contexts
 
 if TYPE_CHECKING:
     from .contexts import Contexts
@@ -37,8 +32,6 @@ class Selected:
         """The row as it was at SELECT: id and UIDVALIDITY hold, counters do not, and the role is that of SELECT."""
         self.view = View(shared.state)
         self.read_only = read_only
-        self.contexts: Contexts | None = None
-        """Searches with UPDATE, once there is one."""
         self.contexts: Contexts | None = None
         """Searches with UPDATE, once there is one."""
         self.keywords_told = len(shared.state.keywords)

@@ -10,6 +10,7 @@ from gateway.wire import commands as c
 from gateway.wire import search_results as results
 
 from . import contexts, sort_page
+from .filters import refusing
 from .replies import Reply, ok
 from .search import keep, saving
 from .search_answer import by_number, by_uid, highest, items, numbered, shown
@@ -23,6 +24,7 @@ THREADED: Final = 250_000
 """Messages of one THREAD: some 100 MB of a reader process."""
 
 
+@refusing
 async def sort(session: Session, command: c.Sort) -> Reply:
     """Answers `* SORT` also when nothing was found."""
     selected = session.require_selected()
@@ -42,10 +44,11 @@ async def sort(session: Session, command: c.Sort) -> Reply:
         data = items(returns, order, numbering, modseq)
         if data is not None:
             session.channel.send(results.esearch(command.tag, command.uid, data))
-    contexts.begin(session, selected, command, order, since)
+    contexts.begin(session, selected, command, run.key, order, since)
     return keep(selected, returns, order, "SORT completed")
 
 
+@refusing
 async def thread(session: Session, command: c.Thread) -> Reply:
     selected = session.require_selected()
     state, view = selected.shared.state, selected.view

@@ -380,6 +380,36 @@ class Thread(Command):
     key: SearchKey
 
 
+class Scope(Enum):
+    """Which mailboxes an ESEARCH means (RFC 5465 6, RFC 7377 2.2)."""
+
+    SELECTED = "SELECTED"
+    INBOXES = "INBOXES"
+    PERSONAL = "PERSONAL"
+    SUBSCRIBED = "SUBSCRIBED"
+    SUBTREE = "SUBTREE"
+    SUBTREE_ONE = "SUBTREE-ONE"
+    MAILBOXES = "MAILBOXES"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`names` for the last three scopes, in their canonical spelling."""
+
+    scope: Scope
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MultiSearch(Command):
+    """ESEARCH (RFC 7377 2): `sources` is what IN names, or the selected mailbox."""
+
+    sources: tuple[Source, ...]
+    charset: str | None
+    key: SearchKey
+    returns: Returns | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CancelUpdate(Command):
     """RFC 5267 4.3.5."""

@@ -9,7 +9,7 @@ from gateway.model.charsets import codec_for
 
 from .commands import CancelUpdate, Command, Search, Sort, Thread
 from .parse_search import criteria
-from .search import Algorithm, Criterion, Filter, Fuzzy, Option, Partial, Returns, SearchKey, SortKey, uses
+from .search import Algorithm, Criterion, Fuzzy, Option, Partial, Returns, SearchKey, SortKey, uses
 from .tokens import Cursor, Malformed
 
 MAX_SORT_KEYS: Final = 20
@@ -26,7 +26,6 @@ _PARTIAL: Final = re.compile(
 _OPTIONS: Final = {option.value: option for option in Option}
 _CRITERIA: Final = {criterion.value: criterion for criterion in Criterion}
 _ALGORITHMS: Final = {algorithm.value: algorithm for algorithm in Algorithm}
-_FILTER_CHARSETS: Final = frozenset({None, "UTF-8", "US-ASCII"})
 
 
 class UnknownCharset(Malformed):
@@ -136,8 +135,6 @@ def _criteria(cursor: Cursor, charset: str | None, returns: Returns | None) -> t
     key = criteria(cursor, "ascii" if charset == "US-ASCII" else codec_for(charset) or "utf-8")
     if returns is not None and Option.RELEVANCY in returns and not uses(key, Fuzzy):
         raise Malformed("RELEVANCY needs a FUZZY key")  # RFC 6203 4
-    if charset not in _FILTER_CHARSETS and uses(key, Filter):
-        raise Malformed("FILTER means UTF-8")  # RFC 5466 3.1
     return charset, key
 
 

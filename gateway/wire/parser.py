@@ -23,6 +23,7 @@ from .parse_fetch import fetch_items, fetch_modifiers
 from .parse_list import create, list_, lsub, status
 from .parse_metadata import getmetadata, setmetadata
 from .parse_modseq import select_parameters, store_modifiers
+from .parse_multisearch import esearch
 from .parse_quota import getquota, getquotaroot, setquota
 from .parse_session import compress, language
 from .parse_sort import UnknownCharset, cancel_update, search, sort, thread
@@ -329,6 +330,7 @@ COMMANDS: Final[dict[bytes, Read]] = {
     b"SORT": _by(sort, False),
     b"THREAD": _by(thread, False),
     b"CANCELUPDATE": cancel_update,
+    b"ESEARCH": esearch,
     b"FETCH": _fetch(False),
     b"STORE": _store(False),
     b"COPY": _copy(commands.Copy, False),

@@ -1,0 +1,146 @@
+"""ESEARCH over mailboxes (RFC 7377): each is searched as if it were selected, one after another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.model.errors import NotFound
+from gateway.model.mailbox import DELIMITER, INBOX, Mailbox
+from gateway.store import mailboxes
+from gateway.wire import commands as c
+from gateway.wire import search_results as results
+from gateway.wire.commands import Scope
+from gateway.wire.search import Option, Returns
+
+from . import access, contexts
+from .access import Action
+from .filters import refusing
+from .mailbox_names import in_utf8
+from .mailbox_state import Delta
+from .replies import Reply, bad, ok
+from .search import check_charset, keep, saving
+from .search_answer import by_uid, highest, items, need_of, shown
+from .search_run import prepare
+from .selected import Selected
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_ALONE = frozenset({Scope.SELECTED})
+
+
+@refusing
+async def esearch(session: Session, command: c.MultiSearch) -> Reply:
+    """A response for each mailbox in which something is found, none for the others (RFC 7377 2.1)."""
+    check_charset(session, command)
+    returns = command.returns if command.returns is not None else Returns()
+    scopes = {source.scope for source in command.sources}
+    selected = session.selected
+    if selected is None and (Scope.SELECTED in scopes or Option.UPDATE in returns):
+        return bad("No mailbox is selected")
+    if Option.SAVE in returns and scopes != _ALONE:
+        return bad("SAVE is for the selected mailbox alone")
+    if selected is not None:
+        contexts.check_tag(selected, command.tag, returns)
+    reply = ok("ESEARCH completed")
+    here = selected.mailbox.id if selected is not None else None
+    for mailbox in await _chosen(session, command):
+        if selected is not None and mailbox.id == here:
+            reply = await _selected(session, selected, command, returns, mailbox)
+        else:
+            await _other(session, command, returns, mailbox)
+        await session.channel.breathe()
+    return reply
+
+
+async def _chosen(session: Session, command: c.MultiSearch) -> list[Mailbox]:
+    """The mailboxes that the sources mean and the key may read, by name, none twice; others are passed over."""
+    principal = session.require_principal()
+    inbox_id = principal.inbox_id
+    rows = await session.services.db.read(lambda rx: mailboxes.list_mailboxes(rx, inbox_id))
+    here = session.selected.mailbox.id if session.selected is not None else None
+    found: dict[str, Mailbox] = {}
+    for mailbox in rows:
+        if mailbox.noselect or not access.allowed(principal, Action.READ, mailbox.role):
+            continue
+        if any(_means(source, mailbox, selected=mailbox.id == here) for source in command.sources):
+            found[mailbox.name] = mailbox
+    return [found[name] for name in sorted(found)]
+
+
+def _means(source: c.Source, mailbox: Mailbox, *, selected: bool) -> bool:
+    name = mailbox.name
+    match source.scope:
+        case Scope.SELECTED:
+            return selected
+        case Scope.INBOXES:  # where mail is delivered to (RFC 5465 6.2)
+            return name == INBOX
+        case Scope.PERSONAL:
+            return True
+        case Scope.SUBSCRIBED:
+            return mailbox.subscribed
+        case Scope.MAILBOXES:
+            return name in source.names
+        case Scope.SUBTREE | Scope.SUBTREE_ONE:
+            one = source.scope is Scope.SUBTREE_ONE
+            for top in source.names:
+                below = name[len(top) + 1 :] if name.startswith(top + DELIMITER) else ""
+                if name == top or (below and not (one and DELIMITER in below)):
+                    return True
+            return False
+
+
+async def _selected(
+    session: Session, selected: Selected, command: c.MultiSearch, returns: Returns, mailbox: Mailbox
+) -> Reply:
+    since = contexts.mark(selected)
+    with saving(selected, returns):
+        run = await prepare(session, selected, command.key, strict=False)
+        found = await run.find(need_of(returns))
+    modseq = highest(selected, shown(returns, found)) if found and run.asks_modseq else None
+    data = items(returns, found, by_uid(rising=True), modseq) if found else None
+    if data is not None:
+        session.channel.send(_line(session, command, mailbox, data))
+    contexts.begin(session, selected, command, run.key, found, since)
+    return keep(selected, returns, found, "ESEARCH completed")
+
+
+class _Visitor:
+    """Watches a mailbox that is searched without being selected, so that its view holds."""
+
+    def __init__(self, selected: Selected) -> None:
+        self._selected = selected
+        self.gone = False
+
+    def mailbox_changed(self, delta: Delta) -> None:
+        self._selected.view.note(delta)
+
+    def mailbox_gone(self) -> None:
+        self.gone = True
+
+
+async def _other(session: Session, command: c.MultiSearch, returns: Returns, mailbox: Mailbox) -> None:
+    states = session.services.states
+    try:
+        shared = await states.open(mailbox)
+    except NotFound:
+        return  # deleted meanwhile
+    selected = Selected(shared, mailbox, read_only=True)
+    visitor = _Visitor(selected)
+    states.watch(shared, visitor)
+    try:
+        run = await prepare(session, selected, command.key, strict=False)
+        found = await run.find(need_of(returns))
+        if not found or visitor.gone:
+            return
+        modseq = highest(selected, shown(returns, found)) if run.asks_modseq else None
+        data = items(returns, found, by_uid(rising=True), modseq)
+        if data is not None:
+            session.channel.send(_line(session, command, mailbox, data))
+    finally:
+        states.unwatch(shared, visitor)
+
+
+def _line(session: Session, command: c.MultiSearch, mailbox: Mailbox, data: list[bytes]) -> bytes:
+    source = (mailbox.name, mailbox.uidvalidity)
+    return results.esearch(command.tag, True, data, source=source, utf8=in_utf8(session))
