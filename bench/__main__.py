@@ -26,7 +26,7 @@ from .client import Account, Imap
 from .corpus import messages
 from .gateway import start_gateway
 from .report import Result, print_result, write_report
-from .rows import ROWS, Row, Sample, Side
+from .rows import ROWS, Row, Sample, Side, make_folders
 
 MESSAGES = 10_000
 
@@ -37,6 +37,7 @@ def _fill(side: Side) -> None:
     connection.append_many("INBOX", messages(MESSAGES))
     for mailbox in ("Trash", "Drafts"):  # made on first use: not while eight connections write to it
         connection.append_many(mailbox, messages(1))
+    make_folders(connection)
     connection.logout()
 
 

@@ -17,6 +17,10 @@ HEADER_FIELDS = (
     "From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To"
 )
 
+FOLDERS = 1_000
+LIST = 'LIST "" *'
+STATUS = "MESSAGES UNSEEN UIDNEXT UIDVALIDITY HIGHESTMODSEQ"
+
 
 @dataclass(frozen=True)
 class Side:
@@ -128,6 +132,10 @@ def noop(side: Side) -> Sample:
     return _selected(side, 4000, lambda _: "NOOP")
 
 
+def status_of_one(side: Side) -> Sample:
+    return _selected(side, 2000, lambda n: f"STATUS many/folder-0{n % 900 // 10:02}5 ({STATUS})")
+
+
 def small_body(side: Side) -> Sample:
     return _selected(side, 1500, lambda n: f"UID FETCH {1 + n * 7 % 9000} (UID BODY.PEEK[])")
 
@@ -159,6 +167,30 @@ def unseen_since(side: Side) -> Sample:
     connection.command("STORE 1:5000 -FLAGS.SILENT (\\Seen)")
     connection.logout()
     return sample
+
+
+def make_folders(connection: Imap) -> None:
+    """A thousand folders, a tenth of them below another one, a third subscribed."""
+    for number in range(FOLDERS):
+        name = f"many/folder-{number:04}" if number % 10 else f"many/folder-{number:04}/below"
+        connection.command(f"CREATE {name}")
+        if number % 3 == 0:
+            connection.command(f"SUBSCRIBE {name}")
+
+
+def list_after_change(side: Side) -> Sample:
+    """LIST of all folders when the tree has just changed: what was kept of an earlier answer is of no use."""
+    connection = Imap(_imap(side))
+    connection.command(LIST)
+    wall = cpu = 0.0
+    rounds = 30
+    for number in range(rounds):
+        connection.command(f"{'UN' * (number % 2)}SUBSCRIBE many/folder-0001")
+        sample = _timed(side, 1, lambda: connection.command(LIST), rate=False, unit=1e3)
+        wall += sample.value
+        cpu += sample.cpu_us or 0.0
+    connection.logout()
+    return Sample(wall / rounds, cpu / rounds)
 
 
 def bodies(side: Side) -> Sample:
@@ -267,6 +299,10 @@ ROWS: Iterable[Row] = (
     Row("SORT by date of 10,000", "ms", False, found_in("SORT (REVERSE DATE) UTF-8 ALL", 20)),
     Row("SORT by subject of 10,000", "ms", False, found_in("SORT (SUBJECT DATE) UTF-8 ALL", 20)),
     Row("THREAD=REFERENCES of 10,000", "ms", False, found_in("THREAD REFERENCES UTF-8 ALL", 20)),
+    Row("LIST of 1,000 folders", "ms", False, found_in(LIST, 100)),
+    Row("LIST of 1,000 folders, one changed", "ms", False, list_after_change),
+    Row("LIST with STATUS of 1,000 folders", "ms", False, found_in(f"{LIST} RETURN (STATUS ({STATUS}))", 30)),
+    Row("STATUS of one", "/s", True, status_of_one),
     Row("delivery to IDLE push", "ms", False, idle_latency),
     Row("memory an idle connection at 1,000", "KiB", False, idle_memory),
     Row("durable submission, 8 KB, 20 connections", "/s", True, submissions, "smtp"),

@@ -118,7 +118,7 @@ def _metadata(session: Session, wanted: tuple[str, ...]) -> listing.MetadataLine
 
 def _note_modseqs(session: Session, items: tuple[str, ...]) -> None:
     """RFC 7162 3.1: STATUS (HIGHESTMODSEQ) is a CONDSTORE enabling command."""
-    if "HIGHESTMODSEQ" in items:
+    if "HIGHESTMODSEQ" in items and "CONDSTORE" not in session.enabled:
         session.switch_on(("CONDSTORE",))
 
 

@@ -115,13 +115,13 @@ def tree_version(rx: Rx, inbox_id: InboxId) -> int:
 def mailbox(
     rx: Rx, inbox_id: InboxId, name: str, *, subscribed: bool = False, deleted: bool = False
 ) -> Listed | None:
-    """One of them with its counters, by its name."""
+    """One of them with its counters, by its canonical name (`model.names.canonical`)."""
     if not storable(name):
         return None
-    row: tuple[Any, ...] | None = rx.one(_ONE[subscribed], inbox=inbox_id, name=canonical(name))
+    row: tuple[Any, ...] | None = rx.one(_ONE[subscribed], inbox=inbox_id, name=name)
     if row is None:
         return None
-    found = Listed._make(row)
+    found = _LISTED(row)
     if not deleted:
         return found
     messages, octets = rx.all(_ONE_DELETED, inbox=inbox_id, mailbox=found.id)[0]

@@ -33,7 +33,7 @@ async def test_counters_come_where_they_are_asked_for(db: Database) -> None:
     assert (counted.messages, counted.unseen, counted.octets, counted.deleted) == (3, 3, 60, 0)
     whole = await row(subscribed=True, deleted=True)
     assert (whole.messages, whole.deleted, whole.deleted_octets) == (3, 2, 40)
-    one = await db.read(lambda rx: listing.mailbox(rx, inbox.id, "inbox", subscribed=True, deleted=True))
+    one = await db.read(lambda rx: listing.mailbox(rx, inbox.id, "INBOX", subscribed=True, deleted=True))
     assert one == whole
     assert await db.read(lambda rx: listing.mailbox(rx, inbox.id, "no\0where")) is None
     assert len(await db.read(lambda rx: listing.mailboxes(rx, inbox.id, most=2))) == 2
