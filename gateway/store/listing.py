@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple, cast
 
 from gateway.model.ids import InboxId
 from gateway.model.mailbox import DELIMITER
-from gateway.model.names import canonical
 
 from .db import Rx
 from .statements import Stmt
