@@ -13,7 +13,8 @@ _KEY = Stmt(
     " WHERE k.mailbox_id = :mailbox AND k.inbox_id = :inbox AND b.inbox_id = :inbox"
 )
 _MAKE = Stmt(
-    "INSERT INTO url_key (mailbox_id, inbox_id, key) VALUES (:mailbox, :inbox, :key) ON CONFLICT (mailbox_id) DO NOTHING"
+    "INSERT INTO url_key (mailbox_id, inbox_id, key) VALUES (:mailbox, :inbox, :key)"
+    " ON CONFLICT (mailbox_id) DO NOTHING"
 )
 _RESET = Stmt(
     "INSERT INTO url_key (mailbox_id, inbox_id, key) VALUES (:mailbox, :inbox, :key)"
