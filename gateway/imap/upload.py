@@ -143,7 +143,7 @@ class Upload:
             if isinstance(event, LiteralEnd):
                 break
             assert isinstance(event, LiteralData)
-            self._session.heard()
+            self._session.timers.heard()
             if literal.use is Use.URL:
                 url.append(event.data)
             else:

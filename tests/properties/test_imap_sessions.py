@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.imap import session
+from gateway.imap import teller
 from tests.support.soak import examples
 from tests.transcripts.harness import Client, Harness, template
 
@@ -149,7 +149,7 @@ class Believer:
 )
 @settings(max_examples=examples(150), suppress_health_check=FIXTURE)
 def test_two_clients_agree_with_the_model(world: World, operations: list[tuple[int, tuple]], page: int) -> None:  # type: ignore[type-arg]
-    world.monkeypatch.setattr(session, "TELL_PAGE", page)
+    world.monkeypatch.setattr(teller, "TELL_PAGE", page)
     world.runner.run(two_clients(world, operations))
 
 

@@ -18,11 +18,11 @@ from gateway.imap import (
     fetch,
     fetch_message,
     fetch_page,
-    mailbox_list,
+    listing,
     rules,
     search_run,
-    session,
     store_command,
+    teller,
 )
 from gateway.imap.channel import Channel
 from gateway.model.errors import LimitReached, Unavailable
@@ -56,7 +56,7 @@ def test_a_defect_shows_an_id_and_nothing_else(tmp_path: Path, monkeypatch: pyte
         raise RuntimeError("secret canary")
 
     changed = {**rules.RULES, c.Noop: replace(rules.RULES[c.Noop], handler=broken)}
-    monkeypatch.setattr("gateway.imap.session.RULES", changed)
+    monkeypatch.setattr("gateway.imap.dispatch.RULES", changed)
 
     async def body(harness: Harness, client: Client) -> None:
         lines = await client.run(b"NOOP")
@@ -100,7 +100,7 @@ def test_autologout_counts_from_the_last_command(tmp_path: Path) -> None:
         harness.timers.advance(1800)
         await client.run(b"NOOP")
         assert not client.closed
-        client.session.last_active -= 1801
+        client.session.timers.last_active -= 1801
         harness.timers.advance(1800)
         assert await client.line() == b"* BYE Autologout; idle for too long"
         assert client.closed
@@ -113,12 +113,12 @@ def test_autologout_in_the_middle_of_a_message_that_never_comes(tmp_path: Path) 
     async def body(harness: Harness, client: Client) -> None:
         client.send(b"a APPEND INBOX {100}\r\n")
         assert (await client.line()).startswith(b"+ ")
-        client.session.last_active -= 1801
+        client.session.timers.last_active -= 1801
         client.send(b"From: x")  # slow, but alive
         await until(lambda: client.session.channel.at_rest)
         harness.timers.advance(1800)
         assert not client.closed
-        client.session.last_active -= 1801
+        client.session.timers.last_active -= 1801
         harness.timers.advance(1800)
         assert await client.line() == b"* BYE Autologout; idle for too long"
         await until(lambda: not client.session.channel.busy)
@@ -186,7 +186,7 @@ def test_a_congested_idler_is_told_later(tmp_path: Path) -> None:
 
 def test_many_changes_are_told_in_pages_that_stay_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes that come between the pages are told with the next one, by the numbers that hold then."""
-    monkeypatch.setattr(session, "TELL_PAGE", 2)
+    monkeypatch.setattr(teller, "TELL_PAGE", 2)
     breathe = Channel.breathe
 
     async def body(harness: Harness, client: Client) -> None:
@@ -224,7 +224,7 @@ def test_many_changes_are_told_in_pages_that_stay_right(tmp_path: Path, monkeypa
 
 
 def test_an_idler_is_told_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "IDLE_PAGE", 2)
+    monkeypatch.setattr(teller, "IDLE_PAGE", 2)
 
     async def body(harness: Harness, client: Client) -> None:
         await harness.expunge([2, 3, 4])
@@ -349,7 +349,7 @@ def test_the_client_is_named_to_the_authenticator(tmp_path: Path) -> None:
 
 
 def test_matching_many_names_takes_many_turns_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailbox_list, "LIST_WORK", 30)
+    monkeypatch.setattr(listing, "LIST_WORK", 30)
     turns: list[None] = []
     breathe = Channel.breathe
 
