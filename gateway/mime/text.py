@@ -84,13 +84,15 @@ def _uuencoded(octets: bytes) -> bytes:
             break
         if not line:
             continue
+        # Where signs are missing `a2b_uu` puts zeros, up to 63 for a line of one sign: no more than its signs hold.
+        most = (len(line) - 1) * 3 // 4
         try:
-            pieces.append(binascii.a2b_uu(line))
+            pieces.append(binascii.a2b_uu(line)[:most])
         except binascii.Error:
             # The usual damage: trailing signs behind the count. The length octet says how many are meant.
             wanted = (((line[0] - 32) & 63) * 4 + 5) // 3
             try:
-                pieces.append(binascii.a2b_uu(line[:wanted]))
+                pieces.append(binascii.a2b_uu(line[:wanted])[:most])
             except binascii.Error:
                 continue
     return b"".join(pieces)

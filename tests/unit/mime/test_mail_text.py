@@ -77,6 +77,8 @@ def test_uuencode_and_the_rest() -> None:
     assert decode_body(b"begin 644 x\r\n#0V%T\r\n`\r\nend\r\n", b"x-uuencode") == b"Cat"
     assert decode_body(b"begin 644 x\n#0V%Txx\n`\nend\n", b"x-uue") == b"Cat"
     assert decode_body(b"no such thing", b"uuencode") == b"no such thing"
+    # a line that claims 63 octets and has none: 1 MB would have become 31 MB
+    assert len(decode_body(b"begin 644 x\n" + b"_\n" * 500, b"uuencode")) <= 1000
     assert decode_body(b"a=3D", b"8BIT") == b"a=3D"
     assert decode_body(b"a=3D", b"x-odd") == b"a=3D"
     assert decoder_for(b"BASE64")
