@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import grp
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ listen = 127.0.0.1
 disable_plaintext_auth = no
 mail_location = sdbox:{mail}/%u
 mail_uid = {user}
-mail_gid = {user}
+mail_gid = {group}
 first_valid_uid = 1
 mail_fsync = optimized
 login_trusted_networks =
@@ -35,7 +38,7 @@ passdb {{
 }}
 userdb {{
   driver = static
-  args = uid={user} gid={user} home={mail}/%u
+  args = uid={user} gid={group} home={mail}/%u
 }}
 namespace inbox {{
   inbox = yes
@@ -84,6 +87,18 @@ service stats {{
 }}
 """
 
+_WITHOUT_ROOT = """
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {user}
+service imap-login {{
+  chroot =
+}}
+service anvil {{
+  chroot =
+}}
+"""
+
 
 @dataclass
 class Dovecot:
@@ -111,7 +126,10 @@ def start_dovecot(directory: Path) -> Dovecot:
     ca, cert, key = make_certificates(directory)
     mail, log = directory / "mail", directory / "dovecot.log"
     mail.mkdir(exist_ok=True)
-    shutil.chown(mail, "mail", "mail")
+    root = os.getuid() == 0
+    user, group = ("mail", "mail") if root else (getpass.getuser(), grp.getgrgid(os.getgid()).gr_name)
+    if root:
+        shutil.chown(mail, user, group)
     for parent in (directory, *directory.parents):
         if parent == Path("/tmp") or parent == Path("/"):
             break
@@ -121,8 +139,9 @@ def start_dovecot(directory: Path) -> Dovecot:
     config.write_text(
         _CONFIG.format(
             run=directory / "run", state=directory / "state", log=log, cert=cert, key=key, mail=mail,
-            user="mail", password=Dovecot.password, **ports,
+            user=user, group=group, password=Dovecot.password, **ports,
         )
+        + ("" if root else _WITHOUT_ROOT.format(user=user, group=group))
     )
     process = subprocess.Popen([program, "-F", "-c", str(config)], stdin=subprocess.DEVNULL)
     server = Dovecot(process, ports["imap"], ports["imaps"], ports["lmtp"], ca, mail, log)
