@@ -32,6 +32,7 @@ from gateway.ops.metrics import CONTENT_TYPE, PrometheusMetrics
 from gateway.ops.systemd import listen_sockets
 from gateway.ops.tls import TlsContexts
 from gateway.smtp.ports import SubmissionServices
+from gateway.store import counters
 from gateway.store.db import Database
 from gateway.submit.accept import Submissions
 
@@ -88,6 +89,7 @@ class Gateway:
         await stack.enter_async_context(held_data_dir(config))
         tls = self._tls = TlsContexts(tls_files(config), time.time)
         db = await stack.enter_async_context(opened_store(config, serving=True))
+        await db.write(lambda tx: counters.begin_relaxed(tx, config.store.flag_sync > 0))
         made = await first_inbox(db, first_address(config), self._started, inbox_limits(config)) if init else None
         stack.push_async_callback(self._tasks.close)
         sessions, authenticator = self._logins(db)

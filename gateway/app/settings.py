@@ -67,6 +67,7 @@ def store_settings(config: Config, *, serving: bool) -> StoreSettings:
             "gateway.maintain.texts",
         ),
         writers=config.store.writers,
+        flag_sync_seconds=config.store.flag_sync / 1000,
     )
 
 

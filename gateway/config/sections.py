@@ -106,6 +106,14 @@ class Store:
             low=0, high=64,
         ),
     ] = 2
+    flag_sync: Annotated[
+        int,
+        Setting(
+            "Time within which a change of flags is flushed to disk after it was answered; 0: before. A power failure "
+            "may undo the flags set in that time, and nothing else. PostgreSQL flushes by its own wal_writer_delay.",
+            unit="milliseconds", low=0, high=1000,
+        ),
+    ] = 0
     writers: Annotated[
         int, Setting("Writing connections to PostgreSQL; SQLite has one writer always.", low=1, high=64)
     ] = 4

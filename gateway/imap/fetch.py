@@ -232,6 +232,7 @@ async def _mark_seen(session: Session, selected: Selected, page: Slices) -> froz
         lambda tx: messages.store_flags(tx, state.inbox_id, state.mailbox_id, ranges, "add", SEEN, ()),
         inboxes=(state.inbox_id,),
         quick=len(unseen) <= TINY_CHANGE,
+        relaxed=True,
     )
     if stored.modseq is not None:
         await selected.shared.catch_up(stored.modseq, rows=len(unseen))

@@ -92,6 +92,7 @@ async def _store_cut(session: Session, selected: Selected, command: c.Store, uid
         ),
         inboxes=(state.inbox_id,),
         quick=len(uids) <= TINY_CHANGE,
+        relaxed=True,
     )
     refused = [uid for uid, _ in stored.refused]
     seen = max((modseq for _, modseq in stored.refused), default=0)  # another node's change may not be known here yet

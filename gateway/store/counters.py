@@ -28,6 +28,23 @@ _UIDVALIDITY = Stmt(
 )
 
 
+_RELAXED = Stmt("SELECT 1 FROM meta WHERE key = 'relaxed'")
+_SKIP = Stmt("UPDATE inbox SET modseq = modseq + 1000000")
+_SET_RELAXED = Stmt("INSERT INTO meta (key, value) VALUES ('relaxed', '1') ON CONFLICT (key) DO NOTHING")
+_UNSET_RELAXED = Stmt("DELETE FROM meta WHERE key = 'relaxed'")
+
+
+def begin_relaxed(tx: Tx, relaxed: bool) -> None:
+    """A server starts, with `relaxed` units or without.
+
+    After a run that had them a million MODSEQs of each inbox are left out: a power failure may have undone changes
+    that clients were told of, and their MODSEQs must not be given to others (RFC 7162 3.1.2.1 asks that they rise).
+    """
+    if tx.scalar(_RELAXED):
+        tx.run(_SKIP)
+    tx.run(_SET_RELAXED if relaxed else _UNSET_RELAXED)
+
+
 def lock(tx: Tx, *inboxes: InboxId) -> None:
     """Hold the rows of `inboxes` till commit. Call it before reading what the unit will change.
 

@@ -132,6 +132,8 @@ class StoreSettings:
     """PostgreSQL: writing connections."""
     notify_seconds: float = 0.010
     """PostgreSQL: wake-ups for other nodes are gathered this long and sent in one small transaction."""
+    flag_sync_seconds: float = 0.0
+    """Relaxed units are answered before their flush, which follows within this time; 0: there are none."""
     mail_poll_seconds: float = 15.0
     """PostgreSQL: how late a lost wake-up may be noticed for mail …"""
     revocation_poll_seconds: float = 1.0
@@ -158,9 +160,15 @@ class Database(ABC):
 
     @abstractmethod
     async def write(
-        self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0, quick: bool = False
+        self,
+        unit: Callable[[Tx], T],
+        *,
+        inboxes: tuple[InboxId, ...] = (),
+        octets: int = 0,
+        quick: bool = False,
+        relaxed: bool = False,
     ) -> T:
-        """Run `unit`; what it did is durable when this returns.
+        """Run `unit`; what it did is durable when this returns, unless it is `relaxed` and the settings allow that.
 
         `inboxes`: all inboxes whose rows the unit changes; only a unit that names them may share a transaction with
         others on PostgreSQL; units that name none run in the order given. `octets`: about how much it writes, which

@@ -153,7 +153,13 @@ class PostgresqlDatabase(Database):
         return bool(self._writers)
 
     async def write(
-        self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0, quick: bool = False
+        self,
+        unit: Callable[[Tx], T],
+        *,
+        inboxes: tuple[InboxId, ...] = (),
+        octets: int = 0,
+        quick: bool = False,
+        relaxed: bool = False,
     ) -> T:
         if not self._writers:
             raise Unavailable("The store is not open")
@@ -161,7 +167,7 @@ class PostgresqlDatabase(Database):
         # Units that name none keep their order: giving up a staged body must come after its last piece.
         others = len(self._writers) - 1
         turn = 1 + min(inboxes) % others if inboxes and others else 0
-        value: T = await self._writers[turn].submit(unit, inboxes, octets)
+        value: T = await self._writers[turn].submit(unit, inboxes, octets, relaxed=relaxed)
         return value
 
     async def read(self, query: Callable[[Rx], T]) -> T:

@@ -40,6 +40,7 @@ RECONNECT_DELAYS: Final = (0.0, 0.1, 0.5, 1.5)  # seconds; a failover takes long
 FORGOTTEN_SECONDS: Final = 7 * 86400  # rows of processes that were killed
 
 _BEGIN = Stmt(postgresql="BEGIN")
+_NO_FLUSH = Stmt(postgresql="SET LOCAL synchronous_commit TO off")
 _COMMIT = Stmt(postgresql="COMMIT")
 _NOTE = Stmt(postgresql="UPDATE unit_done SET last = :number, at = :at WHERE writer = :writer")
 _LAST = Stmt(postgresql="SELECT last FROM unit_done WHERE writer = :writer FOR UPDATE")
@@ -50,15 +51,21 @@ _LEAVE = Stmt(postgresql="DELETE FROM unit_done WHERE writer = :writer OR at < :
 
 
 class _Unit:
-    __slots__ = ("call", "error", "future", "inboxes", "octets", "value", "wakes")
+    __slots__ = ("call", "error", "future", "inboxes", "octets", "relaxed", "value", "wakes")
 
     def __init__(
-        self, call: Callable[[Tx], Any], future: asyncio.Future[Any], inboxes: tuple[InboxId, ...], octets: int
+        self,
+        call: Callable[[Tx], Any],
+        future: asyncio.Future[Any],
+        inboxes: tuple[InboxId, ...],
+        octets: int,
+        relaxed: bool,
     ) -> None:
         self.call = call
         self.future = future
         self.inboxes = inboxes
         self.octets = octets
+        self.relaxed = relaxed
         self.value: Any = None
         self.error: BaseException | None = None
         self.wakes: dict[Wake, None] = {}
@@ -94,10 +101,12 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, call: Callable[[Tx], Any], inboxes: tuple[InboxId, ...], octets: int) -> asyncio.Future[Any]:
+    def submit(
+        self, call: Callable[[Tx], Any], inboxes: tuple[InboxId, ...], octets: int, *, relaxed: bool = False
+    ) -> asyncio.Future[Any]:
         """Queue a unit; called on the loop."""
         future = self._loop.create_future()
-        self._queue.put(_Unit(call, future, inboxes, octets))
+        self._queue.put(_Unit(call, future, inboxes, octets, relaxed and self._settings.flag_sync_seconds > 0))
         return future
 
     def stop(self) -> None:
@@ -138,7 +147,7 @@ class Writer:
             if unit is None:
                 self._queue.put(None)  # the sign to stop: finish this batch first
                 break
-            if not unit.inboxes:
+            if not unit.inboxes or unit.relaxed is not first.relaxed:
                 return batch, unit
             batch.append(unit)
             octets += unit.octets
@@ -201,6 +210,8 @@ class Writer:
             with tx.connection.pipeline() as pipeline:
                 tx.pipeline = pipeline
                 tx.do(_BEGIN)
+                if units[0].relaxed:
+                    tx.do(_NO_FLUSH)
                 tx.do(_NOTE, number=number, at=int(time.time()), writer=self._name)
                 inboxes = {inbox for unit in units for inbox in unit.inboxes}
                 if inboxes:

@@ -161,11 +161,17 @@ class SqliteDatabase(Database):
         return self._writer is not None and self._writer.broken is None
 
     async def write(
-        self, unit: Callable[[Tx], T], *, inboxes: tuple[InboxId, ...] = (), octets: int = 0, quick: bool = False
+        self,
+        unit: Callable[[Tx], T],
+        *,
+        inboxes: tuple[InboxId, ...] = (),
+        octets: int = 0,
+        quick: bool = False,
+        relaxed: bool = False,
     ) -> T:
         if self._writer is None:
             raise Unavailable("The store is not open")
-        value: T = await self._writer.submit(unit, octets, quick=quick)
+        value: T = await self._writer.submit(unit, octets, quick=quick, relaxed=relaxed)
         return value
 
     async def read(self, query: Callable[[Rx], T]) -> T:

@@ -48,15 +48,22 @@ BUSY_SECONDS: Final = 5.0  # only another process's check or backup can hold the
 BUSY_PAUSE: Final = 0.005
 GATE_WAIT_SECONDS: Final = 2.0  # a reader's transaction is one page; longer means it is stuck, and we go on without
 
+_COUNT_UP: Final = (
+    "INSERT INTO meta (key, value) VALUES (?, '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+)
+
 
 class _Unit:
-    __slots__ = ("call", "error", "future", "octets", "quick", "value", "wakes")
+    __slots__ = ("call", "error", "future", "octets", "quick", "relaxed", "value", "wakes")
 
-    def __init__(self, call: Callable[[Tx], Any], future: asyncio.Future[Any], octets: int, quick: bool) -> None:
+    def __init__(
+        self, call: Callable[[Tx], Any], future: asyncio.Future[Any], octets: int, quick: bool, relaxed: bool
+    ) -> None:
         self.call = call
         self.future = future
         self.octets = octets
         self.quick = quick
+        self.relaxed = relaxed
         self.value: Any = None
         self.error: BaseException | None = None
         self.wakes: dict[Wake, None] = {}
@@ -108,6 +115,9 @@ class Writer:
         self._scheduled = False
         self._gathering = Gathering(settings.group_units)
         self._closing = False
+        self._relaxed = False  # COMMIT does not flush now
+        self._owed = False  # something is committed and not flushed yet
+        self._flush: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._counts_wal = self._sqlite_version() >= NOOP_CHECKPOINT
         self._full = False  # the last checkpoint found no space
@@ -116,10 +126,12 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, call: Callable[[Tx], Any], octets: int, *, quick: bool = False) -> asyncio.Future[Any]:
+    def submit(
+        self, call: Callable[[Tx], Any], octets: int, *, quick: bool = False, relaxed: bool = False
+    ) -> asyncio.Future[Any]:
         """Queue a unit; called on the loop."""
         future = self._loop.create_future()
-        self._waiting.append(_Unit(call, future, octets, quick))
+        self._waiting.append(_Unit(call, future, octets, quick, relaxed and self._settings.flag_sync_seconds > 0))
         if not self._busy and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._turn)  # what else arrives in this turn of the loop joins the group
@@ -150,23 +162,50 @@ class Writer:
             if self._closing:
                 self._jobs.put(None)
             return
-        quick = self._waiting[0].quick and self.broken is None
-        if quick and not self._closing and self._gathering.goes_on(len(self._waiting), time.monotonic()):
+        first = self._waiting[0]
+        quick = first.quick and self.broken is None
+        gathers = quick and not first.relaxed and not self._closing
+        if gathers and self._gathering.goes_on(len(self._waiting), time.monotonic()):
             self._scheduled = True
             self._loop.call_soon(self._turn)
             return
         self._busy = True
-        self._jobs.put(self._run_here() if quick else _Job([]))
+        job = self._run_here() if quick else _Job([])
+        if not (quick and self._relaxed and self._committed_here(job)):
+            self._jobs.put(job)
 
     def _run_here(self) -> _Job:
         """Run quick units; the thread commits them. A lock that is held is waited for in the thread."""
         group: list[_Unit] = []
         try:
-            self._begin()
+            self._begin(relaxed=self._waiting[0].relaxed)
             self._run(group, LOOP_SECONDS, quick=True)
         except _GroupLost as lost:
             return _Job(group, lost)
         return _Job(group)
+
+    def _committed_here(self, job: _Job) -> bool:
+        """A COMMIT without a flush only writes into the system's memory; the thread is needed for all that can wait."""
+        if job.lost is not None or self._checkpoint_due():
+            return False
+        try:
+            self._commit()
+        except _GroupLost as lost:
+            job.lost = lost
+            return False
+        self._unflushed += sum(unit.octets for unit in job.group)
+        self._deliver(job.group, free=False)
+        self._busy = False
+        if (self._waiting or self._closing) and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+        return True
+
+    def _flush_owed(self) -> None:
+        """The end of `flag_sync`: a durable unit flushes what relaxed ones have written before it."""
+        self._flush = None
+        if self._owed and not self._closing and self.broken is None:
+            self.submit(lambda tx: self._execute(_COUNT_UP, ("flushes",)), 0, quick=True)
 
     # -- the thread
 
@@ -198,7 +237,7 @@ class Writer:
         """Commit what ran on the loop; without any, run what waits, gathered in `group`, and commit it."""
         try:
             if not group:
-                self._begin(patient=True)
+                self._begin(relaxed=self._waiting[0].relaxed, patient=True)
                 self._run(group, self._settings.group_seconds)
             self._commit()
             self._unflushed += sum(unit.octets for unit in group)
@@ -223,7 +262,7 @@ class Writer:
         until = time.monotonic() + seconds
         waiting, settings = self._waiting, self._settings
         octets = 0
-        while waiting and not (quick and not waiting[0].quick):
+        while waiting and waiting[0].quick >= quick and waiting[0].relaxed >= self._relaxed:
             unit = waiting.popleft()
             group.append(unit)
             self._one(unit)
@@ -249,7 +288,7 @@ class Writer:
 
     def _alone(self, unit: _Unit) -> None:
         try:
-            self._begin(patient=True)
+            self._begin(relaxed=False, patient=True)
             self._one(unit)
             self._commit()
         except _GroupLost as lost:
@@ -259,8 +298,14 @@ class Writer:
             if is_io_error(lost.cause):
                 self._break(lost.cause, [unit])
 
-    def _begin(self, *, patient: bool = False) -> None:
-        """Open the transaction; `patient` (in the thread) waits for another process that holds the lock."""
+    def _begin(self, *, relaxed: bool, patient: bool = False) -> None:
+        """Open a transaction whose COMMIT flushes unless it is `relaxed`.
+
+        `patient` (in the thread) waits for another process that holds the lock.
+        """
+        if relaxed is not self._relaxed:
+            self._execute(f"PRAGMA synchronous={'NORMAL' if relaxed else 'FULL'}")
+            self._relaxed = relaxed
         until = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -276,6 +321,7 @@ class Writer:
             self._execute("COMMIT")
         except Exception as error:
             raise _GroupLost(error) from error
+        self._owed = self._relaxed  # a flush of the WAL is one of all that stands in it
 
     def _rollback(self) -> None:
         if self._connection.in_transaction:
@@ -335,6 +381,8 @@ class Writer:
             self._gathering.answered(len(group))
         if wakes:
             self._publish(wakes)
+        if self._owed and self._flush is None:
+            self._flush = self._loop.call_later(self._settings.flag_sync_seconds, self._flush_owed)
         if free:
             self._busy = False
             if self._waiting or self._closing:
@@ -378,10 +426,7 @@ class Writer:
                 if gate.acquire(True, GATE_WAIT_SECONDS):
                     held.callback(gate.release)
             _busy, left, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self._execute(  # the first write after a complete checkpoint starts the WAL over
-                "INSERT INTO meta (key, value) VALUES ('wal_reset', '1') "
-                "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
-            )
+            self._execute(_COUNT_UP, ("wal_reset",))  # the first write after a complete checkpoint starts the WAL over
         log.info("store.wal_gate", pages=pages, left=left - copied)
 
 

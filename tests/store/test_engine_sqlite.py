@@ -5,47 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 from gateway.model.errors import ConfigError, InvalidRequest, Unavailable
 from gateway.store import driver
-from gateway.store.db import Database, Rx, StoreSettings, Tx
-from gateway.store.sqlite import SqliteDatabase, SqliteTx, connect
-from gateway.store.sqlite_writer import Writer
+from gateway.store.db import Database, Rx, Tx
+from gateway.store.sqlite import connect
 from gateway.store.statements import Stmt
-
-PUT = Stmt("INSERT INTO content_chunk (id, octets) VALUES (:id, :octets)")
-IDS = Stmt("SELECT id FROM content_chunk ORDER BY id")
-BIG = 2_000_000
-SMALL = 1_000
-
-
-def path_of(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///"))
-
-
-@asynccontextmanager
-async def opened(url: str, **settings: Any) -> AsyncIterator[SqliteDatabase]:
-    database = SqliteDatabase(path_of(url), StoreSettings(**settings))
-    await database.start()
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-def put(number: int, size: int) -> Callable[[Tx], int]:
-    def unit(tx: Tx) -> int:
-        tx.do(PUT, id=number, octets=b"x" * size)
-        return number
-
-    return unit
+from tests.store.faulty import BIG, IDS, PUT, SMALL, committed, faulty_writer, opened, path_of, put
 
 
 async def limit_pages(db: Database, extra: int | None) -> None:
@@ -107,67 +76,6 @@ async def test_reading_goes_on_while_the_disk_is_full(sqlite_url: str, runner: a
                 await db.write(put(number, BIG))
             assert await stored(db) == [1]
         assert db.writable
-
-
-class _Faulty:
-    """A connection whose statements fail where a test says so."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self.fail: Callable[[str], bool] = lambda sql: False
-        self.error_code = 10  # SQLITE_IOERR
-
-    @property
-    def in_transaction(self) -> bool:
-        return bool(self._connection.in_transaction)
-
-    def cursor(self) -> _FaultyCursor:
-        return _FaultyCursor(self, self._connection.cursor())
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-class _FaultyCursor:
-    def __init__(self, owner: _Faulty, cursor: Any) -> None:
-        self._owner = owner
-        self._cursor = cursor
-
-    def execute(self, sql: str, params: Any = ()) -> Any:
-        if self._owner.fail(sql):
-            error = driver.load().OperationalError("disk I/O error")
-            error.sqlite_errorcode = self._owner.error_code
-            raise error
-        return self._cursor.execute(sql, params)
-
-    def fetchall(self) -> Any:
-        return self._cursor.fetchall()
-
-    @property
-    def rowcount(self) -> int:
-        return int(self._cursor.rowcount)
-
-
-@asynccontextmanager
-async def faulty_writer(url: str) -> AsyncIterator[tuple[_Faulty, Writer]]:
-    faulty = _Faulty(connect(path_of(url), reading=False))
-    loop = asyncio.get_running_loop()
-    writer = Writer(
-        faulty, SqliteTx(faulty), StoreSettings(checkpoint_pages=0, group_seconds=60), loop, lambda wakes: None, []
-    )
-    writer.start()
-    try:
-        yield faulty, writer
-    finally:
-        await asyncio.to_thread(writer.stop)
-
-
-def committed(url: str) -> list[int]:
-    connection = connect(path_of(url), reading=True)
-    try:
-        return [row[0] for row in connection.execute("SELECT id FROM content_chunk ORDER BY id")]
-    finally:
-        connection.close()
 
 
 async def test_a_failed_flush_makes_the_store_read_only(sqlite_url: str, runner: asyncio.Runner) -> None:
