@@ -2,7 +2,7 @@
 
 A subclass of aiosmtpd's protocol, which gives the life cycle. Its command loop is not used: it echoes and logs what
 clients send, answers line by line, puts exception texts on the wire and has none of our limits. Nor are asyncio's
-streams: `intake` refuses a line at its limit, and what comes is copied once instead of three times.
+streams: `intake` refuses a line at its limit, and hands a message's octets on without a copy.
 aiosmtpd is pinned, and a test holds the private methods and attributes that are used here.
 """
 
