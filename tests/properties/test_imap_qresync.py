@@ -14,12 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from gateway.imap import session
-from gateway.model.flags import SYSTEM_FLAGS
+from gateway.imap import teller
+from gateway.model.flags import SYSTEM_FLAGS, names_of
 from gateway.model.sequence import from_numbers, render
+from gateway.store import mailboxes, messages
+from gateway.store.db import Rx
 from tests.support.believer import Believer, Truth, numbers, uid_and_flags, whole_lines
 from tests.support.soak import examples
-from tests.transcripts.harness import Harness, template
+from tests.transcripts.harness import Harness, template, until
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
 FLAGS = ["\\Seen", "\\Deleted", "\\Flagged", "work"]
@@ -98,8 +100,8 @@ def test_all_converge(
     world: World, monkeypatch: pytest.MonkeyPatch, kinds: list[str], seed: int, count: int, page: int
 ) -> None:
     """Pages of few changes, so that what may happen between two of them does."""
-    monkeypatch.setattr(session, "TELL_PAGE", page)
-    monkeypatch.setattr(session, "IDLE_PAGE", page)
+    monkeypatch.setattr(teller, "TELL_PAGE", page)
+    monkeypatch.setattr(teller, "IDLE_PAGE", page)
     world.runner.run(play(world, kinds, Random(seed), count))
 
 
@@ -114,6 +116,54 @@ async def play(world: World, kinds: list[str], random: Random, count: int) -> No
         await getattr(example, f"do_{operation}")(me, cut, *arguments)
         me.check()
     await example.end()
+
+
+@given(
+    kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+    page=st.sampled_from([1, 2, 4000]),
+)
+@settings(max_examples=examples(40), suppress_health_check=FIXTURE)
+def test_all_converge_when_all_talk_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, kinds: list[str], seed: int, page: int
+) -> None:
+    """Pipelined commands of all clients and changes from elsewhere: nobody knows in which order they happen."""
+    monkeypatch.setattr(teller, "TELL_PAGE", page)
+    world.runner.run(talk(world, kinds, Random(seed)))
+
+
+async def talk(world: World, kinds: list[str], random: Random) -> None:
+    example = Example(world.harness, f"box{next(world.number)}", kinds)
+    await example.begin()
+    for me in example.clients:
+        await example.ready(me)
+    for _ in range(4):
+        await example.round(random)
+
+
+def spoken(random: Random, me: Believer, name: str) -> str:
+    """A command that makes sense whatever has become of the mailbox."""
+    flags = " ".join(random.sample(FLAGS, random.choice([1, 1, 2])))
+    uid = "UID " if me.uid_only or random.random() < 0.4 else ""
+    some = random.choice(["1:*", "1:*", "1", "2:3"]) if uid else "1:*"
+    sign = random.choice(["", "+", "+", "-"])
+    silent = random.choice(["", ".SILENT"])
+    since = random.choice(["", "", f" (UNCHANGEDSINCE {max(me.highest, 0)})"])
+    vanished = " VANISHED" if me.resyncs else ""
+    return random.choice(
+        [
+            *[f"{uid}STORE {some}{since} {sign}FLAGS{silent} ({flags})"] * 5,
+            *[f"{uid}FETCH {some} {random.choice(['FLAGS', '(FLAGS MODSEQ)', 'BODY[TEXT]'])}"] * 3,
+            "EXPUNGE",
+            f"UID EXPUNGE {random.randint(1, 9)}:*",
+            f"UID MOVE {random.randint(1, 9)} Trash",
+            f"UID COPY {random.randint(1, 9)} {name}",
+            f"{uid}SEARCH MODSEQ {max(me.highest, 1)}",
+            f"UID FETCH 1:* (FLAGS) (CHANGEDSINCE {max(me.highest, 1)}{vanished})",
+            f"APPEND {name} () {{12+}}\r\nx: y\r\n\r\nabcd",
+            "NOOP",
+        ]
+    )
 
 
 class Example:
@@ -229,6 +279,60 @@ class Example:
             return f"UID {verb} {uids[0]}:{uids[-1]}"
         return f"{verb} {me.uids.index(uids[0]) + 1}:{me.uids.index(uids[-1]) + 1}"
 
+    async def round(self, random: Random) -> None:
+        """All say a few things at once, some leave in the middle of the answers; then it is quiet, and all agree."""
+        self.truth.unknown, self.truth.modseq = True, 2**63
+        said: dict[int, list[str]] = {}
+        channels = []
+        for me in self.clients:
+            assert me.client is not None
+            channels.append(me.client.session.channel)
+            said[id(me)] = [spoken(random, me, self.name) for _ in range(random.randint(1, 6))]
+            lines = (f"t{at} {command}\r\n" for at, command in enumerate(said[id(me)]))
+            me.client.send("".join(lines).encode())
+        elsewhere = [
+            asyncio.ensure_future(
+                self.harness.expunge([random.randint(1, 9)], self.name)
+                if random.random() < 0.6
+                else self.harness.deliver(b"x: y\r\n\r\nabcd", self.name)
+            )
+            for _ in range(random.randint(0, 3))
+        ]
+        for me in random.sample(self.clients, len(self.clients)):
+            for at, command in enumerate(said[id(me)]):
+                before = me.listed()
+                reply = await me.hear(command, b"t%d" % at, random.choice([*[None] * 12, 0, 1, 2]))
+                if reply is None:
+                    break
+                assert b" BAD " not in reply or not me.exists, reply  # `1:*` where there is nothing
+                assert b"SERVERBUG" not in reply
+                me.reckon(command, before)
+        await asyncio.gather(*elsewhere)
+        await until(lambda: not any(channel.busy for channel in channels))  # what one has left may still be done
+        self.truth.unknown = False
+        self.truth.flags = await self.stored()
+        for me in self.clients:
+            if me.client is None:
+                await self.come(me)
+            await me.run("NOOP")
+            await self.learn(me)
+            assert me.known == self.truth.flags
+            if me.resyncs:
+                me.leave()
+                await self.come(me)
+
+    async def stored(self) -> dict[int, frozenset[str]]:
+        """The mailbox as the store has it."""
+
+        def read(rx: Rx) -> dict[int, frozenset[str]]:
+            mailbox = mailboxes.by_name(rx, self.harness.inbox, self.name)
+            assert mailbox is not None
+            keywords = messages.keywords_of(rx, mailbox.id)
+            rows = messages.load(rx, mailbox.id)
+            return {uid: frozenset(names_of(mask, keywords)) for uid, mask, _ in rows}
+
+        return await self.harness.db.read(read)
+
     # -- operations ----------------------------------------------------------------------------------------------
 
     async def do_deliver(self, me: Believer, cut: int | None, flags: frozenset[str]) -> None:
@@ -257,7 +361,7 @@ class Example:
         since = None if back is None else max(self.truth.modseq - back, 0)
         modifier = "" if since is None else f" (UNCHANGEDSINCE {since})"
         command = self.written(me, uids, "STORE", by_uid)
-        before = me.known
+        before = me.listed()
         gone = any(uid not in self.truth.flags for uid in uids)
         there = [uid for uid in uids if uid in self.truth.flags]
         refused = self.truth.store(there, sign, flags, since)
@@ -271,11 +375,7 @@ class Example:
         failed = gone and not command.startswith("UID")
         assert reply.startswith(b"x NO [" if failed else b"x OK "), reply
         assert failed is (b"[EXPUNGEISSUED]" in reply or reply.startswith(b"x NO [MODIFIED"))
-        for message in me.messages:
-            uid = message.uid
-            if silent and uid in uids and uid not in refused and uid not in me.flags_told:
-                old = before[uid]  # it reckons what it has done itself
-                message.flags = flags if not sign else old | flags if sign == "+" else old - flags
+        me.reckon(f"{command} {sign}FLAGS{'.SILENT' if silent else ''} ({' '.join(sorted(flags))})", before)
 
     async def do_expunge(self, me: Believer, cut: int | None, of: tuple[int, int] | None) -> None:
         uids = sorted(me.uids) if of is None else self.chosen(me, *of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.transcripts.harness import Client
 
@@ -17,6 +17,7 @@ _MODSEQ = re.compile(rb"(?:\A| )MODSEQ \((\d+)\)")
 _HIGHEST = re.compile(rb"\[HIGHESTMODSEQ (\d+)\]")
 _MODIFIED = re.compile(rb"\[MODIFIED ([0-9:,]+)\]")
 _SEARCH = re.compile(rb"\* SEARCH((?: \d+)*)(?: \(MODSEQ (\d+)\))?\Z")
+_SILENT = re.compile(r"(UID )?STORE ([0-9:*]+)(?: \(UNCHANGEDSINCE \d+\))? ([+-]?)FLAGS\.SILENT \(([^)]*)\)\Z")
 _LITERAL = re.compile(rb"\{(\d+)\}\Z")
 
 
@@ -38,6 +39,8 @@ class Truth:
     changed: dict[int, int] = field(default_factory=dict)
     gone: dict[int, int] = field(default_factory=dict)
     uidnext: int = 1
+    unknown: bool = False
+    """Several things happen at once: nobody can say what is true."""
 
     def append(self, all_flags: list[frozenset[str]]) -> None:
         """One unit."""
@@ -162,6 +165,32 @@ class Believer:
         self._learned()
         return lines[-1]
 
+    def listed(self) -> list[tuple[Message, Message]]:
+        """Each message, and as it is now."""
+        return [(message, replace(message)) for message in self.messages]
+
+    def reckon(self, command: str, before: list[tuple[Message, Message]]) -> None:
+        """After a silent STORE: what the client has done itself it knows, unless it was told otherwise."""
+        match = _SILENT.match(command)
+        if match is None:
+            return
+        by_uid, (low, _, high), sign, flags = match[1], match[2].partition(":"), match[3], frozenset(match[4].split())
+        first, last = int(low), 2**32 if high == "*" else int(high or low)
+        for number, (message, was) in enumerate(before, 1):
+            if message.uid in self.flags_told:
+                continue
+            if by_uid and was.uid is None:
+                message.flags = None  # is it one of these? it asks
+                self.complete = min(self.complete, (message.uid or self.complete + 1) - 1)
+            own = was.uid if by_uid else number
+            if own is None or not first <= own <= last or own in self.modified:
+                continue
+            old = was.flags
+            if not sign:
+                message.flags = flags
+            elif old is not None:
+                message.flags = old | flags if sign == "+" else old - flags
+
     def overhear(self) -> None:
         """Take in what came while it was idle."""
         assert self.client is not None
@@ -186,7 +215,8 @@ class Believer:
         elif match := _VANISHED.match(line):
             if match[1]:
                 self.earlier += numbers(match[2])
-                assert not set(self.earlier) & {*self.truth.flags, *self.uids}, "it is there, or still counted"
+                assert not set(self.earlier) & set(self.uids), "it is still counted"
+                assert self.truth.unknown or not set(self.earlier) & self.truth.flags.keys(), "it is there"
                 return
             assert not by_number, "VANISHED while numbers are in use"
             for uid in numbers(match[2]):
@@ -230,7 +260,7 @@ class Believer:
             self.flags_told.add(message.uid or 0)
         if modseq is not None:
             self._shown.append(int(modseq[1]))
-            assert self._shown[-1] <= self.truth.modseq
+            assert self.truth.unknown or self._shown[-1] <= self.truth.modseq
 
     def _learned(self) -> None:
         """Up to where it knows all: new messages come behind those it knew."""
