@@ -7,65 +7,42 @@ again with one CPU-bound session beside it on the same server.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import platform
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from multiprocessing.synchronize import Event
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.servers.dovecot import start_dovecot
 from tests.servers.postfix import start_postfix
 
+from .busy import busy_beside
 from .client import Account, Imap
 from .corpus import messages
 from .gateway import start_gateway
+from .measure import Row, Sample, Side, imap_of
 from .report import Result, print_result, write_report
-from .rows import ROWS, Row, Sample, Side, make_folders
+from .rows import ROWS, make_folders
 
 MESSAGES = 10_000
 
 
-def _fill(side: Side) -> None:
-    assert side.imap is not None
-    connection = Imap(side.imap)
+def fill_inbox(side: Side) -> None:
+    connection = Imap(imap_of(side))
     connection.append_many("INBOX", messages(MESSAGES))
+    connection.logout()
+
+
+def _fill(side: Side) -> None:
+    fill_inbox(side)
+    connection = Imap(imap_of(side))
     for mailbox in ("Trash", "Drafts"):  # made on first use: not while eight connections write to it
         connection.append_many(mailbox, messages(1))
     make_folders(connection)
     connection.logout()
-
-
-def _burn(account: Account, begun: Event) -> None:
-    """A session that keeps its server busy: full-text searches without end."""
-    connection = Imap(account)
-    connection.command("SELECT INBOX")
-    begun.set()
-    while True:
-        connection.command("SEARCH BODY nothing-like-this")
-
-
-@contextmanager
-def _busy_beside(side: Side) -> Iterator[None]:
-    if side.imap is None:
-        yield
-        return
-    context = multiprocessing.get_context("fork")
-    begun = context.Event()
-    process = context.Process(target=_burn, args=(side.imap, begun), daemon=True)
-    process.start()
-    if not begun.wait(60):
-        raise RuntimeError(f"the busy session could not log in to {side.name}")
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.join()
 
 
 def _flush_ms(directory: Path) -> float:
@@ -86,8 +63,8 @@ def _measure(row: Row, ours: Side, peer: Side, rounds: int, busy: bool) -> Resul
     for _ in range(rounds):
         for side in (ours, peer):
             with ExitStack() as stack:
-                if busy:
-                    stack.enter_context(_busy_beside(side))
+                if busy and side.imap is not None:
+                    stack.enter_context(busy_beside(side.imap))
                 samples[side.name].append(row.run(side))
     return Result(row, peer.name, samples[ours.name], samples[peer.name], busy)
 
@@ -115,8 +92,14 @@ def main() -> None:
         imap_peer = Side(
             "Dovecot", dovecot.process.pid, Account(dovecot.imaps, dovecot.ca, "bench", dovecot.password)
         )
+        relaxed = ours
+        if any(row.protocol == "relaxed" for row in rows):
+            lenient = start_gateway(root / "relaxed", GATEWAY_STORE__FLAG_SYNC="50")
+            stack.callback(lenient.stop)
+            relaxed = Side("gateway", lenient.process.pid, lenient.imap)
+            fill_inbox(relaxed)
         smtp_peer = Side("Postfix", postfix.process.pid, None, Account(postfix.smtps, postfix.ca, "", ""))
-        if any(row.protocol == "imap" for row in rows) or not options.quiet_only:
+        if any(row.protocol != "smtp" for row in rows) or not options.quiet_only:
             for side in (ours, imap_peer):
                 start = time.perf_counter()
                 _fill(side)
@@ -125,8 +108,9 @@ def main() -> None:
         results = []
         for busy in (False,) if options.quiet_only else (False, True):
             for row in rows:
-                peer = imap_peer if row.protocol == "imap" else smtp_peer
-                result = _measure(row, ours, peer, options.rounds, busy)
+                peer = smtp_peer if row.protocol == "smtp" else imap_peer
+                side = relaxed if row.protocol == "relaxed" else ours
+                result = _measure(row, side, peer, options.rounds, busy)
                 print_result(result)
                 results.append(result)
         if options.write:

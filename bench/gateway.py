@@ -49,8 +49,9 @@ class Running:
         self.gateway.stop()
 
 
-def start_gateway(directory: Path) -> Running:
-    gateway = Gateway(directory, _SETTINGS, hostname="bench.test")
+def start_gateway(directory: Path, **environ: str) -> Running:
+    """A gateway with the bench's settings and, as environment variables, further ones."""
+    gateway = Gateway(directory, _SETTINGS, hostname="bench.test", environ=environ)
     gateway.init()
     gateway.start()
     assert gateway.process is not None

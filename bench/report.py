@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .rows import Row, Sample
+from .measure import Row, Sample
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 

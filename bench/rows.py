@@ -3,146 +3,63 @@
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from tests.servers.process import cpu_seconds, memory_bytes
 
-from .client import Account, Imap, Smtp
+from . import changes
+from .client import Imap, Smtp
 from .corpus import large, message
-
-HEADER_FIELDS = (
-    "From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To"
-)
+from .measure import Row, Sample, Side, imap_of, in_threads, on_selected, smtp_of, timed
+from .texts import HEADER_FIELDS
 
 FOLDERS = 1_000
 LIST = 'LIST "" *'
 STATUS = "MESSAGES UNSEEN UIDNEXT UIDVALIDITY HIGHESTMODSEQ"
 
 
-@dataclass(frozen=True)
-class Side:
-    """One server under test: the accounts to use and the process whose tree pays the CPU."""
-
-    name: str
-    pid: int
-    imap: Account | None = None
-    smtp: Account | None = None
-    sender: bytes = b"bench@example.org"
-    recipient: bytes = b"someone@elsewhere.test"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """`value` in the row's unit; `cpu_us` microseconds of server CPU an operation (None: not meaningful)."""
-
-    value: float
-    cpu_us: float | None
-
-
-@dataclass(frozen=True)
-class Row:
-    name: str
-    unit: str
-    higher_is_better: bool
-    run: Callable[[Side], Sample]
-    protocol: str = "imap"
-
-
-def _timed(side: Side, operations: int, work: Callable[[], None], *, rate: bool = True, unit: float = 1.0) -> Sample:
-    before, start = cpu_seconds(side.pid), time.perf_counter()
-    work()
-    wall = time.perf_counter() - start
-    cpu = (cpu_seconds(side.pid) - before) * 1e6 / operations
-    return Sample(operations / wall if rate else wall / operations * unit, cpu)
-
-
-def _imap(side: Side) -> Account:
-    assert side.imap is not None
-    return side.imap
-
-
-def _smtp(side: Side) -> Account:
-    assert side.smtp is not None
-    return side.smtp
-
-
-def in_threads(count: int, work: Callable[[int], None]) -> None:
-    """Run `work(n)` in `count` threads; the first failure is raised here."""
-    failures: list[BaseException] = []
-
-    def guarded(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(n,)) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-
-
 def login(side: Side) -> Sample:
     def work() -> None:
         for _ in range(150):
-            Imap(_imap(side)).logout()
+            Imap(imap_of(side)).logout()
 
-    return _timed(side, 150, work)
+    return timed(side, 150, work)
 
 
 def append_durable(side: Side) -> Sample:
-    connections = [Imap(_imap(side)) for _ in range(8)]
+    connections = [Imap(imap_of(side)) for _ in range(8)]
     mail = [message(n) for n in range(800)]
 
     def one(number: int) -> None:
         for octets in mail[number::8]:
             connections[number].append("Trash", octets)
 
-    sample = _timed(side, 800, lambda: in_threads(8, one))
+    sample = timed(side, 800, lambda: in_threads(8, one))
     for connection in connections:
         connection.logout()
     return sample
 
 
-def _selected(side: Side, operations: int, command: Callable[[int], str], *, unit: float = 0.0) -> Sample:
-    connection = Imap(_imap(side))
-    connection.command("SELECT INBOX")
-    connection.command(command(0))  # warm
-
-    def work() -> None:
-        for number in range(operations):
-            connection.command(command(number))
-
-    sample = _timed(side, operations, work, rate=unit == 0.0, unit=unit)
-    connection.logout()
-    return sample
-
-
 def select(side: Side) -> Sample:
-    return _selected(side, 300, lambda _: "SELECT INBOX", unit=1e3)
+    return on_selected(side, 300, lambda _: "SELECT INBOX", unit=1e3)
 
 
 def noop(side: Side) -> Sample:
-    return _selected(side, 4000, lambda _: "NOOP")
+    return on_selected(side, 4000, lambda _: "NOOP")
 
 
 def status_of_one(side: Side) -> Sample:
-    return _selected(side, 2000, lambda n: f"STATUS many/folder-0{n % 900 // 10:02}5 ({STATUS})")
+    return on_selected(side, 2000, lambda n: f"STATUS many/folder-0{n % 900 // 10:02}5 ({STATUS})")
 
 
 def small_body(side: Side) -> Sample:
-    return _selected(side, 1500, lambda n: f"UID FETCH {1 + n * 7 % 9000} (UID BODY.PEEK[])")
+    return on_selected(side, 1500, lambda n: f"UID FETCH {1 + n * 7 % 9000} (UID BODY.PEEK[])")
 
 
 def fetch_all(items: str, rounds: int) -> Callable[[Side], Sample]:
     def run(side: Side) -> Sample:
-        sample = _selected(side, rounds, lambda _: f"FETCH 1:10000 {items}")
+        sample = on_selected(side, rounds, lambda _: f"FETCH 1:10000 {items}")
         assert sample.cpu_us is not None
         return Sample(sample.value * 10_000, sample.cpu_us / 10_000)
 
@@ -153,17 +70,17 @@ def found_in(criteria: str, rounds: int) -> Callable[[Side], Sample]:
     """Milliseconds of one SEARCH, SORT or THREAD over the 10,000 messages."""
 
     def run(side: Side) -> Sample:
-        return _selected(side, rounds, lambda _: criteria, unit=1e3)
+        return on_selected(side, rounds, lambda _: criteria, unit=1e3)
 
     return run
 
 
 def unseen_since(side: Side) -> Sample:
     """The same with half of the messages seen."""
-    connection = Imap(_imap(side))
+    connection = Imap(imap_of(side))
     connection.command("SELECT INBOX")
     connection.command("STORE 1:5000 +FLAGS.SILENT (\\Seen)")
-    sample = _selected(side, 40, lambda _: "SEARCH UNSEEN SINCE 1-Jan-2020", unit=1e3)
+    sample = on_selected(side, 40, lambda _: "SEARCH UNSEEN SINCE 1-Jan-2020", unit=1e3)
     connection.command("STORE 1:5000 -FLAGS.SILENT (\\Seen)")
     connection.logout()
     return sample
@@ -180,13 +97,13 @@ def make_folders(connection: Imap) -> None:
 
 def list_after_change(side: Side) -> Sample:
     """LIST of all folders when the tree has just changed: what was kept of an earlier answer is of no use."""
-    connection = Imap(_imap(side))
+    connection = Imap(imap_of(side))
     connection.command(LIST)
     wall = cpu = 0.0
     rounds = 30
     for number in range(rounds):
         connection.command(f"{'UN' * (number % 2)}SUBSCRIBE many/folder-0001")
-        sample = _timed(side, 1, lambda: connection.command(LIST), rate=False, unit=1e3)
+        sample = timed(side, 1, lambda: connection.command(LIST), rate=False, unit=1e3)
         wall += sample.value
         cpu += sample.cpu_us or 0.0
     connection.logout()
@@ -194,7 +111,7 @@ def list_after_change(side: Side) -> Sample:
 
 
 def bodies(side: Side) -> Sample:
-    connection = Imap(_imap(side))
+    connection = Imap(imap_of(side))
     connection.command("SELECT INBOX")
     got = [connection.command("FETCH 1:2000 BODY.PEEK[]")]
 
@@ -202,7 +119,7 @@ def bodies(side: Side) -> Sample:
         for _ in range(3):
             got.append(connection.command("FETCH 1:2000 BODY.PEEK[]"))
 
-    sample = _timed(side, 1, work)
+    sample = timed(side, 1, work)
     connection.logout()
     megabytes = sum(got[1:]) / 1e6
     assert sample.cpu_us is not None
@@ -211,7 +128,7 @@ def bodies(side: Side) -> Sample:
 
 def idle_latency(side: Side) -> Sample:
     """From the start of an APPEND by one connection to EXISTS at another that idles; milliseconds, median of 40."""
-    watcher, writer = Imap(_imap(side)), Imap(_imap(side))
+    watcher, writer = Imap(imap_of(side)), Imap(imap_of(side))
     watcher.command("SELECT Drafts")
     watcher.idle()
     taken = []
@@ -232,12 +149,12 @@ def idle_latency(side: Side) -> Sample:
 
 def idle_memory(side: Side) -> Sample:
     """KiB of proportional set size that each of 1,000 idling connections adds."""
-    first = Imap(_imap(side))
+    first = Imap(imap_of(side))
     first.command("SELECT INBOX")
     base = memory_bytes(side.pid)
     held = []
     for _ in range(1000):
-        connection = Imap(_imap(side))
+        connection = Imap(imap_of(side))
         connection.command("SELECT INBOX")
         connection.idle()
         held.append(connection)
@@ -248,14 +165,14 @@ def idle_memory(side: Side) -> Sample:
 
 
 def submissions(side: Side) -> Sample:
-    connections = [Smtp(_smtp(side)) for _ in range(20)]
+    connections = [Smtp(smtp_of(side)) for _ in range(20)]
     mail = [message(n, 8192, sender=side.sender.decode()) for n in range(1000)]
 
     def one(number: int) -> None:
         for octets in mail[number::20]:
             connections[number].submit(side.sender, side.recipient, octets)
 
-    sample = _timed(side, 1000, lambda: in_threads(20, one))
+    sample = timed(side, 1000, lambda: in_threads(20, one))
     for connection in connections:
         connection.quit()
     return sample
@@ -263,14 +180,14 @@ def submissions(side: Side) -> Sample:
 
 def large_submissions(side: Side) -> Sample:
     octets = large(9_600_000, sender=side.sender.decode())
-    connection = Smtp(_smtp(side))
+    connection = Smtp(smtp_of(side))
     connection.submit(side.sender, side.recipient, octets)
 
     def work() -> None:
         for _ in range(4):
             connection.submit(side.sender, side.recipient, octets)
 
-    sample = _timed(side, 4, work)
+    sample = timed(side, 4, work)
     connection.quit()
     megabytes = len(octets) / 1e6
     assert sample.cpu_us is not None
@@ -303,6 +220,7 @@ ROWS: Iterable[Row] = (
     Row("LIST of 1,000 folders, one changed", "ms", False, list_after_change),
     Row("LIST with STATUS of 1,000 folders", "ms", False, found_in(f"{LIST} RETURN (STATUS ({STATUS}))", 30)),
     Row("STATUS of one", "/s", True, status_of_one),
+    *changes.ROWS,
     Row("delivery to IDLE push", "ms", False, idle_latency),
     Row("memory an idle connection at 1,000", "KiB", False, idle_memory),
     Row("durable submission, 8 KB, 20 connections", "/s", True, submissions, "smtp"),
