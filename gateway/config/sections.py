@@ -218,11 +218,24 @@ class Imap:
     message_limit: Annotated[
         int,
         Setting(
-            "Messages that one FETCH, SEARCH, STORE, COPY, MOVE, UID EXPUNGE or APPEND may process (MESSAGELIMIT); 0: no"
-            " limit. Clients that do not know the extension see part of a large mailbox only: 1000 at least.",
+            "Messages that one FETCH, SEARCH, STORE, COPY, MOVE, UID EXPUNGE or APPEND may process (MESSAGELIMIT); 0: "
+            "no limit. Clients that do not know the extension see part of a large mailbox only: 1000 at least.",
             low=0,
         ),
     ] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How texts are searched."""
+
+    trigram: Annotated[
+        bool,
+        Setting(
+            "Keep an index (search.db in data_dir, half as large as the texts) that speeds up searches in mailboxes of"
+            " some 100,000 messages; it is made in the background. Switched off, the file is removed."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +442,7 @@ class Config:
     tls: Tls = Tls()
     limits: Limits = Limits()
     imap: Imap = Imap()
+    search: Search = Search()
     auth: Auth = Auth()
     relay: Relay = Relay()
     queue: Queue = Queue()
