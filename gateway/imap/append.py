@@ -39,6 +39,7 @@ async def append(session: Session, command: c.Append) -> Reply:
     appended = await _receive(session, Upload(session), command, target, None)
     if isinstance(appended, Reply):
         return appended
+    session.made(target.id, [made.uid for made in appended])
     await _announce(session, target, appended)
     return ok("APPEND completed", _code(appended))
 
@@ -63,9 +64,11 @@ async def replace(session: Session, command: c.Replace) -> Reply:
     appended = await _receive(session, Upload(session, replaces=True), command, target, (selected, Uid(uids[0])))
     if isinstance(appended, Reply):
         return appended
+    session.made(target.id, [made.uid for made in appended])
     # Before EXPUNGE, as RFC 8508 4.3 advises.
     session.channel.send(b"* OK [%b] Replacement message ready\r\n" % _code(appended))
     await selected.shared.catch_up(appended[-1].modseq, rows=2)
+    await session.tell(expunge=True, own=True)
     return ok("REPLACE completed")
 
 

@@ -109,6 +109,7 @@ class Channel:
         "in_literal",
         "peer",
         "reader",
+        "rested",
     )
 
     def __init__(self, peer: Peer, limits: Limits, serve: Callable[[Event], Coroutine[Any, Any, None]]) -> None:
@@ -128,6 +129,8 @@ class Channel:
         self._unpacked = False  # the last look for an event has given the reader more octets
         self.between_pages: Callable[[], None] | None = None
         """Called where a long command breathes: the session may tell how far it is."""
+        self.rested: Callable[[], None] | None = None
+        """Called when commands have run and none is left: the session may have news of its own (RFC 5465)."""
         self.in_literal = False
         """The size of a literal was sent, its octets are still under way: nothing else may come between."""
         self.ended = False
@@ -361,6 +364,19 @@ class Channel:
                 self.peer.pause_reading()
         elif self._task is None:
             self._resume_reading()
+            if self.rested is not None:
+                self.rested()
+
+    def run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `job` as if it were a command, unless one is running: what the client sends meanwhile waits."""
+        if self._task is not None or self._pumping or self.ended:
+            return
+        self._pumping = True
+        try:
+            self._start(job())
+        finally:
+            self._pumping = False
+        self.flush()
 
     def _resume_reading(self) -> None:
         if self._reading_paused and not self.ended:

@@ -46,6 +46,7 @@ async def copy(session: Session, command: c.Copy) -> Reply:
     except NotFound:
         return TRYCREATE
     if copied.modseq is not None:
+        session.made(target.id, numbers_of(copied.dst_uids))
         await _follow(session, target, copied.modseq, len(wanted))
     if copied.nearly_full:
         session.channel.send(NEAR)
@@ -81,9 +82,10 @@ async def _move_cut(session: Session, selected: Selected, cut: list[int], target
     )
     if moved.modseq is None:
         return
+    session.made(target.id, numbers_of(moved.dst_uids))
     session.channel.send(b"* OK [%b] Moved\r\n" % _copyuid(moved))
     await selected.shared.catch_up(moved.modseq, rows=len(cut))
-    await session.tell(expunge=True)
+    await session.tell(expunge=True, own=True)
 
 
 def _resolve(selected: Selected, uid: bool, numbers: SequenceSet) -> array[int]:

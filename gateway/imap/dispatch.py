@@ -22,6 +22,7 @@ from .replies import Reply, bad, no, reply_to
 from .rules import RULES, UID_REQUIRED, State, Tell, uses_numbers, wrong_state
 from .search import BAD_CHARSET
 from .selected import Selected
+from .teller import HIGHEST
 
 if TYPE_CHECKING:
     from .session import Session
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 CONTINUE: Final = b"+ OK\r\n"
-HIGHEST: Final = b"* OK [HIGHESTMODSEQ %d] Highest\r\n"
 _RULE_OF: Final = {rule.name.encode("ascii"): rule for rule in RULES.values()}
 _LOGIN: Final = RULES[Login]
 
@@ -116,16 +116,8 @@ class Dispatcher:
                 await selected.shared.fresh()
             reply = await rule.handler(session, command)
             tell = rule.tell(command)
-            if session.metadata_news is not None and session.metadata_news.stale and tell is not Tell.NOTHING:
-                await session.metadata_news.tell()
-            selected = session.selected
-            if selected is not None and tell is not Tell.NOTHING:
-                if selected.shared.stale:
-                    await selected.shared.fresh()
-                if not selected.view.quiet:
-                    await session.tell(expunge=tell is Tell.ALL)
-                if selected.contexts and selected.contexts.behind(selected):
-                    await selected.contexts.follow(session, selected)
+            if tell is not Tell.NOTHING:
+                await session.teller.finish(expunge=tell is Tell.ALL)
         except Closed:
             raise
         except MailboxGone:

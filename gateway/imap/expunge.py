@@ -61,4 +61,4 @@ async def _remove(session: Session, slices: Slices, *, tell: bool) -> None:
         if done.modseq is not None:
             await shared.catch_up(done.modseq, rows=CHANGE_CUT)
         if tell:
-            await session.tell(expunge=True)
+            await session.tell(expunge=True, own=True)

@@ -12,10 +12,11 @@ from gateway.mime import decoder_for
 from gateway.model.errors import GatewayError
 from gateway.model.flags import SEEN
 from gateway.model.ids import MAX_UID
+from gateway.model.sequence import SequenceSet
 from gateway.store import content, messages
 from gateway.store.db import Rx
 from gateway.wire import commands as c
-from gateway.wire.fetch import ITEMS
+from gateway.wire.fetch import ITEMS, Attribute
 from gateway.wire.search import Partial
 
 from . import access, message_limit
@@ -68,6 +69,19 @@ async def fetch(session: Session, command: c.Fetch) -> Reply:
     missing, unknown = await _send_pages(session, selected, plan, pages, marks=marks)
     reply = _GONE if missing and not command.uid else ok("FETCH completed")
     return message_limit.told(session, _UNKNOWN if unknown else reply, limited)
+
+
+async def fetch_new(
+    session: Session, selected: Selected, uids: Sequence[int], items: tuple[Attribute, ...]
+) -> None:
+    """What NOTIFY fetches of new messages (RFC 5465 5.2). \\Seen is never set: nobody has looked at them yet."""
+    slices = selected.view.by_uid(SequenceSet(ranges_of(uids)))
+    plan = plan_of(items, False, session.form)
+    if plan.memory_only:
+        await from_memory(session, selected, slices, plan)
+    else:
+        pages = _pages(slices, BODY_PAGE if plan.bodies else FETCH_PAGE)
+        await _send_pages(session, selected, plan, pages, marks=False)
 
 
 def part_of(slices: Slices, partial: Partial) -> Slices:

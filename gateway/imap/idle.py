@@ -29,7 +29,7 @@ async def idle(session: Session, command: c.Idle) -> Reply:
     try:
         event = await channel.next_event()
     finally:
-        session.end_idle()
+        await session.end_idle()
     if isinstance(event, Line):
         return _DONE if event.data.upper() == b"DONE" else bad("Expected DONE")
     if isinstance(event, Fatal):

@@ -228,6 +228,11 @@ def attributes(row: Listed, *, has_children: bool) -> bytes:
     return _attributes(True, row.noselect, row.role, has_children, row.subscribed != 0)
 
 
+def marks(row: Listed | None, *, has_children: bool, subscribed: bool) -> bytes:
+    """Of a name as it is now; None: no mailbox bears it, or it only holds others (RFC 5465 5.4)."""
+    return _attributes(row is not None, 0, None if row is None else row.role, has_children, subscribed)
+
+
 @lru_cache(maxsize=256)
 def _attributes(exists: bool, noselect: int, role: str | None, has_children: bool, subscribed: bool) -> bytes:
     marks = "\\HasChildren" if has_children else "\\HasNoChildren"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.model import names
 from gateway.model.errors import CannotChange, NotFound
-from gateway.model.mailbox import Mailbox
+from gateway.model.mailbox import DELIMITER, INBOX, Mailbox
 from gateway.store import mailboxes
 from gateway.wire import commands as c
 
@@ -55,6 +55,7 @@ async def create(session: Session, command: c.Create) -> Reply:
     made = await services.db.write(
         lambda tx: mailboxes.create(tx, principal.inbox_id, name, now=now, role=role), inboxes=(principal.inbox_id,)
     )
+    session.expect(dict.fromkeys((made.name, *names.parents(made.name)), True))
     await tell_place(session, made.name, given=command.given)
     return ok("CREATE completed", b"MAILBOXID (%b)" % made.object_id.encode("ascii"))
 
@@ -74,6 +75,9 @@ async def delete(session: Session, command: c.Delete) -> Reply:
             await session.selected.shared.settle()
     finally:
         session.deleting = False
+    if session.notify is not None:
+        parent = command.mailbox.rpartition(DELIMITER)[0]
+        session.expect({command.mailbox: False, parent: session.notify.exists(parent)})
     await tell_place(session, command.mailbox, given=command.given, gone=True)
     return ok("DELETE completed")
 
@@ -86,6 +90,7 @@ async def rename(session: Session, command: c.Rename) -> Reply:
     await services.db.write(
         lambda tx: mailboxes.rename(tx, principal.inbox_id, command.old, new, now=now), inboxes=(principal.inbox_id,)
     )
+    session.expect(dict.fromkeys((new, *names.parents(new)), True) | {command.old: command.old == INBOX})
     await tell_place(session, new, given=command.given)
     return ok("RENAME completed")
 
@@ -98,6 +103,7 @@ async def subscribe(session: Session, command: c.Subscribe) -> Reply:
     await session.services.db.write(
         lambda tx: mailboxes.subscribe(tx, principal.inbox_id, name), inboxes=(principal.inbox_id,)
     )
+    session.expect({}, {name: True})
     return ok("SUBSCRIBE completed")
 
 
@@ -107,4 +113,5 @@ async def unsubscribe(session: Session, command: c.Unsubscribe) -> Reply:
     await session.services.db.write(
         lambda tx: mailboxes.unsubscribe(tx, principal.inbox_id, command.mailbox), inboxes=(principal.inbox_id,)
     )
+    session.expect({}, {command.mailbox.removesuffix(DELIMITER): False})
     return ok("UNSUBSCRIBE completed")

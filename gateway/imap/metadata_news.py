@@ -1,4 +1,4 @@
-"""Untagged METADATA for what others changed (RFC 5464 4.4.2), for a session that asked for it by ENABLE."""
+"""Untagged METADATA for what others changed (RFC 5464 4.4.2), for a session that asked by ENABLE or by NOTIFY."""
 
 from __future__ import annotations
 
@@ -77,8 +77,7 @@ class MetadataNews:
                 last = ModSeq(last - 1)
             self._since = last
             self._own = {modseq for modseq in self._own if modseq > last}
-            if "METADATA" not in session.enabled:
-                news = [change for change in news if not change.mailbox]
+            news = [change for change in news if session.wants_entries(change.mailbox)]
             for mailbox, changes in groupby(news, key=lambda change: change.mailbox):
                 names = b" ".join(render.astring(change.entry.encode("ascii")) for change in changes)
                 session.channel.send(b"* METADATA %b %b\r\n" % (encoded(session, mailbox), names))
@@ -89,12 +88,17 @@ class MetadataNews:
     def _woken(self, wake: Wake) -> None:
         if wake.kind is WakeKind.MAIL and wake.inbox_id in {None, self._inbox_id}:
             self.stale = True
-            self.tell_idling()
+            if self._session.notify is not None:
+                self._session.teller.news()
+            else:
+                self.tell_idling()
 
     def tell_idling(self) -> None:
-        """In IDLE nobody else asks."""
+        """In IDLE nobody else asks, unless NOTIFY has set a `Teller` to it."""
         session = self._session
-        if session.idling and self.stale and self._task is None and not session.channel.congested:
+        if session.notify is not None or not session.idling:
+            return
+        if self.stale and self._task is None and not session.channel.congested:
             self._task = asyncio.get_running_loop().create_task(self._in_idle())
 
     async def _in_idle(self) -> None:

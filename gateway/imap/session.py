@@ -6,7 +6,7 @@ goes through `teller`. The commands themselves are in the modules that `rules.RU
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from gateway.model.errors import MailboxGone
@@ -15,15 +15,16 @@ from gateway.wire.events import BEFORE_LOGIN, after_login
 
 from . import capabilities
 from .channel import Channel, Closed, Peer
-from .dispatch import HIGHEST, Dispatcher
+from .dispatch import Dispatcher
 from .mailbox_state import Delta
 from .metadata_news import ENABLED_BY, MetadataNews
+from .notify import Notify
 from .replies import no
 from .rules import State
 from .selected import Selected
 from .services import ImapServices, Watched
 from .session_commands import I_DEFAULT
-from .teller import Teller
+from .teller import HIGHEST, Teller
 from .telling import Form, form_of
 from .timers import Timers
 
@@ -36,7 +37,6 @@ class Session:
     __slots__ = (
         "__weakref__",
         "_dispatcher",
-        "_teller",
         "_watched",
         "can_start_tls",
         "channel",
@@ -47,17 +47,19 @@ class Session:
         "idling",
         "language",
         "metadata_news",
+        "notify",
         "principal",
         "selected",
         "services",
         "state",
+        "teller",
         "timers",
     )
 
     def __init__(self, services: ImapServices, peer: Peer, *, can_start_tls: bool = False) -> None:
         self.services = services
         self.timers = Timers(self)
-        self._teller = Teller(self)
+        self.teller = Teller(self)
         self._dispatcher = Dispatcher(self)
         self.channel = Channel(peer, BEFORE_LOGIN, self._dispatcher.serve)
         self.channel.between_pages = self._dispatcher.progress
@@ -71,7 +73,9 @@ class Session:
         self.enabled: set[str] = set()
         """What ENABLE has switched on, or a command that implies it (RFC 5161, RFC 7162 3.1): see `switch_on`."""
         self.metadata_news: MetadataNews | None = None
-        """Tells of annotations that others change, once ENABLE METADATA asked for it."""
+        """Tells of annotations that others change, once ENABLE METADATA or NOTIFY asked for it."""
+        self.notify: Notify | None = None
+        """What the last NOTIFY asked for (RFC 5465); None before the first one."""
         self.language = I_DEFAULT
         """What LANGUAGE chose (RFC 5255)."""
         self.end_after_reply = False
@@ -122,6 +126,7 @@ class Session:
 
     def _release(self) -> None:
         self.unselect()
+        self.set_notify(None)
         if self.metadata_news is not None:
             self.metadata_news.close()
             self.metadata_news = None
@@ -175,6 +180,21 @@ class Session:
             selected.view.tell_modseqs()
             self.channel.send(HIGHEST % selected.view.told_modseq)
 
+    def set_notify(self, notify: Notify | None) -> None:
+        """From now on `notify` says what is told (RFC 5465); it has begun already."""
+        if self.notify is not None:
+            self.notify.close()
+        self.notify = notify
+        self.channel.rested = None if notify is None else self.teller.news
+        if notify is not None and notify.wants_any_entries and self.metadata_news is None:
+            self.metadata_news = MetadataNews(self)
+
+    def wants_entries(self, mailbox: str) -> bool:
+        """Whether changed annotations of `mailbox`, or with "" of the server, are told (RFC 5464 4.4.2)."""
+        if self.notify is not None:
+            return self.notify.wants_entries(mailbox)
+        return not mailbox or "METADATA" in self.enabled
+
     @property
     def form(self) -> Form:
         return form_of(self.enabled)
@@ -183,13 +203,15 @@ class Session:
         """From now on what happens is told at once; first what has been waiting."""
         self.idling = True
         self.timers.begin_idle()
-        self._teller.tell_idling()
+        self.teller.news()
         if self.metadata_news is not None:
             self.metadata_news.tell_idling()
 
-    def end_idle(self) -> None:
+    async def end_idle(self) -> None:
+        """Nothing is told by itself any more, but for what NOTIFY has begun to tell."""
         self.idling = False
         self.timers.end_idle()
+        await self.teller.settle()
 
     # -- the selected mailbox ------------------------------------------------------------------------------------
 
@@ -206,6 +228,8 @@ class Session:
         selected = self.selected
         if selected is not None:
             self.selected = None
+            if self.notify is not None:
+                self.notify.deselected()
             self.services.states.unwatch(selected.shared, self)
             if self.state is State.SELECTED:
                 self.state = State.AUTHENTICATED
@@ -215,7 +239,7 @@ class Session:
         if self.selected is None:
             return
         self.selected.view.note(delta)
-        self._teller.tell_idling()
+        self.teller.news()
 
     def mailbox_gone(self) -> None:
         if self.deleting:
@@ -229,17 +253,27 @@ class Session:
     def writable(self) -> None:
         """The transport takes octets again; an idling session is told what it missed meanwhile."""
         self.channel.resume()
-        self._teller.tell_idling()
+        self.teller.news()
 
     # -- what commands say on the way ----------------------------------------------------------------------------
 
-    async def tell(self, *, expunge: bool) -> None:
+    async def tell(self, *, expunge: bool, own: bool = False) -> None:
         """See `Teller.tell`."""
-        await self._teller.tell(expunge=expunge)
+        await self.teller.tell(expunge=expunge, own=own)
+
+    def made(self, mailbox_id: int, uids: Iterable[int]) -> None:
+        """The running command has made these messages."""
+        if self.notify is not None and self.selected is not None and self.selected.mailbox.id == mailbox_id:
+            self.notify.made(uids)
+
+    def expect(self, names: Mapping[str, bool], subscribed: Mapping[str, bool] | None = None) -> None:
+        """The running command made that these mailboxes exist, or no longer do; and what is subscribed now."""
+        if self.notify is not None:
+            self.notify.expect(names, subscribed)
 
     def announce_keywords(self) -> None:
         """See `Teller.announce_keywords`."""
-        self._teller.announce_keywords()
+        self.teller.announce_keywords()
 
     def progress(self, done: int | None = None, goal: int | None = None) -> None:
         """See `Dispatcher.progress`."""

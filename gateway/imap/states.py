@@ -19,9 +19,11 @@ from gateway.store import changes, mailboxes, messages
 from gateway.store.changes import MailboxChanges
 from gateway.store.db import Database, Rx, Wake, WakeKind
 
+from .inbox_watch import InboxWatches
 from .mailbox_state import Columns, Delta, MailboxState, Prepared
 from .settings import CHANGE_CUT, LOAD_PAGE, TINY_CHANGE, ImapSettings
 from .sort_cache import SortCache
+from .turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -199,6 +201,9 @@ class States:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle_bytes = 0
         self._closed = False
+        self.turns = Turns()
+        """In which sessions are told of what they did not ask for."""
+        self.inboxes = InboxWatches(db, self.turns, settings.coalesce)
 
     def start(self) -> None:
         """Listen to the store's wake-ups. Call on the loop, before the first session."""
@@ -208,6 +213,7 @@ class States:
         self._closed = True
         if self._unsubscribe is not None:
             self._unsubscribe()
+        await self.inboxes.close()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -278,6 +284,7 @@ class States:
     def _woken(self, wake: Wake) -> None:
         if wake.kind not in {WakeKind.MAIL, WakeKind.INBOX}:
             return
+        self.inboxes.woken(wake.inbox_id, wake.mailbox_id)
         if wake.mailbox_id is not None:
             found: tuple[MailboxId, ...] = (wake.mailbox_id,)
         elif wake.inbox_id is not None:

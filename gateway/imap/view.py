@@ -100,6 +100,17 @@ class View:
             and self.length == len(state.uids)
         )
 
+    def has_news(self, *, expunge: bool, new: bool, flags: bool) -> bool:
+        """Whether `updates` with the same arguments has anything to say."""
+        if self.quiet:
+            return False
+        state = self.state
+        return (
+            (expunge and bool(self.pending))
+            or (new and bool(state.uids) and state.uids[-1] > self.last_uid)
+            or (flags and (self._flags_modseq != state.highest_modseq or self._told is not None))
+        )
+
     # -- what happened -------------------------------------------------------------------------------------------
 
     def note(self, delta: Delta) -> None:
@@ -147,8 +158,10 @@ class View:
 
     # -- what to send --------------------------------------------------------------------------------------------
 
-    def updates(self, *, expunge: bool, limit: int = 1 << 32) -> Updates:
+    def updates(self, *, expunge: bool, new: bool = True, flags: bool = True, limit: int = 1 << 32) -> Updates:
         """What the session is to be told now; with `expunge` false EXPUNGEs are withheld (RFC 3501 7.4.1).
+
+        So are new messages without `new`, and new flags without `flags` (RFC 5465).
 
         At most `limit` EXPUNGEs and FETCHes together, above 0: while there is `more`, call again. The numbers are those
         that hold when the page is sent before anything else is asked of the view.
@@ -164,11 +177,13 @@ class View:
             vanished = tuple(sorted(self.pending))
             expunged = self._tell_expunged(vanished)
         known = self.last_uid
-        exists = self._tell_exists()
+        exists = self._tell_exists() if new else None
+        if not flags:
+            return Updates(expunged, vanished, exists)
         if len(expunged) == limit:
             return Updates(expunged, vanished, exists, more=not self.quiet)
-        flags = self._tell_flags(known, limit - len(expunged))
-        return Updates(expunged, vanished, exists, flags, more=self._round is not None)
+        changed = self._tell_flags(known, limit - len(expunged))
+        return Updates(expunged, vanished, exists, changed, more=self._round is not None)
 
     def _tell_expunged(self, vanished: Iterable[int]) -> tuple[int, ...]:
         positions = [bisect_left(self.uids, uid, 0, self.length) for uid in vanished]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +20,7 @@ class ChangeKind(StrEnum):
     CREATED = "created"
     DELETED = "deleted"
     RENAMED = "renamed"
+    """With CREATED, of one unit: INBOX was renamed, and this is where its messages went."""
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBED = "unsubscribed"
     ANNOTATED = "annotated"
@@ -84,6 +85,11 @@ _EXPUNGES_UP_TO = Stmt(
     f" AND kind = '{ChangeKind.EXPUNGED.value}'"
 )
 _PRUNED = Stmt("SELECT pruned_modseq FROM mailbox WHERE id = :mailbox AND inbox_id = :inbox")
+_FROM_INBOX = Stmt(
+    "SELECT a.mailbox_id FROM change a JOIN change b ON b.inbox_id = a.inbox_id AND b.modseq = a.modseq"
+    " AND b.mailbox_id = a.mailbox_id WHERE a.inbox_id = :inbox AND a.mailbox_id IN :LIST(mailboxes)"
+    f" AND a.kind = '{ChangeKind.CREATED.value}' AND b.kind = '{ChangeKind.RENAMED.value}'"
+)
 _EXPUNGED_CONTENT = Stmt("SELECT content_id FROM expunged WHERE mailbox_id = :mailbox AND uid = :uid")
 
 
@@ -110,6 +116,11 @@ def expunged_between(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: i
         return None
     rows = rx.all(_EXPUNGES_UP_TO, mailbox=mailbox_id, inbox=inbox_id, modseq=modseq, upto=upto)
     return normalise(pair for (text,) in rows for pair in _ranges(text))
+
+
+def made_of_inbox(rx: Rx, inbox_id: InboxId, mailboxes: Sequence[MailboxId]) -> list[MailboxId]:
+    """Those of `mailboxes` that a RENAME of INBOX has made: created and renamed by the same unit."""
+    return [MailboxId(row[0]) for row in rx.all(_FROM_INBOX, inbox=inbox_id, mailboxes=list(mailboxes))]
 
 
 def expunged_content(rx: Rx, mailbox_id: MailboxId, uid: Uid) -> ContentId | None:

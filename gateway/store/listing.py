@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
@@ -81,6 +81,10 @@ _ONE_DELETED = Stmt(
     sqlite=f"{_ONE_SUM} INDEXED BY ix_message_deleted {_ONE_WHERE}",  # it would rather walk the whole mailbox
     postgresql=f"{_ONE_SUM} {_ONE_WHERE}",
 )
+_SOME = Stmt(
+    f"SELECT {_NAMES.format(subscribed=_SUBSCRIBED)}, {_COUNTERS}, 0, 0 FROM mailbox b{_SUBSCRIPTION}"
+    " WHERE b.inbox_id = :inbox AND b.id IN :LIST(mailboxes)"
+)
 _TREE_VERSION = Stmt("SELECT tree_modseq FROM inbox WHERE id = :inbox")
 _HAS_CHILDREN = Stmt(
     sqlite="SELECT 1 FROM mailbox WHERE inbox_id = :inbox AND name > :prefix AND name < :after LIMIT 1",
@@ -103,6 +107,11 @@ def mailboxes(
     What is not asked for is 0 or empty: `subscribed`, the `counters`, and among them those of what is `deleted`.
     """
     return list(map(_LISTED, rx.all(_ALL[subscribed, counters or deleted, deleted], inbox=inbox_id, most=most)))
+
+
+def some(rx: Rx, inbox_id: InboxId, ids: Sequence[int]) -> list[Listed]:
+    """Those of the mailboxes that are there, with their counters and whether they are subscribed, in no order."""
+    return list(map(_LISTED, rx.all(_SOME, inbox=inbox_id, mailboxes=list(ids))))
 
 
 def tree_version(rx: Rx, inbox_id: InboxId) -> int:

@@ -323,6 +323,7 @@ def _move_inbox(tx: Tx, inbox: Mailbox, new: str, *, now: int) -> None:
     _make_parents(tx, inbox.inbox_id, new, modseq=modseq, now=now)
     role = _free_role(tx, inbox.inbox_id, new)
     target = insert(tx, inbox.inbox_id, new, modseq=modseq, now=now, role=role)
+    changes.record(tx, inbox.inbox_id, modseq, ChangeKind.RENAMED, mailbox_id=target)
     entries.copy(tx, inbox.inbox_id, inbox.id, target, modseq)
     uids = from_numbers(row[0] for row in tx.all(_UIDS, mailbox=inbox.id))
     if not uids:

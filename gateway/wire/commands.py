@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gateway.model.sequence import SequenceSet
 
 from .fetch import Attribute
+from .notify import EventGroup
 from .search import Algorithm, Partial, Returns, SearchKey, SortKey
 
 if TYPE_CHECKING:
@@ -481,3 +482,12 @@ class Enable(Command):
     """RFC 5161. Capability names in capitals; unknown ones are the session's to ignore."""
 
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notify(Command):
+    """RFC 5465. No groups: NONE. `unknown`: an event was named that nobody knows, so SET is refused by BADEVENT."""
+
+    status: bool = False
+    groups: tuple[EventGroup, ...] = ()
+    unknown: bool = False

@@ -36,19 +36,20 @@ def fetch_items(cursor: Cursor) -> tuple[Attribute, ...]:
         else:
             cursor.at = len(cursor.text)
             return items
-    return _items(cursor)
+    return item_list(cursor)
 
 
 @lru_cache(maxsize=256)
 def _cached(text: bytes) -> tuple[Attribute, ...]:
     """Clients ask for the same items of ever other messages. Never with literals: `text` is all there is."""
     cursor = Cursor(text)
-    items = _items(cursor)
+    items = item_list(cursor)
     cursor.end()
     return items
 
 
-def _items(cursor: Cursor) -> tuple[Attribute, ...]:
+def item_list(cursor: Cursor) -> tuple[Attribute, ...]:
+    """As `fetch_items`, where other arguments may follow."""
     if cursor.peek() == b"(":
         items = tuple(cursor.listed(lambda: _item(cursor)))
         if len(items) > MAX_ITEMS:

@@ -24,6 +24,7 @@ from .parse_list import create, list_, lsub, status
 from .parse_metadata import getmetadata, setmetadata
 from .parse_modseq import select_parameters, store_modifiers
 from .parse_multisearch import esearch
+from .parse_notify import notify
 from .parse_quota import getquota, getquotaroot, setquota
 from .parse_session import compress, language
 from .parse_sort import UnknownCharset, cancel_update, search, sort, thread
@@ -337,6 +338,7 @@ COMMANDS: Final[dict[bytes, Read]] = {
     b"MOVE": _copy(commands.Move, False),
     b"IDLE": _bare(commands.Idle),
     b"NAMESPACE": _bare(commands.Namespace),
+    b"NOTIFY": notify,
     b"ID": _id,
     b"ENABLE": _enable,
     b"COMPRESS": compress,

@@ -103,7 +103,7 @@ def test_autologout_counts_from_the_last_command(tmp_path: Path) -> None:
         client.session.timers.last_active -= 1801
         harness.timers.advance(1800)
         assert await client.line() == b"* BYE Autologout; idle for too long"
-        assert client.closed
+        await client.wait_closed()
         assert not harness.timers.waiting
 
     play(tmp_path, body)
