@@ -27,12 +27,13 @@ from gateway.imap.states import States
 from gateway.ingest.writer import Ingest
 from gateway.maintain.janitor import Janitor
 from gateway.maintain.texts import TextBuilder
+from gateway.maintain.trigrams import TrigramBuilder
 from gateway.ops.health import HealthServer
 from gateway.ops.metrics import CONTENT_TYPE, PrometheusMetrics
 from gateway.ops.systemd import listen_sockets
 from gateway.ops.tls import TlsContexts
 from gateway.smtp.ports import SubmissionServices
-from gateway.store import counters
+from gateway.store import counters, trigram_file
 from gateway.store.db import Database
 from gateway.submit.accept import Submissions
 
@@ -49,6 +50,7 @@ from .settings import (
     submit_settings,
     throttle_policy,
     tls_files,
+    trigram_path,
 )
 from .storage import held_data_dir, opened_store
 from .tasks import Tasks
@@ -108,6 +110,7 @@ class Gateway:
         await self._control(db, ingest, reload)
         await self._health_port(db)
         gate = SourceGate(self._limits)
+        trigrams = self._trigrams(db)
         self._listeners = Listeners(
             config,
             self._reactor,
@@ -123,6 +126,7 @@ class Gateway:
                 sessions=sessions,
                 gate=gate,
                 hostname=config.server.hostname,
+                trigrams=trigrams,
             ),
             SubmissionServices(
                 acceptor=submissions,
@@ -140,9 +144,20 @@ class Gateway:
         self._tasks.spawn("queue.figures", figures.watch(db, time.time, self._metrics, QUEUE_FIGURES_S))
         self._tasks.spawn("tls.watch", tls.watch())
         self._tasks.spawn("search.texts", TextBuilder(db, time.time, metrics=self._metrics).run())
+        if trigrams is not None:
+            self._tasks.spawn("search.trigrams", trigrams.run())
         self._start_janitor(db, config)
         stack.push_async_callback(self._end_janitor)
         return made
+
+    def _trigrams(self, db: Database) -> TrigramBuilder | None:
+        """Who keeps the trigram index; where there is to be none, a file of before would only grow old."""
+        path = trigram_path(self._config)
+        if self._config.search.trigram:
+            return TrigramBuilder(db, path, metrics=self._metrics)
+        if trigram_file.remove(path):
+            log.info("trigrams.removed")
+        return None
 
     def _start_janitor(self, db: Database, config: Config) -> None:
         stop = asyncio.Event()

@@ -11,13 +11,16 @@ from gateway.delivery.routes import Route, Routes
 from gateway.delivery.schedule import Schedule
 from gateway.delivery.settings import DeliverySettings
 from gateway.imap.settings import ImapSettings
+from gateway.maintain import trigrams
 from gateway.maintain.settings import DAY, JanitorSettings
+from gateway.model.errors import ConfigError
 from gateway.ops import pki
 from gateway.ops.tls import TlsFiles, TlsPolicy
 from gateway.outbound import endpoint, login, tls
 from gateway.smtp.settings import SmtpSettings
 from gateway.store.db import StoreSettings
 from gateway.store.quota import Limits
+from gateway.store.urls import parse_url
 from gateway.submit.settings import SubmitSettings
 
 
@@ -65,10 +68,20 @@ def store_settings(config: Config, *, serving: bool) -> StoreSettings:
             "gateway.imap.sort_page",
             "gateway.imap.url_render",
             "gateway.maintain.texts",
+            "gateway.maintain.trigrams",
         ),
         writers=config.store.writers,
         flag_sync_seconds=config.store.flag_sync / 1000,
     )
+
+
+def trigram_path(config: Config) -> Path:
+    """The trigram index, each node's own. ConfigError when the store itself is called so: the index may be removed."""
+    path = config.store.data_dir / trigrams.NAME
+    target = parse_url(config.database_url)
+    if target.dialect == "sqlite" and target.path.resolve() == path.resolve():
+        raise ConfigError(f"store.url: {path} is where the trigram index lies; give the database another name")
+    return path
 
 
 def throttle_policy(config: Config) -> ThrottlePolicy:

@@ -20,6 +20,7 @@ from .sections import (
     Queue,
     Relay,
     Retention,
+    Search,
     Server,
     Store,
     Tls,
@@ -28,6 +29,6 @@ from .sections import (
 
 __all__ = [
     "Auth", "Change", "Config", "ConfigError", "InboxDefaults", "Limits", "Listener", "Loaded", "Log", "MetricsServer",
-    "Queue", "Relay", "Retention", "Secret", "Server", "Store", "Tls", "TlsVersion", "as_dict", "changes", "find",
-    "load", "plaintext_login", "reloaded", "render_example", "render_manual", "show",
+    "Queue", "Relay", "Retention", "Search", "Secret", "Server", "Store", "Tls", "TlsVersion", "as_dict", "changes",
+    "find", "load", "plaintext_login", "reloaded", "render_example", "render_manual", "show",
 ]

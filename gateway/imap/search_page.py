@@ -11,6 +11,7 @@ from typing import Final
 from gateway.model.ids import MailboxId
 from gateway.store import messages
 from gateway.store.db import Rx
+from gateway.store.trigrams import Index
 from gateway.wire import search as keys
 
 from .search_keys import Candidate, Compiler, Criteria
@@ -43,12 +44,12 @@ def asks_for_marks(key: keys.SearchKey) -> bool:
 
 
 def search_page(
-    rx: Rx, mailbox_id: MailboxId, criteria: Criteria, uids: array[int], marks: Marks | None
+    rx: Rx, mailbox_id: MailboxId, criteria: Criteria, uids: array[int], marks: Marks | None, index: Index | None = None
 ) -> tuple[array[int], int]:
     """Those of the rising `uids` that pass `criteria`, and how many of them were looked at: never none.
 
     `marks` stand beside `uids` if `asks_for_marks`. All messages are tested by one key before the next is looked at: so
-    few statements do, and the dear keys see few messages.
+    few statements do, and the dear keys see few messages. `index` may be asked about texts; IndexDamaged.
     """
     used = list(keys.walk(criteria.key))
     candidates: dict[int, Candidate] = {}
@@ -58,7 +59,7 @@ def search_page(
         candidates = _candidates(rx, mailbox_id, uids, marks, columns)
         left = list(candidates)
     wanted = text_keys(criteria.key)
-    texts = Texts(rx, mailbox_id, wanted) if wanted else None
+    texts = Texts(rx, mailbox_id, wanted, index) if wanted else None
     left = _filter(criteria.key, criteria.compiler(), texts, candidates)(left)
     limit = None if texts is None else texts.limit
     if limit is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.model.errors import InvalidRequest
 from gateway.model.sequence import SequenceSet
 from gateway.store import find
+from gateway.store.trigrams import IndexDamaged
 from gateway.wire import search as keys
 
 from .filters import expanded
@@ -173,13 +174,21 @@ class Run:
         page = SEARCH_TEXT_PAGE if cost >= Cost.HEADER else SEARCH_PAGE
         read = db.offload_bulk if cost is Cost.TEXT else db.offload
         marked = asks_for_marks(self._criteria.key)
+        texts = self._session.services.trigrams if cost is Cost.TEXT else None
         kept: array[int] = array("I")
         at = 0
         while at < len(uids):
             await self._breathe(at)
             batch = uids[at : at + page]
             marks = [(view.number_of(uid), view.mask_of(uid)) for uid in batch] if marked else None
-            passed, consumed = await read(search_page, mailbox_id, self._criteria, batch, marks)
+            index = texts.index if texts is not None else None
+            try:
+                passed, consumed = await read(search_page, mailbox_id, self._criteria, batch, marks, index)
+            except IndexDamaged:
+                if texts is None or index is None:
+                    raise
+                texts.damaged(index)  # so there is none when the page is asked for again
+                continue
             kept += passed
             at += consumed
         return kept

@@ -16,9 +16,10 @@ from typing import Final
 from gateway.ingest.search_text import folded_fields, folded_text
 from gateway.mime import fold
 from gateway.model.ids import ContentId, MailboxId
-from gateway.store import content, search_text
+from gateway.store import content, search_text, trigrams
 from gateway.store.db import Rx
 from gateway.store.search_text import SEPARATOR, State
+from gateway.store.trigrams import Index
 from gateway.wire import search as keys
 
 from .settings import SEARCH_SECONDS, SEARCH_SLICE
@@ -36,11 +37,17 @@ class Texts:
     """Looks through the texts of one page. It ends early rather than hold the reader longer than SEARCH_SECONDS."""
 
     def __init__(
-        self, rx: Rx, mailbox_id: MailboxId, wanted: Sequence[TextKey], clock: Callable[[], float] = time.monotonic
+        self,
+        rx: Rx,
+        mailbox_id: MailboxId,
+        wanted: Sequence[TextKey],
+        index: Index | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`wanted`: all keys that may be asked for. `clock` counts seconds."""
         self._rx = rx
         self._mailbox_id = mailbox_id
+        self._index = index
         self._clock = clock
         # Each key has its share: what one found is in vain where the next finds no time to look.
         self._seconds = SEARCH_SECONDS / len(wanted)
@@ -53,7 +60,11 @@ class Texts:
 
     def matching(self, key: TextKey, uids: Sequence[int]) -> list[int]:
         """Those of the rising `uids` below `limit` that exist and have what `key` asks for."""
-        stop = len(uids) if self.limit is None else bisect_left(uids, self.limit)
+        if self.limit is not None:
+            uids = uids[: bisect_left(uids, self.limit)]
+        if self._index is not None and not isinstance(key, keys.Header):  # looking into fields is as quick as asking
+            uids = trigrams.to_look_at(self._rx, self._index, self._mailbox_id, uids, self._needles[key])
+        stop = len(uids)
         until = self._clock() + self._seconds
         found: list[int] = []
         at = 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store.db import Database
+from gateway.store.trigrams import Index
 from gateway.wire import scram
 
 from .list_cache import ListCache
@@ -55,6 +56,17 @@ class Gate(Protocol):
     def close(self, source: str, /) -> None: ...
 
 
+class Trigrams(Protocol):
+    """Who keeps the trigram index, if there is one."""
+
+    @property
+    def index(self) -> Index | None:
+        """What searches may ask now."""
+
+    def damaged(self, index: Index, /) -> None:
+        """A search could not read `index`: from now on there is none, until another one is made."""
+
+
 class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
@@ -78,4 +90,5 @@ class ImapServices:
     sessions: SessionWatch | None = None
     gate: Gate | None = None
     hostname: str = "localhost"
+    trigrams: Trigrams | None = None
     call_later: CallLater | None = None

@@ -61,6 +61,7 @@ TABLE: Final[tuple[Declared, ...]] = (
     Declared("janitor_rows", Kind.COUNTER, "Rows (free_pages: pages) the janitor took away, by task.", ("task",)),
     Declared("search_texts_total", Kind.COUNTER, "Contents whose text for SEARCH was made."),
     Declared("search_texts_waiting", Kind.GAUGE, "Contents whose text for SEARCH is still to be made."),
+    Declared("search_trigrams_total", Kind.COUNTER, "Contents that came into the trigram index."),
     Declared("store_pages", Kind.GAUGE, "Pages (4 KiB) of the SQLite file; 0 on PostgreSQL."),
     Declared("store_free_pages", Kind.GAUGE, "Pages of the SQLite file that hold nothing: room for new mail."),
 )

@@ -229,6 +229,11 @@ def in_large_text(rx: Rx, content_id: ContentId, needle: bytes) -> bool:
     return False
 
 
+def large_text(rx: Rx, content_id: ContentId) -> bytes:
+    """The whole of a text that lies in pieces: ask only where its size is known."""
+    return b"".join(_pieces(rx, BodyId(rx.scalar(_BODY, id=content_id))))
+
+
 def _pieces(rx: Rx, body_id: BodyId) -> Iterator[bytes]:
     at = 0
     while True:

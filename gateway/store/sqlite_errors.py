@@ -12,6 +12,8 @@ BUSY: Final = 5
 IOERR: Final = 10
 FULL: Final = 13
 READONLY: Final = 8
+CORRUPTIONS: Final = frozenset({11, 26})
+"""CORRUPT, NOTADB: the file is not what was written."""
 
 
 def error_code(error: BaseException) -> int | None:
