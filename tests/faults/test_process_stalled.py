@@ -126,6 +126,7 @@ def silent(gateway: Gateway) -> Iterator[list[tuple[Wire, bytes]]]:
 def test_peers_that_take_nothing_are_held_in_bounds_and_dropped(
     gateway: Gateway, large: tuple[str, str], served: Served
 ) -> None:
+    _warm(gateway, large)
     base = memory_bytes(gateway.pid)
     with ExitStack() as stack:
         stalled = [stack.enter_context(Imap(gateway, large, receive_buffer=4096)) for _ in range(7)]
@@ -154,8 +155,18 @@ def test_peers_that_take_nothing_are_held_in_bounds_and_dropped(
     served()
 
 
-def _fetches() -> bytes:
-    return b"y FETCH 1:* (FLAGS ENVELOPE)\r\n" * 4000
+def _warm(gateway: Gateway, login: tuple[str, str]) -> None:
+    """What threads and reader processes keep of the store's pages once they have served anybody is no client's."""
+    with Imap(gateway, login) as client:
+        client.ok(b"EXAMINE INBOX")
+        client.send(_fetches(100))
+        client.ok(b"NOOP")
+        client.ok(b"EXAMINE Large")
+        client.ok(b"FETCH 1:4 (BODY.PEEK[])")
+
+
+def _fetches(count: int = 4000) -> bytes:
+    return b"y FETCH 1:* (FLAGS ENVELOPE)\r\n" * count
 
 
 def test_a_slow_reader_gets_every_octet(gateway: Gateway, large: tuple[str, str]) -> None:

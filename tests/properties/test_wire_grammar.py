@@ -253,8 +253,8 @@ def encoded(key: search.SearchKey) -> bytes:
         case search.Numbers():
             return (b"UID " if key.uid else b"") + render(key.messages.pairs).encode()
         case search.Date():
-            sent = b"SENT" if key.field is search.DateField.SENT else b""
-            return sent + key.op.value.upper().encode() + b" " + date.date_text(key.day)
+            which = {search.DateField.SENT: b"SENT", search.DateField.SAVED: b"SAVED"}.get(key.field, b"")
+            return which + key.op.value.upper().encode() + b" " + date.date_text(key.day)
         case search.Size():
             return b"%s %d" % (b"LARGER" if key.larger else b"SMALLER", key.octets)
         case search.Header():

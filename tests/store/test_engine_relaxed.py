@@ -58,7 +58,8 @@ async def test_a_durable_unit_flushes_what_relaxed_ones_wrote(sqlite_url: str, r
         await asyncio.gather(*(writer.submit(put(n, SMALL), 0, quick=True, relaxed=True) for n in range(50)))
         await writer.submit(put(50, SMALL), 0)
         await asyncio.sleep(0.1)
-        assert words == ["NORMAL", "commit", "FULL", "commit"]  # and no further flush was owed
+        groups = [word for word, before in zip(words, ["", *words], strict=False) if word != before]
+        assert groups == ["NORMAL", "commit", "FULL", "commit"]  # and no further flush was owed
 
 
 async def test_a_group_that_holds_a_durable_unit_is_durable(sqlite_url: str, runner: asyncio.Runner) -> None:
