@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from .composed import composable, composed
 from .errors import InvalidName
 from .mailbox import DELIMITER, INBOX, MAX_DEPTH, MAX_NAME_OCTETS
 
@@ -14,7 +15,8 @@ def canonical(name: str) -> str:
     RFC 3501 5.1: INBOX is case-insensitive; RFC 9051 6.3.4 leaves children of INBOX to us: `inbox/x` is `INBOX/x`.
     Never fails: a name that `validate` would refuse simply names nothing.
     """
-    name = unicodedata.normalize("NFC", name)
+    form = composed(name)
+    name = name if form is None else form
     head, slash, rest = name.partition(DELIMITER)
     if head.upper() == INBOX and head.isascii():
         return INBOX + slash + rest
@@ -33,6 +35,8 @@ def validate(name: str) -> str:
         raise InvalidName("A mailbox name may not be empty")
     if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_OCTETS:
         raise InvalidName(f"A mailbox name may have {MAX_NAME_OCTETS} octets at most")
+    if not composable(name):
+        raise InvalidName("A mailbox name may not pile up combining characters")
     levels = name.split(DELIMITER)
     if len(levels) > MAX_DEPTH:
         raise InvalidName(f"A mailbox name may have {MAX_DEPTH} levels at most")

@@ -8,13 +8,13 @@ stored so. `@domain` is the catch-all of a local domain.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 import idna
 
+from gateway.model.composed import composed
 from gateway.model.errors import AlreadyExists, CannotChange, InvalidName, NotFound
 from gateway.model.ids import InboxId, PodId
 from gateway.model.permissions import ScopeKind
@@ -25,6 +25,8 @@ from .texts import made_storable, storable
 
 MAX_LOCAL_PART: Final = 64  # octets, RFC 5321 4.5.3.1.1
 MAX_DOMAIN: Final = 253  # octets without the root's dot, RFC 1035 2.3.4
+
+_LONGEST: Final = 500  # characters of a domain as a client may write it: A-labels are made in more than linear time
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _DOT_ATOM = re.compile(r"[^\s\x00-\x1f\x7f()<>\[\]:;@\\,.\"]+(\.[^\s\x00-\x1f\x7f()<>\[\]:;@\\,.\"]+)*")
@@ -88,7 +90,7 @@ Resolution = Local | UnknownLocal | Remote
 
 def canonical_domain(name: str) -> str:
     """Lower-case A-labels (RFC 5890) without the root's dot; InvalidName when it is no domain name."""
-    text = unicodedata.normalize("NFC", name.strip()).lower().removesuffix(".")
+    text = (composed(name.strip()) or "").lower().removesuffix(".") if len(name) <= _LONGEST else ""
     if not text.isascii():
         try:
             text = idna.encode(text, uts46=True).decode("ascii")
@@ -105,7 +107,7 @@ def canonical_address(address: str) -> str:
     InvalidName otherwise; quoted local parts are not given out (half the world's forms refuse them).
     """
     local, at, domain = address.strip().rpartition("@")
-    local = unicodedata.normalize("NFC", local).lower()
+    local = (composed(local) or "").lower()
     known = storable(local) and "\ufffd" not in local and _DOT_ATOM.fullmatch(local) is not None
     if not at or not known or len(local.encode("utf-8")) > MAX_LOCAL_PART:
         raise InvalidName("That is no e-mail address")
@@ -132,7 +134,8 @@ def spellings(address: str) -> tuple[str, ...]:
         return ()
     if not at or not local:
         return ()
-    local = unicodedata.normalize("NFC", made_storable(local)).lower()
+    local = made_storable(local)
+    local = (composed(local) or local).lower()
     base, plus, _ = local.partition("+")
     found = [f"{local}@{domain}"]
     if plus and base:

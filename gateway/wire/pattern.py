@@ -7,9 +7,9 @@ both hold; nothing backtracks.
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Final
 
+from gateway.model.composed import composed
 from gateway.model.mailbox import DELIMITER, INBOX
 
 _WILDCARDS: Final = re.compile(r"[*%]{2,}")
@@ -24,7 +24,8 @@ class Matcher:
     __slots__ = ("_any", "_exact", "_final", "_level", "_moves", "_prefix", "_start", "_wild", "simple")
 
     def __init__(self, reference: str, pattern: str) -> None:
-        text = unicodedata.normalize("NFC", reference + pattern)
+        text = reference + pattern
+        text = composed(text) or text  # what cannot be composed is no name, and matches none
         # `%*` matches what `*` does, `%%` what `%` does: with no two wildcards in a row, one shift skips them all.
         text = _WILDCARDS.sub(lambda run: "*" if "*" in run[0] else "%", text)
         self._moves: dict[str, int] = {}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import stringprep
-import unicodedata
 from typing import Final
+
+from gateway.model.composed import composed
+
+MAX_LENGTH: Final = 1024
+"""Characters; a peer that nobody knows yet may send 48 KB, and each is looked up in a dozen tables."""
 
 _PROHIBITED: Final = (
     stringprep.in_table_c12,
@@ -25,10 +29,14 @@ def saslprep(text: str, *, stored: bool = False) -> str:
         if any(char < " " or char == "\x7f" for char in text):
             raise ValueError("control characters")
         return text
+    if len(text) > MAX_LENGTH:
+        raise ValueError("too long")
     mapped = "".join(
         " " if stringprep.in_table_c12(char) else char for char in text if not stringprep.in_table_b1(char)
     )
-    prepared = unicodedata.normalize("NFKC", mapped)
+    prepared = composed(mapped, "NFKC")
+    if prepared is None:
+        raise ValueError("too many combining characters")
     for char in prepared:
         if any(prohibited(char) for prohibited in _PROHIBITED):
             raise ValueError("prohibited characters")

@@ -18,6 +18,15 @@ async def _resolve(db: Database, address: str) -> Resolution:
     return await db.read(lambda rx: addresses.resolve_recipient(rx, address))
 
 
+def test_addresses_that_cannot_be_composed() -> None:
+    """They are nobody's, but for a catch-all, and take no longer than others."""
+    marks = "\u0301\u0316" * 50_000
+    assert addresses.spellings(f"a{marks}@x.test") == (f"a{marks}@x.test", "@x.test")
+    assert addresses.spellings(f"a@b{marks}.test") == ()
+    with pytest.raises(InvalidName):
+        addresses.canonical_address(f"a{marks}@x.test")
+
+
 async def _add(db: Database, inbox_id: InboxId, address: str, kind: str = "alias") -> None:
     await db.write(lambda tx: addresses.add_address(tx, inbox_id, address, kind, now=NOW))
 

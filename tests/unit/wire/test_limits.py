@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from gateway.model import mailbox, names
+from gateway.model.composed import composed
 from gateway.model.errors import InvalidName
 from gateway.wire import (
     parse_append,
@@ -22,6 +23,8 @@ from gateway.wire import (
 from gateway.wire.events import BEFORE_LOGIN, Event, Fatal, Frame, Limits, LiteralStart, Rejected, after_login
 from gateway.wire.framing import Reader
 from gateway.wire.parser import BadCommand, parse
+from gateway.wire.pattern import Matcher
+from gateway.wire.saslprep import saslprep
 
 KIB, MIB = 1024, 1024 * 1024
 MESSAGE = 10 * MIB
@@ -210,3 +213,27 @@ def test_lists_in_responses() -> None:
     assert tokens.Cursor(b"(" * 50 + b")" * 50).value()
     with pytest.raises(tokens.Malformed):
         tokens.Cursor(b"(" * 51 + b")" * 51).value()
+
+
+MARKS = "\u0301\u0316"
+
+
+@pytest.mark.parametrize(("count", "kept"), [(15, True), (16, False), (50_000, False)])
+def test_combining_characters_in_a_row(count: int, kept: bool) -> None:
+    """Normalising sorts a run of them by insertion: 100,000 would hold the interpreter for half a minute."""
+    text = "a" + MARKS * count
+    assert (composed(text) is not None) is kept
+    assert composed(("a" + MARKS * 15) * 1000) is not None
+    assert (names.canonical(text) != text) is kept
+    if not kept:
+        with pytest.raises(InvalidName):
+            names.validate(text)
+        assert not Matcher("", text).matches("\u00e1" + MARKS)
+        with pytest.raises(ValueError, match="combining|too long"):
+            saslprep(text)
+
+
+def test_user_names_of_strangers() -> None:
+    assert saslprep("ä" * 1024) == "ä" * 1024
+    with pytest.raises(ValueError, match="too long"):
+        saslprep("ä" * 1025)
