@@ -113,11 +113,16 @@ def items(returns: Returns, found: Sequence[int], numbering: Numbering, modseq: 
     return data
 
 
-def highest(selected: Selected, uids: Iterable[int]) -> int:
-    """The highest MODSEQ of some messages of the view, which is now shown (RFC 7162 3.1.5)."""
+def highest(selected: Selected, uids: Iterable[int]) -> int | None:
+    """The highest MODSEQ of some messages of the view, which is now shown (RFC 7162 3.1.5).
+
+    None for no messages: PARTIAL may lie beyond all that was found.
+    """
     view = selected.view
-    selected.modseq_shown = True
     rising = array("I", sorted(uids))
+    if not rising:
+        return None
+    selected.modseq_shown = True
     return max(max(view.modseqs_of(low, high)) for low, high in neighbours(selected, rising))
 
 
