@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -27,7 +28,23 @@ _CHARSETS: Final = frozenset({None, "UTF-8", "US-ASCII"})
 _BAD_CHARSET: Final = bad("FILTER means UTF-8", b"BADCHARSET (UTF-8)")
 _UID_REQUIRED: Final = bad("A filter names message numbers, and UIDONLY is enabled", b"UIDREQUIRED")
 
+DEEPEST: Final = 2 * keys.MAX_DEPTH + 10
+"""Levels of criteria with their filters: somewhat more than one command may have, for visitors recurse."""
+
 Searching = TypeVar("Searching", bound=c.Search | c.Sort | c.Thread | c.MultiSearch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Criteria without filters: their keys, how many filters in filters they were, and their levels."""
+
+    key: keys.SearchKey
+    size: int = 1
+    passes: int = 0
+    depth: int = 0
+
+
+_LEAF: Final = _Measured(keys.All())
 
 
 class Refused(Exception):
@@ -59,39 +76,55 @@ async def expanded(session: Session, key: keys.SearchKey) -> keys.SearchKey:
     """`key` with all filters in it replaced; Refused where one is not there, is no criterion, or names itself."""
     inbox_id = session.require_principal().inbox_id
     stored = await session.services.db.tiny(lambda rx: entries.of_mailbox(rx, inbox_id, SERVER))
-    key = _replaced(key, stored, ())
-    if sum(1 for _ in keys.walk(key)) > keys.MAX_KEYS:
-        raise Refused(no(f"With its filters the search has more than {keys.MAX_KEYS} keys", b"LIMIT"))
+    key = _Expansion(stored).of(key)
     if "UIDONLY" in session.enabled and keys.uses_sequence_numbers(key):
         raise Refused(_UID_REQUIRED)
     return key
 
 
-def _replaced(key: keys.SearchKey, stored: Mapping[str, bytes], above: tuple[str, ...]) -> keys.SearchKey:
-    """`above`: the filters in which this criterion stands."""
-    count = 0
+class _Expansion:
+    """Filters put in their places. Each is read once and measured before it is put anywhere: this runs on the loop."""
 
-    def leaf(part: keys.SearchKey) -> keys.SearchKey:
-        nonlocal count
-        count += 1
-        if not isinstance(part, keys.Filter):
-            return part
-        name = part.name.lower()
-        value = stored.get(VALUES + name)
-        if value is None or name in above or len(above) >= PASSES:
-            raise Refused(no("There is no such filter", b"UNDEFINED-FILTER " + part.name.encode("ascii")))
-        if count > keys.MAX_KEYS:
-            raise Refused(no("The filters are too large", b"LIMIT"))
-        try:
-            inner = parsed(value)
-        except Malformed:
-            raise Refused(no(f"The filter {part.name} is no search criterion")) from None
-        found = _replaced(inner, stored, (*above, name))
-        if sum(1 for _ in keys.walk(found)) > keys.MAX_KEYS:  # before it is put in place a thousand times
-            raise Refused(no("The filters are too large", b"LIMIT"))
-        return found
+    def __init__(self, stored: Mapping[str, bytes]) -> None:
+        self._stored = stored
+        self._known: dict[str, _Measured] = {}
 
-    return keys.replaced(key, leaf)
+    def of(self, key: keys.SearchKey) -> keys.SearchKey:
+        return self._measured(key, ()).key
+
+    def _measured(self, key: keys.SearchKey, above: tuple[str, ...]) -> _Measured:
+        """`above`: the filters in which this criterion stands."""
+        size = passes = deepest = 0
+        for part, depth in keys.levels(key):
+            found = self._filter(part.name, above) if isinstance(part, keys.Filter) else _LEAF
+            size += found.size
+            passes = max(passes, found.passes)
+            deepest = max(deepest, depth + found.depth)
+            if size > keys.MAX_KEYS:
+                raise Refused(no(f"With its filters the search has more than {keys.MAX_KEYS} keys", b"LIMIT"))
+            if deepest > DEEPEST:
+                raise Refused(no("With its filters the search is nested too deeply", b"LIMIT"))
+        whole = keys.replaced(key, self._in_place)
+        return _Measured(whole, size, passes, deepest)
+
+    def _in_place(self, part: keys.SearchKey) -> keys.SearchKey:
+        return self._known[part.name.lower()].key if isinstance(part, keys.Filter) else part
+
+    def _filter(self, name: str, above: tuple[str, ...]) -> _Measured:
+        folded = name.lower()
+        known = self._known.get(folded)
+        value = self._stored.get(VALUES + folded)
+        passes = len(above) + (known.passes if known is not None else 1)
+        if value is None or folded in above or passes > PASSES:
+            raise Refused(no("There is no such filter", b"UNDEFINED-FILTER " + name.encode("ascii")))
+        if known is None:
+            try:
+                inner = parsed(value)
+            except Malformed:
+                raise Refused(no(f"The filter {name} is no search criterion")) from None
+            known = self._measured(inner, (*above, folded))
+            known = self._known[folded] = replace(known, passes=known.passes + 1)
+        return known
 
 
 def parsed(value: bytes) -> keys.SearchKey:

@@ -243,14 +243,19 @@ class Returns:
 
 def walk(key: SearchKey) -> Iterator[SearchKey]:
     """`key` and all keys below it, without recursion; order is not the client's."""
-    waiting = [key]
+    return (found for found, _ in levels(key))
+
+
+def levels(key: SearchKey) -> Iterator[tuple[SearchKey, int]]:
+    """As `walk`, each with how many keys it stands below."""
+    waiting = [(key, 0)]
     while waiting:
-        key = waiting.pop()
-        yield key
+        key, depth = waiting.pop()
+        yield key, depth
         if isinstance(key, And | Or):
-            waiting.extend(key.keys)
+            waiting.extend((part, depth + 1) for part in key.keys)
         elif isinstance(key, Not | Fuzzy):
-            waiting.append(key.key)
+            waiting.append((key.key, depth + 1))
 
 
 def uses(key: SearchKey, kind: type[SearchKey]) -> bool:
