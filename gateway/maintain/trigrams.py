@@ -20,7 +20,7 @@ from gateway.model.errors import GatewayError
 from gateway.model.ids import ContentId
 from gateway.model.ports import NULL_METRICS, Metrics
 from gateway.store import trigrams
-from gateway.store.db import Database, Rx
+from gateway.store.db import Database, Rx, Wake, WakeKind
 from gateway.store.trigram_file import TrigramFile, remove
 from gateway.store.trigrams import BLOCK, Index, IndexDamaged
 
@@ -41,7 +41,11 @@ class TrigramSettings:
     octets: int = 512 * 1024
     """… unless they hold so much text before."""
     interval: float = 5.0
-    """So often it looks for new texts."""
+    """So often it looks for new texts while mail comes or texts are still to be made …"""
+    longest: float = 60.0
+    """… and so often also when nobody told of mail: by another node, or an import beside."""
+    quiet: float = 0.5
+    """While mail has come within this time, only half of the time is worked."""
     sweep: float = 3600.0
     """So often all blocks are compared, also those that were whole."""
     reserve: int = 1 << 30
@@ -101,12 +105,19 @@ class TrigramBuilder:
         """The lowest block that may lack something since the last look."""
         self._swept_at = float("-inf")
         self._short = False
+        self._again = True
+        """Something was left at the last look."""
+        self._woken = asyncio.Event()
+        self._woken_at = float("-inf")
         self.index: Index | None = None
 
     async def run(self) -> None:
         """Catch up, wait, and so on; the file is closed at the end."""
+        unsubscribe = self._db.subscribe(self._wake)
         try:
             while True:
+                self._woken.clear()
+                self._again = True
                 try:
                     await self.catch_up()
                 except IndexDamaged:
@@ -114,8 +125,24 @@ class TrigramBuilder:
                 except GatewayError as error:  # no space for it, or the store is away: later
                     log.warning("trigrams.deferred", reason=str(error))
                 await asyncio.sleep(self._settings.interval)
+                if not self._again:
+                    await self._idle()
         finally:
+            unsubscribe()
             await self.close()
+
+    def _wake(self, wake: Wake) -> None:
+        if wake.kind is WakeKind.MAIL:
+            self._woken_at = asyncio.get_running_loop().time()
+            self._woken.set()
+
+    async def _idle(self) -> None:
+        """Until mail has come, or a search found damage, or the longest time is over."""
+        try:
+            async with asyncio.timeout(self._settings.longest - self._settings.interval):
+                await self._woken.wait()
+        except TimeoutError:
+            return
 
     async def close(self) -> None:
         self.index = None
@@ -127,6 +154,7 @@ class TrigramBuilder:
         """A search could not read `index`: it is not asked any more, and made anew."""
         if self.index == index:
             self.index = None
+            self._woken.set()
 
     async def catch_up(self) -> int:
         """Index all texts that are made; how many. Unavailable, IndexDamaged."""
@@ -149,6 +177,7 @@ class TrigramBuilder:
             block += 1
         # The last block fills further.
         self._from = lowest if lowest >= 0 else max(block - 1, 0)
+        self._again = lowest >= 0
         if count:
             log.info("trigrams.indexed", contents=count)
         return count
@@ -188,6 +217,7 @@ class TrigramBuilder:
         while after is not None:
             if not await self._room():
                 return count, True
+            began = asyncio.get_running_loop().time()
             piece = await self._db.offload_bulk(
                 compare, block, marks, after, self._settings.contents, self._settings.octets
             )
@@ -197,6 +227,9 @@ class TrigramBuilder:
                 self._metrics.count("search_trigrams_total", len(piece.texts))
             some_late = some_late or piece.late
             after = piece.after
+            now = asyncio.get_running_loop().time()
+            if now - self._woken_at < self._settings.quiet:
+                await asyncio.sleep(now - began)
         return count, some_late
 
     async def _room(self) -> bool:
