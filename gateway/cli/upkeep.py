@@ -67,6 +67,7 @@ def _summary(problems: int, warnings: int) -> str:
 
 
 def _store(runtime: Runtime, deep: bool, repair: bool) -> Iterator[Finding]:
+    from gateway.app.doctor import check_trigrams
     from gateway.app.doctor.findings import problem, well
 
     try:
@@ -77,6 +78,8 @@ def _store(runtime: Runtime, deep: bool, repair: bool) -> Iterator[Finding]:
     yield from (problem("store", f"{row['text']} ({row['code']})", row["remedy"]) for row in broken)
     if not broken:
         yield well("store", "consistent" + (", every message's octets too" if deep else ""))
+    if deep:
+        yield from check_trigrams(runtime.config)
 
 
 def _everything(runtime: Runtime, inbox: str | None, *, dns: bool, repair: bool) -> Iterator[Finding]:

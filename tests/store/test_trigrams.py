@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app.doctor import Level, check_trigrams
+from gateway.config import Config, Search, Secret, Store
 from gateway.imap.search_keys import Criteria
 from gateway.imap.search_page import search_page
 from gateway.ingest.writer import Ingest
+from gateway.maintain.backup import backup
+from gateway.maintain.restore import restore
 from gateway.maintain.texts import TextBuilder
 from gateway.maintain.trigrams import NAME, TrigramBuilder, TrigramSettings
 from gateway.mime import fold
@@ -22,7 +26,7 @@ from gateway.model.errors import Unavailable
 from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.store import cleanup, content, driver, expunge, inboxes, mailboxes, messages, pods, trigram_file, trigrams
 from gateway.store.content import StagedContent
-from gateway.store.db import Database, Tx
+from gateway.store.db import Database, Tx, open_database
 from gateway.store.statements import Stmt
 from gateway.store.trigrams import BLOCK, Index, IndexDamaged
 from gateway.wire import search as keys
@@ -30,6 +34,7 @@ from gateway.wire import search as keys
 from .helpers import NOW, mailbox_id, make_inbox
 
 BRISK = TrigramSettings(contents=3, interval=0.01, reserve=0)
+_DRAW = Stmt("UPDATE sequence SET next = next + 20000 WHERE name = 'content' RETURNING next")
 _CONTENT = Stmt("SELECT uid, content_id FROM message WHERE mailbox_id = :mailbox ORDER BY uid")
 
 
@@ -413,3 +418,69 @@ async def test_every_reader_reads_by_itself(place: Place) -> None:
     uids = await place.bring("one needle", "two")
     await place.caught_up()
     assert await asyncio.gather(*[place.look_at("needle", uids) for _ in range(20)]) == [uids[:1]] * 20
+
+
+async def opened(url: str, path: Path) -> Place:
+    db = open_database(url)
+    await db.start()
+    inbox = await db.read(lambda rx: inboxes.inboxes(rx)[0])
+    return Place(db, path, inbox.id, await mailbox_id(db, inbox.id))
+
+
+def test_a_store_that_was_put_back_and_an_index_of_later(
+    sqlite_url: str, tmp_path: Path, runner: asyncio.Runner
+) -> None:
+    """The backup has no index; ids given since it was made are given again, and the file that lies there knows them."""
+
+    async def run() -> None:
+        db = open_database(sqlite_url)
+        await db.start()
+        await make_inbox(db)
+        await db.close()
+        place = await opened(sqlite_url, tmp_path / NAME)
+        uids = await place.bring("one needle")
+        await place.caught_up()
+        assert [file.name for file in (await backup(sqlite_url, tmp_path / "copy", now=NOW)).files] == ["gateway.db"]
+        # More than a block of ids that the copy has drawn already: these are the ones that come again.
+        await place.db.write(lambda tx: tx.scalar(_DRAW))
+        place.ingest = Ingest(place.db, now=lambda: NOW)
+        await place.bring("of hay alone", "of hay again")
+        lost = await place.bring("the last hay")
+        await place.caught_up()
+        last = await place.content_of(lost[0])
+        await place.builder.close()
+        await place.db.close()
+        for suffix in ("", "-wal", "-shm"):
+            (tmp_path / f"gateway.db{suffix}").unlink(missing_ok=True)
+        await restore(tmp_path / "copy", sqlite_url, now=NOW)
+
+        place = await opened(sqlite_url, tmp_path / NAME)
+        await place.builder.catch_up()
+        await place.db.write(lambda tx: tx.scalar(_DRAW))
+        place.ingest = Ingest(place.db, now=lambda: NOW)
+        uids += await place.bring(*["a needle again"] * 3)
+        assert await place.content_of(uids[-1]) == last
+        assert await place.look_at("needle", uids) == uids
+        assert await place.texts() == 3
+        assert await place.look_at("needle", uids) == uids
+        assert await place.builder.catch_up() == 3
+        assert await place.look_at("needle", uids) == uids
+        await place.builder.close()
+        await place.db.close()
+
+    runner.run(run())
+
+
+def test_doctor_tells_of_a_damaged_index(tmp_path: Path) -> None:
+    config = Config(store=Store(data_dir=tmp_path), search=Search(trigram=True))
+    assert list(check_trigrams(Config(store=Store(data_dir=tmp_path)))) == []
+    assert [finding.level for finding in check_trigrams(config)] == [Level.OK]
+    trigram_file.TrigramFile(tmp_path / NAME, "store", last_id=1).close()
+    (sound,) = check_trigrams(config)
+    assert (sound.level, "sound" in sound.text) == (Level.OK, True)
+    (tmp_path / NAME).write_bytes(b"\xff" * 10_000)
+    assert [finding.level for finding in check_trigrams(config)] == [Level.WARNING]
+    same = Config(
+        store=Store(data_dir=tmp_path, url=Secret(f"sqlite:///{tmp_path / NAME}")), search=Search(trigram=True)
+    )
+    assert [finding.level for finding in check_trigrams(same)] == [Level.PROBLEM]

@@ -5,8 +5,9 @@ from .dns import check_dns
 from .findings import Finding, Level
 from .mail import check_mail
 from .relay import check_relay
+from .search import check_trigrams
 
 __all__ = [
     "Finding", "Level", "check_certificate", "check_configuration", "check_dns", "check_mail", "check_ports",
-    "check_relay",
+    "check_relay", "check_trigrams",
 ]
