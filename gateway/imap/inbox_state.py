@@ -28,6 +28,7 @@ class Aspect(Flag):
 
 
 NOTHING: Final = Aspect(0)
+_FOLLOWED: Final = 50  # mailboxes renamed at once: for more, each name is told once more
 
 
 @dataclass(slots=True)
@@ -134,7 +135,7 @@ class InboxState:
             for row in rows:
                 (self.subscribed.add if row.subscribed else self.subscribed.discard)(row.name)
         moved = {self.known[mailbox_id].row.name: INBOX for mailbox_id in from_inbox if mailbox_id in self.known}
-        told = self._told(deleted, renamed, created, moved)
+        told = self._told(before, deleted, renamed, created, moved)
         changes = [Named(stamp, name, old, *_before(old or name, before, was_subscribed)) for name, old in told]
         changes += [
             Named(stamp, name, "", True, *_before(name, before, was_subscribed)[1:])
@@ -184,7 +185,12 @@ class InboxState:
         return deleted, renamed, created
 
     def _told(
-        self, deleted: list[str], renamed: list[tuple[str, str]], created: list[str], moved: Mapping[str, str]
+        self,
+        before: Mapping[str, Listed],
+        deleted: list[str],
+        renamed: list[tuple[str, str]],
+        created: list[str],
+        moved: Mapping[str, str],
     ) -> list[tuple[str, str]]:
         """(name, old name) of what is told, in an order that a client can follow."""
         told = [(name, "") for name in sorted(deleted)]
@@ -193,22 +199,43 @@ class InboxState:
         roots = [pair for pair in renamed if not _follows(pair, trees)]
         told += [(new, old) for old, new in sorted(roots, key=lambda pair: -pair[0].count(DELIMITER))]
         told += [(name, moved.get(name, "")) for name in sorted(created)]
-        there: dict[str, int] = {}
-        away: dict[str, int] = {}
-        for at, (name, old) in enumerate(told):
-            there[name] = at
-            if old and old != INBOX:
-                away[old] = at
-        again = [name for name, at in away.items() if name in self.by_name and there.get(name, -1) < at]
-        if again:
-            # Names were exchanged within one look: what a client carries over with a name would be another's.
+        again: list[str] = []
+        if renamed:
+            again = self._misled(before, told, renamed)
             told += [(name, "") for name in again]
-            for name in {*again, *(new for _, new in roots)}:
-                known = self.known[self.by_name[name].id]
-                known.numbers = known.unseen = known.modseq = self.stamp + 1
-                self._touch(self.by_name[name].id, self.stamp + 1)
-        parents = {name.rpartition(DELIMITER)[0] for name in (*deleted, *created)} - {"", *there, *again}
+            for name in again:
+                if name in self.by_name:
+                    self._bump(self.by_name[name].id)
+        parents = {name.rpartition(DELIMITER)[0] for name in (*deleted, *created)} - {"", *(name for name, _ in told)}
         return told + [(name, "") for name in sorted(parents)]
+
+    def _misled(
+        self, before: Mapping[str, Listed], told: list[tuple[str, str]], renamed: list[tuple[str, str]]
+    ) -> list[str]:
+        """Names of which a client that follows `told` would think of another mailbox, or of one too many or too few.
+
+        Where names were exchanged within one look no order is right.
+        """
+        if len(renamed) > _FOLLOWED:
+            return sorted({name for pair in renamed for name in pair})
+        believed = {name: row.id for name, row in before.items()}
+        for name, old in told:
+            if old and old != INBOX:
+                below = old + DELIMITER
+                for each in [each for each in believed if each == old or each.startswith(below)]:
+                    believed[name + each[len(old) :]] = believed.pop(each)
+            elif name in self.by_name:
+                believed.setdefault(name, self.by_name[name].id)
+            else:
+                believed.pop(name, None)
+        true = {name: row.id for name, row in self.by_name.items()}
+        return sorted({name for name, _ in believed.items() ^ true.items()})
+
+    def _bump(self, mailbox_id: int) -> None:
+        """Its counters are told again."""
+        known = self.known[mailbox_id]
+        known.numbers = known.unseen = known.modseq = self.stamp + 1
+        self._touch(mailbox_id, self.stamp + 1)
 
     def _count(self, stamp: int, known: Known, row: Listed) -> None:
         old = known.row

@@ -6,7 +6,7 @@ Nobody watches, nothing is read: an inbox is forgotten with its last session.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from gateway.store import changes, listing, mailboxes
 from gateway.store.db import Database, Rx
 from gateway.store.listing import Listed
 
-from .inbox_state import InboxState
+from .inbox_state import InboxState, Known
 from .settings import NEWS_LOOK
 from .turns import Listener, Turns
 
@@ -29,9 +29,11 @@ RETRY_AFTER: Final = 1.0  # seconds until a look that failed for an outage is re
 
 @dataclass(frozen=True, slots=True)
 class _Found:
+    """`whole`: all mailboxes were looked at. `subscribed` None: the rows tell all that can have changed of that."""
+
+    whole: bool
     rows: list[Listed]
     subscribed: list[str] | None
-    """None: only some mailboxes were looked at."""
     from_inbox: list[MailboxId]
 
 
@@ -89,26 +91,30 @@ class InboxWatch:
             state.load(found.rows, found.subscribed or ())
             return
         there = {row.id for row in found.rows}
-        asked: Iterable[int] = known if found.subscribed is not None else woken or ()
+        asked: Iterable[int] = known if found.whole else woken or ()
         gone = [mailbox_id for mailbox_id in asked if mailbox_id not in there]
         if state.apply(found.rows, gone, subscribed=found.subscribed, from_inbox=found.from_inbox):
             for listener in self.listeners:
                 self._turns.soon(listener)
 
 
-def _all(rx: Rx, inbox_id: InboxId, known: Container[int] | None) -> _Found:
+def _all(rx: Rx, inbox_id: InboxId, known: Mapping[int, Known] | None) -> _Found:
     rows = listing.mailboxes(rx, inbox_id, subscribed=True, counters=True)
     subscribed = mailboxes.subscriptions(rx, inbox_id)
-    return _Found(rows, subscribed, _from_inbox(rx, inbox_id, rows, known))
+    return _Found(True, rows, subscribed, _from_inbox(rx, inbox_id, rows, known))
 
 
-def _some(rx: Rx, inbox_id: InboxId, woken: Sequence[MailboxId], known: Container[int] | None) -> _Found:
+def _some(rx: Rx, inbox_id: InboxId, woken: Sequence[MailboxId], known: Mapping[int, Known] | None) -> _Found:
     rows = listing.some(rx, inbox_id, woken)
-    return _Found(rows, None, _from_inbox(rx, inbox_id, rows, known))
+    named = {row.id: row.name for row in rows}
+    before = {mailbox_id: known[mailbox_id].row.name for mailbox_id in woken if known and mailbox_id in known}
+    # Where a name has lost its mailbox its subscription may have gone just before.
+    subscribed = None if named.items() >= before.items() else mailboxes.subscriptions(rx, inbox_id)
+    return _Found(False, rows, subscribed, _from_inbox(rx, inbox_id, rows, known))
 
 
 def _from_inbox(
-    rx: Rx, inbox_id: InboxId, rows: Iterable[Listed], known: Container[int] | None
+    rx: Rx, inbox_id: InboxId, rows: Iterable[Listed], known: Mapping[int, Known] | None
 ) -> list[MailboxId]:
     new = [] if known is None else [MailboxId(row.id) for row in rows if row.id not in known]
     return changes.made_of_inbox(rx, inbox_id, new) if new else []

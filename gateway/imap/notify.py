@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from gateway.model.mailbox import DELIMITER
 from gateway.store.listing import Listed
 from gateway.wire import commands as c
 from gateway.wire.notify import MESSAGE_EVENTS, SUPPORTED, NotifyEvent
@@ -153,10 +154,23 @@ class Notify:
             if line and line != last:
                 yield line
                 last = line
+            elif not line and each.old_name:
+                yield from self._children(state, each)
         for mailbox_id in reversed(changed):
             line = self._status(state, mailbox_id, since)
             if line:
                 yield line
+
+    def _children(self, state: InboxState, parent: Named) -> Iterator[bytes]:
+        """What went with a renamed mailbox that itself was not asked for."""
+        below = parent.name + DELIMITER
+        for name, row in list(state.by_name.items()):
+            if name.startswith(below):
+                old = parent.old_name + name[len(parent.name) :]
+                was = not row.noselect, old in state.subscribed
+                line = self._list(state, Named(parent.stamp, name, old, False, *was))
+                if line:
+                    yield line
 
     def _due(self) -> list[int]:
         """Mailboxes of which something is owed since they were the selected one."""

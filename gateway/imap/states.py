@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -20,7 +19,8 @@ from gateway.store.changes import MailboxChanges
 from gateway.store.db import Database, Rx, Wake, WakeKind
 
 from .inbox_watch import InboxWatches
-from .mailbox_state import Columns, Delta, MailboxState, Prepared
+from .mailbox_load import load_page
+from .mailbox_state import Delta, MailboxState, Prepared
 from .settings import CHANGE_CUT, LOAD_PAGE, TINY_CHANGE, ImapSettings
 from .sort_cache import SortCache
 from .turns import Turns
@@ -101,11 +101,15 @@ class SharedState:
             mailbox = await self._db.tiny(lambda rx: mailboxes.by_id(rx, state.inbox_id, state.mailbox_id))
             if mailbox is None:
                 raise NotFound("Folder not found")
-            read = self._db.tiny if mailbox.messages <= TINY_CHANGE else self._db.read
+            tiny = mailbox.messages <= TINY_CHANGE
             state.clear()  # a load that failed half-way may have left rows
             last = 0
             while True:
-                uids, masks, modseqs = await read(lambda rx, after=last: _page(rx, state.mailbox_id, after))  # type: ignore[misc]
+                if tiny:
+                    page = await self._db.tiny(lambda rx, after=last: load_page(rx, state.mailbox_id, after))  # type: ignore[misc]
+                else:
+                    page = await self._db.offload(load_page, state.mailbox_id, last)
+                uids, masks, modseqs = page
                 state.extend(uids, masks, modseqs)
                 if len(uids) < LOAD_PAGE:
                     break
@@ -120,9 +124,11 @@ class SharedState:
         made: Prepared | None
         if small:
             found = await self._db.tiny(
-                lambda rx: changes.changes_since(rx, state.inbox_id, state.mailbox_id, since)
+                lambda rx: changes.changes_since(rx, state.inbox_id, state.mailbox_id, since, most=TINY_CHANGE)
             )
-            if not found.exists:
+            if found is None:
+                small = False
+            elif not found.exists:
                 made = None
             elif _is_small(found):
                 made = _prepared(state, found, found.expunged)
@@ -153,7 +159,7 @@ def _is_small(found: MailboxChanges) -> bool:
 def _look(rx: Rx, state: MailboxState, since: int) -> Prepared | None:
     """What became of the mailbox, prepared in the reader's thread; None when it was deleted."""
     found = changes.changes_since(rx, state.inbox_id, state.mailbox_id, since)
-    if not found.exists:
+    if found is None or not found.exists:
         return None
     return _prepared(state, found, found.expunged if found.complete else _vanished(rx, state, found.uidnext))
 
@@ -178,12 +184,6 @@ def _vanished(rx: Rx, state: MailboxState, uidnext: int) -> Ranges:
         if len(uids) < LOAD_PAGE:
             return from_numbers(uid for uid in state.uids if uid not in living and uid < uidnext)
         last = uids[-1]
-
-
-def _page(rx: Rx, mailbox_id: MailboxId, after: int) -> Columns:
-    """One page of a load as arrays, made in the reader's thread."""
-    uids, masks, modseqs = messages.load_arrays(rx, mailbox_id, after, LOAD_PAGE)
-    return array("I", uids), array("Q", masks), array("Q", modseqs)
 
 
 class States:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, overload
 
 from gateway.model.ids import ContentId, InboxId, MailboxId, ModSeq, Uid
 from gateway.model.sequence import Ranges, normalise, render
@@ -80,6 +81,16 @@ _EXPUNGES = Stmt(
     "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
     f" AND kind = '{ChangeKind.EXPUNGED.value}'"
 )
+_UID_TEXT = 32  # characters that name a range of UIDs, at most
+# By MODSEQ, for which there is an index: by UID the limit would let all messages be looked through.
+_FEW_ROWS = Stmt(
+    "SELECT uid, flags, modseq FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
+    " ORDER BY modseq LIMIT :most"
+)
+_FEW_EXPUNGES = Stmt(
+    "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
+    f" AND kind = '{ChangeKind.EXPUNGED.value}' ORDER BY modseq LIMIT :most"
+)
 _EXPUNGES_UP_TO = Stmt(
     "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq AND modseq <= :upto"
     f" AND kind = '{ChangeKind.EXPUNGED.value}'"
@@ -93,17 +104,32 @@ _FROM_INBOX = Stmt(
 _EXPUNGED_CONTENT = Stmt("SELECT content_id FROM expunged WHERE mailbox_id = :mailbox AND uid = :uid")
 
 
-def changes_since(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: int) -> MailboxChanges:
-    """Changes of a mailbox above `modseq`, from one snapshot."""
+@overload
+def changes_since(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: int) -> MailboxChanges: ...
+@overload
+def changes_since(
+    rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: int, *, most: int
+) -> MailboxChanges | None: ...
+def changes_since(
+    rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: int, *, most: int | None = None
+) -> MailboxChanges | None:
+    """Changes of a mailbox above `modseq`, from one snapshot; None when more rows than `most` would tell of them."""
     mailbox = rx.one(_MAILBOX, mailbox=mailbox_id, inbox=inbox_id)
     if mailbox is None:
         return MailboxChanges(ModSeq(0), Uid(0), [], (), False, {})
     highest, uidnext, pruned = mailbox
     if highest <= modseq:
         return MailboxChanges(highest, uidnext, [], (), True, keywords_of(rx, mailbox_id))
-    since = {"mailbox": mailbox_id, "inbox": inbox_id, "modseq": modseq}
-    rows: list[tuple[int, int, int]] = rx.all(_ROWS, **since)
-    expunged = normalise(pair for (text,) in rx.all(_EXPUNGES, **since) for pair in _ranges(text))
+    since: dict[str, Any] = {"mailbox": mailbox_id, "inbox": inbox_id, "modseq": modseq}
+    rows: list[tuple[int, int, int]]
+    if most is None:
+        rows, texts = rx.all(_ROWS, **since), rx.all(_EXPUNGES, **since)
+    else:
+        since["most"] = most + 1
+        rows, texts = sorted(rx.all(_FEW_ROWS, **since)), rx.all(_FEW_EXPUNGES, **since)
+        if max(len(rows), len(texts)) > most or sum(len(text) for (text,) in texts) > most * _UID_TEXT:
+            return None
+    expunged = normalise(pair for (text,) in texts for pair in _ranges(text))
     return MailboxChanges(
         highest, uidnext, rows, expunged, True, keywords_of(rx, mailbox_id), complete=modseq >= pruned
     )
