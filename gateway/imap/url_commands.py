@@ -99,16 +99,20 @@ def _signable(url: bytes) -> MessageUrl:
 
 
 async def urlfetch(session: Session, command: c.UrlFetch) -> Reply:
-    """One URL after another; NIL for each that is wrong in any way. Nothing is selected or marked as seen."""
+    """A response for each URL; NIL for one that is wrong in any way. Nothing is selected or marked as seen.
+
+    Between two of them something else may be said: that it takes long, that the store is away, that the session ends.
+    """
     inbox_id, services = session.require_principal().inbox_id, session.services
     now = int(services.clock())
-    session.channel.send(b"* URLFETCH")
     for url, wanted in command.urls:
-        for piece in await services.db.offload(render_url, url, wanted, now, inbox_id):
+        pieces = await services.db.offload(render_url, url, wanted, now, inbox_id)
+        session.channel.send(b"* URLFETCH")
+        for piece in pieces:
             if isinstance(piece, bytes):
                 session.channel.send(piece)
             else:
                 await stream(session, piece)
+        session.channel.send(b"\r\n")
         await session.channel.breathe()
-    session.channel.send(b"\r\n")
     return ok("URLFETCH completed")

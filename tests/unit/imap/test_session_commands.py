@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.imap.session_commands import spoken
+from gateway.model.errors import Unavailable
 from tests.transcripts.harness import Harness, template
 
 
@@ -58,6 +60,26 @@ def test_progress_waits_its_time(tmp_path: Path) -> None:
         assert not client.received
 
     play(tmp_path, body, progress=3600.0)
+
+
+def test_an_outage_between_two_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was begun is a whole response: the tagged one begins a line."""
+
+    async def body(harness: Harness) -> None:
+        client = await harness.logged_in()
+        offload = harness.db.offload
+        answers = iter([True, False])
+
+        async def failing(*job: Any) -> Any:
+            if not next(answers):
+                raise Unavailable("The store is away")
+            return await offload(*job)
+
+        monkeypatch.setattr(harness.db, "offload", failing)
+        lines = await client.run(b"URLFETCH nonsense nonsense")
+        assert [line.split(b" ")[:2] for line in lines] == [[b"*", b"URLFETCH"], [b"x", b"NO"]]
+
+    play(tmp_path, body)
 
 
 @pytest.mark.parametrize(("ranges", "found"), [
