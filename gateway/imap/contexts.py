@@ -36,6 +36,8 @@ MAX_CONTEXTS: Final = 8
 MAX_RESULTS: Final = 250_000
 """Of one context: a megabyte."""
 
+_FEW: Final = 100  # results taken out one by one
+
 Change = tuple[int, list[int]]
 """(position in the results or 0 for "in the order of the mailbox", UIDs)"""
 
@@ -61,8 +63,12 @@ class Context:
         self.version += 1
         if not self.order:
             listed = [uid for uid in gone if _holds(self.found, uid)]
-            for uid in listed:
-                del self.found[bisect_left(self.found, uid)]
+            if len(listed) <= _FEW:
+                for uid in listed:
+                    del self.found[bisect_left(self.found, uid)]
+            else:  # each of these would move all that stand behind it
+                lost = set(listed)
+                self.found = array("I", [uid for uid in self.found if uid not in lost])
             return [(0, listed)] if listed else []
         doomed = set(gone)
         changes: list[Change] = []
@@ -239,9 +245,13 @@ def begin(
     """Keep the results of a command with UPDATE up to date from now on, or say NOUPDATE. `key`: without filters."""
     if command.returns is None or Option.UPDATE not in command.returns:
         return
+    lasting = _lasting(selected, key)
+    if lasting is None:
+        session.channel.send(no_update(command.tag))
+        return
     order = command.order if isinstance(command, c.Sort) else ()
     uid = command.uid if not isinstance(command, c.MultiSearch) else True
-    context = Context(command.tag, uid, _lasting(selected, key), order, found[:], since)
+    context = Context(command.tag, uid, lasting, order, found[:], since)
     if selected.contexts is None:
         selected.contexts = Contexts()
     if not selected.contexts.add(context):
@@ -252,13 +262,26 @@ def no_update(tag: bytes) -> bytes:
     return b"* NO [NOUPDATE %b] Too many contexts\r\n" % render.quoted(tag)
 
 
-def _lasting(selected: Selected, key: keys.SearchKey) -> keys.SearchKey:
-    """Criteria whose numbers, and whose `$`, mean later what they meant when the command came (RFC 5267 4.3)."""
+def _lasting(selected: Selected, key: keys.SearchKey) -> keys.SearchKey | None:
+    """Criteria whose numbers, and whose `$`, mean later what they meant when the command came (RFC 5267 4.3).
+
+    None: their numbers name more than MAX_RESULTS messages, each counted where it is named.
+    """
     view = selected.view
+    saved: keys.SearchKey | None = None
+    named = 0
+    for part in keys.walk(key):
+        if isinstance(part, keys.Saved) and saved is None:
+            saved = keys.Numbers(SequenceSet(tuple(view.saved_ranges())), uid=True)
+        elif isinstance(part, keys.Numbers) and not part.uid:
+            ranges = part.messages.resolve(view.length)
+            named += sum(min(high, view.length) - low + 1 for low, high in ranges if low <= view.length)
+    if named > MAX_RESULTS:
+        return None
 
     def leaf(part: keys.SearchKey) -> keys.SearchKey:
-        if isinstance(part, keys.Saved):
-            return keys.Numbers(SequenceSet(tuple(view.saved_ranges())), uid=True)
+        if isinstance(part, keys.Saved) and saved is not None:
+            return saved
         if isinstance(part, keys.Numbers) and not part.uid:
             ranges = part.messages.resolve(view.length)
             slices = [(low - 1, min(high, view.length)) for low, high in ranges if low <= view.length]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gateway.model.errors import NotFound
-from gateway.model.mailbox import DELIMITER, INBOX, Mailbox
+from gateway.model.mailbox import INBOX, Mailbox
+from gateway.model.names import parents
 from gateway.store import mailboxes
 from gateway.wire import commands as c
 from gateway.wire import search_results as results
@@ -59,35 +61,40 @@ async def _chosen(session: Session, command: c.MultiSearch) -> list[Mailbox]:
     inbox_id = principal.inbox_id
     rows = await session.services.db.read(lambda rx: mailboxes.list_mailboxes(rx, inbox_id))
     here = session.selected.mailbox.id if session.selected is not None else None
+    sources = Sources(command.sources)
     found: dict[str, Mailbox] = {}
     for mailbox in rows:
         if mailbox.noselect or not access.allowed(principal, Action.READ, mailbox.role):
             continue
-        if any(_means(source, mailbox, selected=mailbox.id == here) for source in command.sources):
+        if sources.mean(mailbox.name, subscribed=mailbox.subscribed, selected=mailbox.id == here):
             found[mailbox.name] = mailbox
     return [found[name] for name in sorted(found)]
 
 
-def _means(source: c.Source, mailbox: Mailbox, *, selected: bool) -> bool:
-    name = mailbox.name
-    match source.scope:
-        case Scope.SELECTED:
-            return selected
-        case Scope.INBOXES:  # where mail is delivered to (RFC 5465 6.2)
-            return name == INBOX
-        case Scope.PERSONAL:
+class Sources:
+    """What a command's sources mean together, however many they are: this is asked of each mailbox."""
+
+    def __init__(self, sources: Iterable[c.Source]) -> None:
+        self._scopes: set[Scope] = set()
+        self._named: dict[Scope, set[str]] = {Scope.MAILBOXES: set(), Scope.SUBTREE: set(), Scope.SUBTREE_ONE: set()}
+        for source in sources:
+            self._scopes.add(source.scope)
+            if source.scope in self._named:
+                self._named[source.scope].update(source.names)
+        self._names = set().union(*self._named.values())
+
+    def mean(self, name: str, *, subscribed: bool, selected: bool) -> bool:
+        scopes = self._scopes
+        if name in self._names or Scope.PERSONAL in scopes:
             return True
-        case Scope.SUBSCRIBED:
-            return mailbox.subscribed
-        case Scope.MAILBOXES:
-            return name in source.names
-        case Scope.SUBTREE | Scope.SUBTREE_ONE:
-            one = source.scope is Scope.SUBTREE_ONE
-            for top in source.names:
-                below = name[len(top) + 1 :] if name.startswith(top + DELIMITER) else ""
-                if name == top or (below and not (one and DELIMITER in below)):
-                    return True
-            return False
+        if (subscribed and Scope.SUBSCRIBED in scopes) or (selected and Scope.SELECTED in scopes):
+            return True
+        if name == INBOX and Scope.INBOXES in scopes:  # where mail is delivered to (RFC 5465 6.2)
+            return True
+        above = parents(name)
+        if above and above[-1] in self._named[Scope.SUBTREE_ONE]:
+            return True
+        return not self._named[Scope.SUBTREE].isdisjoint(above)
 
 
 async def _selected(

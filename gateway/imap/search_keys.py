@@ -109,6 +109,7 @@ class Compiler:
         self._now = now
         self._last_uid = last_uid
         self._bits = {name.lower(): 1 << bit for bit, name in keywords.items()}
+        self._ranges: dict[tuple[int, bool], tuple[sequence.SequenceSet, sequence.Ranges]] = {}
 
     def compile(self, key: keys.SearchKey) -> Compiled:
         care = want = 0
@@ -126,7 +127,8 @@ class Compiler:
                 impossible |= bool(care & bit) and want & bit != wanted
                 care, want = care | bit, want | wanted
             elif isinstance(part, keys.Numbers):
-                within.append(part)
+                if not any(part is known for known in within):
+                    within.append(part)
             elif not isinstance(part, keys.All):
                 condition = condition_of(part, self._now)
                 if condition is not None and leaves + find.size(condition) <= find.MAX_CONDITIONS:
@@ -151,7 +153,13 @@ class Compiler:
         )
 
     def ranges(self, numbers: keys.Numbers) -> sequence.Ranges:
-        return numbers.messages.resolve(self._last_uid if numbers.uid else self._exists)
+        """Each set once: one that stands for `$` may have 100,000 ranges and be asked about in a thousand places."""
+        messages = numbers.messages
+        known = self._ranges.get((id(messages), numbers.uid))
+        if known is None:
+            known = messages, messages.resolve(self._last_uid if numbers.uid else self._exists)
+            self._ranges[id(messages), numbers.uid] = known
+        return known[1]
 
     def test(self, key: keys.SearchKey) -> Test:
         """Of a criterion without keys that ask for text."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from gateway.model.errors import LimitReached
 from gateway.model.sequence import SequenceSet
 from gateway.wire import search as keys
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from .session import Session
 
 
+NAMED: Final = 1_000_000
+"""Messages that MODSEQs below OR and NOT may stand for together: some 60 MB where every other one has changed."""
+
+
 def asks_modseq(key: keys.SearchKey) -> bool:
     return any(isinstance(part, keys.ModSeq) for part in keys.walk(key))
 
@@ -23,7 +28,7 @@ async def resolved(session: Session, view: View, key: keys.SearchKey) -> tuple[k
     """The criteria without MODSEQ, and the part of the view they are for.
 
     A MODSEQ that must hold leaves that part, whatever else is asked; one below OR or NOT becomes the UIDs it means now.
-    It is a CONDSTORE enabling command (3.1).
+    It is a CONDSTORE enabling command (3.1). LimitReached for MODSEQs that mean too many messages.
     """
     everything: Slices = [(0, view.length)]
     if not asks_modseq(key):
@@ -33,9 +38,13 @@ async def resolved(session: Session, view: View, key: keys.SearchKey) -> tuple[k
     least = max((part.least for part in parts if isinstance(part, keys.ModSeq)), default=0)
     slices = await changed_since(session, view, everything, least - 1) if view.length else []
     found: dict[int, keys.SearchKey] = {}
+    named = 0
     for part in keys.walk(key):
         if isinstance(part, keys.ModSeq) and part not in parts and part.least not in found:
             changed = await changed_since(session, view, everything, part.least - 1) if view.length else []
+            named += sum(stop - start for start, stop in changed)
+            if named > NAMED:
+                raise LimitReached("The MODSEQs of this search stand for too many messages")
             uids = SequenceSet(ranges_of(view.uids_in(changed)))
             found[part.least] = keys.Numbers(uids, uid=True)
     rest = tuple(_replaced(part, found) for part in parts if not isinstance(part, keys.ModSeq))

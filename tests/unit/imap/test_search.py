@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from gateway.imap import contexts, search, search_run, sort, sort_orders, sort_page
+from gateway.imap import contexts, search, search_modseq, search_run, sort, sort_orders, sort_page
 from gateway.imap.search_run import neighbours
+from gateway.model.sequence import SequenceSet
 from gateway.store import sort_keys as stored
 from gateway.store.db import Database
 from gateway.store.statements import Stmt
+from gateway.wire import search as keys
 from tests.transcripts.harness import Client, Harness, template
 
 Body = Callable[[Harness, Client], Awaitable[None]]
@@ -172,3 +174,69 @@ def test_runs_of_neighbours(tmp_path: Path) -> None:
             assert neighbours(selected, array("I", uids)) == slices
 
     play(tmp_path, body, messages=12)
+
+
+def test_what_is_saved_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`$` may have 100,000 ranges, and a command a thousand of it: the loop was held for as many look-ups."""
+    resolved: list[SequenceSet] = []
+    resolve = SequenceSet.resolve
+
+    def counted(self: SequenceSet, largest: int) -> Any:
+        resolved.append(self)
+        return resolve(self, largest)
+
+    async def body(harness: Harness, client: Client) -> None:
+        await client.run(b"SEARCH RETURN (SAVE) 1,3,5")
+        monkeypatch.setattr(SequenceSet, "resolve", counted)
+        any_of = b"OR " * 500 + b"$ " * 500
+        for criteria in (b"$ " * 500, any_of + b"NOT ALL ", any_of + b"TEXT nowhere "):
+            resolved.clear()
+            assert (await client.run(b"SEARCH " + criteria + b"1:5"))[0] == b"* SEARCH 1 3 5"
+            assert len([each for each in resolved if len(each.pairs) == 3]) <= 2  # `within`, and a reader's page
+        resolved.clear()
+        lines = await client.run(b"SEARCH RETURN (UPDATE COUNT) " + any_of + b"TEXT nowhere")
+        assert lines[0] == b'* ESEARCH (TAG "x") COUNT 3'
+        assert client.session.selected is not None
+        held = client.session.selected.contexts
+        assert held is not None
+        sets = [key for key in keys.walk(held._by_tag[b"x"].key) if isinstance(key, keys.Numbers)]
+        assert len(sets) == 500
+        assert len({id(key) for key in sets}) == 1
+
+    play(tmp_path, body, messages=6)
+
+
+def test_numbers_that_updates_would_have_to_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 5267 4.3: a search whose numbers name too many messages, time and again, has no updates."""
+    monkeypatch.setattr(contexts, "MAX_RESULTS", 20)
+
+    async def body(harness: Harness, client: Client) -> None:
+        lines = await client.run(b"SEARCH RETURN (UPDATE COUNT) OR 1:5 OR 1:* 1:*")
+        assert [line.split(b"]")[0] for line in lines[:2]] == [b'* ESEARCH (TAG "x") COUNT 8', b'* NO [NOUPDATE "x"']
+        lines = await client.run(b"SEARCH RETURN (UPDATE COUNT) OR 1:* 1:*")
+        assert [line.split(b" ")[1] for line in lines] == [b"ESEARCH", b"OK"]
+
+    play(tmp_path, body, messages=8)
+
+
+def test_modseqs_below_or_mean_so_many_messages_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of them in a large mailbox would each be a list of what has changed."""
+    monkeypatch.setattr(search_modseq, "NAMED", 10)
+
+    async def body(harness: Harness, client: Client) -> None:
+        assert (await client.run(b"SEARCH OR MODSEQ 1 SUBJECT s1"))[-2].startswith(b"* SEARCH 1 2 3 4 5 6 (MODSEQ ")
+        lines = await client.run(b"SEARCH OR MODSEQ 1 OR MODSEQ 2 SUBJECT s1")
+        assert lines == [b"x NO [LIMIT] The MODSEQs of this search stand for too many messages"]
+
+    play(tmp_path, body, messages=6)
+
+
+@pytest.mark.parametrize("count", [3, 500])
+def test_results_that_go_from_a_context(count: int) -> None:
+    """Many at once are taken out in one go."""
+    mark = (1, 2000)
+    context = contexts.Context(b"x", True, keys.All(), (), array("I", range(2, 2001, 2)), mark)
+    gone = list(range(1, 2 * count + 1))
+    assert context.without(gone) == [(0, gone[1::2])]
+    assert context.found.tolist() == list(range(2 * count + 2, 2001, 2))
+    assert context.without([1]) == []
