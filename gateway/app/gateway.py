@@ -93,6 +93,7 @@ class Gateway:
         db = await stack.enter_async_context(opened_store(config, serving=True))
         await db.write(lambda tx: counters.begin_relaxed(tx, config.store.flag_sync > 0))
         made = await first_inbox(db, first_address(config), self._started, inbox_limits(config)) if init else None
+        trigrams = await self._trigrams(db)
         stack.push_async_callback(self._tasks.close)
         sessions, authenticator = self._logins(db)
         ingest = Ingest(db, now=time.time)
@@ -110,7 +111,6 @@ class Gateway:
         await self._control(db, ingest, reload)
         await self._health_port(db)
         gate = SourceGate(self._limits)
-        trigrams = self._trigrams(db)
         self._listeners = Listeners(
             config,
             self._reactor,
@@ -150,11 +150,13 @@ class Gateway:
         stack.push_async_callback(self._end_janitor)
         return made
 
-    def _trigrams(self, db: Database) -> TrigramBuilder | None:
+    async def _trigrams(self, db: Database) -> TrigramBuilder | None:
         """Who keeps the trigram index; where there is to be none, a file of before would only grow old."""
         path = trigram_path(self._config)
         if self._config.search.trigram:
-            return TrigramBuilder(db, path, metrics=self._metrics)
+            builder = TrigramBuilder(db, path, metrics=self._metrics)
+            await builder.prepare()
+            return builder
         if trigram_file.remove(path):
             log.info("trigrams.removed")
         return None

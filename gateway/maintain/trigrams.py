@@ -101,6 +101,8 @@ class TrigramBuilder:
         self._settings = settings or TrigramSettings()
         self._metrics = metrics
         self._file: TrigramFile | None = None
+        self._store: tuple[str, int] | None = None
+        """The store's token and where its ids ended when it was opened."""
         self._from = 0
         """The lowest block that may lack something since the last look."""
         self._swept_at = float("-inf")
@@ -110,6 +112,12 @@ class TrigramBuilder:
         self._woken = asyncio.Event()
         self._woken_at = float("-inf")
         self.index: Index | None = None
+
+    async def prepare(self) -> None:
+        """Before any mail can come: how far the store's ids go tells whether a file is newer than it."""
+        fresh = uuid.uuid4().hex
+        store = await self._db.write(lambda tx: trigrams.store_token(tx, fresh))
+        self._store = store, await self._db.read(trigrams.last_id)
 
     async def run(self) -> None:
         """Catch up, wait, and so on; the file is closed at the end."""
@@ -184,9 +192,10 @@ class TrigramBuilder:
 
     async def _opened(self) -> TrigramFile:
         if self._file is None:
-            fresh = uuid.uuid4().hex
-            store = await self._db.write(lambda tx: trigrams.store_token(tx, fresh))
-            last = await self._db.read(trigrams.last_id)
+            if self._store is None:
+                await self.prepare()
+            assert self._store is not None
+            store, last = self._store
             self._file = file = await asyncio.to_thread(TrigramFile, self._path, store, last_id=last)
             self.index = file.index
             self._from, self._swept_at = 0, float("-inf")

@@ -47,7 +47,13 @@ _CONTENTS = Stmt(
     "SELECT uid, content_id FROM message WHERE mailbox_id = :mailbox AND uid BETWEEN :low AND :high ORDER BY uid"
 )
 _KEEP_TOKEN = Stmt("INSERT INTO meta (key, value) VALUES ('trigrams', :token) ON CONFLICT (key) DO NOTHING")
-_TOKEN = Stmt("SELECT value FROM meta WHERE key = 'trigrams'")
+# A PostgreSQL that was restored, or failed over, is another store: ids of contents are given again there.
+_TOKEN = Stmt(
+    sqlite="SELECT value FROM meta WHERE key = 'trigrams'",
+    postgresql="SELECT concat_ws(' ', value, (SELECT system_identifier FROM pg_control_system()),"
+    " substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), CAST(CAST('message' AS regclass) AS oid))"
+    " FROM meta WHERE key = 'trigrams'",
+)
 _LAST_ID = Stmt("SELECT next FROM sequence WHERE name = 'content'")
 _NEXT = Stmt("SELECT content_id FROM message WHERE content_id >= :first ORDER BY content_id LIMIT 1")
 _HELD = Stmt("SELECT DISTINCT content_id FROM message WHERE content_id BETWEEN :first AND :last ORDER BY content_id")

@@ -35,6 +35,10 @@ from .helpers import NOW, mailbox_id, make_inbox
 
 BRISK = TrigramSettings(contents=3, interval=0.01, reserve=0)
 _DRAW = Stmt("UPDATE sequence SET next = next + 20000 WHERE name = 'content' RETURNING next")
+_REBUILT = Stmt(
+    postgresql="DO $$ BEGIN CREATE TABLE anew (LIKE message INCLUDING ALL); ALTER TABLE message RENAME TO gone;"
+    " ALTER TABLE anew RENAME TO message; END $$"
+)
 _CONTENT = Stmt("SELECT uid, content_id FROM message WHERE mailbox_id = :mailbox ORDER BY uid")
 
 
@@ -455,20 +459,36 @@ def test_a_store_that_was_put_back_and_an_index_of_later(
         await restore(tmp_path / "copy", sqlite_url, now=NOW)
 
         place = await opened(sqlite_url, tmp_path / NAME)
-        await place.builder.catch_up()
+        await place.builder.prepare()
         await place.db.write(lambda tx: tx.scalar(_DRAW))
         place.ingest = Ingest(place.db, now=lambda: NOW)
         uids += await place.bring(*["a needle again"] * 3)
         assert await place.content_of(uids[-1]) == last
+        await place.builder._opened()
         assert await place.look_at("needle", uids) == uids
         assert await place.texts() == 3
-        assert await place.look_at("needle", uids) == uids
-        assert await place.builder.catch_up() == 3
+        assert await place.builder.catch_up() == 4
         assert await place.look_at("needle", uids) == uids
         await place.builder.close()
         await place.db.close()
 
     runner.run(run())
+
+
+async def test_a_store_is_known_by_its_token_and_a_database_by_what_a_restore_changes(place: Place) -> None:
+    first = await place.db.write(lambda tx: trigrams.store_token(tx, "one"))
+    assert await place.db.write(lambda tx: trigrams.store_token(tx, "two")) == first
+    if place.db.dialect == "sqlite":
+        assert first == "one"
+        return
+    token, system, timeline, table = first.split(" ")
+    assert token == "one"
+    assert int(system)
+    assert int(timeline, 16) == 1
+    await place.db.write(lambda tx: tx.run(_REBUILT))
+    other = (await place.db.write(lambda tx: trigrams.store_token(tx, "two"))).split(" ")
+    assert other[:3] == [token, system, timeline]
+    assert other[3] != table
 
 
 def test_doctor_tells_of_a_damaged_index(tmp_path: Path) -> None:
