@@ -20,6 +20,7 @@ _ALWAYS: Final = b" ".join(
         b"I18NLEVEL=1",
         b"ENABLE",  # RFC 5161
         b"IDLE",  # RFC 2177
+        b"NOTIFY",  # RFC 5465
         b"NAMESPACE",  # RFC 2342
         b"UIDPLUS",  # RFC 4315
         b"MULTIAPPEND",  # RFC 3502

@@ -164,12 +164,15 @@ class Notify:
     def _children(self, state: InboxState, parent: Named) -> Iterator[bytes]:
         """What went with a renamed mailbox that itself was not asked for."""
         below = parent.name + DELIMITER
-        for name, row in list(state.by_name.items()):
-            if name.startswith(below):
+        told = ""  # what is below it goes with it
+        for name in listing.sorted_names(name for name in state.by_name if name.startswith(below)):
+            row = state.by_name.get(name)
+            if row is not None and not (told and name.startswith(told)):
                 old = parent.old_name + name[len(parent.name) :]
                 was = not row.noselect, old in state.subscribed
                 line = self._list(state, Named(parent.stamp, name, old, False, *was))
                 if line:
+                    told = name + DELIMITER
                     yield line
 
     def _due(self) -> list[int]:
