@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,13 @@ from gateway.wire.search import Option, Returns
 from . import access, contexts
 from .access import Action
 from .filters import refusing
+from .long_answers import beside, send
 from .mailbox_names import in_utf8
 from .mailbox_state import Delta
 from .replies import Reply, bad, ok
 from .search import check_charset, keep, saving
 from .search_answer import by_uid, highest, items, need_of, shown
-from .search_run import prepare
+from .search_run import Run, prepare
 from .selected import Selected
 
 if TYPE_CHECKING:
@@ -104,12 +106,10 @@ async def _selected(
     with saving(selected, returns):
         run = await prepare(session, selected, command.key, strict=False)
         found = await run.find(need_of(returns))
-    modseq = highest(selected, shown(returns, found)) if found and run.asks_modseq else None
-    data = items(returns, found, by_uid(rising=True), modseq) if found else None
-    if data is not None:
-        session.channel.send(_line(session, command, mailbox, data))
+    if found:
+        await _answer(session, selected, command, returns, mailbox, run, found)
     contexts.begin(session, selected, command, run.key, found, since)
-    return keep(selected, returns, found, "ESEARCH completed")
+    return await keep(selected, returns, found, "ESEARCH completed")
 
 
 class _Visitor:
@@ -140,14 +140,28 @@ async def _other(session: Session, command: c.MultiSearch, returns: Returns, mai
         found = await run.find(need_of(returns))
         if not found or visitor.gone:
             return
-        modseq = highest(selected, shown(returns, found)) if run.asks_modseq else None
-        data = items(returns, found, by_uid(rising=True), modseq)
-        if data is not None:
-            session.channel.send(_line(session, command, mailbox, data))
+        await _answer(session, selected, command, returns, mailbox, run, found)
     finally:
         states.unwatch(shared, visitor)
 
 
-def _line(session: Session, command: c.MultiSearch, mailbox: Mailbox, data: list[bytes]) -> bytes:
-    source = (mailbox.name, mailbox.uidvalidity)
-    return results.esearch(command.tag, True, data, source=source, utf8=in_utf8(session))
+async def _answer(
+    session: Session,
+    selected: Selected,
+    command: c.MultiSearch,
+    returns: Returns,
+    mailbox: Mailbox,
+    run: Run,
+    found: array[int],
+) -> None:
+    """What was `found` in a mailbox, which is not nothing."""
+    source, utf8 = (mailbox.name, mailbox.uidvalidity), in_utf8(session)
+    modseq = highest(selected, shown(returns, found)) if run.asks_modseq else None
+
+    def answer() -> bytes | None:
+        data = items(returns, found, by_uid(rising=True), modseq)
+        return None if data is None else results.esearch(command.tag, True, data, source=source, utf8=utf8)
+
+    response = await beside(len(found), answer)
+    if response is not None:
+        await send(session, response)

@@ -15,6 +15,7 @@ from gateway.wire.search import Option, Returns
 
 from . import contexts
 from .filters import refusing
+from .long_answers import beside, send
 from .message_limit import code, told
 from .replies import Reply, no, ok
 from .search_answer import by_number, by_uid, highest, items, need_of, shown
@@ -44,16 +45,20 @@ async def search(session: Session, command: c.Search) -> Reply:
         found = await run.find(need_of(returns))
     found, limited = _highest(session, returns, found)
     modseq = highest(selected, shown(returns, found)) if found and run.asks_modseq else None
-    if returns is None:
-        answer: Sequence[int] = found if command.uid else numbers_of(selected, found)
-        session.channel.send(results.numbers(b"SEARCH", answer, modseq))
-    else:
+
+    def answer() -> bytes | None:
+        if returns is None:
+            listed: Sequence[int] = found if command.uid else numbers_of(selected, found)
+            return results.numbers(b"SEARCH", listed, modseq)
         numbering = by_uid(rising=True) if command.uid else by_number(selected, rising=True)
         data = items(returns, found, numbering, modseq)
-        if data is not None:
-            session.channel.send(results.esearch(command.tag, command.uid, data))
+        return None if data is None else results.esearch(command.tag, command.uid, data)
+
+    response = await beside(len(found), answer)
+    if response is not None:
+        await send(session, response)
     contexts.begin(session, selected, command, run.key, found, since)
-    return told(session, keep(selected, returns, found, "SEARCH completed"), limited)
+    return told(session, await keep(selected, returns, found, "SEARCH completed"), limited)
 
 
 def _highest(session: Session, returns: Returns | None, found: array[int]) -> tuple[array[int], bytes | None]:
@@ -88,11 +93,11 @@ def returned(session: Session, returns: Returns | None) -> Returns | None:
     return _ALL if returns is None and "IMAP4REV2" in session.enabled else returns
 
 
-def keep(selected: Selected, returns: Returns | None, found: array[int], text: str) -> Reply:
+async def keep(selected: Selected, returns: Returns | None, found: array[int], text: str) -> Reply:
     """The tagged reply; before it the results become `$` where the command asks for it (RFC 5182 2.1)."""
     if returns is None or Option.SAVE not in returns:
         return ok(text)
-    slices = neighbours(selected, array("I", sorted(shown(returns, found))))
+    slices = await beside(len(found), lambda: neighbours(selected, array("I", sorted(shown(returns, found)))))
     if len(slices) > SAVED_RANGES:
         selected.view.save([])
         return NOT_SAVED

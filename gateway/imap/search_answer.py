@@ -13,6 +13,7 @@ from gateway.wire.search import Option, Partial, Returns
 
 from .search_run import EVERYTHING, Need, neighbours
 from .selected import Selected
+from .settings import MASK_PAGE
 from .view import ranges_of
 
 RELEVANCY: Final = 100
@@ -45,8 +46,18 @@ def numbered(selected: Selected, uids: Sequence[int]) -> list[int]:
     view = selected.view
     if len(uids) * 8 < view.length:
         return [view.number_of(uid) for uid in uids]
-    number = dict(zip(view.uids[: view.length], range(1, view.length + 1), strict=True))
+    number = numbers_by_uid(selected)
     return [number[uid] for uid in uids]
+
+
+def numbers_by_uid(selected: Selected) -> dict[int, int]:
+    """The sequence number of each UID of the view."""
+    view = selected.view
+    number: dict[int, int] = {}
+    for at in range(0, view.length, MASK_PAGE):  # no thread holds the interpreter for the whole of a large one
+        stop = min(at + MASK_PAGE, view.length)
+        number.update(zip(view.uids[at:stop], range(at + 1, stop + 1), strict=True))
+    return number
 
 
 def need_of(returns: Returns | None) -> Need:

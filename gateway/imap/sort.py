@@ -11,9 +11,10 @@ from gateway.wire import search_results as results
 
 from . import contexts, sort_page
 from .filters import refusing
+from .long_answers import beside, send
 from .replies import Reply, ok
 from .search import keep, saving
-from .search_answer import by_number, by_uid, highest, items, numbered, shown
+from .search_answer import by_number, by_uid, highest, items, numbered, numbers_by_uid, shown
 from .search_run import prepare
 from .sort_orders import arranged, make_keys
 
@@ -36,22 +37,26 @@ async def sort(session: Session, command: c.Sort) -> Reply:
         found = await run.find()
         order = await arranged(session, selected, command.order, found)
     modseq = highest(selected, shown(returns, order)) if order and run.asks_modseq else None
-    if returns is None:
-        answer: Sequence[int] = order if command.uid else numbered(selected, order)
-        session.channel.send(results.numbers(b"SORT", answer, modseq))
-    else:
+
+    def answer() -> bytes | None:
+        if returns is None:
+            listed: Sequence[int] = order if command.uid else numbered(selected, order)
+            return results.numbers(b"SORT", listed, modseq)
         numbering = by_uid(rising=False) if command.uid else by_number(selected, rising=False)
         data = items(returns, order, numbering, modseq)
-        if data is not None:
-            session.channel.send(results.esearch(command.tag, command.uid, data))
+        return None if data is None else results.esearch(command.tag, command.uid, data)
+
+    response = await beside(len(order), answer)
+    if response is not None:
+        await send(session, response)
     contexts.begin(session, selected, command, run.key, order, since)
-    return keep(selected, returns, order, "SORT completed")
+    return await keep(selected, returns, order, "SORT completed")
 
 
 @refusing
 async def thread(session: Session, command: c.Thread) -> Reply:
     selected = session.require_selected()
-    state, view = selected.shared.state, selected.view
+    state = selected.shared.state
     run = await prepare(session, selected, command.key)
     found = await run.find()
     if len(found) > THREADED:
@@ -68,10 +73,14 @@ async def thread(session: Session, command: c.Thread) -> Reply:
         tokens = await read(sort_page.thread_tokens, state.mailbox_id, command.algorithm, found)
         if whole:
             cache.keep_tree(command.algorithm, version, tokens)
-    answer: Sequence[int] = tokens if tokens is not None else ()
-    if not command.uid:
-        number = dict(zip(view.uids[: view.length], range(1, view.length + 1), strict=True))
-        number[results.OPEN], number[results.CLOSE] = results.OPEN, results.CLOSE
-        answer = [number[token] for token in answer]
-    session.channel.send(results.threads(answer))
+
+    def answer() -> bytes:
+        listed: Sequence[int] = tokens if tokens is not None else ()
+        if listed and not command.uid:
+            number = numbers_by_uid(selected)
+            number[results.OPEN], number[results.CLOSE] = results.OPEN, results.CLOSE
+            listed = [number[token] for token in listed]
+        return results.threads(listed)
+
+    await send(session, await beside(len(found) if command.uid else selected.view.length, answer))
     return ok("THREAD completed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from array import array
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from gateway.imap import contexts, search, search_modseq, search_run, sort, sort_orders, sort_page
+from gateway.imap import contexts, long_answers, search, search_modseq, search_run, sort, sort_orders, sort_page
 from gateway.imap.search_run import neighbours
 from gateway.model.sequence import SequenceSet
 from gateway.store import sort_keys as stored
 from gateway.store.db import Database
 from gateway.store.statements import Stmt
 from gateway.wire import search as keys
+from gateway.wire import search_results as results
 from tests.transcripts.harness import Client, Harness, template
 
 Body = Callable[[Harness, Client], Awaitable[None]]
@@ -240,3 +242,41 @@ def test_results_that_go_from_a_context(count: int) -> None:
     assert context.without(gone) == [(0, gone[1::2])]
     assert context.found.tolist() == list(range(2 * count + 2, 2001, 2))
     assert context.without([1]) == []
+
+
+def test_long_answers_are_made_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And sent in pieces, between which nothing comes; they say what short ones say."""
+    makers: set[int] = set()
+    threads, numbers, esearch = results.threads, results.numbers, results.esearch
+
+    def noting(make: Callable[..., bytes]) -> Callable[..., bytes]:
+        def noted(*arguments: Any, **options: Any) -> bytes:
+            makers.add(threading.get_ident())
+            return make(*arguments, **options)
+
+        return noted
+
+    for name, make in (("threads", threads), ("numbers", numbers), ("esearch", esearch)):
+        monkeypatch.setattr(results, name, noting(make))
+    asked = [
+        b"SEARCH NOT 3",
+        b"UID SEARCH RETURN (SAVE ALL COUNT) OR MODSEQ 1 1:4",
+        b"SORT (REVERSE SUBJECT) UTF-8 ALL",
+        b"UID SORT RETURN (ALL) (SUBJECT) UTF-8 $",
+        b"THREAD REFERENCES UTF-8 $",
+        b"ESEARCH IN (personal) RETURN (ALL) UNSEEN",
+    ]
+
+    async def body(harness: Harness, client: Client) -> None:
+        await client.run(b"ENABLE CONDSTORE")
+        loop = {threading.get_ident()}
+        short = [await client.run(command) for command in asked]
+        assert makers == loop
+        makers.clear()
+        monkeypatch.setattr(long_answers, "SHORT", 2)
+        monkeypatch.setattr(long_answers, "BODY_READ", 3)
+        assert [await client.run(command) for command in asked] == short
+        assert makers
+        assert makers.isdisjoint(loop)
+
+    play(tmp_path, body, messages=12)
