@@ -56,6 +56,23 @@ async def test_a_deleted_mailbox_no_longer_exists(db: Database, runner: asyncio.
     assert not (await db.read(lambda rx: changes.changes_since(rx, inbox.id, theirs, 0))).exists
 
 
+async def test_more_than_a_few_changes_are_none(db: Database) -> None:
+    """Who reads on the loop wants few rows: of messages, of expunges, or of UIDs that an expunge names."""
+    inbox = await make_inbox(db)
+    here = await mailbox_id(db, inbox.id)
+    uids = await fill(db, inbox.id, here, 6)
+    whole = await db.read(lambda rx: changes.changes_since(rx, inbox.id, here, 0))
+    assert await db.read(lambda rx: changes.changes_since(rx, inbox.id, here, 0, most=6)) == whole
+    assert await db.read(lambda rx: changes.changes_since(rx, inbox.id, here, 0, most=5)) is None
+    since = whole.highest_modseq
+    for uid in uids[:3]:
+        await db.write(lambda tx, u=uid: messages.expunge(tx, inbox.id, here, [u], only_deleted=False, now=NOW))
+    few = await db.read(lambda rx: changes.changes_since(rx, inbox.id, here, since, most=3))
+    assert few is not None
+    assert few.expunged == ((1, 3),)
+    assert await db.read(lambda rx: changes.changes_since(rx, inbox.id, here, since, most=2)) is None
+
+
 async def test_pruned_expunges_are_said(db: Database, runner: asyncio.Runner) -> None:
     inbox = await make_inbox(db)
     here = await mailbox_id(db, inbox.id)
