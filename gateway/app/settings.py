@@ -64,6 +64,7 @@ def store_settings(config: Config, *, serving: bool) -> StoreSettings:
         reader_processes=config.store.reader_processes if serving else 0,
         reader_modules=(
             "gateway.imap.fetch_page",
+            "gateway.imap.mailbox_load",
             "gateway.imap.search_page",
             "gateway.imap.sort_page",
             "gateway.imap.url_render",
