@@ -16,6 +16,8 @@ from gateway.store.db import Rx, Wake, WakeKind
 from gateway.store.entries import Changed
 from gateway.wire import render
 
+from . import access
+from .access import Action
 from .channel import Closed
 from .mailbox_names import encoded
 
@@ -77,6 +79,9 @@ class MetadataNews:
                 last = ModSeq(last - 1)
             self._since = last
             self._own = {modseq for modseq in self._own if modseq > last}
+            # Only of what GETMETADATA would show this key.
+            principal = session.require_principal()
+            news = [change for change in news if access.allowed(principal, Action.READ, change.role)]
             news = [change for change in news if session.wants_entries(change.mailbox)]
             for mailbox, changes in groupby(news, key=lambda change: change.mailbox):
                 names = b" ".join(render.astring(change.entry.encode("ascii")) for change in changes)

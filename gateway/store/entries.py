@@ -36,7 +36,7 @@ _OF_MAILBOXES = Stmt(
     " AND value IS NOT NULL"
 )
 _CHANGED = Stmt(
-    "SELECT a.modseq, a.mailbox_id, b.name, a.entry FROM annotation a"
+    "SELECT a.modseq, a.mailbox_id, b.name, b.role, a.entry FROM annotation a"
     " LEFT JOIN mailbox b ON b.id = a.mailbox_id AND b.inbox_id = a.inbox_id"
     " WHERE a.inbox_id = :inbox AND a.modseq > :since ORDER BY a.modseq, a.mailbox_id, a.entry LIMIT :most"
 )
@@ -65,11 +65,12 @@ _COPY = Stmt(
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """An entry that got or lost its value. `mailbox` "" means the server."""
+    """An entry that got or lost its value. `mailbox` "" means the server; `role`: the mailbox's special use."""
 
     modseq: ModSeq
     mailbox: str
     entry: str
+    role: str | None = None
 
 
 def of_mailbox(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId) -> dict[str, bytes]:
@@ -89,8 +90,8 @@ def changed_since(rx: Rx, inbox_id: InboxId, since: int, *, most: int) -> list[C
     """What was set or removed after MODSEQ `since`, oldest first, at most `most`; not of mailboxes that are gone."""
     rows = rx.all(_CHANGED, inbox=inbox_id, since=since, most=most)
     return [
-        Changed(modseq, name or "", entry)
-        for modseq, mailbox_id, name, entry in rows
+        Changed(modseq, name or "", entry, role)
+        for modseq, mailbox_id, name, role, entry in rows
         if name is not None or mailbox_id == SERVER
     ]
 

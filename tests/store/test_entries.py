@@ -124,7 +124,8 @@ async def test_a_special_use_belongs_to_one_mailbox(db: Database) -> None:
     assert displaced == "Sent"
     news = await db.read(lambda rx: entries.changed_since(rx, inbox.id, 0, most=9))
     assert sorted(news, key=lambda one: one.mailbox) == [
-        Changed(modseq, name, entries.SPECIAL_USE) for name in ("INBOX", "Sent")  # type: ignore[arg-type]
+        Changed(modseq, name, entries.SPECIAL_USE, role)  # type: ignore[arg-type]
+        for name, role in (("INBOX", "\\Sent"), ("Sent", None))
     ]
     assert await give("INBOX", "\\Sent") == (None, None)
     assert (await give("INBOX", None))[1] is None
