@@ -96,10 +96,10 @@ _EXPUNGES_UP_TO = Stmt(
     f" AND kind = '{ChangeKind.EXPUNGED.value}'"
 )
 _PRUNED = Stmt("SELECT pruned_modseq FROM mailbox WHERE id = :mailbox AND inbox_id = :inbox")
-_FROM_INBOX = Stmt(
-    "SELECT a.mailbox_id FROM change a JOIN change b ON b.inbox_id = a.inbox_id AND b.modseq = a.modseq"
-    " AND b.mailbox_id = a.mailbox_id WHERE a.inbox_id = :inbox AND a.mailbox_id IN :LIST(mailboxes)"
-    f" AND a.kind = '{ChangeKind.CREATED.value}' AND b.kind = '{ChangeKind.RENAMED.value}'"
+_FROM_INBOX = Stmt(  # `+`: by the index of the mailbox, not through all changes of the inbox
+    "SELECT mailbox_id FROM change WHERE mailbox_id IN :LIST(mailboxes) AND +inbox_id = :inbox"
+    f" AND kind IN ('{ChangeKind.CREATED.value}', '{ChangeKind.RENAMED.value}')"
+    " GROUP BY mailbox_id, modseq HAVING count(*) = 2"
 )
 _EXPUNGED_CONTENT = Stmt("SELECT content_id FROM expunged WHERE mailbox_id = :mailbox AND uid = :uid")
 

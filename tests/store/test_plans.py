@@ -38,6 +38,7 @@ HOURLY: Final = "the janitor asks once an hour"
 WHOLE: Final = "each message of a mailbox that ends, or whose messages all move, is what it is about"
 PIECES: Final = "pieces with a LIMIT, deleted before the next is asked for"
 WALKS: Final[dict[str, str]] = {
+    "changes._FROM_INBOX": "of mailboxes that were just made: their record is short",
     "check.RULES": CHECK,
     "check_deep._FLAGS": CHECK,
     "check_deep._CHANGES": CHECK,
