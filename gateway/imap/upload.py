@@ -159,9 +159,11 @@ class Upload:
         async for octets in url_parts.octets_of(self._session, url):
             self._room(len(octets))
             await self._writer.write(octets)
+        if not self._replaces:  # parts of what is there cost the client nothing: they stop as soon as it is too much
+            await self._require_room(0)
 
     async def _require_room(self, octets: int) -> None:
-        """OverQuota for what would not fit now, before the client sends it; the unit decides."""
+        """OverQuota for what would not fit now, before the client sends it or goes on; the unit decides."""
         assert self._writer is not None
         inbox_id = self._session.require_principal().inbox_id
         octets += self._octets + self._writer.size
