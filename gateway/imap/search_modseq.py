@@ -39,15 +39,16 @@ async def resolved(session: Session, view: View, key: keys.SearchKey) -> tuple[k
     slices = await changed_since(session, view, everything, least - 1) if view.length else []
     found: dict[int, keys.SearchKey] = {}
     named = 0
-    for part in keys.walk(key):
-        if isinstance(part, keys.ModSeq) and part not in parts and part.least not in found:
+    below = [part for part in parts if not isinstance(part, keys.ModSeq)]
+    for part in (inner for outer in below for inner in keys.walk(outer)):
+        if isinstance(part, keys.ModSeq) and part.least not in found:
             changed = await changed_since(session, view, everything, part.least - 1) if view.length else []
             named += sum(stop - start for start, stop in changed)
             if named > NAMED:
                 raise LimitReached("The MODSEQs of this search stand for too many messages")
             uids = SequenceSet(ranges_of(view.uids_in(changed)))
             found[part.least] = keys.Numbers(uids, uid=True)
-    rest = tuple(_replaced(part, found) for part in parts if not isinstance(part, keys.ModSeq))
+    rest = tuple(_replaced(part, found) for part in below)
     if not rest:
         return keys.All(), slices
     return rest[0] if len(rest) == 1 else keys.And(rest), slices
