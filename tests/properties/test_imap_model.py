@@ -33,6 +33,12 @@ OPERATIONS = [
     *("quota", "select", "select_more", "close", "noop", "idle", "idle_more", "enable", "unauthenticate", "leave"),
 ]
 
+HABITS = [
+    *((), ("UTF8=ACCEPT",), ("CONDSTORE",), ("QRESYNC",), ("QRESYNC",), ("QRESYNC", "IMAP4rev2")),
+    ("UIDONLY", "QRESYNC"),
+]
+"""What a client enables whenever it connects."""
+
 
 class World:
     """One store and one loop for all examples of a test; each example has an inbox of its own."""
@@ -69,20 +75,17 @@ class Machine(RuleBasedStateMachine):
         self.failed = True
 
     @initialize(
-        clients=st.integers(2, 4),
+        habits=st.lists(st.sampled_from(HABITS), min_size=2, max_size=4),
         mails=st.sampled_from([0, 3, 8]),
         page=st.sampled_from([1, 2, 4000]),
-        extensions=st.lists(st.integers(0, 2**32 - 1), max_size=4),
     )
-    def begin(self, clients: int, mails: int, page: int, extensions: list[int]) -> None:
+    def begin(self, habits: list[tuple[str, ...]], mails: int, page: int) -> None:
         # Pages of few changes, so that what may happen between two of them does.
         self.world.monkeypatch.setattr(teller, "TELL_PAGE", page)
         self.world.monkeypatch.setattr(teller, "IDLE_PAGE", page)
         address = f"p{next(self.world.number)}@example.org"
-        self.world.runner.run(self.play.begin(address, clients, mails))
+        self.world.runner.run(self.play.begin(address, habits, mails))
         self.failed = False
-        for at, seed in enumerate(extensions):
-            self.step("enable", at, seed)
 
     def step(self, operation: str, who: int, seed: int) -> None:
         me = self.play.pictures[who % len(self.play.pictures)]

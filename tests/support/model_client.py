@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +68,9 @@ class Answer:
 class Picture:
     """One client: its connection, what ENABLE switched on, what it knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, habit: Sequence[str] = ()) -> None:
+        self.habit = habit
+        """What it enables whenever it connects."""
         self.client: Client | None = None
         self.enabled: set[str] = set()
         self.box: Box | None = None

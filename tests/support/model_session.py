@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Literal
 
@@ -31,7 +32,9 @@ class Play:
         self.pictures: list[Picture] = []
         self.tag = 0
 
-    async def begin(self, address: str, clients: int, mails: int) -> None:
+    async def begin(self, address: str, habits: Sequence[Sequence[str]], mails: int) -> None:
+        """A client for each habit: what it enables whenever it connects."""
+
         def make(tx: Tx) -> inboxes.Inbox:
             pod = inboxes.inbox_by_id(tx, self.harness.inboxes["a@example.org"])
             assert pod is not None
@@ -41,7 +44,7 @@ class Play:
         self.harness.inboxes[address] = self.harness.inbox = made.id
         self.address = address
         self.model = Inbox(await self.highest(), NOW + 4, NOW)
-        self.pictures = [Picture() for _ in range(clients)]
+        self.pictures = [Picture(habit) for habit in habits]
         for at in range(mails):
             await self.deliver("INBOX", CONTENTS[at % len(CONTENTS)], frozenset())
 
@@ -49,23 +52,41 @@ class Play:
         """A newcomer sees what the model has, and each client does."""
         for me in self.pictures:
             await self.ready(me)
-            if me.box is not None:
+            box = me.box
+            if box is None:
+                continue
+            if "QRESYNC" not in me.habit:
                 await self.say(me, "NOOP")
+                continue
+            self.leave(me)  # it was not told everything, and comes back
+            await self.connect(me)
+            await self.select(me, box, "SELECT", resync=True)
+        for me in self.pictures:
             self.leave(me)
         observer = Picture()
         await self.connect(observer)
         await self.compare_list(observer)
-        for box in list(self.model.boxes.values()):
+        for name, box in list(self.model.boxes.items()):
             if not box.noselect:
                 await self.select(observer, box, "EXAMINE", " (CONDSTORE)")
                 await self.say(observer, "NOOP")
                 assert observer.knows_all
+                command = b"GETMETADATA (DEPTH infinity) " + observer.spelled(name) + b" /private"
+                answer = await self.say(observer, command)
+                told = [pairs(words[2]) for words in answer.lists if words[0] == b"METADATA"]
+                assert {
+                    key.decode(): value.decode() for entries in told for key, value in entries.items()
+                    if key != b"/private/specialuse"
+                } == {key: value for key, value in box.entries.items() if key.startswith("/private")}  # fmt: skip
         self.leave(observer)
 
     # -- connections ---------------------------------------------------------------------------------------------
 
     async def connect(self, me: Picture) -> None:
         me.opened(await self.harness.logged_in("full", self.address))
+        for name in me.habit:
+            me.enabled |= {name.upper(), "CONDSTORE"} if name == "QRESYNC" else {name.upper()}
+            await self.say(me, f"ENABLE {name}")
 
     def leave(self, me: Picture) -> None:
         if me.client is not None:
@@ -92,7 +113,9 @@ class Play:
         if me.box is None:
             name = random.choice(["INBOX", "INBOX", "Box"])
             box = self.model.find(name)
-            await self.select(me, box if box is not None and not box.noselect else self.model.boxes["INBOX"], "SELECT")
+            if box is None or box.noselect:
+                box = self.model.boxes["INBOX"]
+            await self.select(me, box, "SELECT", resync=me.resyncs)
         assert me.box is not None
         return me.box
 
@@ -123,7 +146,7 @@ class Play:
             return
         assert not (wrong := me.differs(withheld=withheld)), wrong
         await self.learn(me, withheld)
-        if not withheld:
+        if not withheld and me.answer.status == "OK":  # a command that failed may leave updates to the next one
             self.check_contexts(me)
 
     def check_contexts(self, me: Picture) -> None:
