@@ -1,7 +1,9 @@
 """Reader processes, seen from the process that serves: jobs out, answers in, lost processes replaced.
 
-A job is a module's function of a read transaction and plain values, so it can be sent, and run again: when a process
-dies, its jobs fail with `ReaderLost`, and the caller asks a reader thread instead.
+A job is a module's function of a read transaction and plain values, so it can be sent, and run again. When a process
+dies, the job it worked at is suspected: it is tried once more, in another process, and never in this one, which all
+sessions share; a second death makes it Unavailable. Jobs that only waited there go to other processes or, when none is
+up, fail with `ReaderLost`, and the caller asks a reader thread.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from typing import Any, Final, cast
 
 import structlog
 
+from gateway.model.errors import Unavailable
+
 from .db import ReaderLost, settle
 from .gates import ProcessGate, ReaderGate
 from .reader_frames import LENGTH, Answer, Opening, frame
@@ -25,6 +29,8 @@ from .urls import Target
 
 log = structlog.get_logger(__name__)
 
+TRIES: Final = 2
+"""Processes that may die at a job before it is Unavailable."""
 DEPTH: Final = 2
 """Jobs a process holds at most: while one's answer is on its way, the next is under way."""
 ANSWER_BUFFER: Final = 1 << 20
@@ -41,6 +47,8 @@ class _Job:
     arguments: tuple[Any, ...]
     future: asyncio.Future[Any]
     bulk: bool
+    losses: int = 0
+    """Processes that died at it."""
 
 
 class _Child(asyncio.Protocol):
@@ -128,7 +136,7 @@ class ReaderProcesses:
         await asyncio.gather(*self._starting)
         children, self._children = self._children, []
         for child in children:
-            self._forget(child)
+            self._pages.extend(self._forget(child))
             if child.transport is not None:
                 child.transport.close()
         for job in (*self._pages, *self._bulk):
@@ -163,7 +171,7 @@ class ReaderProcesses:
             return False
         while queue:
             job = queue.popleft()
-            if not job.future.cancelled():
+            if not job.future.done():
                 child.send(job)
                 return True
         child.gate.leave()
@@ -209,6 +217,7 @@ class ReaderProcesses:
             ours.close()
             log.warning("store.reader_process_failed", error=repr(error), again_in=self._wait)
             self._replace_later()
+            self._sift(patient=False)
             return
         child = _Child(self, process)
         self._children.append(child)
@@ -220,16 +229,31 @@ class ReaderProcesses:
         if child not in self._children:
             return
         self._children.remove(child)
-        self._forget(child)
+        came_up, jobs = child.ready, self._forget(child)
         code = child.process.poll()
         log.warning("store.reader_process_lost", pid=child.process.pid, status=code, again_in=self._wait)
         if self._loop is not None:
             self._loop.run_in_executor(None, _reap, child.process)
         self._replace_later()
-        if not self.up:
-            for queue in (self._pages, self._bulk):
-                while queue:
-                    settle(queue.popleft().future, None, ReaderLost())
+        if jobs:
+            jobs[0].losses += 1
+        for job in reversed(jobs):
+            (self._bulk if job.bulk else self._pages).appendleft(job)
+        self._sift(patient=came_up)
+        self._pump()
+
+    def _sift(self, *, patient: bool) -> None:
+        """Answer what waits in vain. `patient`: the next process will come up, so a suspected job may wait for it."""
+        for queue in (self._pages, self._bulk):
+            for job in list(queue):
+                if job.losses >= TRIES or (job.losses and not patient and not self.up):
+                    error: Exception = Unavailable("This cannot be read now; try again later")
+                elif job.losses or self.up:
+                    continue
+                else:
+                    error = ReaderLost()
+                queue.remove(job)
+                settle(job.future, None, error)
 
     def _replace_later(self) -> None:
         if self._loop is not None:
@@ -240,14 +264,16 @@ class ReaderProcesses:
         if self._loop is not None:
             self._spawn()
 
-    def _forget(self, child: _Child) -> None:
-        """Its gate goes, and its jobs fail."""
+    def _forget(self, child: _Child) -> list[_Job]:
+        """Its gate goes; the jobs it held, the first of which it worked at."""
         if self._gates is not None and child.gate in self._gates:
             self._gates.remove(child.gate)
         child.ready = False
-        while child.held:
+        jobs = list(child.held)
+        child.held.clear()
+        for _ in jobs:
             child.gate.leave()
-            settle(child.held.popleft().future, None, ReaderLost())
+        return jobs
 
 
 def _begin(channel: socket.socket) -> subprocess.Popen[bytes]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.model.errors import NotFound
+from gateway.model.errors import NotFound, Unavailable
+from gateway.store import processes
 from gateway.store.db import Database, StoreSettings, open_database
 from gateway.store.gates import ProcessGate
 from gateway.store.statements import Stmt
@@ -23,6 +25,7 @@ _INSERT = Stmt("INSERT INTO meta (key, value) VALUES ('test', '1')")
 def served(url: str, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A store with two reader processes that are up."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setattr(processes, "RESTART_SECONDS", (0.02, 0.5))
     database = open_database(url, StoreSettings(reader_processes=2, reader_modules=("tests.support.jobs",)))
     runner.run(database.start())
     try:
@@ -66,22 +69,34 @@ async def test_an_error_that_cannot_travel_is_told_as_a_defect(served: Database)
     assert await served.offload(jobs.echo, b"on") == b"on"
 
 
-async def test_a_process_that_dies_costs_no_answer_and_is_replaced(served: Database) -> None:
-    here = os.getpid()
-    answers = await asyncio.gather(
-        served.offload(jobs.die, here), *(served.offload(jobs.echo, b"%d" % n) for n in range(20))
-    )
-    assert answers == [here, *(b"%d" % n for n in range(20))]  # the deadly one ended in a thread of ours
-    assert served.reader_processes < 2
+async def test_a_process_that_dies_costs_nobody_else_an_answer_and_is_replaced(served: Database) -> None:
+    deadly = asyncio.ensure_future(served.offload(jobs.die, os.getpid()))
+    answers = await asyncio.gather(*(served.offload(jobs.echo, b"%d" % n) for n in range(20)))
+    assert answers == [b"%d" % n for n in range(20)]
+    with pytest.raises(Unavailable):  # after a second process has died of it; this one, which serves, never tries
+        await deadly
     await until(lambda: served.reader_processes == 2)
+
+
+async def test_a_job_whose_process_was_killed_is_done_by_another(served: Database, tmp_path: Path) -> None:
+    flag, began = tmp_path / "go on", tmp_path / "began"
+    working = asyncio.ensure_future(served.offload(jobs.wait_for, str(flag), began=str(began)))
+    await until(began.exists)
+    first = int(began.read_text())
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: served.reader_processes < 2)
+    flag.touch()
+    assert await working not in {first, os.getpid()}
 
 
 async def test_when_all_die_threads_go_on(served: Database) -> None:
     here = os.getpid()
-    await asyncio.gather(*(served.offload(jobs.die, here) for _ in range(2)))
-    assert served.reader_processes == 0
+    deadly = [asyncio.ensure_future(served.offload(jobs.die, here)) for _ in range(2)]
+    await until(lambda: served.reader_processes == 0)
     pid, _ = await served.offload(jobs.pid_and_count)
     assert pid == here
+    ended = await asyncio.gather(*deadly, return_exceptions=True)
+    assert [type(each) for each in ended] == [Unavailable, Unavailable]
 
 
 async def test_bulk_work_leaves_a_process_to_pages(served: Database, tmp_path: Path) -> None:

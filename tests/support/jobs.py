@@ -42,8 +42,12 @@ def die(rx: Rx, parent: int) -> int:
     return os.getpid()
 
 
-def wait_for(rx: Rx, path: str) -> int:
-    """Work until the file `path` is there."""
+def wait_for(rx: Rx, path: str, *, began: str = "") -> int:
+    """Work until the file `path` is there; the process id is written to `began`."""
+    if began:
+        with open(f"{began}.new", "w") as file:
+            file.write(str(os.getpid()))
+        os.replace(f"{began}.new", began)
     while not os.path.exists(path):
         time.sleep(0.002)
     return os.getpid()
