@@ -7,10 +7,12 @@ import itertools
 import re
 import select
 import socket
+import sqlite3
 import ssl
 import struct
+import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -286,3 +288,21 @@ def logged_out(client: Imap) -> Iterator[Imap]:
         lines = client.ok(b"LOGOUT")
         assert any(line.startswith(b"* BYE") for line in lines)
         assert client.rest() == b""
+
+
+def text_counts(gateway: Gateway) -> tuple[int, int]:
+    """Of the text for SEARCH: (contents that have their text, contents that wait)"""
+    connection = sqlite3.connect(f"file:{gateway.data_dir / 'gateway.db'}?mode=ro", uri=True)
+    try:
+        made = connection.execute("SELECT count(*) FROM content_text").fetchone()[0]
+        return made, connection.execute("SELECT count(*) FROM text_due").fetchone()[0]
+    finally:
+        connection.close()
+
+
+def until_texts(gateway: Gateway, reached: Callable[[int, int], bool]) -> tuple[int, int]:
+    for _ in range(20_000):
+        if reached(*(found := text_counts(gateway))):
+            return found
+        time.sleep(0.002)
+    raise AssertionError(f"not within 40 s: {text_counts(gateway)}")

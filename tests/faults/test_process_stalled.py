@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.faults.process_kit import Imap, Smtp, Wire, control, exists, mail, new_inbox, new_source
+from tests.faults.process_kit import Imap, Smtp, Wire, control, exists, mail, new_inbox, new_source, until_texts
 from tests.servers.process import free_port, memory_bytes
 from tests.support.gateway import Gateway
 
@@ -156,7 +156,8 @@ def test_peers_that_take_nothing_are_held_in_bounds_and_dropped(
 
 
 def _warm(gateway: Gateway, login: tuple[str, str]) -> None:
-    """What threads and reader processes keep of the store's pages once they have served anybody is no client's."""
+    """What threads and reader processes keep once they have served anybody is no client's, nor the text for SEARCH."""
+    until_texts(gateway, lambda made, due: not due)
     with Imap(gateway, login) as client:
         client.ok(b"EXAMINE INBOX")
         client.send(_fetches(100))

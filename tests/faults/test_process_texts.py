@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import end
-from tests.faults.process_kit import Imap, mail, new_inbox
+from tests.faults.process_kit import Imap, mail, new_inbox, text_counts, until_texts
 from tests.support.gateway import Gateway
 from tests.support.soak import SOAK
 
@@ -31,24 +29,6 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     end(one)
 
 
-def counts(gateway: Gateway) -> tuple[int, int]:
-    """(contents that have their text, contents that wait)"""
-    connection = sqlite3.connect(f"file:{gateway.data_dir / 'gateway.db'}?mode=ro", uri=True)
-    try:
-        made = connection.execute("SELECT count(*) FROM content_text").fetchone()[0]
-        return made, connection.execute("SELECT count(*) FROM text_due").fetchone()[0]
-    finally:
-        connection.close()
-
-
-def until(gateway: Gateway, reached: Callable[[int, int], bool]) -> tuple[int, int]:
-    for _ in range(20_000):
-        if reached(*(found := counts(gateway))):
-            return found
-        time.sleep(0.002)
-    raise AssertionError(f"not within 40 s: {counts(gateway)}")
-
-
 def test_it_goes_on_after_a_kill_at_any_moment(gateway: Gateway) -> None:
     login = new_inbox(gateway, "texts@mail.test")
     octets = mail(login[0], "needle")
@@ -60,10 +40,10 @@ def test_it_goes_on_after_a_kill_at_any_moment(gateway: Gateway) -> None:
             client.send(b"".join(b"a%d" % n + append for n in range(MESSAGES)))
             client.until(b"a%d" % (MESSAGES - 1))
         sent += MESSAGES + 1
-        before = counts(gateway)[0]
-        until(gateway, lambda made, due, goal=before + 70 * number: made > goal or not due)  # type: ignore[misc]
+        before = text_counts(gateway)[0]
+        until_texts(gateway, lambda made, due, goal=before + 70 * number: made > goal or not due)  # type: ignore[misc]
         gateway.kill()
-        interrupted += counts(gateway)[1] > 0
+        interrupted += text_counts(gateway)[1] > 0
         gateway.start()
         with Imap(gateway, login) as client:
             client.ok(b"SELECT INBOX")
@@ -72,7 +52,7 @@ def test_it_goes_on_after_a_kill_at_any_moment(gateway: Gateway) -> None:
             found = client.ok(b'SEARCH RETURN (COUNT) BODY "very END"')
             assert any(line.endswith(b"COUNT %d" % (number + 1)) for line in found), found
     assert interrupted, "no kill came while there was something left to do"
-    assert until(gateway, lambda made, due: not due) == (sent, 0)
+    assert until_texts(gateway, lambda made, due: not due) == (sent, 0)
     with Imap(gateway, login) as client:
         client.ok(b"SELECT INBOX")
         found = client.ok(b"SEARCH RETURN (COUNT) OR SUBJECT large BODY needle")
