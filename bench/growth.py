@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pygal
-from pygal.style import CleanStyle
+from pygal.style import Style
 
 from tests.servers.dovecot import start_dovecot
 from tests.servers.process import memory_bytes
@@ -31,6 +31,10 @@ SEED = 10_000
 BOX = "Grow"
 BEGIN, END = "<!-- growth: begin -->", "<!-- growth: end -->"
 ROUNDS = 3
+COLOURS = Style(
+    background="white", plot_background="white",
+    colors=("#0c3795", "#752641", "#e47f00", "#5f8a00", "#c0392b", "#6c8fd6", "#f0b060"),
+)
 
 
 @dataclass(frozen=True)
@@ -133,10 +137,10 @@ def table(ours: Sequence[Figures], theirs: Sequence[Figures]) -> str:
 def plot(path: Path, ours: Sequence[Figures], theirs: Sequence[Figures]) -> None:
     """Both axes logarithmic: what grows with the mailbox is a straight line."""
     chart = pygal.XY(
-        style=CleanStyle, logarithmic=True, xrange=(SEED * 0.8, ours[-1].size * 1.2), x_title="messages in the mailbox",
+        style=COLOURS, logarithmic=True, xrange=(SEED * 0.8, ours[-1].size * 1.2), x_title="messages in the mailbox",
         y_title="milliseconds", title="One mailbox that grows", legend_at_bottom=True, legend_at_bottom_columns=3,
         x_labels=[figures.size for figures in ours], x_value_formatter=lambda value: f"{value:,.0f}",
-        width=900, height=560, js=[],
+        width=900, height=600, margin_bottom=50, js=[],
     )
     for name, unit, value in ROWS:
         if unit == "ms":
