@@ -304,5 +304,5 @@ def until_texts(gateway: Gateway, reached: Callable[[int, int], bool]) -> tuple[
     for _ in range(20_000):
         if reached(*(found := text_counts(gateway))):
             return found
-        time.sleep(0.002)
+        time.sleep(0.002)  # another process makes them: there is nothing to wait on
     raise AssertionError(f"not within 40 s: {text_counts(gateway)}")

@@ -50,7 +50,7 @@ def until(reached: Callable[[], bool]) -> None:
     for _ in range(6000):
         if reached():
             return
-        time.sleep(0.01)
+        time.sleep(0.01)  # another process writes the file: there is nothing to wait on
     raise AssertionError("not within 60 s")
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.targets import FOUND, LARGEST, TARGETS, Target
+from tests.support.calls import calls
 from tests.support.soak import SOAK, examples
 
 SECONDS = 40  # of one target in a soak
@@ -42,22 +43,6 @@ def test_what_tokens_make(target: Target) -> None:
         target.run(octets)
 
     try_one()
-
-
-def calls(work: Callable[[], object]) -> int:
-    """Calls that the interpreter makes: what is counted instead of time."""
-    count = 0
-
-    def profile(frame: object, event: str, arg: object) -> None:
-        nonlocal count
-        count += event in {"call", "c_call"}
-
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @each_target

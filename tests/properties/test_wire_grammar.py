@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -23,6 +22,7 @@ from gateway.wire.framing import Reader
 from gateway.wire.parser import BadCommand, parse
 from gateway.wire.pattern import Matcher
 from gateway.wire.tokens import Cursor, Value
+from tests.support.calls import calls
 from tests.support.soak import examples
 
 WORDS = st.sampled_from(
@@ -284,21 +284,6 @@ def test_patterns(pattern: str, name: str):
 
 
 # Work: calls that the interpreter makes, not time.
-
-
-def calls(work: Callable[[], object]) -> int:
-    count = 0
-
-    def profile(frame: object, event: str, arg: object) -> None:
-        nonlocal count
-        count += event in {"call", "c_call"}
-
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize(

@@ -49,5 +49,5 @@ def wait_for(rx: Rx, path: str, *, began: str = "") -> int:
             file.write(str(os.getpid()))
         os.replace(f"{began}.new", began)
     while not os.path.exists(path):
-        time.sleep(0.002)
+        time.sleep(0.002)  # the test says by a file that it may end: it runs in another process
     return os.getpid()
