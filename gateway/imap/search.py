@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from gateway.model.charsets import NAMED
 from gateway.model.errors import InvalidRequest
 from gateway.wire import commands as c
-from gateway.wire import search_results as results
 from gateway.wire.search import Option, Returns
 
 from . import contexts
 from .filters import refusing
-from .long_answers import beside, send
+from .long_answers import beside
 from .message_limit import code, told
 from .replies import Reply, no, ok
-from .search_answer import by_number, by_uid, highest, items, need_of, shown
-from .search_run import neighbours, numbers_of, prepare
+from .search_answer import need_of, respond, shown
+from .search_run import neighbours, prepare
 from .selected import Selected
 
 if TYPE_CHECKING:
@@ -44,19 +43,7 @@ async def search(session: Session, command: c.Search) -> Reply:
         run = await prepare(session, selected, command.key)
         found = await run.find(need_of(returns))
     found, limited = _highest(session, returns, found)
-    modseq = highest(selected, shown(returns, found)) if found and run.asks_modseq else None
-
-    def answer() -> bytes | None:
-        if returns is None:
-            listed: Sequence[int] = found if command.uid else numbers_of(selected, found)
-            return results.numbers(b"SEARCH", listed, modseq)
-        numbering = by_uid(rising=True) if command.uid else by_number(selected, rising=True)
-        data = items(returns, found, numbering, modseq)
-        return None if data is None else results.esearch(command.tag, command.uid, data)
-
-    response = await beside(len(found), answer)
-    if response is not None:
-        await send(session, response)
+    await respond(session, command, returns, found, rising=True, asks_modseq=run.asks_modseq)
     contexts.begin(session, selected, command, run.key, found, since)
     return told(session, await keep(selected, returns, found, "SEARCH completed"), limited)
 

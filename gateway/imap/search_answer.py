@@ -5,16 +5,21 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from gateway.wire import commands as c
 from gateway.wire import search_results as results
 from gateway.wire.render import in_order
 from gateway.wire.search import Option, Partial, Returns
 
-from .search_run import EVERYTHING, Need, neighbours
+from .long_answers import beside, send
+from .search_run import EVERYTHING, Need, neighbours, numbers_of
 from .selected import Selected
 from .settings import MASK_PAGE
 from .view import ranges_of
+
+if TYPE_CHECKING:
+    from .session import Session
 
 RELEVANCY: Final = 100
 """What FUZZY finds it finds exactly, which RFC 6203 5 leaves to the server: every result is as relevant as can be."""
@@ -122,6 +127,33 @@ def items(returns: Returns, found: Sequence[int], numbering: Numbering, modseq: 
     if modseq is not None:
         data.append(results.modseq(modseq))
     return data
+
+
+async def respond(
+    session: Session,
+    command: c.Search | c.Sort,
+    returns: Returns | None,
+    found: Sequence[int],
+    *,
+    rising: bool,
+    asks_modseq: bool,
+) -> None:
+    """Send what SEARCH or SORT has found: UIDs, `rising` in mailbox order. Closed."""
+    selected = session.require_selected()
+    modseq = highest(selected, shown(returns, found)) if found and asks_modseq else None
+
+    def make() -> bytes | None:
+        if returns is None:
+            numbers = numbers_of if rising else numbered
+            listed = found if command.uid else numbers(selected, found)
+            return results.numbers(b"SEARCH" if rising else b"SORT", listed, modseq)
+        numbering = by_uid(rising=rising) if command.uid else by_number(selected, rising=rising)
+        data = items(returns, found, numbering, modseq)
+        return None if data is None else results.esearch(command.tag, command.uid, data)
+
+    response = await beside(len(found), make)
+    if response is not None:
+        await send(session, response)
 
 
 def highest(selected: Selected, uids: Iterable[int]) -> int | None:

@@ -14,7 +14,7 @@ from .filters import refusing
 from .long_answers import beside, send
 from .replies import Reply, ok
 from .search import keep, saving
-from .search_answer import by_number, by_uid, highest, items, numbered, numbers_by_uid, shown
+from .search_answer import numbers_by_uid, respond
 from .search_run import prepare
 from .sort_orders import arranged, make_keys
 
@@ -36,19 +36,7 @@ async def sort(session: Session, command: c.Sort) -> Reply:
         run = await prepare(session, selected, command.key)
         found = await run.find()
         order = await arranged(session, selected, command.order, found)
-    modseq = highest(selected, shown(returns, order)) if order and run.asks_modseq else None
-
-    def answer() -> bytes | None:
-        if returns is None:
-            listed: Sequence[int] = order if command.uid else numbered(selected, order)
-            return results.numbers(b"SORT", listed, modseq)
-        numbering = by_uid(rising=False) if command.uid else by_number(selected, rising=False)
-        data = items(returns, order, numbering, modseq)
-        return None if data is None else results.esearch(command.tag, command.uid, data)
-
-    response = await beside(len(order), answer)
-    if response is not None:
-        await send(session, response)
+    await respond(session, command, returns, order, rising=False, asks_modseq=run.asks_modseq)
     contexts.begin(session, selected, command, run.key, order, since)
     return await keep(selected, returns, order, "SORT completed")
 
