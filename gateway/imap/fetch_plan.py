@@ -1,4 +1,4 @@
-"""FETCH items compiled once a command, then applied to each message by a reader thread.
+"""FETCH items compiled once a command, then applied to each message by a reader process.
 
 A message becomes one `bytes` in the common case, or pieces of which the large ones are left as `BodyRange`s, which
 the session streams with backpressure.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-FETCH_PAGE: Final = 500  # messages a page: one read transaction, rendered in one go by a reader thread
+FETCH_PAGE: Final = 500  # messages a page: one read transaction, rendered in one go by a reader process
 BODY_PAGE: Final = 50  # messages a page when small bodies come with their rows
 PAGES_AHEAD: Final = 4  # pages under way in reader processes while one is sent: less leaves them waiting for jobs
 TINY_PAGE: Final = 4  # messages a page that is read on the loop itself: a thread would cost more than the read

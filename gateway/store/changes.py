@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, overload
 
-from gateway.model.ids import ContentId, InboxId, MailboxId, ModSeq, Uid
+from gateway.model.ids import InboxId, MailboxId, ModSeq, Uid
 from gateway.model.sequence import Ranges, normalise, render
 
 from .db import Rx, Tx
@@ -101,7 +101,6 @@ _FROM_INBOX = Stmt(  # `+`: by the index of the mailbox, not through all changes
     f" AND kind IN ('{ChangeKind.CREATED.value}', '{ChangeKind.RENAMED.value}')"
     " GROUP BY mailbox_id, modseq HAVING count(*) = 2"
 )
-_EXPUNGED_CONTENT = Stmt("SELECT content_id FROM expunged WHERE mailbox_id = :mailbox AND uid = :uid")
 
 
 @overload
@@ -147,12 +146,6 @@ def expunged_between(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: i
 def made_of_inbox(rx: Rx, inbox_id: InboxId, mailboxes: Sequence[MailboxId]) -> list[MailboxId]:
     """Those of `mailboxes` that a RENAME of INBOX has made: created and renamed by the same unit."""
     return [MailboxId(row[0]) for row in rx.all(_FROM_INBOX, inbox=inbox_id, mailboxes=list(mailboxes))]
-
-
-def expunged_content(rx: Rx, mailbox_id: MailboxId, uid: Uid) -> ContentId | None:
-    """The content of a message that was expunged within the hour, for a session not told yet (RFC 2180 4.1)."""
-    found = rx.scalar(_EXPUNGED_CONTENT, mailbox=mailbox_id, uid=uid)
-    return None if found is None else ContentId(found)
 
 
 def _ranges(text: str) -> Iterator[tuple[int, int]]:

@@ -98,7 +98,8 @@ _COPY_MESSAGES = Stmt(
     " internal_date, CAST(:now AS bigint), flags, size, email_id, thread_id FROM message WHERE mailbox_id = :mailbox"
 )
 _KEEP_EXPUNGED = Stmt(
-    "INSERT INTO expunged (mailbox_id, uid, content_id, at) SELECT mailbox_id, uid, content_id, CAST(:now AS bigint)"
+    "INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
+    " SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id"
     " FROM message WHERE mailbox_id = :mailbox"
 )
 _DELETE_MESSAGES = Stmt("DELETE FROM message WHERE mailbox_id = :mailbox")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.engine import URL
-
 from gateway.model.errors import ConfigError
 
 from .statements import DialectName
@@ -29,8 +27,3 @@ def parse_url(url: str) -> Target:
     if scheme in {"postgresql", "postgres"} and separator:
         return Target("postgresql", Path(), f"postgresql://{rest}")
     raise ConfigError("The database URL must be sqlite:///path/gateway.db or postgresql://user@host/name")
-
-
-def sqlite_alchemy_url(path: Path) -> URL:
-    """The same file for SQLAlchemy."""
-    return URL.create("sqlite", database=str(path))

@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from gateway.model.flags import ANSWERED, DELETED, FLAGGED, SEEN
-from gateway.model.ids import InboxId, MailboxId, Uid
+from gateway.model.ids import InboxId, MailboxId
 from gateway.model.sequence import numbers_of
 from gateway.store import changes, cleanup, mailboxes, messages
 from gateway.store.db import Database, Tx
@@ -39,11 +39,11 @@ async def test_expunged_content_is_found_for_the_untold(db: Database, runner: as
     await fill(db, inbox.id, here, 1)
     columns = messages.Columns.CONTENT_ID
     content_id = (await db.read(lambda rx: messages.fetch_rows(rx, here, [1], columns)))[0][1]
-    assert await db.read(lambda rx: changes.expunged_content(rx, here, Uid(1))) is None
+    assert await db.read(lambda rx: messages.expunged_rows(rx, here, [1], messages.Columns.CONTENT_ID)) == []
     await db.write(lambda tx: messages.expunge(tx, inbox.id, here, [1], only_deleted=False, now=NOW))
-    assert await db.read(lambda rx: changes.expunged_content(rx, here, Uid(1))) == content_id
+    assert await db.read(lambda rx: messages.expunged_rows(rx, here, [1], columns)) == [(1, content_id)]
     await db.write(lambda tx: cleanup.forget_expunged(tx, NOW, 10))
-    assert await db.read(lambda rx: changes.expunged_content(rx, here, Uid(1))) is None
+    assert await db.read(lambda rx: messages.expunged_rows(rx, here, [1], messages.Columns.CONTENT_ID)) == []
 
 
 async def test_a_deleted_mailbox_no_longer_exists(db: Database, runner: asyncio.Runner) -> None:
