@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+
+from .process import free_port
 
 BINARIES = [Path(f"/usr/lib/postgresql/{version}/bin") for version in range(18, 12, -1)]
 USER = "postgres"
@@ -69,13 +70,6 @@ def _owner() -> pwd.struct_passwd | None:
     raise Missing("no unprivileged user to run PostgreSQL as")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def start() -> Cluster:
     """Make a cluster and start it; returns once it answers. Raises Missing where it is not installed."""
     binaries = _binaries()
@@ -94,7 +88,7 @@ def start() -> Cluster:
         cwd=directory,
         **ids,  # type: ignore[call-overload]
     )
-    port = _free_port()
+    port = free_port()
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": port,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,12 +19,25 @@ class PeerMissing(Exception):
     """The program is not installed on this machine."""
 
 
+_PORTS = range(10_000, 32_000)  # below those that the kernel takes for connections, which come and go
+_WORKERS = 16
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port nobody listens on now; the kernel does not hand it out again soon."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on now, and that nothing else of this run is given.
+
+    A process of pytest-xdist has its own share of the numbers, and gives none twice: whom it was for may start late.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+    while True:
+        port = random.randrange(_PORTS.start + worker, _PORTS.stop, _WORKERS)
+        if port in _given:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _given.add(port)
+            return port
 
 
 def wait_for(ready: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
