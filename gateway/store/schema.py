@@ -431,10 +431,19 @@ submission = Table(
     Column("envelope_id", Text),
     _flag("smtputf8"),
     _flag("body8bit"),
+    _flag("binary"),  # RFC 3030: lines and octets that DATA cannot carry
     Column("created_at", Big, nullable=False),
     Column("finished_at", Big, index=True),
+    Column("ret", Text),  # RFC 3461 4.3: FULL or HDRS
+    Column("message_id", Octets),  # without its brackets: what a bounce from elsewhere names
+    _counter("size"),  # octets that were accepted, for the history outlives the content
+    Column("release_at", Big),  # RFC 4865: not before
+    Column("draft", Text),  # EMAILID of the message in Drafts that waits for somebody's consent or its time
+    Index("ix_submission_message", "inbox_id", "message_id"),
+    Index("ix_submission_draft", "inbox_id", "draft"),
     sqlite_autoincrement=True,
 )
+"""One acceptance; also of mail that stayed here, whose recipients are `sent` at once: its history."""
 
 queue_recipient = Table(
     "queue_recipient",
@@ -453,6 +462,10 @@ queue_recipient = Table(
     Column("enhanced", Text),
     Column("text", Octets),
     Column("updated_at", Big, nullable=False),
+    Column("notify", SmallInteger),  # RFC 3461 4.1: 1 success, 2 failure, 4 delay; 0 never; null: not said
+    Column("orcpt", Text),  # RFC 3461 4.2, as the client wrote it
+    Column("delay_told", Big),  # when the sender was told of the delay
+    Column("hold_reason", Text),  # while `held`: approval, operator, outcome, route, restore
     Index("ix_queue_recipient_due", "state", "next_attempt"),
     sqlite_autoincrement=True,
 )
@@ -468,5 +481,45 @@ queue_attempt = Table(
     Column("enhanced", Text),
     Column("text", Octets),
     Column("remote", Text),
+    sqlite_autoincrement=True,
+)
+
+accepted_once = Table(
+    "accepted_once",
+    metadata,
+    Column("digest", Octets, nullable=False),
+    Column("at", Big, nullable=False, index=True),
+    PrimaryKeyConstraint("digest"),
+    sqlite_with_rowid=False,
+)
+"""Hash of key, reverse-path, Message-ID, octets and recipient of what was accepted lately: a retry is known by it."""
+
+send_count = Table(
+    "send_count",
+    metadata,
+    Column("subject", Text, nullable=False),  # k<api_key.id> or i<inbox.id>
+    Column("period", Integer, nullable=False),  # seconds: an hour, a day
+    Column("start", Big, nullable=False),
+    Column("count", Big, nullable=False),
+    _counter("before"),  # of the period before, which counts by the share of it that is not past yet
+    PrimaryKeyConstraint("subject", "period"),
+    sqlite_with_rowid=False,
+)
+"""Recipients that a key or an inbox has sent to."""
+
+list_entry = Table(
+    "list_entry",
+    metadata,
+    _id(),
+    Column("uuid", Text, nullable=False, unique=True),
+    Column("scope", Text, nullable=False),  # all, pod, inbox
+    _counter("pod_id"),  # 0 where the scope has none, so that the constraint below counts it
+    _counter("inbox_id"),
+    Column("direction", Text, nullable=False),  # send, receive, reply
+    Column("verdict", Text, nullable=False),  # allow, block
+    Column("pattern", Text, nullable=False),  # an address or a domain, in lower case
+    Column("reason", Text),
+    Column("created_at", Big, nullable=False),
+    UniqueConstraint("direction", "pattern", "scope", "pod_id", "inbox_id"),
     sqlite_autoincrement=True,
 )
