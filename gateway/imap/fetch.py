@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from gateway.mime import decoder_for
@@ -135,6 +136,16 @@ def _numbers(view: View, plan: Plan, page: Slices) -> Sequence[int]:
     return [number for start, stop in page for number in range(start + 1, stop + 1)]
 
 
+def _scattered(view: View, plan: Plan, page: Slices) -> Iterator[tuple[int, int, int, int]]:
+    """(number, UID, mask, MODSEQ)s of more slices than one, for a view that has its state's own arrays."""
+    state = view.state
+    places = [at for start, stop in page for at in range(start, stop)]
+    pick = itemgetter(*places)
+    uids = pick(state.uids)
+    numbers = uids if plan.form.uid_only else [at + 1 for at in places]
+    return zip(numbers, uids, pick(state.masks), pick(state.modseqs), strict=True)
+
+
 async def from_memory(session: Session, selected: Selected, slices: Slices, plan: Plan) -> None:
     """Responses of a plan that is `memory_only`."""
     view, text = selected.view, selected.shared.state.flags_text
@@ -144,9 +155,12 @@ async def from_memory(session: Session, selected: Selected, slices: Slices, plan
         if not first:
             await session.channel.breathe()
         first = False
-        modseqs = _modseqs(view, page) if plan.shows_modseq else repeat(0)
-        rows = zip(_numbers(view, plan, page), view.uids_in(page), _masks(view, page), modseqs, strict=False)
         selected.modseq_shown |= plan.shows_modseq
+        if len(page) > 1 and view.uids is view.state.uids:
+            rows = _scattered(view, plan, page)
+        else:
+            modseqs = _modseqs(view, page) if plan.shows_modseq else repeat(0)
+            rows = zip(_numbers(view, plan, page), view.uids_in(page), _masks(view, page), modseqs, strict=False)
         session.channel.send(b"".join(plan.memory_lines(rows, text)))
 
 

@@ -154,6 +154,12 @@ class MailboxState:
         """The first load stands at `highest_modseq`, read before the first page; `commit` brings the rest."""
         self.highest_modseq = self._log_from = highest_modseq
 
+    def followed(self) -> None:
+        """What came while the first load ran is known: of that time no record tells which messages changed."""
+        self._log.clear()
+        self._logged = 0
+        self._log_from = self.highest_modseq
+
     def prepare(
         self,
         rows: Iterable[Row],

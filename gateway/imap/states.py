@@ -116,6 +116,7 @@ class SharedState:
                 last = uids[-1]
             state.loaded(mailbox.highest_modseq)
             await self._refresh(small=True)
+            state.followed()
             self.loaded = True
 
     async def _refresh(self, *, small: bool) -> None:

@@ -81,6 +81,7 @@ _EXPUNGES = Stmt(
     "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
     f" AND kind = '{ChangeKind.EXPUNGED.value}'"
 )
+_ALL = 1 << 53  # records: more than there can be
 _UID_TEXT = 32  # characters that name a range of UIDs, at most
 # By MODSEQ, for which there is an index: by UID the limit would let all messages be looked through.
 _FEW_ROWS = Stmt(
@@ -93,7 +94,7 @@ _FEW_EXPUNGES = Stmt(
 )
 _EXPUNGES_UP_TO = Stmt(
     "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq AND modseq <= :upto"
-    f" AND kind = '{ChangeKind.EXPUNGED.value}'"
+    f" AND kind = '{ChangeKind.EXPUNGED.value}' ORDER BY modseq LIMIT :most"
 )
 _PRUNED = Stmt("SELECT pruned_modseq FROM mailbox WHERE id = :mailbox AND inbox_id = :inbox")
 _FROM_INBOX = Stmt(  # `+`: by the index of the mailbox, not through all changes of the inbox
@@ -134,12 +135,20 @@ def changes_since(
     )
 
 
-def expunged_between(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: int, upto: int) -> Ranges | None:
-    """UIDs expunged above `modseq` and up to `upto`; None when expunges that old are no longer on record."""
+def expunged_between(
+    rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId, modseq: int, upto: int, *, most: int = _ALL
+) -> Ranges | None:
+    """UIDs expunged above `modseq` and up to `upto`; None when expunges that old are no longer on record.
+
+    None too when more than `most` records, or as much text, tell of them.
+    """
     pruned = rx.scalar(_PRUNED, mailbox=mailbox_id, inbox=inbox_id)
     if pruned is None or modseq < pruned:
         return None
-    rows = rx.all(_EXPUNGES_UP_TO, mailbox=mailbox_id, inbox=inbox_id, modseq=modseq, upto=upto)
+    since = {"mailbox": mailbox_id, "inbox": inbox_id, "modseq": modseq}
+    rows = rx.all(_EXPUNGES_UP_TO, **since, upto=upto, most=min(most + 1, _ALL))
+    if len(rows) > most or sum(len(text) for (text,) in rows) > most * _UID_TEXT:
+        return None
     return normalise(pair for (text,) in rows for pair in _ranges(text))
 
 

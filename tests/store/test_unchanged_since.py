@@ -87,10 +87,12 @@ async def test_expunges_between_two_modseqs(db: Database) -> None:
         assert done.modseq is not None
         at.append(done.modseq)
 
-    async def between(since: int, upto: int) -> object:
-        return await db.read(lambda rx: changes.expunged_between(rx, inbox.id, mailbox, since, upto))
+    async def between(since: int, upto: int, **most: int) -> object:
+        return await db.read(lambda rx: changes.expunged_between(rx, inbox.id, mailbox, since, upto, **most))
 
     assert await between(0, at[2]) == ((1, 3), (6, 6))
     assert await between(at[0], at[2]) == ((1, 1), (3, 3), (6, 6))
     assert await between(at[0], at[1]) == ((1, 1), (3, 3))
     assert await between(at[2], at[2]) == ()
+    assert await between(at[0], at[2], most=2) == ((1, 1), (3, 3), (6, 6))
+    assert await between(0, at[2], most=2) is None

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.imap.resync import last_match
+from gateway.imap.mailbox_state import Delta, MailboxState, Row
+from gateway.imap.resync import changed_since, last_match
+from gateway.imap.session import Session
 from gateway.imap.telling import Form, form_of, vanished
+from gateway.imap.view import View
 from gateway.model import sequence
+from gateway.model.ids import InboxId, MailboxId, UidValidity
 from gateway.model.sequence import Ranges
 
 UIDS = st.sets(st.integers(1, 30))
@@ -112,3 +121,47 @@ def test_long_sets_are_lines_of_a_length_that_clients_take() -> None:
     assert b",".join(line[len("* VANISHED (EARLIER) ") :] for line in lines).decode() == sequence.render(uids)
     assert vanished(()) == b""
     assert Form(vanished=True).expunged([], []) == b""
+
+
+CHANGE = st.tuples(st.sampled_from(["add", "flags", "expunge", "look"]), st.integers(0, 29))
+
+
+@given(loaded=st.integers(0, 20), during=st.sets(st.integers(0, 19)), steps=st.lists(CHANGE, max_size=25))
+def test_the_record_of_a_state_finds_what_a_look_at_all_messages_finds(
+    loaded: int, during: set[int], steps: list[tuple[str, int]]
+) -> None:
+    """Also what changed while the state was loaded, and by a view that has not been told of an expunge."""
+    state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
+    state.load((uid, 0, 6 if uid - 1 in during else uid % 5 + 1) for uid in range(1, loaded + 1))
+    state.loaded(5)
+    commit(state, 6, [(uid, 0, 6) for uid in range(1, loaded + 1) if uid - 1 in during])
+    state.followed()
+    view = View(state)
+    for modseq, (what, at) in enumerate(steps, 7):
+        uid = state.uids[at % len(state)] if len(state) else 0
+        if what == "add":
+            commit(state, modseq, [(state.uidnext, 0, modseq)])
+        elif what == "look":
+            view = View(state)
+        elif uid and what == "flags":
+            commit(state, modseq, [(uid, modseq, modseq)])
+        elif uid:
+            view.note(commit(state, modseq, [], ((uid, uid),)))
+    everything = [(0, view.length)] if view.length else []
+    for since in range(state.highest_modseq + 1):
+        found = asyncio.run(changed_since(SESSION, view, everything, since))
+        places = [at for start, stop in found for at in range(start, stop)]
+        assert places == [at for at, modseq in enumerate(view.modseqs_of(0, view.length)) if modseq > since]
+        assert all(stop < start for (_, stop), (start, _) in pairwise(found))
+        halves = [(at, at + 1) for at in range(0, view.length, 2)]
+        some = asyncio.run(changed_since(SESSION, view, halves, since))
+        assert [at for start, stop in some for at in range(start, stop)] == [at for at in places if at % 2 == 0]
+
+
+def commit(state: MailboxState, modseq: int, rows: list[Row], expunged: Ranges = ()) -> Delta:
+    uidnext = max([state.uidnext, *(uid + 1 for uid, _, _ in rows)])
+    return state.commit(state.prepare(rows, expunged, highest_modseq=modseq, uidnext=uidnext))
+
+
+SESSION = cast("Session", SimpleNamespace(channel=None))
+"""Nothing is asked of it before thousands of messages were looked at."""
