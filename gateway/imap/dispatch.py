@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from gateway.model.errors import GatewayError, MailboxGone
+from gateway.model.errors import GatewayError, MailboxGone, Unavailable
 from gateway.wire.commands import Command, Login
 from gateway.wire.events import Event, Fatal, Frame, LiteralStart, NeedContinuation, Rejected
 from gateway.wire.parser import BadCharset, BadCommand, parse
@@ -148,13 +148,23 @@ class Dispatcher:
         session.channel.send(HIGHEST % highest)
         return reply
 
-    async def _failed(self, command: Command, error: GatewayError) -> Reply:
+    async def _failed(self, command: Command, error: GatewayError) -> Reply | None:
+        """The reply of the table; what has happened meanwhile is told before it, as before any other."""
         session = self._session
         reply = reply_to(error)
         if reply is None:
             return self._broken(command, error)
-        if session.selected is not None:
-            await session.tell(expunge=RULES[type(command)].tell(command) is Tell.ALL)
+        expunge = RULES[type(command)].tell(command) is Tell.ALL
+        try:
+            if isinstance(error, Unavailable):  # nothing more is asked of the store now
+                await session.tell(expunge=expunge)
+            else:
+                await session.teller.finish(expunge=expunge)
+        except MailboxGone:
+            session.mailbox_gone()
+            return None
+        except GatewayError:
+            pass  # the next command tells what this one could not
         return reply
 
     def _broken(self, command: Command, error: Exception) -> Reply:
