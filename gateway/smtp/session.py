@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from gateway.model.errors import GatewayError
+from gateway.model.recipient import Recipient
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
 
 from . import sasl
@@ -213,7 +214,7 @@ class SubmissionSession(LoginConnection):
             envelope = SubmissionEnvelope(
                 principal=principal,
                 mail_from=mail.address,
-                recipients=tuple(self._recipients),
+                recipients=tuple(map(Recipient, self._recipients)),
                 body_8bit=mail.body_8bit,
                 smtputf8=mail.smtputf8,
                 envelope_id=mail.envelope_id,

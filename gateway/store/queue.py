@@ -7,7 +7,6 @@ runner's policy decides (invariant 6). What people do to the queue is in `queue_
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +15,7 @@ from typing import Any, Final
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import ContentId, InboxId, SubmissionId
 
-from .db import Rx, Tx, WakeKind
+from .db import Rx, Tx
 from .statements import Stmt
 
 SCAN: Final = 2_000  # due rows looked at by one claim: more of one destination are behind `skip` by then
@@ -39,15 +38,6 @@ _DUE: Final = (
     " :now))"
 )
 
-_INSERT = Stmt(
-    "INSERT INTO submission (uuid, inbox_id, key_id, mail_from, content_id, envelope_id, smtputf8, body8bit,"
-    " created_at)"
-    " VALUES (:uuid, :inbox, :key, :sender, :content, :envid, :smtputf8, :body8bit, :now) RETURNING id"
-)
-_INSERT_RECIPIENT = Stmt(
-    "INSERT INTO queue_recipient (submission_id, inbox_id, address, domain, state, next_attempt, updated_at)"
-    " VALUES (:submission, :inbox, :address, :domain, :state, :at, :now)"
-)
 # PostgreSQL finds candidates without a lock and takes those nobody else has: there the second look at _DUE counts.
 _CANDIDATES: Final = (
     "SELECT id FROM (SELECT id, next_attempt, row_number() OVER (PARTITION BY domain ORDER BY next_attempt, id) AS"
@@ -58,7 +48,8 @@ _CANDIDATES: Final = (
 )
 _CLAIMABLE: Final = (
     "SELECT r.id, r.submission_id, s.uuid, r.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8,"
-    " s.body8bit, r.address, r.domain, r.attempts, s.created_at, r.state"
+    " s.body8bit, s.bodybinary, s.ret, s.release_at, r.address, r.domain, r.notify, r.orcpt, r.delay_told, r.attempts,"
+    " s.created_at, r.state"
     f" FROM queue_recipient r JOIN submission s ON s.id = r.submission_id WHERE r.id IN ({_CANDIDATES})"
 )
 _IN_ORDER: Final = "ORDER BY r.submission_id, r.id"
@@ -98,6 +89,9 @@ _ATTEMPT = Stmt(
     "INSERT INTO queue_attempt (recipient_id, at, state, code, enhanced, text, remote)"
     " VALUES (:recipient, :now, :state, :code, :enhanced, :text, :remote)"
 )
+_HELD_BEFORE = Stmt(
+    "SELECT DISTINCT recipient_id FROM queue_attempt WHERE state = 'held' AND recipient_id IN :LIST(rows)"
+)
 _STILL_OPEN = Stmt(f"SELECT 1 FROM queue_recipient WHERE submission_id = :submission AND {_OPEN_SQL} LIMIT 1")
 _FINISH = Stmt("UPDATE submission SET finished_at = :now WHERE id = :submission AND finished_at IS NULL")
 _RELEASE_CONTENT = Stmt(
@@ -122,33 +116,11 @@ _PURGE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class SubmissionFacts:
-    """What is known of a submission from its acceptance on.
-
-    `mail_from` "" is the null reverse-path; `envelope_id` is DSN's ENVID (RFC 3461 4.4).
-    """
-
-    inbox_id: InboxId
-    key_id: int | None
-    mail_from: str
-    content_id: ContentId
-    envelope_id: str | None
-    smtputf8: bool
-    body8bit: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SubmissionNew(SubmissionFacts):
-    """One acceptance."""
-
-    recipients: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
 class QueueItem:
     """One claimed recipient with what an attempt needs. Items of one submission stand together.
 
-    `attempts` made before; `interrupted`: an earlier attempt ended without an outcome (its lease lapsed).
+    `attempts` made before; `interrupted`: an earlier attempt ended without an outcome (its lease lapsed). What was
+    asked for by DSN parameters is as in `submissions`; `delay_told`: when the sender was told of a delay.
     """
 
     recipient_id: int
@@ -161,8 +133,14 @@ class QueueItem:
     envelope_id: str | None
     smtputf8: bool
     body8bit: bool
+    bodybinary: bool
+    ret: str | None
+    release_at: int | None
     address: str
     domain: str
+    notify: int | None
+    orcpt: str | None
+    delay_told: int | None
     attempts: int
     created_at: int
     interrupted: bool
@@ -179,39 +157,6 @@ class Outcome:
 def domain_of(address: str) -> str:
     """The destination an address is queued under: its domain in lower case."""
     return address.rpartition("@")[2].lower()
-
-
-def enqueue(tx: Tx, new: SubmissionNew, now: int, *, held: bool = False) -> SubmissionId:
-    """Put a submission into the queue, due at once (or held). InvalidRequest without recipients."""
-    if not new.recipients:
-        raise InvalidRequest("A submission has at least one recipient")
-    number = tx.scalar(
-        _INSERT,
-        uuid=str(uuid.uuid4()),
-        inbox=new.inbox_id,
-        key=new.key_id,
-        sender=new.mail_from,
-        content=new.content_id,
-        envid=new.envelope_id,
-        smtputf8=int(new.smtputf8),
-        body8bit=int(new.body8bit),
-        now=now,
-    )
-    submission = SubmissionId(number)
-    state = QueueState.HELD if held else QueueState.QUEUED
-    for address in dict.fromkeys(new.recipients):
-        tx.do(
-            _INSERT_RECIPIENT,
-            submission=submission,
-            inbox=new.inbox_id,
-            address=address,
-            domain=domain_of(address),
-            state=state.value,
-            at=None if held else now,
-            now=now,
-        )
-    tx.wake(new.inbox_id, kind=WakeKind.QUEUE)
-    return submission
 
 
 def claim_due(
@@ -249,6 +194,11 @@ def unclaim(tx: Tx, recipient_ids: Sequence[int], owner: str, now: int) -> int:
 def lapse_leases(tx: Tx, owner: str | None = None) -> int:
     """End leases before their time: all of a store that had one process, which is gone, or one owner's."""
     return tx.run(_LAPSE) if owner is None else tx.run(_LAPSE_OWNER, owner=owner)
+
+
+def held_before(rx: Rx, recipient_ids: Sequence[int]) -> frozenset[int]:
+    """Those whose attempt once ended `held`: when they are due again, somebody has let them go."""
+    return frozenset(row[0] for row in rx.all(_HELD_BEFORE, rows=list(recipient_ids)))
 
 
 def next_due(rx: Rx) -> int | None:
@@ -294,7 +244,7 @@ def outcome(
 
 
 def _item(row: tuple[Any, ...]) -> QueueItem:
-    values = [*row[:8], bool(row[8]), bool(row[9]), *row[10:14], row[14] == QueueState.SENDING]
+    values = [*row[:8], *map(bool, row[8:11]), *row[11:20], row[20] == QueueState.SENDING]
     return QueueItem(*values)
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from gateway.model.errors import NotFound
 from gateway.model.ids import InboxId, SubmissionId
 
 from .db import Rx, Tx, WakeKind
-from .queue import QueueState, SubmissionFacts, cancel_open, lock_submission
+from .queue import QueueState, cancel_open, lock_submission
 from .statements import Stmt
+from .submissions import SubmissionFacts
 from .texts import storable
 
 _COLUMNS: Final = (
-    "s.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8, s.body8bit, s.id, s.uuid,"
-    " s.created_at, s.finished_at"
+    "s.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8, s.body8bit, s.bodybinary, s.ret,"
+    " s.message_id, s.size, s.release_at, s.draft, s.id, s.uuid, s.created_at, s.finished_at"
 )
 _SUBMISSIONS: Final = f"SELECT {_COLUMNS} FROM submission s WHERE s.id > :after"
 _LIST = Stmt(f"{_SUBMISSIONS} ORDER BY s.id LIMIT :most")
@@ -64,7 +65,7 @@ _DUE_COUNT = Stmt("SELECT count(*) FROM queue_recipient WHERE state IN ('queued'
 _OLDEST = Stmt("SELECT min(created_at) FROM submission WHERE finished_at IS NULL")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission(SubmissionFacts):
     """`finished_at` None while a recipient is open. Times: Unix seconds."""
 
@@ -72,6 +73,10 @@ class Submission(SubmissionFacts):
     uuid: str
     created_at: int
     finished_at: int | None
+
+
+_FIELDS: Final = tuple(each.name for each in fields(Submission))
+"""In the order of _COLUMNS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +221,8 @@ def _recipients(rx: Rx, submission_ids: list[int]) -> dict[int, tuple[Recipient,
 
 
 def _submission(row: tuple[Any, ...]) -> Submission:
-    values = [*row[:5], bool(row[5]), bool(row[6]), *row[7:]]
-    return Submission(*values)
+    values = [*row[:5], *map(bool, row[5:8]), *row[8:]]
+    return Submission(**dict(zip(_FIELDS, values, strict=True)))
 
 
 def _recipient(row: tuple[Any, ...]) -> Recipient:

@@ -431,7 +431,7 @@ submission = Table(
     Column("envelope_id", Text),
     _flag("smtputf8"),
     _flag("body8bit"),
-    _flag("binary"),  # RFC 3030: lines and octets that DATA cannot carry
+    _flag("bodybinary"),  # RFC 3030: lines and octets that DATA cannot carry
     Column("created_at", Big, nullable=False),
     Column("finished_at", Big, index=True),
     Column("ret", Text),  # RFC 3461 4.3: FULL or HDRS

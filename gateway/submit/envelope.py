@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from gateway.model.ids import InboxId, SubmissionId
 from gateway.model.permissions import Principal
+from gateway.model.recipient import Recipient
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionEnvelope:
     """Who sends what to whom. `mail_from` "" is the null reverse-path.
 
-    `protocol` is the `with` word of the trace field (RFC 3848, RFC 6531): ESMTPSA and the like.
+    `envelope_id`, `ret`: DSN's ENVID, decoded, and RET (RFC 3461 4.3, 4.4). `release_at`: Unix seconds, not sent before
+    (RFC 4865). `protocol` is the `with` word of the trace field (RFC 3848, RFC 6531): ESMTPSA and the like.
     """
 
     principal: Principal
     mail_from: str
-    recipients: tuple[str, ...]
+    recipients: tuple[Recipient, ...]
     body_8bit: bool = False
+    body_binary: bool = False
     smtputf8: bool = False
     envelope_id: str | None = None
+    ret: Literal["FULL", "HDRS"] | None = None
+    release_at: int | None = None
     protocol: str = "ESMTPSA"
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of a message. `trace_id` is in its Received field and in the reply."""
+    """What became of a message. `trace_id` is in its Received field and the reply; `queued`: recipients elsewhere."""
 
     trace_id: str
+    submission: SubmissionId
     local: tuple[InboxId, ...]
-    queued: SubmissionId | None
+    queued: int
     size: int

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.model.ids import InboxId
+from gateway.model.recipient import Recipient
 from gateway.store.addresses import Local, UnknownLocal
 
 from .directory import View
@@ -17,10 +18,11 @@ CanRelay = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Inboxes by rising id, each once however many of its addresses were named, and addresses to queue."""
+    """Inboxes by rising id, each once however many of its addresses were named; recipients `here`, and elsewhere."""
 
-    local: tuple[InboxId, ...]
-    remote: tuple[str, ...]
+    inboxes: tuple[InboxId, ...]
+    here: tuple[Recipient, ...]
+    remote: tuple[Recipient, ...]
 
 
 def resolve(view: View, address: str, can_relay: CanRelay) -> InboxId | None:
@@ -36,14 +38,16 @@ def resolve(view: View, address: str, can_relay: CanRelay) -> InboxId | None:
     return None
 
 
-def destinations(view: View, addresses: Sequence[str], can_relay: CanRelay) -> Destinations:
+def destinations(view: View, recipients: Sequence[Recipient], can_relay: CanRelay) -> Destinations:
     """All recipients of a message; the errors of `resolve`."""
-    local: set[InboxId] = set()
-    remote: list[str] = []
-    for address in addresses:
-        inbox_id = resolve(view, address, can_relay)
+    inboxes: set[InboxId] = set()
+    here: list[Recipient] = []
+    remote: list[Recipient] = []
+    for recipient in recipients:
+        inbox_id = resolve(view, recipient.address, can_relay)
         if inbox_id is None:
-            remote.append(address)
+            remote.append(recipient)
         else:
-            local.add(inbox_id)
-    return Destinations(tuple(sorted(local)), tuple(remote))
+            inboxes.add(inbox_id)
+            here.append(recipient)
+    return Destinations(tuple(sorted(inboxes)), tuple(here), tuple(remote))

@@ -7,7 +7,7 @@ import base64
 import datetime
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gateway.model.errors import AuthenticationFailed, GatewayError, SenderNotAuthorized
-from gateway.model.ids import InboxId, KeyId
+from gateway.model.ids import InboxId, KeyId, SubmissionId
 from gateway.model.permissions import ALL_PERMISSIONS, Principal, ScopeKind
 from gateway.model.ports import NULL_METRICS, Metrics
+from gateway.model.recipient import Recipient
 from gateway.smtp.ports import Acceptor, Gate, SubmissionServices
 from gateway.smtp.server import SubmissionListener, SubmissionServer
 from gateway.smtp.settings import SmtpSettings
@@ -99,6 +100,11 @@ def principal(**changes: Any) -> Principal:
     return Principal(**{**values, **changes})
 
 
+def envelope_of(who: Principal, mail_from: str, recipients: Sequence[str], **values: Any) -> SubmissionEnvelope:
+    """As a session makes it of what a client says without any parameter."""
+    return SubmissionEnvelope(who, mail_from, tuple(map(Recipient, recipients)), **values)
+
+
 @dataclass
 class ScriptedAcceptance:
     owner: ScriptedAcceptor
@@ -116,7 +122,7 @@ class ScriptedAcceptance:
         if self.owner.finish_error is not None:
             raise self.owner.finish_error
         self.owner.accepted.append((self.envelope, bytes(self.octets)))
-        return Accepted(f"T{len(self.owner.accepted)}", (), None, len(self.octets))
+        return Accepted(f"T{len(self.owner.accepted)}", SubmissionId(1), (), 0, len(self.octets))
 
     def abort(self) -> None:
         self.owner.aborted += 1

@@ -12,8 +12,7 @@ from gateway.delivery.schedule import Schedule
 from gateway.outbound.login import Mechanism, RelayLogin
 from gateway.outbound.tls import Security, TlsPolicy
 from gateway.store import inboxes, queue
-from gateway.submit.envelope import SubmissionEnvelope
-from tests.faults.smtp_kit import SECRET, USER, Certificates, certificates, door, principal, run
+from tests.faults.smtp_kit import SECRET, USER, Certificates, certificates, door, envelope_of, principal, run
 from tests.faults.smtp_relay import DROP, Relay, Script, relay
 from tests.faults.smtp_store import House, house
 
@@ -26,7 +25,7 @@ MESSAGE = (
 async def submit(it: House, *recipients: str, message: bytes = MESSAGE, **envelope: object) -> None:
     who = principal(inbox_id=it.ann)
     values: dict[str, object] = {"mail_from": USER, **envelope}
-    arrival = it.submissions.begin(SubmissionEnvelope(who, recipients=recipients or ("eve@elsewhere.net",), **values))  # type: ignore[arg-type]
+    arrival = it.submissions.begin(envelope_of(who, recipients=recipients or ("eve@elsewhere.net",), **values))
     await arrival.write(message)
     await arrival.finish()
 

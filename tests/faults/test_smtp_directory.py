@@ -13,9 +13,8 @@ from gateway.store import addresses, inboxes, mailboxes
 from gateway.store.addresses import Local, Remote, UnknownLocal
 from gateway.store.db import Rx
 from gateway.submit.directory import SECONDS, Directory, View
-from gateway.submit.envelope import SubmissionEnvelope
 from gateway.submit.errors import UnknownRecipient
-from tests.faults.smtp_kit import USER, principal, run
+from tests.faults.smtp_kit import USER, envelope_of, principal, run
 from tests.faults.smtp_store import House, house
 
 T = TypeVar("T")
@@ -36,7 +35,7 @@ class Asked:
 
 
 async def submit(it: House, *recipients: str) -> None:
-    arrival = it.submissions.begin(SubmissionEnvelope(principal(inbox_id=it.ann), USER, recipients))
+    arrival = it.submissions.begin(envelope_of(principal(inbox_id=it.ann), USER, recipients))
     await arrival.write(MESSAGE)
     await arrival.finish()
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.submit.envelope import SubmissionEnvelope
-from tests.faults.smtp_kit import USER, principal, run
+from tests.faults.smtp_kit import USER, envelope_of, principal, run
 from tests.faults.smtp_relay import relay
 from tests.faults.smtp_store import house
 
@@ -19,7 +18,7 @@ def test_local_remote_and_bounced(tmp_path: Path, postgresql_url: str) -> None:
             peer.scripts.append({"rcpt2": "550 5.1.1 nobody"})
             who = principal(inbox_id=it.ann)
             to = ("eve@elsewhere.net", "bob@example.org", "nobody@elsewhere.net", "ann@example.org")
-            arrival = it.submissions.begin(SubmissionEnvelope(who, USER, to))
+            arrival = it.submissions.begin(envelope_of(who, USER, to))
             await arrival.write(MESSAGE)
             accepted = await arrival.finish()
             assert accepted.local == tuple(sorted((it.ann, it.bob)))

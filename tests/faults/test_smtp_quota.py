@@ -12,8 +12,7 @@ from gateway.model.errors import OverQuota
 from gateway.model.ids import InboxId
 from gateway.store import quota
 from gateway.store.quota import Limits
-from gateway.submit.envelope import SubmissionEnvelope
-from tests.faults.smtp_kit import SECRET, USER, certificates, door, principal, run
+from tests.faults.smtp_kit import SECRET, USER, certificates, door, envelope_of, principal, run
 from tests.faults.smtp_relay import relay
 from tests.faults.smtp_store import House, house
 
@@ -25,7 +24,7 @@ async def limit(it: House, inbox: InboxId, limits: Limits) -> None:
 
 
 async def submit(it: House, *recipients: str) -> None:
-    arrival = it.submissions.begin(SubmissionEnvelope(principal(inbox_id=it.ann), USER, recipients))
+    arrival = it.submissions.begin(envelope_of(principal(inbox_id=it.ann), USER, recipients))
     try:
         await arrival.write(MESSAGE)
         await arrival.finish()

@@ -14,6 +14,7 @@ import pytest
 import structlog
 
 from gateway.model.errors import LimitReached, Throttled, Unavailable
+from gateway.model.recipient import Recipient
 from gateway.ops.metrics import PrometheusMetrics
 from tests.faults.smtp_kit import SECRET, USER, Certificates, Door, certificates, door, principal, run
 
@@ -65,7 +66,8 @@ def test_smtplib_over_implicit_tls(tls: Certificates, fast: bool) -> None:
                 MESSAGE,
                 b"From: ann@example.org\r\n\r\n.dot\r\n..dots\r\n.\r\n",
             ]
-            assert it.acceptor.accepted[0][0].recipients == ("bob@example.org", "eve@elsewhere.net")
+            envelope = it.acceptor.accepted[0][0]
+            assert envelope.recipients == (Recipient("bob@example.org"), Recipient("eve@elsewhere.net"))
             assert it.acceptor.aborted == 0
             await it.server.wait_empty()
             assert it.doorman.closed == 1

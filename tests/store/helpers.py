@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.model.ids import BodyId, ContentId, InboxId, MailboxId
+from gateway.model.recipient import Recipient
 from gateway.store import content, inboxes, mailboxes, messages, pods
 from gateway.store.append import Appended
 from gateway.store.check import check
 from gateway.store.content import CHUNK, ContentMeta, StagedContent
 from gateway.store.db import Database, Tx
 from gateway.store.inboxes import Inbox
+from gateway.store.submissions import SubmissionNew
 
 NOW = 1_700_000_000
 DOMAIN = "example.test"
@@ -91,3 +94,13 @@ def put(
 async def fill(db: Database, inbox_id: InboxId, mailbox: MailboxId, count: int, *, flags: int = 0) -> list[int]:
     """`count` small messages in one unit; their UIDs."""
     return await db.write(lambda tx: [put(tx, inbox_id, mailbox, flags=flags).uid for _ in range(count)])
+
+
+def submission(
+    inbox: InboxId, sender: str, made: StagedContent, recipients: Sequence[str], *, key: int | None = None, **facts: Any
+) -> SubmissionNew:
+    """What acceptance writes down, for mail that goes elsewhere."""
+    return SubmissionNew(
+        inbox_id=inbox, key_id=key, mail_from=sender, content_id=made.content_id,
+        recipients=[Recipient(address) for address in recipients], **facts,
+    )

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import content, messages, queue
+from gateway.store import content, messages, submissions
 from gateway.store.check import RULES, check
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.findings import Finding
-from gateway.store.queue import SubmissionNew
 from gateway.store.statements import Stmt
 
-from .helpers import DOMAIN, NOW, fill, mailbox_id, make_inbox, put, staged
+from .helpers import DOMAIN, NOW, fill, mailbox_id, make_inbox, put, staged, submission
 
 BREAKAGES = {
     "mailbox.counters": "UPDATE mailbox SET unseen = unseen + 1 WHERE name = 'INBOX'",
@@ -88,11 +87,11 @@ async def _populate(db: Database) -> None:
     await db.write(lambda tx: put(tx, inbox.id, box, b"a: b\r\n\r\nA"))
     await db.write(lambda tx: messages.expunge(tx, inbox.id, box, [1], only_deleted=False, now=NOW))
     made = staged(b"a: b\r\n\r\n")
-    new = SubmissionNew(inbox.id, None, inbox.address, made.content_id, None, False, False, ["x@y.test"])
+    new = submission(inbox.id, inbox.address, made, ["x@y.test"])
 
     def unit(tx: Tx) -> None:
         content.complete(tx, made, NOW)
-        queue.enqueue(tx, new, NOW)
+        submissions.enqueue(tx, new, NOW)
 
     await db.write(unit)
 

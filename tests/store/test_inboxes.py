@@ -8,13 +8,13 @@ from gateway.model.errors import AlreadyExists, InvalidName, NotFound
 from gateway.model.ids import PodId
 from gateway.model.mailbox import STANDARD_MAILBOXES
 from gateway.model.permissions import ScopeKind
-from gateway.store import addresses, content, inboxes, keys, mailboxes, messages, queue, queue_admin
+from gateway.store import addresses, content, inboxes, keys, mailboxes, messages, queue, queue_admin, submissions
 from gateway.store.db import Database, Tx, Wake, WakeKind
 from gateway.store.inboxes import InboxSettings
-from gateway.store.queue import QueueState, SubmissionNew
+from gateway.store.queue import QueueState
 from gateway.store.statements import Stmt
 
-from .helpers import NOW, assert_consistent, fill, mailbox_id, make_inbox, put, staged
+from .helpers import NOW, assert_consistent, fill, mailbox_id, make_inbox, put, staged, submission
 
 _TABLES = (
     "mailbox", "message", "expunged", "change", "subscription", "thread_ref", "keyword", "address", "api_key",
@@ -80,11 +80,11 @@ async def test_deleting_ends_keys_and_queue_at_once_and_keeps_the_mail(db: Datab
         )
     )
     made = staged(b"a: b\r\n\r\n")
-    new = SubmissionNew(inbox.id, key.id, inbox.address, made.content_id, None, False, False, ["x@y.test"])
+    new = submission(inbox.id, inbox.address, made, ["x@y.test"], key=key.id)
 
     def send(tx: Tx) -> None:
         content.complete(tx, made, NOW)
-        queue.enqueue(tx, new, NOW)
+        submissions.enqueue(tx, new, NOW)
 
     await db.write(send)
     wakes: list[Wake] = []
@@ -118,8 +118,8 @@ async def test_purge_takes_everything_of_one_inbox_in_pieces_and_nothing_of_anot
         await db.write(lambda tx, o=owner.id, b=box: messages.expunge(tx, o, b, [1, 2, 3], only_deleted=False, now=NOW))
         await db.write(lambda tx, o=owner.id: mailboxes.create(tx, o, "a/b", now=NOW))
         made = staged(b"a: b\r\n\r\n")
-        new = SubmissionNew(owner.id, None, owner.address, made.content_id, None, False, False, ["x@y.test"])
-        await db.write(lambda tx, m=made, n=new: (content.complete(tx, m, NOW), queue.enqueue(tx, n, NOW)))
+        new = submission(owner.id, owner.address, made, ["x@y.test"])
+        await db.write(lambda tx, m=made, n=new: (content.complete(tx, m, NOW), submissions.enqueue(tx, n, NOW)))
         [item] = await db.write(lambda tx: queue.claim_due(tx, NOW, 9, 60, "me"))
         await db.write(lambda tx, i=item: queue.outcome(tx, i.recipient_id, "deferred", 451, None, b"", NOW * 2, NOW))
         await db.write(

@@ -15,12 +15,12 @@ from gateway.maintain.backup import MANIFEST, MASTER_KEY, backup, pg_dump_line
 from gateway.maintain.restore import restore
 from gateway.model.errors import AlreadyExists, InvalidRequest
 from gateway.model.ids import InboxId, MailboxId
-from gateway.store import content, entries, inboxes, mailboxes, messages, queue, queue_admin, quota
+from gateway.store import content, entries, inboxes, mailboxes, messages, queue, queue_admin, quota, submissions
 from gateway.store.db import Database, Tx, open_database
-from gateway.store.queue import QueueState, SubmissionNew
+from gateway.store.queue import QueueState
 from gateway.store.quota import Limits
 
-from .helpers import NOW, assert_consistent, fill, mailbox_id, make_inbox, put, staged
+from .helpers import NOW, assert_consistent, fill, mailbox_id, make_inbox, put, staged, submission
 
 
 async def _open(url: str) -> Database:
@@ -35,11 +35,11 @@ async def _populate(db: Database) -> tuple[InboxId, MailboxId]:
     await fill(db, inbox.id, box, 5)
     await db.write(lambda tx: put(tx, inbox.id, box, b"a: b\r\n\r\n" + b"x" * 300_000, keywords=["$Work"]))
     made = staged(b"a: b\r\n\r\n")
-    new = SubmissionNew(inbox.id, None, inbox.address, made.content_id, None, False, False, ["a@x.test", "b@x.test"])
+    new = submission(inbox.id, inbox.address, made, ["a@x.test", "b@x.test"])
 
     def unit(tx: Tx) -> None:
         content.complete(tx, made, NOW)
-        queue.enqueue(tx, new, NOW)
+        submissions.enqueue(tx, new, NOW)
 
     await db.write(unit)
     await db.write(lambda tx: queue.claim_due(tx, NOW, 1, 60, "me"))

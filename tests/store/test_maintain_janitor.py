@@ -15,12 +15,11 @@ from gateway.model.ids import InboxId, MailboxId
 from gateway.model.permissions import ScopeKind, expand
 from gateway.model.ports import NULL_METRICS
 from gateway.ops.metrics import PrometheusMetrics
-from gateway.store import changes, content, inboxes, keys, mailboxes, messages, queue, queue_admin, vacuum
+from gateway.store import changes, content, inboxes, keys, mailboxes, messages, queue_admin, submissions, vacuum
 from gateway.store.db import Database, Tx, open_database
-from gateway.store.queue import SubmissionNew
 from gateway.store.statements import Stmt
 
-from .helpers import NOW, fill, mailbox_id, make_inbox, put, staged
+from .helpers import NOW, fill, mailbox_id, make_inbox, put, staged, submission
 
 QUICK = JanitorSettings(pause_seconds=0, piece_rows=7, piece_chunks=2)
 _CONTENTS = Stmt("SELECT count(*) FROM content_meta")
@@ -67,12 +66,12 @@ async def test_octets_that_a_copy_or_the_queue_still_needs_stay(db: Database) ->
     inbox, box = await _place(db)
     other = await mailbox_id(db, inbox, "Drafts")
     made = staged(b"a: b\r\n\r\nqueued")
-    new = SubmissionNew(inbox, None, "anna@example.test", made.content_id, None, False, False, ["x@y.test"])
+    new = submission(inbox, "anna@example.test", made, ["x@y.test"])
 
     def send(tx: Tx) -> None:
         content.complete(tx, made, NOW)
         messages.append(tx, box, inbox, made, internal_date=NOW, now=NOW)
-        queue.enqueue(tx, new, NOW)
+        submissions.enqueue(tx, new, NOW)
 
     await db.write(send)
     await fill(db, inbox, box, 1)
@@ -147,8 +146,8 @@ async def test_a_deleted_inbox_is_purged_after_its_grace_period(db: Database) ->
 async def test_finished_submissions_are_forgotten_after_their_time(db: Database) -> None:
     inbox, _ = await _place(db)
     made = staged(b"a: b\r\n\r\n")
-    new = SubmissionNew(inbox, None, "anna@example.test", made.content_id, None, False, False, ["x@y.test"])
-    number = await db.write(lambda tx: (content.complete(tx, made, NOW), queue.enqueue(tx, new, NOW))[1])
+    new = submission(inbox, "anna@example.test", made, ["x@y.test"])
+    number = await db.write(lambda tx: (content.complete(tx, made, NOW), submissions.enqueue(tx, new, NOW))[1])
     await db.write(lambda tx: queue_admin.cancel(tx, number, NOW))
     assert (await _round(db, NOW + QUICK.queue_history_seconds - 1))["queue_history"] == 0
     assert (await _round(db, NOW + QUICK.queue_history_seconds))["queue_history"] == 1

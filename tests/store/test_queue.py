@@ -11,25 +11,28 @@ from gateway.delivery import figures
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import SubmissionId
 from gateway.ops.metrics import PrometheusMetrics
-from gateway.store import content, queue, queue_admin
+from gateway.store import content, queue, queue_admin, submissions
 from gateway.store.db import Database, Tx, Wake, WakeKind
 from gateway.store.inboxes import Inbox
-from gateway.store.queue import Outcome, QueueItem, QueueState, SubmissionNew
+from gateway.store.queue import Outcome, QueueItem, QueueState
 from gateway.store.queue_admin import QueueEntry
 from gateway.store.statements import Stmt
 
-from .helpers import NOW, make_inbox, staged
+from .helpers import NOW, make_inbox, staged, submission
 
 _GARBAGE = Stmt("SELECT content_id FROM garbage")
 
 
 async def _send(db: Database, inbox: Inbox, *recipients: str, now: int = NOW, held: bool = False) -> SubmissionId:
     made = staged(b"a: b\r\n\r\nbody")
-    new = SubmissionNew(inbox.id, None, inbox.address, made.content_id, "env", True, False, recipients)
+    new = submission(
+        inbox.id, inbox.address, made, recipients, envelope_id="env", smtputf8=True,
+        hold_reason="operator" if held else None,
+    )
 
     def unit(tx: Tx) -> SubmissionId:
         content.complete(tx, made, now)
-        return queue.enqueue(tx, new, now, held=held)
+        return submissions.enqueue(tx, new, now)
 
     return await db.write(unit)
 

@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("size", BIG, server_default=sa.text("0"), nullable=False),
         sa.Column("release_at", BIG),
         sa.Column("draft", sa.Text()),
-        sa.Column("binary", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("bodybinary", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
     )
     op.create_index("ix_submission_message", "submission", ["inbox_id", "message_id"], unique=False)
     op.create_index("ix_submission_draft", "submission", ["inbox_id", "draft"], unique=False)

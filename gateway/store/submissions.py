@@ -1,0 +1,139 @@
+"""Accepted submissions: one row an acceptance, one row a recipient, written by the unit that accepts.
+
+A recipient here is `sent` from the beginning, its row being the submission's history; one elsewhere is queued, due now
+or at the release time that was asked for (RFC 4865), or held until somebody decides. What becomes of those is in
+`queue`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.model.errors import InvalidRequest
+from gateway.model.ids import ContentId, InboxId, SubmissionId
+from gateway.model.recipient import Recipient
+
+from .db import Tx, WakeKind
+from .queue import QueueState, domain_of
+from .statements import Stmt
+
+HERE: Final = b"Delivered to the inbox"
+
+_INSERT = Stmt(
+    "INSERT INTO submission (uuid, inbox_id, key_id, mail_from, content_id, envelope_id, smtputf8, body8bit,"
+    " bodybinary, created_at, finished_at, ret, message_id, size, release_at, draft)"
+    " VALUES (:uuid, :inbox, :key, :sender, :content, :envid, :smtputf8, :body8bit, :bodybinary,"
+    " :now, :finished, :ret, :message, :size, :release, :draft) RETURNING id"
+)
+_INSERT_RECIPIENT = Stmt(
+    "INSERT INTO queue_recipient (submission_id, inbox_id, address, domain, state, next_attempt, updated_at, notify,"
+    " orcpt, hold_reason, code, enhanced, text)"
+    " VALUES (:submission, :inbox, :address, :domain, :state, :at, :now, :notify, :orcpt, :reason, :code, :enhanced,"
+    " :text)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionFacts:
+    """What is known of a submission from its acceptance on.
+
+    `mail_from` "" is the null reverse-path; `envelope_id` and `ret` are DSN's ENVID and RET (RFC 3461 4.3, 4.4), as
+    decoded text and "FULL" or "HDRS". `message_id` is without its brackets. `release_at`: Unix seconds, not sent before
+    (RFC 4865). `draft`: EMAILID of the message in Drafts that this was made from and that still decides about it.
+    """
+
+    inbox_id: InboxId
+    key_id: int | None
+    mail_from: str
+    content_id: ContentId
+    envelope_id: str | None = None
+    smtputf8: bool = False
+    body8bit: bool = False
+    bodybinary: bool = False
+    ret: str | None = None
+    message_id: bytes | None = None
+    size: int = 0
+    release_at: int | None = None
+    draft: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionNew(SubmissionFacts):
+    """One acceptance. `recipients` go into the queue, `here` are delivered by the same unit.
+
+    With `hold_reason` what is queued is held: `approval`, `route`.
+    """
+
+    recipients: Sequence[Recipient] = ()
+    here: Sequence[Recipient] = field(default=())
+    hold_reason: str | None = None
+
+
+def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
+    """Write the submission down; what is queued is due at once, at its release time, or held.
+
+    InvalidRequest without recipients.
+    """
+    if not new.recipients and not new.here:
+        raise InvalidRequest("A submission has at least one recipient")
+    number = tx.scalar(
+        _INSERT,
+        uuid=str(uuid.uuid4()),
+        inbox=new.inbox_id,
+        key=new.key_id,
+        sender=new.mail_from,
+        content=new.content_id,
+        envid=new.envelope_id,
+        smtputf8=int(new.smtputf8),
+        body8bit=int(new.body8bit),
+        bodybinary=int(new.bodybinary),
+        now=now,
+        finished=None if new.recipients else now,
+        ret=new.ret,
+        message=new.message_id,
+        size=new.size,
+        release=new.release_at,
+        draft=new.draft,
+    )
+    submission = SubmissionId(number)
+    common = {"submission": submission, "inbox": new.inbox_id, "now": now}
+    for recipient in new.here:
+        tx.do(
+            _INSERT_RECIPIENT,
+            state=QueueState.SENT.value,
+            at=None,
+            reason=None,
+            code=250,
+            enhanced="2.1.5",
+            text=HERE,
+            **_columns(recipient),
+            **common,
+        )
+    held = new.hold_reason is not None
+    for recipient in {each.address: each for each in new.recipients}.values():
+        tx.do(
+            _INSERT_RECIPIENT,
+            state=(QueueState.HELD if held else QueueState.QUEUED).value,
+            at=None if held else max(now, new.release_at or now),
+            reason=new.hold_reason,
+            code=None,
+            enhanced=None,
+            text=None,
+            **_columns(recipient),
+            **common,
+        )
+    if new.recipients:
+        tx.wake(new.inbox_id, kind=WakeKind.QUEUE)
+    return submission
+
+
+def _columns(recipient: Recipient) -> dict[str, object]:
+    return {
+        "address": recipient.address,
+        "domain": domain_of(recipient.address),
+        "notify": None if recipient.notify is None else int(recipient.notify),
+        "orcpt": recipient.orcpt,
+    }
