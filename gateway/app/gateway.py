@@ -104,7 +104,8 @@ class Gateway:
             db, ingest, routes(config), delivery_settings(config), clock=time.time, metrics=self._metrics
         )
         submissions = Submissions(
-            db, ingest, time.time, submit_settings(config), can_relay=lambda domain: runner.routes.covers(domain),
+            db, ingest, time.time, submit_settings(config),
+            can_relay=lambda domain: runner.routes.refusal("", f"x@{domain}") is None,
             metrics=self._metrics,
         )
         stack.push_async_callback(submissions.drain)

@@ -153,7 +153,8 @@ class Process:
 
 def configure_logs(config: Config) -> None:
     """Level and form, and the secrets that no line may hold."""
-    logs.REDACTOR.hide([config.relay.secret.reveal(), _password(config.store.url.reveal())])
+    relays = [config.relay.secret, *(relay.secret for relay in config.relays)]
+    logs.REDACTOR.hide([*(secret.reveal() for secret in relays), _password(config.store.url.reveal())])
     logs.configure(config.log.level, config.log.format)
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 from gateway.auth.throttle import ThrottlePolicy
-from gateway.config import Config, Listener
-from gateway.delivery.routes import Route, Routes
+from gateway.config import Config, Listener, NamedRelay, host_port
+from gateway.delivery.routes import ANY, Route, RouteKind, RouteLimits, Routes, Rule, canonical_pattern
 from gateway.delivery.schedule import Schedule
 from gateway.delivery.settings import DeliverySettings
 from gateway.imap.settings import ImapSettings
 from gateway.maintain import trigrams
 from gateway.maintain.settings import DAY, JanitorSettings
-from gateway.model.errors import ConfigError
+from gateway.model.errors import ConfigError, InvalidName
 from gateway.ops import pki
 from gateway.ops.tls import TlsFiles, TlsPolicy
 from gateway.outbound import endpoint, login, tls
@@ -111,10 +112,40 @@ def relay_endpoint(config: Config) -> endpoint.Endpoint | None:
     )
 
 
+def named_relay(config: Config, relay: NamedRelay) -> Route:
+    """One of [[relays]] with its hosts in order."""
+    who = login.RelayLogin(relay.user, relay.secret.reveal(), login.Mechanism(relay.mechanism))
+    hosts = [host_port(host, relay.port) for host in relay.hosts]
+    endpoints = [
+        endpoint.Endpoint(
+            host=host,
+            port=port,
+            tls=tls.TlsPolicy(tls.Security(relay.security), relay.ca, relay.minimum_version),
+            login=who if relay.user else None,
+            helo=config.server.hostname,
+            allow_private=relay.allow_private,
+        )
+        for host, port in hosts
+    ]
+    return Route.relay(relay.name, *endpoints, limits=RouteLimits(relay.connections, relay.rate))
+
+
 def routes(config: Config) -> Routes:
-    """Where mail for other domains goes: the relay, or nowhere."""
+    """Where mail for other domains goes: by rules, else to the relay, or nowhere. ConfigError."""
     relay = relay_endpoint(config)
-    return Routes(Route("relay", relay) if relay is not None else None)
+    default = Route.relay("relay", relay) if relay is not None else None
+    ways = {kind.value: Route(kind.value, kind) for kind in RouteKind if kind is not RouteKind.RELAY}
+    ways |= {named.name: named_relay(config, named) for named in config.relays}
+    if default is not None:
+        ways["relay"] = default
+    rules = []
+    for number, rule in enumerate(config.route, 1):
+        for sender, recipient in product(rule.from_ or (ANY,), rule.to or (ANY,)):
+            try:
+                rules.append(Rule(number, canonical_pattern(sender), canonical_pattern(recipient), ways[rule.via]))
+            except InvalidName as error:
+                raise ConfigError(f"route.{number - 1}: {sender} to {recipient}: {error}") from None
+    return Routes(default, rules)
 
 
 def delivery_settings(config: Config) -> DeliverySettings:

@@ -5,9 +5,11 @@ Packages do not import this: each has a settings class of its own, which `app` f
 
 from gateway.model.errors import ConfigError
 
+from .checks import host_port
 from .documents import Change, as_dict, changes, reloaded, render_example, render_manual, show
 from .fields import Secret
 from .loader import Loaded, find, load
+from .routing import NamedRelay, RouteRule
 from .rules import plaintext_login
 from .sections import (
     Auth,
@@ -28,7 +30,8 @@ from .sections import (
 )
 
 __all__ = [
-    "Auth", "Change", "Config", "ConfigError", "InboxDefaults", "Limits", "Listener", "Loaded", "Log", "MetricsServer",
-    "Queue", "Relay", "Retention", "Search", "Secret", "Server", "Store", "Tls", "TlsVersion", "as_dict", "changes",
-    "find", "load", "plaintext_login", "reloaded", "render_example", "render_manual", "show",
+    "Auth", "Change", "Config", "ConfigError", "InboxDefaults", "Limits", "Listener", "Loaded", "Log",
+    "MetricsServer", "NamedRelay", "Queue", "Relay", "Retention", "RouteRule", "Search", "Secret", "Server",
+    "Store", "Tls", "TlsVersion", "as_dict", "changes", "find", "host_port", "load", "plaintext_login", "reloaded",
+    "render_example", "render_manual", "show",
 ]

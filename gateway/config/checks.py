@@ -47,6 +47,58 @@ def is_uri(value: str) -> str | None:
     return None
 
 
+def are_host_ports(values: tuple[str, ...]) -> str | None:
+    """A reason against a text that is neither `host` nor `host:port` (`[::1]:25` for an IPv6 address)."""
+    for value in values:
+        try:
+            host, _ = host_port(value, 1)
+        except ValueError:
+            return f"{value!r} is no host name, and no host:port"
+        if not host or is_host(host):
+            return f"{value!r} is no host name, and no host:port"
+    return None
+
+
+def host_port(text: str, port: int) -> tuple[str, int]:
+    """`host`, `host:port`, an IPv6 address, or one in brackets with a port; `port` where none is given. ValueError."""
+    if text.startswith("["):
+        host, closing, rest = text[1:].partition("]")
+        if not closing or (rest and not rest.startswith(":")):
+            raise ValueError("no closing bracket")
+        number = rest[1:]
+    elif text.count(":") == 1:
+        host, _, number = text.partition(":")
+        if not number:
+            raise ValueError("no port")
+    else:
+        host, number = text, ""
+    if ":" in host:
+        ipaddress.IPv6Address(host)
+    if number and not (number.isascii() and number.isdecimal() and 1 <= int(number[:6]) <= 65535):
+        raise ValueError("no port")
+    return host, int(number) if number else port
+
+
+def is_name(value: str) -> str | None:
+    """A reason against a name that would not stand well in logs and commands; an empty one is none at all."""
+    word = value.replace("-", "").replace("_", "")
+    good = not value or (word.isascii() and word.isalnum() and len(value) <= 64)
+    return None if good else "is no name of letters, digits, - and _"
+
+
+def are_patterns(values: tuple[str, ...]) -> str | None:
+    """Which addresses a route is for: "*", an address, a domain, or .domain for all below it."""
+    for value in values:
+        if value in ("*", "<>"):
+            continue
+        local, at, domain = value.rpartition("@")
+        if not at:
+            domain = domain.removeprefix(".")
+        if is_host(domain) or not domain or domain.startswith(".") or "*" in value or (at and not local):
+            return f'{value!r} is no address, no domain, no .domain and not "*"'
+    return None
+
+
 def is_mail_address(value: str) -> str | None:
     if value and (value.count("@") != 1 or value.startswith("@") or value.endswith("@") or " " in value):
         return "is no mail address"

@@ -84,7 +84,7 @@ def as_dict(config: Config) -> dict[str, Any]:
     """Effective values by section, secrets hidden, ready for JSON."""
 
     def table(section: Any) -> dict[str, Any]:
-        return {field.name: _plain(shown(field, getattr(section, field.name))) for field in fields_of(type(section))}
+        return {field.key: _plain(shown(field, getattr(section, field.name))) for field in fields_of(type(section))}
 
     result: dict[str, Any] = {}
     for name, _, repeated in settings_of(Config):
@@ -106,7 +106,7 @@ def show(config: Config) -> str:
         value = getattr(config, name)
         for item in value if repeated else (value,):
             lines.append(f"[[{name}]]" if repeated else f"[{name}]")
-            lines += [f"{field.name} = {toml(shown(field, getattr(item, field.name)))}" for field in fields_of(section)]
+            lines += [f"{field.key} = {toml(shown(field, getattr(item, field.name)))}" for field in fields_of(section)]
             lines.append("")
     return "\n".join(lines)
 
@@ -134,20 +134,21 @@ def render_example() -> str:
         head, rest = describe(section)
         lines += [f"# {line}" for line in textwrap.wrap(f"{head} {rest}".strip(), _WIDTH)]
         default = getattr(Config(), name)
-        items = default if repeated else (default,)
+        items = default or (section(),) if repeated else (default,)
         for number, item in enumerate(items):
             if number:
                 lines.append("")
-            lines.append(f"[[{name}]]" if repeated else f"[{name}]")
+            there = "" if default else "#"  # a list that is empty by default shows what an item has
+            lines.append(f"{there}[[{name}]]" if repeated else f"[{name}]")
             for field in fields_of(section):
                 value = getattr(item, field.name)
                 if number == 0:
                     text = f"{field.setting.doc} ({_facts(field)})"
                     lines += [f"# {line}" for line in textwrap.wrap(text, _WIDTH)]
                 # Values that make one listener differ from another stand open, or the three would be the same.
-                live = repeated and (value != field.default or field.name in {"kind", "port", "security"})
+                live = repeated and not there and (value != field.default or field.name in {"kind", "port", "security"})
                 if live or number == 0:
-                    lines.append(f"{'' if live else '#'}{field.name} = {toml(value)}")
+                    lines.append(f"{'' if live else '#'}{field.key} = {toml(value)}")
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -163,9 +164,9 @@ def render_manual() -> str:
         lines += ["| key | default | | meaning |", "|---|---|---|---|"]
         for field in fields_of(section):
             default = "" if field.default in (None, "", ()) or field.default == Secret() else f"`{toml(field.default)}`"
-            lines.append(f"| `{field.name}` | {default} | {_facts(field)} | {field.setting.doc} |")
+            lines.append(f"| `{field.key}` | {default} | {_facts(field)} | {field.setting.doc} |")
         lines.append("")
-        if repeated:
+        if repeated and getattr(Config(), name):
             lines += ["Defaults: " + "; ".join(
                 f"{item.kind} on {item.port} ({item.security})" for item in getattr(Config(), name)) + ".", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -182,7 +183,7 @@ class Change:
 
 
 def changes(old: Config, new: Config) -> tuple[Change, ...]:
-    """What a reload finds different. A listener added or removed is one change of `listener`, never reloadable."""
+    """What a reload finds different. Items added to a list or removed are one change of it."""
     return tuple(_changes(old, new))
 
 
@@ -192,7 +193,7 @@ def _changes(old: Config, new: Config) -> Iterator[Change]:
         if not repeated:
             yield from _field_changes(name, section, before, after)
         elif len(before) != len(after):
-            yield Change(name, len(before), len(after), reloadable=False)
+            yield Change(name, len(before), len(after), _is_reloadable(section))
         else:
             for number, (one, other) in enumerate(zip(before, after, strict=True)):
                 yield from _field_changes(f"{name}.{number}", section, one, other)
@@ -202,8 +203,13 @@ def _field_changes(prefix: str, section: type[Any], before: Any, after: Any) -> 
     for field in fields_of(section):
         one, other = getattr(before, field.name), getattr(after, field.name)
         if one != other:
-            yield Change(f"{prefix}.{field.name}", _plain(shown(field, one)), _plain(shown(field, other)),
+            yield Change(f"{prefix}.{field.key}", _plain(shown(field, one)), _plain(shown(field, other)),
                          field.setting.reloadable)
+
+
+def _is_reloadable(section: type[Any]) -> bool:
+    """Whether items of a list may come and go: a listener never, a route at any time."""
+    return all(field.setting.reloadable for field in fields_of(section))
 
 
 def reloaded(old: Config, new: Config) -> Config:
@@ -212,7 +218,7 @@ def reloaded(old: Config, new: Config) -> Config:
     for name, section, repeated in settings_of(Config):
         before, after = getattr(old, name), getattr(new, name)
         if repeated:
-            parts[name] = before
+            parts[name] = after if _is_reloadable(section) else before
             continue
         parts[name] = section(**{
             field.name: getattr(after if field.setting.reloadable else before, field.name)

@@ -77,6 +77,11 @@ class Field:
     setting: Setting
 
     @property
+    def key(self) -> str:
+        """The name in the file: without the underscore that keeps `from` apart from Python's word."""
+        return self.name.removesuffix("_")
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The words a Literal field takes; empty for all other types."""
         return typing.get_args(self.base) if typing.get_origin(self.base) is typing.Literal else ()

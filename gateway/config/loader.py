@@ -136,7 +136,7 @@ def _take_section(
 def _take_table(
     build: _Build, key: str, section: type[Any], table: Mapping[str, Any], target: dict[str, Any], source: Source
 ) -> None:
-    known = {field.name: field for field in fields_of(section)}
+    known = {field.key: field for field in fields_of(section)}
     for name, raw in table.items():
         if name not in known:
             raise _error(source.name, f"{key}.{name}", f"unknown key{_near(name, known)}")
@@ -170,6 +170,8 @@ def _list_item(build: _Build, name: str, number: str, source: Source) -> dict[st
         build.lists[name] = [{field.name: getattr(item, field.name) for field in fields_of(type(item))}
                              for item in defaults]
     items = build.lists[name]
+    if not items:
+        raise _error(source.name, name, f"there is no {name} in the file")
     if not number.isdecimal() or int(number) >= len(items):
         raise _error(source.name, name, f"there is no {name} number {number}; they count from 0 to {len(items) - 1}")
     return items[int(number)]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Final
 
-from .sections import Config, Listener
+from .checks import host_port
+from .routing import TARGETS, NamedRelay
+from .sections import Config, Listener, Relay
 
 Problem = tuple[str, str]
 """(dotted key, reason)"""
@@ -78,16 +81,56 @@ def _relay_is_whole(config: Config) -> Iterator[Problem]:
     relay = config.relay
     if relay.user and not relay.host:
         yield "relay.host", "is missing; relay.user needs it"
+    yield from _login_is_whole("relay", relay, (relay.host,))
+
+
+def _login_is_whole(key: str, relay: Relay | NamedRelay, hosts: tuple[str, ...]) -> Iterator[Problem]:
     if relay.user and not relay.secret:
-        yield "relay.secret", "is missing; relay.user needs it"
+        yield f"{key}.secret", f"is missing; {key}.user needs it"
     if relay.secret and not relay.user:
-        yield "relay.user", "is missing; relay.secret needs it"
-    if relay.security == "none" and relay.secret and relay.host not in {"localhost", "127.0.0.1", "::1"}:
-        yield "relay.security", "none would send the relay's password readable over the network"
+        yield f"{key}.user", f"is missing; {key}.secret needs it"
+    if relay.security == "none" and relay.secret and not {"localhost", "127.0.0.1", "::1"}.issuperset(hosts):
+        yield f"{key}.security", "none would send the relay's password readable over the network"
     if relay.mechanism != "auto" and not relay.user:
-        yield "relay.user", "is missing; relay.mechanism needs it"
+        yield f"{key}.user", f"is missing; {key}.mechanism needs it"
     if relay.security == "none" and relay.mechanism in {"plain", "login", "xoauth2"}:
-        yield "relay.mechanism", f"{relay.mechanism} shows the secret, so it is used under TLS only"
+        yield f"{key}.mechanism", f"{relay.mechanism} shows the secret, so it is used under TLS only"
+
+
+def _named_relays_are_whole(config: Config) -> Iterator[Problem]:
+    names: set[str] = set()
+    for number, relay in enumerate(config.relays):
+        key = f"relays.{number}"
+        if not relay.name:
+            yield f"{key}.name", "is missing; routes need it"
+        if relay.name in TARGETS:
+            yield f"{key}.name", f'"{relay.name}" has a meaning of its own in routes'
+        if relay.name in names:
+            yield f"{key}.name", f'"{relay.name}" is already the name of another relay'
+        names.add(relay.name)
+        if not relay.hosts:
+            yield f"{key}.hosts", "needs at least one host"
+        yield from _login_is_whole(key, relay, tuple(host_port(host, relay.port)[0] for host in relay.hosts))
+
+
+def _routes_lead_somewhere(config: Config) -> Iterator[Problem]:
+    names = {relay.name for relay in config.relays}
+    taken: dict[tuple[str, str], int] = {}
+    for number, rule in enumerate(config.route):
+        key = f"route.{number}"
+        if not rule.via:
+            yield f"{key}.via", "is missing; a rule without a way says nothing"
+        elif rule.via not in names and rule.via not in TARGETS:
+            known = ", ".join(f'"{name}"' for name in (*sorted(names), *TARGETS))
+            yield f"{key}.via", f'there is no relay "{rule.via}"; it may be one of {known}'
+        if rule.via == "relay" and not config.relay.host:
+            yield f"{key}.via", 'there is no "relay": section [relay] has no host'
+        if "<>" in rule.to:
+            yield f"{key}.to", '"<>" is no recipient'
+        for sender, recipient in product(rule.from_ or ("*",), rule.to or ("*",)):
+            said = (sender.lower(), recipient.lower())
+            if (before := taken.setdefault(said, number)) != number:
+                yield f"{key}", f"rule {before + 1} is already for mail from {sender} to {recipient}"
 
 
 def _sizes_are_ordered(config: Config) -> Iterator[Problem]:
@@ -119,6 +162,8 @@ RULES: Final[tuple[Rule, ...]] = (
     _versions_of_listeners,
     _certificate_has_key,
     _relay_is_whole,
+    _named_relays_are_whole,
+    _routes_lead_somewhere,
     _sizes_are_ordered,
     _delays_are_ordered,
     _keepalive_is_shorter,

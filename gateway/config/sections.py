@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 from .checks import are_hosts, are_networks, is_address, is_database, is_host, is_mail_address, is_uri
 from .fields import Secret, Setting
+from .routing import NamedRelay, RouteRule
 
 TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]
 KIB = 1024
@@ -275,7 +276,10 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """The server that takes mail for other domains. Without one, only local recipients are accepted."""
+    """The server that takes mail for other domains: the route called "relay", and where no rule says otherwise.
+
+    Without it, and without routes, only local recipients are accepted.
+    """
 
     host: Annotated[str, Setting("Name or address of the relay; empty: none.", check=is_host, reloadable=True)] = ""
     port: Annotated[int, Setting("Port of the relay.", low=1, high=65535, reloadable=True)] = 587
@@ -445,6 +449,8 @@ class Config:
     search: Search = Search()
     auth: Auth = Auth()
     relay: Relay = Relay()
+    relays: tuple[NamedRelay, ...] = ()
+    route: tuple[RouteRule, ...] = ()
     queue: Queue = Queue()
     retention: Retention = Retention()
     log: Log = Log()

@@ -1,10 +1,10 @@
-"""Hands messages to routes: connections are shared, a server that cannot be reached gets a rest."""
+"""Hands messages to relays: connections are shared, a host that cannot be reached rests and the next one is tried."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
 
 import structlog
 
@@ -16,6 +16,7 @@ from gateway.outbound.verdict import Outcome, Stage, Verdict
 from gateway.store.db import Database
 from gateway.store.queue import QueueItem
 
+from .hosts import Hosts
 from .pool import ConnectionPool
 from .routes import Route
 from .settings import DeliverySettings
@@ -25,7 +26,13 @@ log = structlog.get_logger(__name__)
 
 OpenConnection = Callable[[Endpoint], Awaitable[SmtpConnection]]
 
-_PAUSES: Final = (5.0, 15.0, 60.0)  # seconds that a route rests after 1, 2, more failed connections in a row
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An outcome for each recipient, in order, and the host that it comes from."""
+
+    outcomes: list[Outcome]
+    remote: str
 
 
 class CutBeforeTheDot(asyncio.CancelledError):
@@ -49,25 +56,28 @@ class Carrier:
         self._clock = clock
         self._connect = connect
         self._metrics = metrics
-        self._pools: dict[str, tuple[Endpoint, ConnectionPool]] = {}
-        self._failures: dict[str, int] = {}
-        self._paused_until: dict[str, float] = {}
+        self._pools: dict[str, dict[Endpoint, ConnectionPool]] = {}
+        self._hosts = Hosts(clock)
 
     def rest(self, route: Route) -> float:
         """Seconds until the route may be tried again."""
-        return max(self._paused_until.get(route.name, 0.0) - self._clock(), 0.0)
+        return self._hosts.rest(route)
 
     def forget_pauses(self) -> None:
-        self._paused_until.clear()
-        self._failures.clear()
+        self._hosts.forget()
 
     async def close(self) -> None:
         """Says QUIT on all idle connections."""
-        for _, pool in self._pools.values():
-            await pool.close()
+        for pools in self._pools.values():
+            for pool in pools.values():
+                await pool.close()
 
-    async def carry(self, route: Route, items: Sequence[QueueItem], message: StoredMessage) -> list[Outcome]:
-        """One attempt for recipients of one message: an outcome each, in order. CutBeforeTheDot."""
+    async def carry(self, route: Route, items: Sequence[QueueItem], message: StoredMessage) -> Carried:
+        """One attempt for recipients of one message at the first host that will talk to us. CutBeforeTheDot.
+
+        What a host says about the mail is final; only one that cannot be reached, or turns us away before it has
+        heard of the mail, makes the next one's turn.
+        """
         mail = OutgoingMail(
             mail_from=items[0].mail_from,
             recipients=[item.address for item in items],
@@ -76,15 +86,29 @@ class Carrier:
             header_utf8=items[0].smtputf8,
             chunks=lambda: message.chunks(self._db),
         )
-        pool = self._pool(route)
-        for fresh in (False, True):
+        hosts = self._hosts.in_order(route)
+        for place, endpoint in enumerate(hosts, 1):
             try:
-                connection = await pool.take(fresh=fresh)
+                outcomes = await self._send(route, endpoint, items, mail)
             except TransportFailed as failed:
-                self._pause(route, failed.outcome)
-                return [failed.outcome] * len(items)
-            self._failures.pop(route.name, None)
-            self._paused_until.pop(route.name, None)
+                self._failed(route, endpoint, failed.outcome)
+                outcomes = [failed.outcome] * len(items)
+                if failed.outcome.verdict is Verdict.LOGIN:  # the others have the same login: not a failure at each
+                    break
+            else:
+                if place == len(hosts) or not all(_turned_away(outcome) for outcome in outcomes):
+                    break
+                self._failed(route, endpoint, outcomes[0])
+        return Carried(outcomes, endpoint.host)
+
+    async def _send(
+        self, route: Route, endpoint: Endpoint, items: Sequence[QueueItem], mail: OutgoingMail
+    ) -> list[Outcome]:
+        """One host. TransportFailed, CutBeforeTheDot."""
+        pool = self._pool(route, endpoint)
+        for fresh in (False, True):
+            connection = await pool.take(fresh=fresh)
+            self._hosts.worked(endpoint)
             used = connection.sent > 0
             try:
                 outcomes = await connection.send(mail)
@@ -103,25 +127,31 @@ class Carrier:
                 break
         return outcomes
 
-    def _pool(self, route: Route) -> ConnectionPool:
-        """The route's connections; those of an endpoint that was configured anew are left to expire."""
-        known = self._pools.get(route.name)
-        if known is None or known[0] != route.endpoint:
-            pool = ConnectionPool(
-                lambda: self._connect(route.endpoint),
+    def _pool(self, route: Route, endpoint: Endpoint) -> ConnectionPool:
+        """The route's connections to one host; those of hosts that are no more in its list are left to expire."""
+        known = self._pools.setdefault(route.name, {})
+        for gone in known.keys() - set(route.endpoints):
+            del known[gone]
+        if endpoint not in known:
+            known[endpoint] = ConnectionPool(
+                lambda: self._connect(endpoint),
                 idle_s=self.settings.idle_s,
                 messages=self.settings.messages_per_connection,
             )
-            known = self._pools[route.name] = (route.endpoint, pool)
-        return known[1]
+        return known[endpoint]
 
-    def _pause(self, route: Route, outcome: Outcome) -> None:
-        """A server that cannot be reached is not asked again for each of ten thousand messages."""
-        failures = self._failures[route.name] = self._failures.get(route.name, 0) + 1
-        pause = _PAUSES[min(failures, len(_PAUSES)) - 1]
-        self._paused_until[route.name] = self._clock() + pause
-        if outcome.verdict is Verdict.LOGIN:
-            log.error("delivery.relay_login_refused", route=route.name, code=outcome.code, text=outcome.text)
+    def _failed(self, route: Route, endpoint: Endpoint, outcome: Outcome) -> None:
+        """A host that cannot be reached is not asked again for each of ten thousand messages."""
+        refused = outcome.verdict is Verdict.LOGIN
+        self._hosts.failed(route.endpoints if refused else [endpoint])
+        said = {"route": route.name, "host": endpoint.host, "code": outcome.code, "text": outcome.text}
+        if refused:
+            log.error("delivery.relay_login_refused", **said)
         else:
-            log.warning("delivery.route_failed", route=route.name, code=outcome.code, text=outcome.text)
+            log.warning("delivery.route_failed", **said)
         self._metrics.count("delivery_route_failures_total", route=route.name)
+
+
+def _turned_away(outcome: Outcome) -> bool:
+    """The host went before it said anything about the mail."""
+    return outcome.verdict is Verdict.TEMPORARY and outcome.stage is Stage.MAIL and outcome.code in (None, 421)

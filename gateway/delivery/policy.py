@@ -7,13 +7,12 @@ from typing import Final, Literal
 
 from gateway.outbound.verdict import Outcome, Stage, Verdict
 
+from .routes import NO_CONNECTOR, NO_RELAY, ONLY_HERE, Found, RouteKind
 from .schedule import Schedule, next_attempt
 
 State = Literal["sent", "deferred", "bounced", "held"]
 
-NO_ROUTE: Final = Outcome(
-    Verdict.TEMPORARY, Stage.CONNECT, None, "4.4.4", "No relay is configured: set host in section relay"
-)
+NO_ROUTE: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.4.4", NO_RELAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,22 @@ class Decision:
     enhanced: str | None
     text: str
     next_attempt: int | None = None
+
+
+def unasked(found: Found) -> Outcome | None:
+    """What a route that leads to no server makes of a recipient; None where a relay has to be asked."""
+    by = f" by rule {found.rule.number} of the routes" if found.rule is not None else ""
+    match found.route.kind:
+        case RouteKind.HOLD:
+            return Outcome(Verdict.HELD, Stage.ROUTE, None, None, f"Held{by}")
+        case RouteKind.DISCARD:
+            return Outcome(Verdict.SENT, Stage.ROUTE, None, None, f"Discarded{by}")
+        case RouteKind.LOCAL:  # acceptance refuses such; the rule is younger than the mail, or the inbox is gone
+            return Outcome(Verdict.PERMANENT, Stage.ROUTE, 550, "5.1.1", ONLY_HERE)
+        case RouteKind.CONNECTOR:
+            return Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.4.4", NO_CONNECTOR)
+        case RouteKind.RELAY:
+            return None
 
 
 def decide(
@@ -44,6 +59,8 @@ def decide(
         return Decision("sent", code, enhanced, text)
     if outcome.verdict is Verdict.PERMANENT:
         return Decision("bounced", code, enhanced, text)
+    if outcome.verdict is Verdict.HELD:
+        return Decision("held", code, enhanced, text)
     if outcome.verdict is Verdict.UNKNOWN and unknown_outcome == "hold":
         return Decision("held", code, enhanced, f"{text}: it may have been delivered")
     at = next_attempt(schedule, attempts=attempts + 1, created_at=created_at, now=now, chance=chance)

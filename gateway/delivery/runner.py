@@ -28,8 +28,8 @@ from gateway.store.queue import QueueItem
 
 from .bounces import Outcomes
 from .carrier import Carrier, CutBeforeTheDot, OpenConnection
-from .policy import NO_ROUTE, decide
-from .routes import Route, Routes
+from .policy import NO_ROUTE, decide, unasked
+from .routes import Found, RouteKind, Routes
 from .settings import DeliverySettings
 from .source import stored
 
@@ -38,9 +38,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Recipients of one submission that go to one route in one transaction."""
+    """Recipients of one submission that go one way in one transaction. `found` None: nothing carries them."""
 
-    route: Route | None
+    found: Found | None
     items: tuple[QueueItem, ...]
 
 
@@ -170,27 +170,45 @@ class QueueRunner:
         items = [item for item in items if item.recipient_id not in running]
         if not items:  # or another node was faster
             return 1.0
-        self._ready.extend(self._batches(items))
+        try:
+            batches = self._batches(items, await self._released(items))
+        except GatewayError as error:
+            log.warning("delivery.store_unavailable", reason=str(error))
+            await self._give_back(items)
+            return 1.0
+        self._ready.extend(batches)
         await self._start_ready()
         return 0.0
 
     def _rest(self) -> float:
         """Seconds until the route may be tried again; 0 when one is open. With one route claiming waits for it."""
         default = self._routes.default
-        if default is None or self._routes.by_domain:
+        if default is None or self._routes.rules:
             return 0.0
         return self._carrier.rest(default)
 
-    def _batches(self, items: Sequence[QueueItem]) -> list[_Batch]:
-        grouped: dict[tuple[int, str], tuple[Route | None, list[QueueItem]]] = {}
+    async def _released(self, items: Sequence[QueueItem]) -> frozenset[int]:
+        """Recipients that a rule would hold and somebody has let go: they are not held twice."""
+        routes = self._routes
+        if not any(rule.route.kind is RouteKind.HOLD for rule in routes.rules):
+            return frozenset()
+        rows = [
+            item.recipient_id
+            for item in items
+            if (found := routes.find(item.mail_from, item.address)) and found.route.kind is RouteKind.HOLD
+        ]
+        return await self._db.read(lambda rx: queue.held_before(rx, rows)) if rows else frozenset()
+
+    def _batches(self, items: Sequence[QueueItem], released: frozenset[int]) -> list[_Batch]:
+        grouped: dict[tuple[int, str], tuple[Found | None, list[QueueItem]]] = {}
         for item in items:
-            route = self._routes.route(item.domain)
-            key = (item.submission_id, route.name if route else "")
-            grouped.setdefault(key, (route, []))[1].append(item)
+            found = self._routes.find(item.mail_from, item.address, released=item.recipient_id in released)
+            key = (item.submission_id, found.route.name if found else "")
+            grouped.setdefault(key, (found, []))[1].append(item)
         size = self._settings.recipients
         return [
-            _Batch(route, tuple(members[start : start + size]))
-            for route, members in grouped.values()
+            _Batch(found, tuple(members[start : start + size]))
+            for found, members in grouped.values()
             for start in range(0, len(members), size)
         ]
 
@@ -199,7 +217,7 @@ class QueueRunner:
         resting: list[QueueItem] = []
         while self._ready and len(self._running) < self._settings.connections and not self._stopping:
             batch = self._ready.popleft()
-            if batch.route is not None and self._carrier.rest(batch.route) > 0:
+            if batch.found is not None and self._carrier.rest(batch.found.route) > 0:
                 resting += batch.items
                 continue
             task = asyncio.create_task(self._deliver(batch))
@@ -241,15 +259,16 @@ class QueueRunner:
             broken = Outcome(Verdict.TEMPORARY, Stage.CONNECT, None, "4.3.0", "The stored message cannot be read now")
             await self._record(items, [broken] * len(items), None, b"")
             return
-        if batch.route is None:
-            await self._record(items, [NO_ROUTE] * len(items), None, message.header)
+        settled = NO_ROUTE if batch.found is None else unasked(batch.found)
+        if batch.found is None or settled is not None:
+            await self._record(items, [settled or NO_ROUTE] * len(items), None, message.header)
             return
         try:
-            outcomes = await self._carrier.carry(batch.route, items, message)
+            carried = await self._carrier.carry(batch.found.route, items, message)
         except CutBeforeTheDot:
             self._not_begun.extend(items)
             raise
-        await self._record(items, outcomes, batch.route.endpoint.host, message.header)
+        await self._record(items, carried.outcomes, carried.remote, message.header)
 
     async def _record(
         self, items: Sequence[QueueItem], outcomes: Sequence[Outcome], remote: str | None, header: bytes

@@ -23,6 +23,7 @@ _LOGIN: Final = frozenset({530, 534, 535, 538})
 class Stage(StrEnum):
     """How far a transaction got; a loss is judged by it."""
 
+    ROUTE = "route"  # no server was asked
     CONNECT = "connect"
     MAIL = "mail"
     RCPT = "rcpt"
@@ -37,6 +38,7 @@ class Verdict(StrEnum):
     PERMANENT = "permanent"
     LOGIN = "login"  # our credentials for the relay were refused: the mail waits
     UNKNOWN = "unknown"  # lost after the final dot: the relay may have taken it
+    HELD = "held"  # a rule keeps it until somebody lets it go
 
 
 @dataclass(frozen=True, slots=True)

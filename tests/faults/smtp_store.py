@@ -54,7 +54,7 @@ class House:
             self.ingest,
             self.clock,
             SubmitSettings(hostname="mail.example.org", max_message_size=2_000_000),
-            can_relay=lambda domain: self.routes.covers(domain),
+            can_relay=lambda domain: self.routes.refusal("", f"x@{domain}") is None,
         )
 
     def clock(self) -> float:
@@ -65,7 +65,7 @@ class House:
             "host": "127.0.0.1", "port": port, "tls": TlsPolicy(Security.NONE), "helo": "mail.example.org",
             "allow_private": True, "timeouts": FAST,
         }
-        self.routes = Routes(Route("relay", Endpoint(**{**values, **changes})))
+        self.routes = Routes(Route.relay("relay", Endpoint(**{**values, **changes})))
 
     @asynccontextmanager
     async def runner(self, **settings: Any) -> AsyncIterator[QueueRunner]:

@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from gateway.app import settings
-from gateway.config import Config, Listener, Queue, Relay, Retention, Secret, Server, Tls
+from gateway.config import (
+    Config,
+    ConfigError,
+    Listener,
+    NamedRelay,
+    Queue,
+    Relay,
+    Retention,
+    RouteRule,
+    Secret,
+    Server,
+    Tls,
+)
 
 
 def test_limits_reach_the_protocols() -> None:
@@ -19,20 +31,51 @@ def test_limits_reach_the_protocols() -> None:
 
 
 def test_without_a_relay_no_domain_is_covered() -> None:
-    assert not settings.routes(Config()).covers("elsewhere.example")
+    assert settings.routes(Config()).find("ann@example.org", "eve@elsewhere.example") is None
 
 
 @pytest.mark.parametrize("user", ["", "account"])
 def test_a_relay_is_reached_as_configured(user: str) -> None:
     relay = Relay(host="relay.example", port=465, security="tls", user=user, secret=Secret("hunter2"))
     config = Config(relay=relay, server=Server(hostname="mail.example"))
-    route = settings.routes(config).route("any.example")
-    assert route is not None
-    endpoint = route.endpoint
+    found = settings.routes(config).find("ann@mail.example", "eve@any.example")
+    assert found is not None
+    [endpoint] = found.route.endpoints
+    assert found.rule is None
     assert (endpoint.host, endpoint.port, endpoint.helo) == ("relay.example", 465, "mail.example")
     assert endpoint.tls.security == "tls"
     assert (endpoint.login.user if endpoint.login else "") == user
-    assert "hunter2" not in repr(route)
+    assert "hunter2" not in repr(found)
+
+
+def test_named_relays_and_rules_become_routes() -> None:
+    config = Config(
+        relay=Relay(host="relay.example"),
+        relays=(
+            NamedRelay(
+                name="inside", hosts=("a.example", "b.example:26", "[2001:db8::1]:27", "2001:db8::2"), port=25,
+                security="none", minimum_version="1.3", connections=3, rate=60,
+            ),
+        ),
+        route=(RouteRule(to=("Inside.Example", ".bücher.example"), via="inside"), RouteRule(from_=("<>",), via="hold")),
+    )  # fmt: skip
+    routes = settings.routes(config)
+    found = routes.find("ann@mail.example", "eve@INSIDE.example")
+    assert found is not None
+    assert found.rule is not None
+    assert (found.route.name, found.rule.number, found.rule.recipient) == ("inside", 1, "inside.example")
+    assert [(each.host, each.port) for each in found.route.endpoints] == [
+        ("a.example", 25), ("b.example", 26), ("2001:db8::1", 27), ("2001:db8::2", 25),
+    ]  # fmt: skip
+    assert {(each.tls.security.value, each.tls.min_version) for each in found.route.endpoints} == {("none", "1.3")}
+    assert (found.route.limits.connections, found.route.limits.per_minute) == (3, 60)
+    assert routes.refusal("", "eve@sub.xn--bcher-kva.example") is None
+    assert [rule.route.kind for rule in routes.rules] == ["relay", "relay", "hold"]
+
+
+def test_a_pattern_that_is_no_domain_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^route\.0: \* to a_\.-b: That is no domain name$"):
+        settings.routes(Config(relay=Relay(host="h"), route=(RouteRule(to=("a_.-b",), via="relay"),)))
 
 
 @pytest.mark.parametrize("name", typing.get_args(typing.get_type_hints(Relay)["mechanism"]))

@@ -13,7 +13,9 @@ from gateway.config import (
     Config,
     Listener,
     Log,
+    NamedRelay,
     Relay,
+    RouteRule,
     Secret,
     Server,
     Store,
@@ -47,13 +49,18 @@ def test_the_example_loads_to_the_defaults() -> None:
 
 
 def test_the_example_with_every_line_active_still_loads(tmp_path: Path) -> None:
-    text = re.sub(r"^#(\w+ = )", r"\1", render_example(), flags=re.MULTILINE)
+    text = re.sub(r"^#(\w+ = |\[\[)", r"\1", render_example(), flags=re.MULTILINE)
+    # A relay and a rule that say nothing are refused: these have no default.
+    for empty, said in ('name = ""', 'name = "n"'), ("hosts = []", 'hosts = ["h"]'), ('via = ""', 'via = "n"'):
+        head, table, rest = text.partition("[[relays]]")
+        text = head + table + rest.replace(f"\n{empty}", f"\n{said}", 1)
     path = tmp_path / "config.toml"
     path.write_text(text)
     config = load(path, {}).config
     # The default data directory counts from the working directory, one in a file from the file.
     assert config.store.data_dir == tmp_path / "data"
-    assert dataclasses.replace(config, store=Config().store) == Config()
+    extra = {"relays": (NamedRelay(name="n", hosts=("h",)),), "route": (RouteRule(via="n"),)}
+    assert dataclasses.replace(config, store=Config().store) == dataclasses.replace(Config(), **extra)
 
 
 def test_every_setting_is_documented_and_in_both_files() -> None:
@@ -62,8 +69,8 @@ def test_every_setting_is_documented_and_in_both_files() -> None:
         assert f"## `{'[[' if repeated else '['}{name}" in render_manual()
         for field in fields_of(section):
             assert field.setting.doc.endswith("."), f"{name}.{field.name}"
-            assert f"| `{field.name}` |" in render_manual()
-            assert re.search(rf"^#?{field.name} = ", render_example(), re.MULTILINE)
+            assert f"| `{field.key}` |" in render_manual()
+            assert re.search(rf"^#?{field.key} = ", render_example(), re.MULTILINE)
 
 
 def test_a_secret_is_hidden_and_never_in_a_repr() -> None:
@@ -82,7 +89,7 @@ def test_a_password_in_a_query_is_hidden() -> None:
 
 def test_show_is_toml_of_the_effective_values() -> None:
     shown = tomllib.loads(show(PRIVATE))
-    assert shown == {name: _without_none(value) for name, value in as_dict(PRIVATE).items()}
+    assert shown == {name: _without_none(value) for name, value in as_dict(PRIVATE).items() if value != []}
 
 
 def _without_none(value):  # type: ignore[no-untyped-def]
@@ -108,6 +115,21 @@ def test_changes_of_listeners_need_a_restart() -> None:
     two = Config(listener=(Listener(port=2),))
     assert [(change.key, change.reloadable) for change in changes(one, two)] == [("listener.0.port", False)]
     assert [(change.key, change.old, change.new) for change in changes(one, Config())] == [("listener", 1, 3)]
+
+
+def test_routes_come_and_go_by_a_reload() -> None:
+    new = Config(
+        relays=(NamedRelay(name="n", hosts=("h",), user="u", secret=Secret(SECRET)),),
+        route=(RouteRule(from_=("a@b",), via="n"),),
+    )
+    assert [(change.key, change.old, change.new, change.reloadable) for change in changes(Config(), new)] == [
+        ("relays", 0, 1, True), ("route", 0, 1, True),
+    ]  # fmt: skip
+    assert reloaded(Config(), new) == new
+    other = dataclasses.replace(new, route=(RouteRule(from_=("c@d",), via="n"),))
+    assert [(change.key, change.new) for change in changes(new, other)] == [("route.0.from", ["c@d"])]
+    assert SECRET not in show(new) + str(as_dict(new))
+    assert as_dict(new)["route"] == [{"from": ["a@b"], "to": [], "via": "n"}]
 
 
 def test_reloaded_takes_only_what_may_change() -> None:

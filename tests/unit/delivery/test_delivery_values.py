@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.delivery.dsn import MAX_HEADERS, Failed, Report, bounce
 from gateway.delivery.policy import Decision, decide
-from gateway.delivery.routes import Route, Routes
 from gateway.delivery.schedule import Schedule, delay, next_attempt
-from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.verdict import Outcome, Stage, Verdict, of_loss, of_reply
 
 NOW = 1_800_000_000
@@ -61,17 +59,6 @@ def test_decisions() -> None:
     old = decided(of_reply(Stage.RCPT, 450, "4.2.1 no"), age=432_000)
     assert (old.state, old.enhanced) == ("bounced", "4.4.7")
     assert "5 days" in old.text
-
-
-def test_routes() -> None:
-    relay = Route("relay", Endpoint("relay.example", 587))
-    special = Route("special", Endpoint("mx.example", 25))
-    assert not Routes().covers("x.example")
-    assert Routes(relay).route("x.example") is relay
-    routes = Routes(None, {"x.example": special})
-    assert routes.route("X.Example") is special
-    assert routes.covers("x.example")
-    assert not routes.covers("y.example")
 
 
 def report(**changes: object) -> Report:

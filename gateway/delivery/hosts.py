@@ -1,0 +1,46 @@
+"""Which of a relay's hosts is asked: in their order, but one that failed lately comes last until it has rested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.model.ports import Clock
+from gateway.outbound.endpoint import Endpoint
+
+from .routes import Route
+
+PAUSES: Final = (5.0, 15.0, 60.0)  # seconds that a host rests after 1, 2, more failures in a row
+
+
+class Hosts:
+    """All hosts of a process, by endpoint: what one relay learned of a host holds for another one that names it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failures: dict[Endpoint, int] = {}
+        self._until: dict[Endpoint, float] = {}
+
+    def in_order(self, route: Route) -> list[Endpoint]:
+        """Every host of the route: those that work, as they are configured, then those that rest, the soonest first."""
+        now = self._clock()
+        return sorted(route.endpoints, key=lambda endpoint: max(self._until.get(endpoint, 0.0), now))
+
+    def rest(self, route: Route) -> float:
+        """Seconds until one of the route's hosts may be asked; 0 as well for a route that has none."""
+        until = min((self._until.get(endpoint, 0.0) for endpoint in route.endpoints), default=0.0)
+        return max(until - self._clock(), 0.0)
+
+    def failed(self, endpoints: Iterable[Endpoint]) -> None:
+        for endpoint in endpoints:
+            failures = self._failures[endpoint] = self._failures.get(endpoint, 0) + 1
+            self._until[endpoint] = self._clock() + PAUSES[min(failures, len(PAUSES)) - 1]
+
+    def worked(self, endpoint: Endpoint) -> None:
+        self._failures.pop(endpoint, None)
+        self._until.pop(endpoint, None)
+
+    def forget(self) -> None:
+        """Somebody has mended something: all may be asked at once."""
+        self._failures.clear()
+        self._until.clear()
