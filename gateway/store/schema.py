@@ -466,7 +466,7 @@ queue_recipient = Table(
     Column("orcpt", Text),  # RFC 3461 4.2, as the client wrote it
     Column("delay_told", Big),  # when the sender was told of the delay
     Column("hold_reason", Text),  # while `held`: approval, operator, outcome, route, restore
-    Index("ix_queue_recipient_due", "state", "next_attempt"),
+    Index("ix_queue_recipient_due", "state", "next_attempt", "id"),
     sqlite_autoincrement=True,
 )
 
