@@ -105,7 +105,7 @@ class Gateway:
         )
         submissions = Submissions(
             db, ingest, time.time, submit_settings(config),
-            can_relay=lambda domain: runner.routes.refusal("", f"x@{domain}") is None,
+            not_carried=lambda sender, recipient: runner.routes.refusal(sender, recipient),
             metrics=self._metrics,
         )
         stack.push_async_callback(submissions.drain)

@@ -198,7 +198,7 @@ class SubmissionSession(LoginConnection):
         if len(self._recipients) >= self.settings.max_recipients and address not in self._recipients:
             self.reply("452 4.5.3 Too many recipients")  # RFC 5321 4.5.3.1.10: the client sends the rest by itself
             return
-        await self.services.acceptor.check_recipient(self._principal, address)
+        await self.services.acceptor.check_recipient(self._principal, self._mail.address, address)
         self._recipients[address] = None
         self.reply("250 2.1.5 Recipient OK")
 

@@ -30,7 +30,7 @@ from .envelope import Accepted, SubmissionEnvelope
 from .errors import BadMessage
 from .identity import Sender, identify, owner_of
 from .keeping import Contents, Plan
-from .recipients import CanRelay, Destinations, destinations, resolve
+from .recipients import Destinations, NotCarried, destinations, resolve
 from .settings import SubmitSettings
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class Submissions:
         clock: Clock,
         settings: SubmitSettings,
         *,
-        can_relay: CanRelay = lambda domain: False,
+        not_carried: NotCarried = lambda sender, recipient: "Mail to other domains needs a relay",
         token: Callable[[], str] = random_token,
         metrics: Metrics = NULL_METRICS,
     ) -> None:
@@ -61,7 +61,7 @@ class Submissions:
         self.ingest = ingest
         self.clock = clock
         self.settings = settings
-        self.can_relay = can_relay
+        self.not_carried = not_carried
         self.token = token
         self.metrics = metrics
         self.directory = Directory(db)
@@ -72,9 +72,9 @@ class Submissions:
         if reverse_path:
             await self.directory.ask(lambda view: owner_of(view, principal, reverse_path))
 
-    async def check_recipient(self, principal: Principal, address: str) -> None:
+    async def check_recipient(self, principal: Principal, reverse_path: str, address: str) -> None:
         """UnknownRecipient, NoRoute."""
-        await self.directory.ask(lambda view: resolve(view, address, self.can_relay))
+        await self.directory.ask(lambda view: resolve(view, reverse_path, address, self.not_carried))
 
     def begin(self, envelope: SubmissionEnvelope) -> SubmissionArrival:
         """The envelope is complete; the message's octets follow."""
@@ -157,7 +157,7 @@ class SubmissionArrival(Arrival[Accepted]):
     def _look_up(self, view: View) -> _Places:
         """All that the unit has to know, in one read if in any."""
         sender = self._identify(view)
-        to = destinations(view, self._envelope.recipients, self._owner.can_relay)
+        to = destinations(view, self._envelope.mail_from, self._envelope.recipients, self._owner.not_carried)
         found = []
         for inbox_id in to.inboxes:
             mailbox = view.inbox_mailbox(inbox_id)

@@ -12,8 +12,8 @@ from gateway.store.addresses import Local, UnknownLocal
 from .directory import View
 from .errors import NoRoute, UnknownRecipient
 
-CanRelay = Callable[[str], bool]
-"""Whether mail for this domain can be handed to somebody; `delivery`'s routes, wired by `app`."""
+NotCarried = Callable[[str, str], str | None]
+"""(reverse-path, recipient): why nothing takes mail there, None when something does. `delivery`'s routes, by `app`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Destinations:
     remote: tuple[Recipient, ...]
 
 
-def resolve(view: View, address: str, can_relay: CanRelay) -> InboxId | None:
+def resolve(view: View, reverse_path: str, address: str, not_carried: NotCarried) -> InboxId | None:
     """The inbox, or None for one that goes into the queue. UnknownRecipient, NoRoute."""
     domain = address.rpartition("@")[2]
     found = view.recipient(address) if domain != address else UnknownLocal()
@@ -33,18 +33,20 @@ def resolve(view: View, address: str, can_relay: CanRelay) -> InboxId | None:
         return found.inbox_id
     if isinstance(found, UnknownLocal):
         raise UnknownRecipient("No such mailbox here")
-    if not can_relay(domain):
-        raise NoRoute("Mail to other domains needs a relay: set host in section relay of the configuration")
+    if reason := not_carried(reverse_path, address):
+        raise NoRoute(reason)
     return None
 
 
-def destinations(view: View, recipients: Sequence[Recipient], can_relay: CanRelay) -> Destinations:
+def destinations(
+    view: View, reverse_path: str, recipients: Sequence[Recipient], not_carried: NotCarried
+) -> Destinations:
     """All recipients of a message; the errors of `resolve`."""
     inboxes: set[InboxId] = set()
     here: list[Recipient] = []
     remote: list[Recipient] = []
     for recipient in recipients:
-        inbox_id = resolve(view, recipient.address, can_relay)
+        inbox_id = resolve(view, reverse_path, recipient.address, not_carried)
         if inbox_id is None:
             remote.append(recipient)
         else:

@@ -146,7 +146,7 @@ class ScriptedAcceptor:
         if reverse_path not in ("", USER):
             raise SenderNotAuthorized(reverse_path)
 
-    async def check_recipient(self, principal: Principal, address: str) -> None:
+    async def check_recipient(self, principal: Principal, reverse_path: str, address: str) -> None:
         if address == "nobody@example.org":
             raise UnknownRecipient(address)
 

@@ -54,7 +54,7 @@ class House:
             self.ingest,
             self.clock,
             SubmitSettings(hostname="mail.example.org", max_message_size=2_000_000),
-            can_relay=lambda domain: self.routes.refusal("", f"x@{domain}") is None,
+            not_carried=lambda sender, recipient: self.routes.refusal(sender, recipient),
         )
 
     def clock(self) -> float:

@@ -128,11 +128,11 @@ def test_recipients(tmp_path: Path) -> None:
         async with house(tmp_path) as it:
             who = principal(inbox_id=it.ann)
             it.use_relay(25)
-            await it.submissions.check_recipient(who, "BOB@example.org")
-            await it.submissions.check_recipient(who, "x@elsewhere.net")
+            await it.submissions.check_recipient(who, USER, "BOB@example.org")
+            await it.submissions.check_recipient(who, USER, "x@elsewhere.net")
             for address in ("bbo@example.org", "postmaster"):
                 with pytest.raises(UnknownRecipient):
-                    await it.submissions.check_recipient(who, address)
+                    await it.submissions.check_recipient(who, USER, address)
             await it.submissions.check_sender(who, "ann+tag@example.org")
             await it.submissions.check_sender(who, "")
             with pytest.raises(SenderNotAuthorized):

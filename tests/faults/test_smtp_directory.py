@@ -48,7 +48,7 @@ def test_a_second_message_asks_nothing(tmp_path: Path) -> None:
             await submit(it, "bob@example.org", "eve@elsewhere.net")
             asked = Asked(it)
             await it.submissions.check_sender(principal(inbox_id=it.ann), USER)
-            await it.submissions.check_recipient(principal(inbox_id=it.ann), "bob@example.org")
+            await it.submissions.check_recipient(principal(inbox_id=it.ann), USER, "bob@example.org")
             await submit(it, "bob@example.org", "eve@elsewhere.net")
             assert asked.times == 0
             assert len(await it.mail(it.bob)) == len(await it.mail(it.ann, "Sent")) == 2
@@ -87,9 +87,9 @@ def test_an_address_that_goes_or_comes_counts_at_once(tmp_path: Path) -> None:
             who, alias = principal(inbox_id=it.ann), "sales@example.org"
             for _ in range(2):
                 with pytest.raises(UnknownRecipient):
-                    await it.submissions.check_recipient(who, alias)
+                    await it.submissions.check_recipient(who, USER, alias)
                 await it.db.write(lambda tx: addresses.add_address(tx, it.ann, alias))
-                await it.submissions.check_recipient(who, alias)
+                await it.submissions.check_recipient(who, USER, alias)
                 await it.submissions.check_sender(who, alias)
                 await it.db.write(lambda tx: addresses.delete_address(tx, alias))
                 with pytest.raises(SenderNotAuthorized):
