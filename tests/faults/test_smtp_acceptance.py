@@ -259,7 +259,7 @@ def test_cancelled_after_the_final_dot_is_kept_once(tmp_path: Path) -> None:
             it.db.write = slow  # type: ignore[assignment,method-assign]
             await writing.wait()
             writing.clear()
-            while not it.submissions._tasks:  # noqa: ASYNC110 - until the commit has begun, and not a turn longer
+            while not it.submissions.background._tasks:  # noqa: ASYNC110 - until the commit has begun, and not a turn longer
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

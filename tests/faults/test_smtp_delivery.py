@@ -479,7 +479,7 @@ def test_our_own_submission_as_the_relay(tmp_path: Path, implicit: bool) -> None
                 await submit(it, "zoë@elsewhere.net", "nobody@example.net", message=message, smtputf8=True)
                 await it.until(lambda: _all(it, "sent"))
             [(envelope, octets)] = peer.acceptor.accepted
-            assert envelope.recipients == ("zoë@elsewhere.net", "nobody@example.net")
+            assert [each.address for each in envelope.recipients] == ["zoë@elsewhere.net", "nobody@example.net"]
             assert envelope.smtputf8
             assert envelope.body_8bit
             assert octets.endswith("\r\n\r\n.\r\n..\r\nzoë\r\n".encode())

@@ -25,7 +25,7 @@ def test_local_remote_and_bounced(tmp_path: Path, postgresql_url: str) -> None:
             async with it.runner():
 
                 async def settled() -> bool:
-                    return await it.states() == ["sent", "bounced"]
+                    return await it.states() == ["sent", "sent", "sent", "bounced"]
 
                 await it.until(settled)
             [bobs] = await it.mail(it.bob)
