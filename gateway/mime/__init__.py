@@ -13,6 +13,7 @@ from .envelope import envelope_of, message_ids
 from .header import HeaderField, field_selector, fields, index_fields, select_fields, unfold
 from .parts import PartNode, decode_parts, encode_parts, find_section, node_of, text_parts
 from .preview import preview_of
+from .reports import may_be_report
 from .scanner import PARSER_VERSION, Scanner, parse
 from .subject import base_subject, is_reply_or_forward
 from .text import decode_body, decode_text, text_of
@@ -38,6 +39,7 @@ __all__ = [
     "index_fields",
     "is_identity",
     "is_reply_or_forward",
+    "may_be_report",
     "message_ids",
     "node_of",
     "parse",

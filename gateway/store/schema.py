@@ -440,6 +440,7 @@ submission = Table(
     Column("release_at", Big),  # RFC 4865: not before
     Column("draft", Text),  # EMAILID of the message in Drafts that waits for somebody's consent or its time
     Index("ix_submission_message", "inbox_id", "message_id"),
+    Index("ix_submission_envelope", "inbox_id", "envelope_id"),
     Index("ix_submission_draft", "inbox_id", "draft"),
     sqlite_autoincrement=True,
 )
@@ -483,6 +484,25 @@ queue_attempt = Table(
     Column("remote", Text),
     sqlite_autoincrement=True,
 )
+
+report_due = Table(
+    "report_due",
+    metadata,
+    Column("content_id", Big, nullable=False),
+    Column("inbox_id", Big, nullable=False),
+    Column("at", Big, nullable=False),
+    PrimaryKeyConstraint("content_id", "inbox_id"),
+    sqlite_with_rowid=False,
+)
+"""Mail that came into an inbox and may be a report about what that inbox sent: still to be looked at."""
+
+notice_due = Table(
+    "notice_due",
+    metadata,
+    Column("submission_id", Big, primary_key=True, autoincrement=False),
+    Column("at", Big, nullable=False),
+)
+"""Submissions delivered here whose sender asked to be told so (RFC 3461 4.1) and is not told yet."""
 
 accepted_once = Table(
     "accepted_once",

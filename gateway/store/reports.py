@@ -1,0 +1,194 @@
+"""Reports about mail: which arrived and are to be looked at, what they say of a submission, and which we still owe.
+
+The unit that delivers a message which may be a report (`mime.may_be_report`) notes it (`note_report`); whoever looks
+at it later takes the note away in the unit that writes down what it said. So no report is forgotten in a crash, and
+none counts twice. The same holds for the report that a sender is owed about mail that was delivered here.
+
+What a report says is somebody's word: it changes rows of the inbox that it came to, and only such as were handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.model.ids import ContentId, InboxId, SubmissionId
+
+from .db import Rx, Tx, WakeKind
+from .queue import lock_submission
+from .statements import Stmt
+
+Event = Literal["bounced", "delayed", "delivered", "relayed", "expanded"]
+"""What a report says became of a recipient after it was handed on."""
+
+SUBMISSIONS: Final = 8
+"""Submissions of one Message-ID or envelope id that are looked at, the latest: a client may send a message again."""
+RECIPIENTS: Final = 10_000
+"""Recipients of these, all together."""
+EVENTS: Final = 100
+"""Events of a recipient, attempts and reports, beyond which reports are not written down: they come from anywhere."""
+
+_NOTE = Stmt(
+    "INSERT INTO report_due (content_id, inbox_id, at) VALUES (:content, :inbox, :now) ON CONFLICT DO NOTHING"
+)
+_DUE = Stmt("SELECT content_id, inbox_id FROM report_due ORDER BY content_id, inbox_id LIMIT :most")
+_SETTLE = Stmt("DELETE FROM report_due WHERE content_id = :content AND inbox_id = :inbox")
+_OWE = Stmt("INSERT INTO notice_due (submission_id, at) VALUES (:submission, :now) ON CONFLICT DO NOTHING")
+_OWED = Stmt("SELECT submission_id FROM notice_due ORDER BY submission_id LIMIT :most")
+_PAID = Stmt("DELETE FROM notice_due WHERE submission_id = :submission")
+_BY_UUID = Stmt("SELECT id FROM submission WHERE uuid = :envid AND inbox_id = :inbox")
+_BY_ENVELOPE = Stmt(
+    "SELECT id FROM submission WHERE inbox_id = :inbox AND envelope_id = :envid ORDER BY id DESC LIMIT :most"
+)
+_BY_MESSAGE = Stmt(
+    "SELECT id FROM submission WHERE inbox_id = :inbox AND message_id = :message ORDER BY id DESC LIMIT :most"
+)
+_HANDED_ON = Stmt(
+    "SELECT id, submission_id, address, orcpt FROM queue_recipient WHERE submission_id IN :LIST(rows)"
+    " AND attempts > 0 AND state IN ('sent', 'bounced') ORDER BY submission_id DESC, id LIMIT :most"
+)
+_COUNT = Stmt("SELECT count(*) FROM (SELECT 1 FROM queue_attempt WHERE recipient_id = :recipient LIMIT :most) AS some")
+_STATE = Stmt("SELECT state FROM queue_recipient WHERE id = :recipient AND attempts > 0 AND inbox_id = :inbox")
+_BOUNCED = Stmt(
+    "UPDATE queue_recipient SET state = 'bounced', code = :code, enhanced = :enhanced, text = :text, updated_at = :now"
+    " WHERE id = :recipient"
+)
+_EVENT = Stmt(
+    "INSERT INTO queue_attempt (recipient_id, at, state, code, enhanced, text, remote)"
+    " VALUES (:recipient, :now, :state, :code, :enhanced, :text, :remote)"
+)
+_TOLD = Stmt("UPDATE queue_recipient SET delay_told = :now WHERE id IN :LIST(rows) AND delay_told IS NULL")
+_SUBMISSION = Stmt(
+    "SELECT uuid, inbox_id, mail_from, content_id, envelope_id, created_at, message_id FROM submission"
+    " WHERE id = :submission"
+)
+_HERE = Stmt(
+    "SELECT address, orcpt, notify FROM queue_recipient WHERE submission_id = :submission AND state = 'sent'"
+    " AND attempts = 0 AND notify IS NOT NULL ORDER BY id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOn:
+    """A recipient whose mail a next hop took. `orcpt` as the client wrote it."""
+
+    recipient_id: int
+    submission_id: SubmissionId
+    address: str
+    orcpt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a report says of one recipient. `text`: the remote's words; `remote`: who reports."""
+
+    about: HandedOn
+    event: Event
+    code: int | None
+    enhanced: str | None
+    text: bytes
+    remote: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredHere:
+    """A submission with recipients here that its sender may want to be told of: address, ORCPT, NOTIFY."""
+
+    submission_id: SubmissionId
+    uuid: str
+    inbox_id: InboxId
+    mail_from: str
+    content_id: ContentId
+    envelope_id: str | None
+    created_at: int
+    message_id: bytes | None
+    recipients: tuple[tuple[str, str | None, int], ...]
+
+
+def note_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, now: int) -> None:
+    """In the unit that delivers a content to an inbox: it may be a report about what the inbox sent."""
+    tx.do(_NOTE, content=content_id, inbox=inbox_id, now=now)
+    tx.wake(inbox_id, kind=WakeKind.QUEUE)
+
+
+def due(rx: Rx, limit: int) -> list[tuple[ContentId, InboxId]]:
+    """What was noted and not looked at yet, in the order of its coming."""
+    return [(ContentId(row[0]), InboxId(row[1])) for row in rx.all(_DUE, most=limit)]
+
+
+def handed_on(rx: Rx, inbox_id: InboxId, envelope_id: str | None, message_ids: Sequence[bytes]) -> list[HandedOn]:
+    """Recipients of the inbox's submissions that a report may mean, the latest submission first.
+
+    The envelope id decides when it is one of ours: our own name of the submission, or what the client called it. Else
+    the first Message-ID that was sent does.
+    """
+    found: list[int] = []
+    if envelope_id:
+        found = [row[0] for row in rx.all(_BY_UUID, envid=envelope_id, inbox=inbox_id)] or [
+            row[0] for row in rx.all(_BY_ENVELOPE, envid=envelope_id, inbox=inbox_id, most=SUBMISSIONS)
+        ]
+    for message_id in message_ids:
+        if found:
+            break
+        found = [row[0] for row in rx.all(_BY_MESSAGE, message=message_id, inbox=inbox_id, most=SUBMISSIONS)]
+    if not found:
+        return []
+    rows = rx.all(_HANDED_ON, rows=found, most=RECIPIENTS)
+    return [HandedOn(row[0], SubmissionId(row[1]), row[2], row[3]) for row in rows]
+
+
+def settle_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, told: Sequence[Told], now: int) -> int:
+    """Write down what a report says, and that it was looked at; how many recipients it said something new of.
+
+    A recipient that was sent becomes bounced; all else it may be told of is an event of its history. Nothing is
+    written when the report was settled meanwhile.
+    """
+    if not tx.run(_SETTLE, content=content_id, inbox=inbox_id):
+        return 0
+    count = 0
+    for submission_id in sorted({each.about.submission_id for each in told}):
+        lock_submission(tx, submission_id)
+    for each in told:
+        recipient = each.about.recipient_id
+        state = tx.scalar(_STATE, recipient=recipient, inbox=inbox_id)
+        if state != "sent" or tx.scalar(_COUNT, recipient=recipient, most=EVENTS) >= EVENTS:
+            continue
+        said = {"recipient": recipient, "code": each.code, "enhanced": each.enhanced, "text": each.text, "now": now}
+        if each.event == "bounced":
+            tx.do(_BOUNCED, **said)
+        tx.do(_EVENT, state=each.event, remote=each.remote, **said)
+        count += 1
+    return count
+
+
+def told_of_delay(tx: Tx, recipient_ids: Sequence[int], now: int) -> int:
+    """Note that the sender knows of these delays: once each; how many were not known of before."""
+    return tx.run(_TOLD, rows=list(recipient_ids), now=now)
+
+
+def owe_notice(tx: Tx, submission_id: SubmissionId, now: int) -> None:
+    """In the unit that delivers a submission here: its sender wants to be told that it was delivered."""
+    tx.do(_OWE, submission=submission_id, now=now)
+    tx.wake(None, kind=WakeKind.QUEUE)
+
+
+def owed(rx: Rx, limit: int) -> list[SubmissionId]:
+    """Submissions whose sender is still to be told."""
+    return [SubmissionId(row[0]) for row in rx.all(_OWED, most=limit)]
+
+
+def delivered_here(rx: Rx, submission_id: SubmissionId) -> DeliveredHere | None:
+    """What such a report needs; None when the submission was forgotten meanwhile."""
+    row = rx.one(_SUBMISSION, submission=submission_id)
+    if row is None:
+        return None
+    recipients = tuple((each[0], each[1], each[2]) for each in rx.all(_HERE, submission=submission_id))
+    return DeliveredHere(
+        submission_id, row[0], InboxId(row[1]), row[2], ContentId(row[3]), row[4], row[5], row[6], recipients
+    )
+
+
+def settle_notice(tx: Tx, submission_id: SubmissionId) -> bool:
+    """In the unit that tells the sender; False when somebody else has."""
+    return tx.run(_PAID, submission=submission_id) > 0
