@@ -1,5 +1,7 @@
 """Searches whose results a client is told of as they change (RFC 5267 4.3): UPDATE, ADDTO, REMOVEFROM, CANCELUPDATE.
 
+With what UPDATE asks to be fetched of new messages among them (RFC 5465 7).
+
 What changed is known by MODSEQ, so nothing is looked at twice and a look that is given up is made good by the next one.
 Only messages that changed or came are tested again. OLDER and YOUNGER are not watched: time alone changes nothing here
 (RFC 5032 2).
@@ -9,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.model.errors import GatewayError, InvalidRequest
@@ -19,9 +22,13 @@ from gateway.wire import commands as c
 from gateway.wire import render
 from gateway.wire import search as keys
 from gateway.wire import search_results as results
-from gateway.wire.search import Option, SortKey
+from gateway.wire.fetch import Attribute
+from gateway.wire.search import Option
 
+from .capabilities import CONDSTORE
 from .channel import Closed
+from .context import Change, Context, Mark
+from .fetch import MODSEQ, fetch_new
 from .replies import Reply, ok
 from .search_run import prepare
 from .selected import Selected
@@ -36,81 +43,28 @@ MAX_CONTEXTS: Final = 8
 MAX_RESULTS: Final = 250_000
 """Of one context: a megabyte."""
 
-_FEW: Final = 100  # results taken out one by one
-
-Change = tuple[int, list[int]]
-"""(position in the results or 0 for "in the order of the mailbox", UIDs)"""
+Wanted = dict[int, tuple[Attribute, ...]]
+"""UID of a new message -> what is to be fetched of it."""
 
 
-class Context:
-    """The results of one command as the client knows them: UIDs in the order of the results."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at the messages that changed has found, for a client that is told it or not."""
 
-    __slots__ = ("found", "key", "last_uid", "modseq", "order", "tag", "uid", "version")
+    context: Context
+    version: int
+    idling: bool
+    upto: Mark
+    gone: list[int]
+    later: array[int] | None
+    """All results from now on; None when there are no new ones."""
+    fresh: list[int]
+    """New messages among them that are to be fetched."""
 
-    def __init__(
-        self, tag: bytes, uid: bool, key: keys.SearchKey, order: tuple[SortKey, ...], found: array[int], mark: Mark
-    ) -> None:
-        self.tag = tag
-        self.uid = uid
-        self.key = key
-        self.order = order
-        self.found = found
-        self.modseq, self.last_uid = mark
-        self.version = 0
-
-    def without(self, gone: Sequence[int]) -> list[Change]:
-        """Take the rising `gone` out of the results; what a client is to do for it."""
-        self.version += 1
-        if not self.order:
-            listed = [uid for uid in gone if _holds(self.found, uid)]
-            if len(listed) <= _FEW:
-                for uid in listed:
-                    del self.found[bisect_left(self.found, uid)]
-            else:  # each of these would move all that stand behind it
-                lost = set(listed)
-                self.found = array("I", [uid for uid in self.found if uid not in lost])
-            return [(0, listed)] if listed else []
-        doomed = set(gone)
-        changes: list[Change] = []
-        place = 1  # where the next result stands once those before it have been removed
-        fresh = True
-        for uid in self.found:
-            if uid not in doomed:
-                place += 1
-                fresh = True
-            elif fresh:
-                changes.append((place, [uid]))
-                fresh = False
-            else:
-                changes[-1][1].append(uid)
-        if changes:
-            self.found = array("I", [uid for uid in self.found if uid not in doomed])
-        return changes
-
-    def with_(self, found: array[int]) -> list[Change]:
-        """Take over `found`, which holds all results there were; what a client is to do for the new ones."""
-        self.version += 1
-        known = set(self.found)
-        changes: list[Change] = []
-        if not self.order:
-            listed = [uid for uid in found if uid not in known]
-            changes = [(0, listed)] if listed else []
-        else:
-            fresh = True
-            for place, uid in enumerate(found, 1):
-                if uid in known:
-                    fresh = True
-                elif fresh:
-                    changes.append((place, [uid]))
-                    fresh = False
-                else:
-                    changes[-1][1].append(uid)
-        self.found = found
-        return changes
-
-
-Mark = tuple[int, int]
-"""(MODSEQ, last UID) up to which results are right."""
+    def holds(self, session: Session, selected: Selected) -> bool:
+        """False when the client was told something since: this is of before."""
+        same = session.selected is selected and session.idling == self.idling
+        return same and self.context.version == self.version
 
 
 def mark(selected: Selected) -> Mark:
@@ -121,11 +75,14 @@ def mark(selected: Selected) -> Mark:
 class Contexts:
     """Those of one selected mailbox."""
 
-    __slots__ = ("_by_tag", "_task")
+    __slots__ = ("_by_tag", "_made", "_task", "fetching")
 
     def __init__(self) -> None:
         self._by_tag: dict[bytes, Context] = {}
         self._task: asyncio.Task[None] | None = None
+        self._made: set[int] = set()
+        self.fetching: asyncio.Future[None] | None = None
+        """Done when the new messages that are being sent have been."""
 
     def __bool__(self) -> bool:
         return bool(self._by_tag)
@@ -156,10 +113,48 @@ class Contexts:
         modseq, last_uid = mark(selected)
         return any(each.modseq < modseq or each.last_uid < last_uid for each in self._by_tag.values())
 
-    async def follow(self, session: Session, selected: Selected) -> None:
-        """Tell what has come to match and what no longer does. Between two commands, or in IDLE."""
+    def made(self, uids: Iterable[int]) -> None:
+        """The client itself made these messages: they are not fetched for it (RFC 5465 5.2)."""
+        if any(context.items for context in self._by_tag.values()):
+            self._made.update(uids)
+
+    async def follow(self, session: Session, selected: Selected, *, fetches: bool = True) -> Wanted:
+        """Tell what has come to match and what no longer does. Between two commands, or in IDLE.
+
+        New messages are fetched before ADDTO tells of them (RFC 5465 7). Without `fetches` the caller does it, with
+        what NOTIFY wants of them, and behind ADDTO (5.2): what that is comes back.
+        """
+        wanted: Wanted = {}
+        held: list[_Look] = []
         for context in list(self._by_tag.values()):
-            await self._follow(session, selected, context)
+            look = await self._look(session, selected, context)
+            if look is None:
+                continue
+            if look.fresh and fetches:
+                held.append(look)
+            elif self._tell(session, selected, look):
+                add_items(wanted, look.fresh, context.items)
+        held = [look for look in held if look.holds(session, selected)]
+        if held:
+            for look in held:
+                add_items(wanted, look.fresh, look.context.items)
+            await self._fetch(session, selected, wanted)
+            wanted = {}
+            for look in held:
+                look.context.fetched = look.upto[1]
+                self._tell(session, selected, look)
+        self._made = {uid for uid in self._made if uid > selected.view.last_uid}
+        return wanted
+
+    async def _fetch(self, session: Session, selected: Selected, wanted: Wanted) -> None:
+        """While it goes on nobody else tells of the mailbox: message numbers must hold until they are sent."""
+        self.fetching = asyncio.get_running_loop().create_future()
+        try:
+            await fetch_new(session, selected, wanted)
+        finally:
+            self.fetching.set_result(None)
+            self.fetching = None
+            session.teller.news()
 
     def follow_soon(self, session: Session, selected: Selected) -> None:
         """The same in IDLE, where nobody waits for it."""
@@ -179,23 +174,21 @@ class Contexts:
         finally:
             self._task = None
 
-    async def _follow(self, session: Session, selected: Selected, context: Context) -> None:
+    async def _look(self, session: Session, selected: Selected, context: Context) -> _Look | None:
+        """None when the order cannot be told yet."""
         state, view = selected.shared.state, selected.view
         upto, version, idling = mark(selected), context.version, session.idling
+        told = max(context.last_uid, context.fetched)
         stop = bisect_right(state.uids, upto[1])
         changed = {state.uids[index] for index in state.changed_since(context.modseq, 0, stop)}
         changed.update(view.uids[bisect_right(view.uids, context.last_uid, 0, view.length) : view.length])
         candidates = array("I", sorted(uid for uid in changed if uid not in view.pending))
         run = await prepare(session, selected, context.key)
         matching = await run.among(candidates)
-        holds = set(matching)
-        known = set(context.found) if context.order else None
-        gone = [
-            uid
-            for uid in candidates
-            if uid not in holds and (_holds(context.found, uid) if known is None else uid in known)
-        ]
-        new = [uid for uid in matching if not (_holds(context.found, uid) if known is None else uid in known)]
+        matches = set(matching)
+        holds = context.holds()
+        gone = [uid for uid in candidates if uid not in matches and holds(uid)]
+        new = [uid for uid in matching if not holds(uid)]
         later: array[int] | None = None
         if new:
             lost = set(gone)
@@ -204,19 +197,32 @@ class Contexts:
                 count = len(later)
                 later = await arranged(session, selected, context.order, later)
                 if len(later) != count:
-                    return  # one is expunged, which the client does not know yet: places would be wrong
-        if context.version != version or session.selected is not selected or session.idling != idling:
-            return  # others were told something meanwhile: this is of before
-        context.modseq, context.last_uid = upto
-        items = _removed(context.without(gone), _number(selected, context)) if gone else []
-        if later is not None:
-            if len(later) > MAX_RESULTS:
+                    return None  # one is expunged, which the client does not know yet: places would be wrong
+        fresh = [uid for uid in new if uid > told and uid not in self._made] if context.items else []
+        return _Look(context, version, idling, upto, gone, later, fresh)
+
+    def _tell(self, session: Session, selected: Selected, look: _Look) -> bool:
+        """False when the look no longer holds."""
+        context = look.context
+        if not look.holds(session, selected):
+            return False
+        context.modseq, context.last_uid = look.upto
+        items = _removed(context.without(look.gone), _number(selected, context)) if look.gone else []
+        if look.later is not None:
+            if len(look.later) > MAX_RESULTS:
                 self.cancel(context.tag)
                 session.channel.send(no_update(context.tag))
-                return
-            items += _added(context.with_(later), _number(selected, context))
+                return True
+            items += _added(context.with_(look.later), _number(selected, context))
         if items:
             _send(session, context, items)
+        return True
+
+
+def add_items(wanted: Wanted, uids: Iterable[int], items: tuple[Attribute, ...]) -> None:
+    """`items` are wanted of `uids` too; one that is already is not asked for twice."""
+    for uid in uids:
+        wanted[uid] = tuple(dict.fromkeys((*wanted.get(uid, ()), *items)))
 
 
 async def cancel_update(session: Session, command: c.CancelUpdate) -> Reply:
@@ -251,11 +257,14 @@ def begin(
         return
     order = command.order if isinstance(command, c.Sort) else ()
     uid = command.uid if not isinstance(command, c.MultiSearch) else True
-    context = Context(command.tag, uid, lasting, order, found[:], since)
+    items = command.returns.items
+    context = Context(command.tag, uid, lasting, order, found[:], since, items)
     if selected.contexts is None:
         selected.contexts = Contexts()
     if not selected.contexts.add(context):
         session.channel.send(no_update(command.tag))
+    elif MODSEQ in items:
+        session.switch_on(CONDSTORE)
 
 
 def no_update(tag: bytes) -> bytes:
@@ -289,11 +298,6 @@ def _lasting(selected: Selected, key: keys.SearchKey) -> keys.SearchKey | None:
         return part
 
     return keys.replaced(key, leaf)
-
-
-def _holds(found: array[int], uid: int) -> bool:
-    at = bisect_left(found, uid)
-    return at < len(found) and found[at] == uid
 
 
 def _number(selected: Selected, context: Context) -> Callable[[int], int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
@@ -72,17 +72,22 @@ async def fetch(session: Session, command: c.Fetch) -> Reply:
     return message_limit.told(session, _UNKNOWN if unknown else reply, limited)
 
 
-async def fetch_new(
-    session: Session, selected: Selected, uids: Sequence[int], items: tuple[Attribute, ...]
-) -> None:
-    """What NOTIFY fetches of new messages (RFC 5465 5.2). \\Seen is never set: nobody has looked at them yet."""
-    slices = selected.view.by_uid(SequenceSet(ranges_of(uids)))
-    plan = plan_of(items, False, session.form)
-    if plan.memory_only:
-        await from_memory(session, selected, slices, plan)
-    else:
-        pages = _pages(slices, BODY_PAGE if plan.bodies else FETCH_PAGE)
-        await _send_pages(session, selected, plan, pages, marks=False)
+async def fetch_new(session: Session, selected: Selected, wanted: Mapping[int, tuple[Attribute, ...]]) -> None:
+    """What NOTIFY or UPDATE fetches of new messages, by UID (RFC 5465 5.2, 7).
+
+    \\Seen is never set: nobody has looked at them yet.
+    """
+    alike: dict[tuple[Attribute, ...], list[int]] = {}
+    for uid in sorted(wanted):
+        alike.setdefault(wanted[uid], []).append(uid)
+    for items, uids in alike.items():
+        slices = selected.view.by_uid(SequenceSet(ranges_of(uids)))
+        plan = plan_of(items, False, session.form)
+        if plan.memory_only:
+            await from_memory(session, selected, slices, plan)
+        else:
+            pages = _pages(slices, BODY_PAGE if plan.bodies else FETCH_PAGE)
+            await _send_pages(session, selected, plan, pages, marks=False)
 
 
 def part_of(slices: Slices, partial: Partial) -> Slices:

@@ -263,8 +263,14 @@ class Session:
 
     def made(self, mailbox_id: int, uids: Iterable[int]) -> None:
         """The running command has made these messages."""
-        if self.notify is not None and self.selected is not None and self.selected.mailbox.id == mailbox_id:
-            self.notify.made(uids)
+        selected = self.selected
+        if selected is None or selected.mailbox.id != mailbox_id or not (self.notify or selected.contexts):
+            return
+        numbers = tuple(uids)
+        if self.notify is not None:
+            self.notify.made(numbers)
+        if selected.contexts:
+            selected.contexts.made(numbers)
 
     def expect(self, names: Mapping[str, bool], subscribed: Mapping[str, bool] | None = None) -> None:
         """The running command made that these mailboxes exist, or no longer do; and what is subscribed now."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.model.errors import GatewayError, MailboxGone
 
 from .channel import Closed
+from .contexts import Wanted, add_items
 from .fetch import fetch_new
 from .selected import Selected, flag_list
 from .settings import IDLE_PAGE, TELL_COST, TELL_PAGE
@@ -73,13 +74,16 @@ class Teller:
             await selected.shared.fresh()
         if not selected.view.quiet:
             await self.tell(expunge=expunge)
+        fresh = session.notify is not None and bool(session.notify.fresh)
+        wanted: Wanted = {}
         if selected.contexts and selected.contexts.behind(selected):
-            await selected.contexts.follow(session, selected)
+            wanted = await selected.contexts.follow(session, selected, fetches=not fresh)
         notify = session.notify
-        if notify is not None and notify.fresh and session.selected is selected:
+        if fresh and notify is not None and session.selected is selected:
             # RFC 5465 5.2: behind ADDTO, which has told what they match.
             uids, notify.fresh = notify.fresh, notify.fresh[:0]
-            await fetch_new(session, selected, uids, notify.wishes.items)
+            add_items(wanted, uids, notify.wishes.items)
+            await fetch_new(session, selected, wanted)
 
     # -- without one -----------------------------------------------------------------------------------------------
 
@@ -101,6 +105,8 @@ class Teller:
         selected = session.selected
         if not session.idling or selected is None or selected.view.quiet:
             return 1
+        if selected.contexts and selected.contexts.fetching is not None:
+            return 1  # numbers must hold until they are sent; then there are news again
         updates = selected.view.updates(expunge=True, limit=IDLE_PAGE)
         self._send(selected, updates)
         channel.flush()
@@ -150,6 +156,9 @@ class Teller:
         """IDLE ends: its news end first."""
         if self._task is not None:
             await asyncio.wait((self._task,))
+        selected = self._session.selected
+        if selected is not None and selected.contexts and selected.contexts.fetching is not None:
+            await selected.contexts.fetching
 
     async def _unasked(self) -> None:
         session = self._session

@@ -8,7 +8,7 @@ from typing import Final
 
 from .fetch import ITEMS, MACROS, Attribute, BinarySection, BodySection, SectionText
 from .parse_modseq import modseq_value, once
-from .parse_sort import partial_range
+from .parse_partial import partial_range
 from .render import astring
 from .search import Partial
 from .tokens import MAX_NUMBER64, Cursor, Malformed

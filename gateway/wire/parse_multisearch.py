@@ -8,7 +8,8 @@ from typing import Final
 from gateway.model import names
 
 from .commands import Command, MultiSearch, Scope, Source
-from .parse_sort import program, return_options
+from .parse_returns import return_options
+from .parse_sort import program
 from .tokens import Cursor, Malformed
 
 MAX_NAMES: Final = 1000

@@ -1,4 +1,4 @@
-"""Commands that search: SEARCH, SORT, THREAD with RETURN (RFC 4466 2.6, RFC 5256 5, RFC 5267 5, RFC 9394 4)."""
+"""Commands that search: SEARCH, SORT, THREAD (RFC 4466 2.6, RFC 5256 5), CANCELUPDATE (RFC 5267 5)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 from gateway.model.charsets import codec_for
 
 from .commands import CancelUpdate, Command, Search, Sort, Thread
+from .parse_returns import return_options
 from .parse_search import criteria
-from .search import Algorithm, Criterion, Fuzzy, Option, Partial, Returns, SearchKey, SortKey, uses
+from .search import Algorithm, Criterion, Fuzzy, Option, Returns, SearchKey, SortKey, uses
 from .tokens import Cursor, Malformed
 
 MAX_SORT_KEYS: Final = 20
@@ -18,12 +19,7 @@ MAX_SORT_KEYS: Final = 20
 MAX_TAGS: Final = 100
 """Named by one CANCELUPDATE: more than a session may have."""
 
-_RETURN: Final = re.compile(rb"RETURN (?=\()", re.IGNORECASE)
 _CHARSET: Final = re.compile(rb"CHARSET ", re.IGNORECASE)
-_PARTIAL: Final = re.compile(
-    rb"(?:([1-9][0-9]{0,9}+):([1-9][0-9]{0,9}+)|-([1-9][0-9]{0,9}+):-([1-9][0-9]{0,9}+))(?=[ )])"
-)
-_OPTIONS: Final = {option.value: option for option in Option}
 _CRITERIA: Final = {criterion.value: criterion for criterion in Criterion}
 _ALGORITHMS: Final = {algorithm.value: algorithm for algorithm in Algorithm}
 
@@ -73,45 +69,6 @@ def cancel_update(cursor: Cursor, tag: bytes) -> Command:
         if len(tags) > MAX_TAGS:
             raise Malformed(f"More than {MAX_TAGS} tags")
     return CancelUpdate(tag, tuple(tags))
-
-
-def return_options(cursor: Cursor) -> Returns | None:
-    """`RETURN (…)` and the space behind it, if it stands here."""
-    if not cursor.match(_RETURN):
-        return None
-    options: set[Option] = set()
-    partial: Partial | None = None
-
-    def option() -> None:
-        nonlocal partial
-        name = cursor.keyword("a search return option")
-        if name == "PARTIAL":
-            if partial is not None:
-                raise Malformed("PARTIAL stands twice")
-            cursor.space()
-            partial = partial_range(cursor)
-        elif name in _OPTIONS:
-            options.add(_OPTIONS[name])
-        else:
-            raise Malformed("Unknown search return option")
-
-    cursor.listed(option, empty=True)
-    cursor.space()
-    if partial is not None and Option.ALL in options:
-        raise Malformed("PARTIAL and ALL exclude each other")  # RFC 9394 3.1
-    if not options and partial is None:
-        options.add(Option.ALL)  # RFC 4731 3.1
-    return Returns(frozenset(options), partial)
-
-
-def partial_range(cursor: Cursor) -> Partial:
-    """RFC 9394 4 `partial-range`: `500:400` is the same as `400:500`."""
-    found = cursor.match(_PARTIAL)
-    if found is None:
-        raise cursor.expected("a range like 1:100 or -1:-100")
-    from_end = found[1] is None
-    first, last = sorted((int(found[3]), int(found[4])) if from_end else (int(found[1]), int(found[2])))
-    return Partial(first, last, from_end, found[0])
 
 
 def program(cursor: Cursor, returns: Returns | None) -> tuple[str | None, SearchKey]:

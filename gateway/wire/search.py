@@ -14,6 +14,8 @@ from typing import Final
 
 from gateway.model.sequence import SequenceSet
 
+from .fetch import Attribute
+
 MAX_KEYS: Final = 1000  # security.md: one command may not cost more than a thousand tests a message
 MAX_DEPTH: Final = 50  # security.md: visitors recurse
 
@@ -232,10 +234,11 @@ class Algorithm(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Returns:
-    """What RETURN asks for; `RETURN ()` asks for ALL."""
+    """What RETURN asks for; `RETURN ()` asks for ALL. `items`: UPDATE's, of new messages (RFC 5465 7)."""
 
     options: frozenset[Option] = frozenset({Option.ALL})
     partial: Partial | None = None
+    items: tuple[Attribute, ...] = ()
 
     def __contains__(self, option: Option) -> bool:
         return option in self.options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +19,16 @@ from tests.transcripts.harness import Client, Harness, template, until
 from tests.transcripts.messages import LETTERS
 
 _COMMANDS = {
-    b"s1": (b"UID SEARCH RETURN (UPDATE ALL) FLAGGED", b"UID SEARCH RETURN (ALL) FLAGGED"),
+    b"s1": (b"UID SEARCH RETURN (UPDATE (UID PREVIEW) ALL) FLAGGED", b"UID SEARCH RETURN (ALL) FLAGGED"),
     b"s2": (b"SEARCH RETURN (UPDATE ALL) UNFLAGGED SUBJECT p", b"SEARCH RETURN (ALL) UNFLAGGED SUBJECT p"),
     b"s3": (
         b"UID SORT RETURN (UPDATE ALL) (REVERSE SUBJECT DATE) UTF-8 OR FLAGGED SEEN",
         b"UID SORT RETURN (ALL) (REVERSE SUBJECT DATE) UTF-8 OR FLAGGED SEEN",
     ),
-    b"s4": (b"SORT RETURN (UPDATE ALL) (FROM) UTF-8 SEEN", b"SORT RETURN (ALL) (FROM) UTF-8 SEEN"),
+    b"s4": (b"SORT RETURN (UPDATE (FLAGS UID) ALL) (FROM) UTF-8 SEEN", b"SORT RETURN (ALL) (FROM) UTF-8 SEEN"),
 }
 _ESEARCH = re.compile(rb'\* ESEARCH \(TAG "([^"]+)"\)( UID)?(.*)\Z')
+_FETCH = re.compile(rb"\* (\d+) FETCH \(UID (\d+) ")
 _DATA = re.compile(rb" (?:ALL ([0-9:,]+)|(ADDTO|REMOVEFROM) \(([0-9:, ]+)\))")
 
 STEP = st.one_of(
@@ -43,17 +44,28 @@ STEP = st.one_of(
 class Results:
     """What a client makes of the responses. Results of numbers are kept as numbers, and follow EXPUNGE."""
 
-    def __init__(self) -> None:
+    def __init__(self, uids: Iterable[int] = ()) -> None:
         self.held: dict[bytes, list[int]] = {}
+        self.uids: list[int | None] = list(uids)
+        """Of each message number, None while it is not known."""
 
     def take(self, line: bytes) -> None:
         gone = re.fullmatch(rb"\* (\d+) EXPUNGE", line)
         if gone is not None:
             number = int(gone[1])
+            del self.uids[number - 1]
             for tag in (b"s2", b"s4"):
                 held = self.held.get(tag, [])
                 assert number not in held, "REMOVEFROM must come before EXPUNGE"
                 self.held[tag] = [each - (each > number) for each in held]
+        exists = re.fullmatch(rb"\* (\d+) EXISTS", line)
+        if exists is not None:
+            self.uids += [None] * (int(exists[1]) - len(self.uids))
+        fetched = _FETCH.match(line)
+        if fetched is not None:
+            at, uid = int(fetched[1]) - 1, int(fetched[2])
+            assert self.uids[at] in {None, uid}, "what is fetched has the number that it was told under"
+            self.uids[at] = uid
         found = _ESEARCH.match(line)
         if found is None:
             return
@@ -124,7 +136,7 @@ async def _play(
     uids = list(range(1, len(begin) + 1))
     for client in (told, other):
         await client.run(b"SELECT " + box.encode())
-    results = Results()
+    results = Results(uids)
     for tag, (command, _) in _COMMANDS.items():
         results.held[tag] = []
         told.send(tag + b" " + command + b"\r\n")
