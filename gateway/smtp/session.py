@@ -42,7 +42,7 @@ class SubmissionSession(LoginConnection):
         self._on_made = on_made
         self._on_lost = on_lost
         self._mail: MailCommand | None = None
-        self._recipients: dict[str, None] = {}
+        self._recipients: dict[str, Recipient] = {}
         self._good_sender: str | None = None  # passed at MAIL in this session, and no message was refused since
         self._idle_commands = 0
         self._quit = False
@@ -102,6 +102,7 @@ class SubmissionSession(LoginConnection):
             "8BITMIME",
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
+            "DSN",
         ]
         if self.may_log_in:
             mechanisms = " ".join(sasl.MECHANISMS)
@@ -194,12 +195,13 @@ class SubmissionSession(LoginConnection):
         if self._mail is None or self._principal is None:
             self._fail("503 5.5.1 Need MAIL command")
             return
-        address = parse_rcpt(argument, smtputf8=self._mail.smtputf8)
+        recipient = parse_rcpt(argument, smtputf8=self._mail.smtputf8)
+        address = recipient.address
         if len(self._recipients) >= self.settings.max_recipients and address not in self._recipients:
             self.reply("452 4.5.3 Too many recipients")  # RFC 5321 4.5.3.1.10: the client sends the rest by itself
             return
         await self.services.acceptor.check_recipient(self._principal, self._mail.address, address)
-        self._recipients[address] = None
+        self._recipients[address] = recipient
         self.reply("250 2.1.5 Recipient OK")
 
     async def _data(self, argument: bytes) -> None:
@@ -214,10 +216,11 @@ class SubmissionSession(LoginConnection):
             envelope = SubmissionEnvelope(
                 principal=principal,
                 mail_from=mail.address,
-                recipients=tuple(map(Recipient, self._recipients)),
+                recipients=tuple(self._recipients.values()),
                 body_8bit=mail.body_8bit,
                 smtputf8=mail.smtputf8,
                 envelope_id=mail.envelope_id,
+                ret=mail.ret,
                 protocol=f"{'UTF8SMTP' if mail.smtputf8 else 'ESMTP'}{'SA' if self.encrypted else 'A'}",
             )
             self._reset()

@@ -1,11 +1,15 @@
-"""The grammar of commands (RFC 5321 4.1, RFC 4954, RFC 1870, RFC 6152, RFC 6531) without sockets."""
+"""The grammar of commands (RFC 5321 4.1, RFC 4954, RFC 1870, RFC 3461, RFC 6152, RFC 6531) without sockets."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
+
+from gateway.model.recipient import Recipient
+
+from .notifications import parse_envid, parse_notify, parse_orcpt, parse_ret
 
 MAX_ADDRESS: Final = 320  # octets: 64 of the local part, "@", 255 of the domain (RFC 5321 4.5.3.1)
 
@@ -22,7 +26,6 @@ _PATH: Final = re.compile(rf"<{_ROUTE}({_LOCAL})(?:@({_DOMAIN}))?>[ \t]*")
 _NULL_PATH: Final = re.compile(r"<[ \t]*>[ \t]*")
 _BARE: Final = re.compile(rf"({_LOCAL})@({_DOMAIN})(?=[ \t]|\Z)[ \t]*")  # devices that know no brackets
 _PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20\x7f]+))?\Z")
-_XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+\Z")
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _DOT_ATOM: Final = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*\Z")
 
@@ -37,13 +40,14 @@ class SyntaxRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MailCommand:
-    """MAIL FROM. `address` is "" for the null reverse-path; `size` is 0 when not declared."""
+    """MAIL FROM. `address` is "" for the null reverse-path; `size` is 0 when not declared; `envelope_id` is decoded."""
 
     address: str
     size: int
     body_8bit: bool
     smtputf8: bool
     envelope_id: str | None
+    ret: Literal["FULL", "HDRS"] | None = None
 
 
 def split_command(line: bytes) -> tuple[str, bytes]:
@@ -70,25 +74,34 @@ def parse_mail(argument: bytes) -> MailCommand:
     # RFC 4954 5: any server that offers AUTH takes AUTH=; we trust no client's word about an earlier sender.
     if "AUTH" in values and not values.pop("AUTH"):
         raise SyntaxRefused("501 5.5.4 AUTH needs a value")
-    # RFC 3461 4.3, 4.4: harmless hints that old libraries send unasked; the envelope id is shown in bounces.
-    if "RET" in values and (values.pop("RET") or "").upper() not in ("FULL", "HDRS"):
+    ret = parse_ret(values.get("RET"))
+    if "RET" in values and ret is None:
         raise SyntaxRefused("501 5.5.4 RET must be FULL or HDRS")
-    envelope_id = None
-    if "ENVID" in values:
-        envelope_id = values.pop("ENVID") or ""
-        if len(envelope_id) > 100 or not _XTEXT.match(envelope_id):
-            raise SyntaxRefused("501 5.5.4 ENVID must be xtext of 100 octets at most")
+    envelope_id = parse_envid(values.get("ENVID"))
+    if "ENVID" in values and envelope_id is None:
+        raise SyntaxRefused("501 5.5.4 ENVID must be xtext of 100 octets at most")
+    values.pop("RET", None)
+    values.pop("ENVID", None)
     _refuse_unknown(values, "MAIL")
     _require_utf8(address, smtputf8)
-    return MailCommand(address, int(size), body == "8BITMIME", smtputf8, envelope_id)
+    return MailCommand(address, int(size), body == "8BITMIME", smtputf8, envelope_id, ret)
 
 
-def parse_rcpt(argument: bytes, *, smtputf8: bool) -> str:
-    """`TO:<path>`: the address. A path without a domain is `postmaster` only (RFC 5321 4.5.1)."""
+def parse_rcpt(argument: bytes, *, smtputf8: bool) -> Recipient:
+    """`TO:<path> parameters`. A path without a domain is `postmaster` only (RFC 5321 4.5.1). SyntaxRefused."""
     address, rest = _path(_after(argument, "TO:"), "501 5.1.3 Bad recipient address syntax", null_allowed=False)
-    _refuse_unknown(_parameters(rest), "RCPT")
-    _require_utf8(address, smtputf8)
-    return address
+    values = _parameters(rest)
+    notify = parse_notify(values.get("NOTIFY"))
+    if "NOTIFY" in values and notify is None:
+        raise SyntaxRefused("501 5.5.4 NOTIFY must be NEVER, or some of SUCCESS, FAILURE and DELAY")
+    original = parse_orcpt(values.get("ORCPT"))
+    if "ORCPT" in values and original is None:
+        raise SyntaxRefused("501 5.5.4 ORCPT must be a type and xtext, 500 octets at most")
+    values.pop("NOTIFY", None)
+    values.pop("ORCPT", None)
+    _refuse_unknown(values, "RCPT")
+    _require_utf8(address + (original or ""), smtputf8)
+    return Recipient(address, notify, original)
 
 
 def valid_helo(argument: bytes) -> str | None:

@@ -106,6 +106,7 @@ def test_extensions_exactly(tls: Certificates) -> None:
                     "250-8BITMIME",
                     "250-SMTPUTF8",
                     "250-ENHANCEDSTATUSCODES",
+                    "250-DSN",
                     "250-AUTH PLAIN LOGIN",
                     "250 AUTH=PLAIN LOGIN",
                 ]
