@@ -164,7 +164,9 @@ def chunk_id(body_id: BodyId, index: int) -> int:
     return body_id << CHUNK_BITS | index
 
 
-def stage_chunks(tx: Tx, body_id: BodyId, first_index: int, chunks: Sequence[bytes], *, now: int) -> None:
+def stage_chunks(
+    tx: Tx, body_id: BodyId, first_index: int, chunks: Sequence[bytes | memoryview], *, now: int
+) -> None:
     """Store pieces of a body that is still arriving, each CHUNK octets but the body's last."""
     if first_index == 0:
         tx.do(_STAGE, body_id=body_id, now=now)
@@ -175,7 +177,7 @@ def stage_chunks(tx: Tx, body_id: BodyId, first_index: int, chunks: Sequence[byt
     _insert_chunks(tx, first, chunks)
 
 
-def _insert_chunks(tx: Tx, first: int, chunks: Sequence[bytes]) -> None:
+def _insert_chunks(tx: Tx, first: int, chunks: Sequence[bytes | memoryview]) -> None:
     """SQLite's way. A row that is there stays: variants share the pieces."""
     whole = len(chunks) - len(chunks) % _GROUP
     for at in range(0, whole, _GROUP):

@@ -167,9 +167,11 @@ class Database(ABC):
         octets: int = 0,
         quick: bool = False,
         relaxed: bool = False,
+        staged: bool = False,
     ) -> T:
         """Run `unit`; what it did is durable when this returns, unless it is `relaxed` and the settings allow that.
 
+        `staged`: it keeps a part of what a later unit makes whole, and is durable with that one at the latest.
         `inboxes`: all inboxes whose rows the unit changes; only a unit that names them may share a transaction with
         others on PostgreSQL; units that name none run in the order given. `octets`: about how much it writes, which
         bounds the group. Raises what the unit raises (only that unit is undone then), or Unavailable when the disk is

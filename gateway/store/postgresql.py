@@ -160,9 +160,11 @@ class PostgresqlDatabase(Database):
         octets: int = 0,
         quick: bool = False,
         relaxed: bool = False,
+        staged: bool = False,
     ) -> T:
         if not self._writers:
             raise Unavailable("The store is not open")
+        # A `staged` unit is as durable as any other: a server that restarts, while we live on, must not lose it.
         # Units of one inbox wait for each other anyway: one thread takes them together instead of several in turn.
         # Units that name none keep their order: giving up a staged body must come after its last piece.
         others = len(self._writers) - 1

@@ -139,7 +139,10 @@ class SqliteDatabase(Database):
             self._inline = SqliteRx(connect(self._path, reading=True))
         except driver.load().Error as error:
             raise translate(error) from error
-        self._writer = Writer(connection, SqliteTx(connection), self._settings, loop, self._publish, self._gates)
+        self._writer = Writer(
+            connection, SqliteTx(connection), self._settings, loop, self._publish, self._gates,
+            lambda: connect(self._path, reading=False),
+        )
         self._writer.start()
         self._readers.start(loop)
         if self._processes is not None:
@@ -168,10 +171,11 @@ class SqliteDatabase(Database):
         octets: int = 0,
         quick: bool = False,
         relaxed: bool = False,
+        staged: bool = False,
     ) -> T:
         if self._writer is None:
             raise Unavailable("The store is not open")
-        value: T = await self._writer.submit(unit, octets, quick=quick, relaxed=relaxed)
+        value: T = await self._writer.submit(unit, octets, quick=quick, relaxed=relaxed, staged=staged)
         return value
 
     async def read(self, query: Callable[[Rx], T]) -> T:

@@ -35,6 +35,7 @@ from gateway.model.errors import Unavailable
 from .db import StoreSettings, Tx, Wake, settle
 from .gates import ReaderGate
 from .gathering import Gathering
+from .sqlite_copier import LONGEST, Copier
 from .sqlite_errors import BUSY, FULL, error_code, is_io_error, translate
 
 if TYPE_CHECKING:
@@ -54,16 +55,24 @@ _COUNT_UP: Final = (
 
 
 class _Unit:
-    __slots__ = ("call", "error", "future", "octets", "quick", "relaxed", "value", "wakes")
+    __slots__ = ("call", "error", "future", "octets", "owes", "quick", "relaxed", "staged", "value", "wakes")
 
     def __init__(
-        self, call: Callable[[Tx], Any], future: asyncio.Future[Any], octets: int, quick: bool, relaxed: bool
+        self,
+        call: Callable[[Tx], Any],
+        future: asyncio.Future[Any],
+        octets: int,
+        quick: bool,
+        owes: bool,
+        staged: bool,
     ) -> None:
         self.call = call
         self.future = future
         self.octets = octets
         self.quick = quick
-        self.relaxed = relaxed
+        self.owes = owes  # a flush soon after its answer
+        self.staged = staged
+        self.relaxed = owes or staged  # no flush before its answer
         self.value: Any = None
         self.error: BaseException | None = None
         self.wakes: dict[Wake, None] = {}
@@ -99,7 +108,9 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Iterable[Wake]], None],
         gates: list[ReaderGate],
+        beside: Callable[[], Any] | None = None,
     ) -> None:
+        """`beside` opens a further connection, for checkpoints while a large message arrives."""
         self.broken: BaseException | None = None
         self._connection = connection
         self._execute = connection.cursor().execute
@@ -116,6 +127,9 @@ class Writer:
         self._gathering = Gathering(settings.group_units)
         self._closing = False
         self._relaxed = False  # COMMIT does not flush now
+        self._owes = False  # the open transaction holds a unit whose flush is to follow
+        self._streams = False  # … and one of a message that is still arriving
+        self._copier = None if beside is None else Copier(beside, _copy, self._checkpoint_failed)
         self._owed = False  # something is committed and not flushed yet
         self._flush: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
@@ -127,11 +141,18 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, call: Callable[[Tx], Any], octets: int, *, quick: bool = False, relaxed: bool = False
+        self,
+        call: Callable[[Tx], Any],
+        octets: int,
+        *,
+        quick: bool = False,
+        relaxed: bool = False,
+        staged: bool = False,
     ) -> asyncio.Future[Any]:
         """Queue a unit; called on the loop."""
         future = self._loop.create_future()
-        self._waiting.append(_Unit(call, future, octets, quick, relaxed and self._settings.flag_sync_seconds > 0))
+        owes = relaxed and self._settings.flag_sync_seconds > 0
+        self._waiting.append(_Unit(call, future, octets, quick, owes, staged))
         if not self._busy and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._turn)  # what else arrives in this turn of the loop joins the group
@@ -224,6 +245,8 @@ class Writer:
                 log.exception("store.writer_defect")
                 self._break(error, group)
             self._answer_and_tidy(group)
+        if self._copier is not None:
+            self._copier.stop()
         if self.broken is None:
             self._checkpoint()
 
@@ -306,6 +329,7 @@ class Writer:
         if relaxed is not self._relaxed:
             self._execute(f"PRAGMA synchronous={'NORMAL' if relaxed else 'FULL'}")
             self._relaxed = relaxed
+        self._owes = self._streams = False
         until = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -321,7 +345,7 @@ class Writer:
             self._execute("COMMIT")
         except Exception as error:
             raise _GroupLost(error) from error
-        self._owed = self._relaxed  # a flush of the WAL is one of all that stands in it
+        self._owed = self._relaxed and (self._owed or self._owes)  # a flush of the WAL is one of all that stands in it
 
     def _rollback(self) -> None:
         if self._connection.in_transaction:
@@ -334,6 +358,8 @@ class Writer:
         """Run one unit in a savepoint; its error is kept with it. Raises _GroupLost."""
         if unit.future.cancelled():
             return
+        self._owes |= unit.owes
+        self._streams |= unit.staged
         tx = self._tx
         tx.begin_unit()
         try:
@@ -392,6 +418,8 @@ class Writer:
 
     def _checkpoint(self) -> None:
         """Copy the WAL into the database and look at the result: a failed flush shows here."""
+        if self._copier is not None:
+            self._copier.wait()
         try:
             _busy, pages, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._unflushed = 0
@@ -399,25 +427,35 @@ class Writer:
                 self._checkpoint_behind_gate(pages)
             self._full = False
         except Exception as error:
-            if error_code(error) == FULL:
-                # Nothing is lost: the WAL keeps what was acknowledged. Told once, for each unit would tell it again.
-                if not self._full:
-                    log.warning("store.checkpoint_delayed", error=repr(error), remedy="free space on the disk")
-                self._full = True
-                return
-            log.error("store.checkpoint_failed", error=repr(error))
-            if is_io_error(error):
-                self._break(error, [])
+            self._checkpoint_failed(error)
+
+    def _checkpoint_failed(self, error: Exception) -> None:
+        if error_code(error) == FULL:
+            # Nothing is lost: the WAL keeps what was acknowledged. Told once, for each unit would tell it again.
+            if not self._full:
+                log.warning("store.checkpoint_delayed", error=repr(error), remedy="free space on the disk")
+            self._full = True
+            return
+        log.error("store.checkpoint_failed", error=repr(error))
+        if is_io_error(error):
+            self._break(error, [])
 
     def _checkpoint_due(self) -> bool:
-        if self._counts_wal:
-            try:
-                _busy, pages, _copied = self._execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
-            except Exception as error:  # the checkpoint itself meets the same error and judges it
-                log.warning("store.wal_length_unknown", error=repr(error))
-                return True
-            return bool(pages > self._settings.checkpoint_pages)
-        return self._unflushed > self._settings.checkpoint_pages * 4096
+        """Whether the WAL is to be copied here and now; while a large message arrives, it is begun beside."""
+        most = self._settings.checkpoint_pages
+        if not self._counts_wal:
+            return self._unflushed > most * 4096
+        try:
+            _busy, pages, copied = self._execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+        except Exception as error:  # the checkpoint itself meets the same error and judges it
+            log.warning("store.wal_length_unknown", error=repr(error))
+            return True
+        copier = self._copier
+        if copier is None or pages > LONGEST * most or not (self._streams or copier.busy):
+            return bool(pages > most)
+        if pages - copied > most and not copier.busy:
+            copier.start()
+        return False
 
     def _checkpoint_behind_gate(self, pages: int) -> None:
         """Readers always somewhere in the WAL keep it from starting over: hold them while it is copied and reset."""
@@ -428,6 +466,10 @@ class Writer:
             _busy, left, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._execute(_COUNT_UP, ("wal_reset",))  # the first write after a complete checkpoint starts the WAL over
         log.info("store.wal_gate", pages=pages, left=left - copied)
+
+
+def _copy(connection: Any) -> None:
+    connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def _outage(cause: BaseException | None) -> Unavailable:

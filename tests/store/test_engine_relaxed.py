@@ -148,3 +148,28 @@ async def test_after_a_relaxed_run_no_modseq_is_given_twice(db: Database) -> Non
     assert skipped > before
     await db.write(lambda tx: counters.begin_relaxed(tx, False))
     assert await db.read(modseq) == skipped
+
+
+async def test_a_staged_unit_is_not_flushed_and_owes_no_flush_of_its_own(
+    sqlite_url: str, runner: asyncio.Runner
+) -> None:
+    async with faulty_writer(sqlite_url, checkpoint_pages=1000, flag_sync_seconds=0.02) as (faulty, writer):
+        words = told(faulty)
+        for number in range(3):
+            await writer.submit(put(number, SMALL), 0, staged=True)
+        await asyncio.sleep(0.1)  # five times flag_sync: a flush that was owed would have come
+        assert words == ["NORMAL", "commit", "commit", "commit"]
+        await writer.submit(put(3, SMALL), 0)  # what makes them whole
+        assert words[4:] == ["FULL", "commit"]
+
+
+async def test_a_relaxed_unit_beside_staged_ones_is_flushed_soon(sqlite_url: str, runner: asyncio.Runner) -> None:
+    async with faulty_writer(sqlite_url, checkpoint_pages=1000, flag_sync_seconds=0.02) as (faulty, writer):
+        words = told(faulty)
+        await writer.submit(put(1, SMALL), 0, quick=True, relaxed=True)
+        await writer.submit(put(2, SMALL), 0, staged=True)
+        for _ in range(1000):
+            if words[-1] == "commit" and "flush" in words:
+                break
+            await asyncio.sleep(0.005)
+        assert words == ["NORMAL", "commit", "commit", "FULL", "flush", "commit"]

@@ -91,7 +91,7 @@ async def test_any_chunking_gives_the_same_content(db: Database, runner: asyncio
 async def test_chunks_reach_the_store_while_the_message_is_arriving(db: Database, runner: asyncio.Runner) -> None:
     ingest = ingest_of(db)
     writer = ingest.writer(max_size=10_000_000)
-    octets = message(STAGE_OCTETS * 3)
+    octets = message(STAGE_OCTETS * (UNDER_WAY + 3))
     for start in range(0, len(octets), 50_000):
         await writer.write(octets[start : start + 50_000])
     unit = STAGE_OCTETS // CHUNK
