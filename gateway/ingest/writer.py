@@ -180,6 +180,12 @@ class ContentWriter:
             ),
         )
 
+    def digest_under(self, header: bytes) -> bytes:
+        """SHA-256 of the body followed by `header`: what `StagedContent.sha256` would be under that one."""
+        digest = self._hash.copy()
+        digest.update(header)
+        return digest.digest()
+
     def _end_header(self) -> None:
         """The header's length is known: what came behind it is body."""
         assert self._head is not None  # called once

@@ -439,9 +439,16 @@ submission = Table(
     _counter("size"),  # octets that were accepted, for the history outlives the content
     Column("release_at", Big),  # RFC 4865: not before
     Column("draft", Text),  # EMAILID of the message in Drafts that waits for somebody's consent or its time
+    Column("trace", Text),  # the id in its Received field, which its sender was told
     Index("ix_submission_message", "inbox_id", "message_id"),
     Index("ix_submission_envelope", "inbox_id", "envelope_id"),
     Index("ix_submission_draft", "inbox_id", "draft"),
+    Index(
+        "ix_submission_release",
+        "release_at",
+        sqlite_where=text("draft IS NOT NULL"),
+        postgresql_where=text("draft IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )
 """One acceptance; also of mail that stayed here, whose recipients are `sent` at once: its history."""
@@ -466,7 +473,7 @@ queue_recipient = Table(
     Column("notify", SmallInteger),  # RFC 3461 4.1: 1 success, 2 failure, 4 delay; 0 never; null: not said
     Column("orcpt", Text),  # RFC 3461 4.2, as the client wrote it
     Column("delay_told", Big),  # when the sender was told of the delay
-    Column("hold_reason", Text),  # while `held`: approval, operator, outcome, route, restore
+    Column("hold_reason", Text),  # while `held`: approval, scheduled, operator, outcome, route, restore
     Index("ix_queue_recipient_due", "state", "next_attempt", "id"),
     sqlite_autoincrement=True,
 )
@@ -509,6 +516,7 @@ accepted_once = Table(
     metadata,
     Column("digest", Octets, nullable=False),
     Column("at", Big, nullable=False, index=True),
+    Column("trace", Text, nullable=False, server_default=text("''")),  # of the submission that it became
     PrimaryKeyConstraint("digest"),
     sqlite_with_rowid=False,
 )
@@ -541,5 +549,6 @@ list_entry = Table(
     Column("reason", Text),
     Column("created_at", Big, nullable=False),
     UniqueConstraint("direction", "pattern", "scope", "pod_id", "inbox_id"),
+    Index("ix_list_entry_place", "direction", "verdict", "scope", "pod_id", "inbox_id"),
     sqlite_autoincrement=True,
 )
