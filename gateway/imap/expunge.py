@@ -6,10 +6,9 @@ from array import array
 from typing import TYPE_CHECKING
 
 from gateway.model.flags import DELETED
-from gateway.store import messages
 from gateway.wire import commands as c
 
-from . import access
+from . import access, own_change
 from .access import Action
 from .replies import Reply, ok
 from .settings import CHANGE_CUT
@@ -40,8 +39,7 @@ async def close(session: Session, command: c.Close) -> Reply:
 
 async def _remove(session: Session, slices: Slices, *, tell: bool) -> None:
     selected = session.require_selected()
-    shared, view = selected.shared, selected.view
-    state, clock = shared.state, session.services.clock
+    view = selected.view
     doomed = array("I")
     for start, stop in slices:
         masks = view.masks_of(start, stop)
@@ -51,14 +49,7 @@ async def _remove(session: Session, slices: Slices, *, tell: bool) -> None:
     for start in range(0, len(doomed), CHANGE_CUT):
         if start:
             await session.channel.breathe()
-        ranges = ranges_of(doomed[start : start + CHANGE_CUT])
-        done = await session.services.db.write(
-            lambda tx, ranges=ranges: messages.expunge(  # type: ignore[misc]
-                tx, state.inbox_id, state.mailbox_id, ranges, only_deleted=True, now=int(clock())
-            ),
-            inboxes=(state.inbox_id,),
-        )
-        if done.modseq is not None:
-            await shared.catch_up(done.modseq, rows=CHANGE_CUT)
+        cut = doomed[start : start + CHANGE_CUT]
+        await own_change.expunge(session, selected, ranges_of(cut), len(cut))
         if tell:
             await session.tell(expunge=True, own=True)

@@ -14,13 +14,13 @@ from gateway.model.errors import GatewayError
 from gateway.model.flags import SEEN
 from gateway.model.ids import MAX_UID
 from gateway.model.sequence import SequenceSet
-from gateway.store import content, messages
+from gateway.store import content
 from gateway.store.db import Rx
 from gateway.wire import commands as c
 from gateway.wire.fetch import ITEMS, Attribute
 from gateway.wire.search import Partial
 
-from . import access, message_limit
+from . import access, message_limit, own_change
 from .access import Action
 from .capabilities import CONDSTORE
 from .channel import Closed
@@ -30,7 +30,7 @@ from .fetch_plan import Batch, Plan, plan_of
 from .replies import Reply, bad, no, ok
 from .resync import changed_since, tell_vanished
 from .selected import Selected
-from .settings import BODY_PAGE, BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, PAGES_AHEAD, TINY_CHANGE, TINY_PAGE
+from .settings import BODY_PAGE, BODY_PIECE, BODY_READ, FETCH_PAGE, MEMORY_PAGE, PAGES_AHEAD, TINY_PAGE
 from .view import Slices, View, ranges_of
 
 if TYPE_CHECKING:
@@ -255,26 +255,17 @@ async def _send_page(
 
 async def _mark_seen(session: Session, selected: Selected, page: Slices) -> frozenset[int]:
     """Set \\Seen on the page's unseen messages; the responses that follow show the new flags (RFC 3501 6.4.5)."""
-    view, state = selected.view, selected.shared.state
+    view = selected.view
     unseen = [uid for uid, mask in zip(view.uids_in(page), _masks(view, page), strict=True) if not mask & SEEN]
     unseen = [uid for uid in unseen if uid not in view.pending]
     if not unseen:
         return frozenset()
     ranges = ranges_of(unseen)
-    stored = await session.services.db.write(
-        lambda tx: messages.store_flags(tx, state.inbox_id, state.mailbox_id, ranges, "add", SEEN, ()),
-        inboxes=(state.inbox_id,),
-        quick=len(unseen) <= TINY_CHANGE,
-        relaxed=True,
-    )
-    if stored.modseq is not None:
-        await selected.shared.catch_up(stored.modseq, rows=len(unseen))
-    changed = [uid for uid, _ in stored.changed]
-    if view.modseqs_told:
-        view.told(dict.fromkeys(changed, stored.modseq or 0))
-    else:
-        view.told(dict(stored.changed))
-    return frozenset(changed)
+    stored = await own_change.store_flags(session, selected, ranges, len(unseen), "add", SEEN)
+    changed = [(uid, mask) for _, uid, mask, modseq in view.rows(ranges) if modseq == stored.modseq]
+    if stored.modseq is not None and not view.knows_own(stored.since, stored.modseq):
+        view.told({uid: stored.modseq if view.modseqs_told else mask for uid, mask in changed})
+    return frozenset(uid for uid, _ in changed)
 
 
 async def stream(session: Session, body: BodyRange | DecodedRange) -> None:

@@ -48,6 +48,17 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class FlagChange:
+    """What one operation makes of a message's flags: of those it had the ones in `keep`, and `bits`."""
+
+    keep: int
+    bits: int
+
+    def of(self, mask: int) -> int:
+        return mask & self.keep | self.bits
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A change of a state before it takes place. `columns`: the state's arrays or new ones, still to be patched."""
 
@@ -225,9 +236,8 @@ class MailboxState:
     def commit(self, made: Prepared) -> Delta:
         """Take over what `prepare` made of this state: hardly any work, however much has changed."""
         delta = made.delta
-        if made.keywords is not None and made.keywords != self.keywords:
-            self.keywords = made.keywords
-            self._flag_texts.clear()  # a mask may have been rendered before its keyword's name was known
+        if made.keywords is not None:
+            self._name_keywords(made.keywords)
         if delta.expunged:
             self.generation += 1
         self.uids, self.masks, self.modseqs = made.columns
@@ -239,6 +249,52 @@ class MailboxState:
         if delta.flags:
             self._remember(delta.flags)
         return delta
+
+    def change_flags(
+        self,
+        ranges: sequence.Ranges,
+        change: FlagChange,
+        modseq: int,
+        count: int,
+        *,
+        unchanged_since: int | None = None,
+        keywords: Mapping[int, str] | None = None,
+    ) -> Delta | None:
+        """What a unit with `modseq` has just done to a mailbox that was as this state is.
+
+        Messages change whose flags do, unless their MODSEQ is above `unchanged_since`. `count`: in the store as many
+        did; None, and nothing is done, where they are others.
+        """
+        keep, bits = change.keep, change.bits
+        changed: list[int] = []
+        for start, stop in sequence.select(ranges, self.uids):
+            masks = enumerate(self.masks[start:stop], start)
+            changed += [index for index, mask in masks if mask & keep | bits != mask]
+        if unchanged_since is not None:
+            changed = [index for index in changed if self.modseqs[index] <= unchanged_since]
+        if len(changed) != count:
+            return None
+        for index in changed:
+            self.masks[index] = self.masks[index] & keep | bits
+            self.modseqs[index] = modseq
+        if not (keep | bits) & model_flags.SEEN:
+            self._first_unseen = min(self._first_unseen, changed[0])
+        if keywords is not None:
+            self._name_keywords(keywords)
+        delta = Delta(tuple([self.uids[index] for index in changed]), since=self.highest_modseq)
+        self.highest_modseq = modseq
+        self._remember(delta.flags)
+        return delta
+
+    def remove(self, uids: sequence.Ranges, modseq: int) -> Delta | None:
+        """The same for an expunge of `uids`; None where the state does not hold them all."""
+        made = self.prepare((), uids, highest_modseq=modseq, uidnext=self.uidnext)
+        return self.commit(made) if len(made.delta.expunged) == sequence.count(uids) else None
+
+    def _name_keywords(self, keywords: Mapping[int, str]) -> None:
+        if keywords != self.keywords:
+            self.keywords = dict(keywords)
+            self._flag_texts.clear()  # a mask may have been rendered before its keyword's name was known
 
     def _remember(self, changed: tuple[int, ...]) -> None:
         self._log.append((self.highest_modseq, changed))

@@ -43,7 +43,7 @@ class SharedState:
     """A `MailboxState` with its sessions."""
 
     __slots__ = (
-        "_db", "_lock", "_looked", "_woken", "counted", "gone", "loaded", "scheduled", "sorting", "state",
+        "_db", "_due", "_lock", "_looked", "_woken", "counted", "gone", "loaded", "scheduled", "sorting", "state",
         "watchers",
     )  # fmt: skip
 
@@ -52,8 +52,9 @@ class SharedState:
         self._lock = asyncio.Lock()
         self.state = state
         self.watchers: list[Watcher] = []
-        self._woken = 1  # wake-ups so far
+        self._woken = 1  # wake-ups so far that did not say up to where there is news
         self._looked = 0  # those among them that a finished look at the store has answered
+        self._due = 0  # the highest MODSEQ that others named
         self.loaded = False
         self.gone = False
         self.scheduled = False
@@ -64,10 +65,14 @@ class SharedState:
     @property
     def stale(self) -> bool:
         """A wake-up came, and no look at the store that began after it has been applied yet."""
-        return self._looked != self._woken
+        return self._looked != self._woken or self._due > self.state.highest_modseq
 
-    def woken(self) -> None:
-        self._woken += 1
+    def woken(self, modseq: int | None) -> None:
+        """There is news, up to `modseq` if that is known."""
+        if modseq is None:
+            self._woken += 1
+        elif modseq > self._due:
+            self._due = modseq
 
     async def fresh(self) -> None:
         """Look at the store if it was woken since the last look. Raises Unavailable, MailboxGone."""
@@ -89,8 +94,20 @@ class SharedState:
         if self.state.highest_modseq < modseq:
             async with self._lock:
                 if self.state.highest_modseq < modseq:
-                    alone = self._woken - self._looked <= 1  # nobody else's change, of unknown size, comes with it
+                    # One wake-up may be its own; with more, others' changes of unknown size come with it.
+                    alone = self._woken - self._looked <= 1 and self._due <= modseq
                     await self._refresh(small=alone and rows <= TINY_CHANGE)
+
+    async def follow(self, since: int, modseq: int, change: Callable[[], Delta | None], *, rows: int) -> None:
+        """`catch_up` by `change`: it does to the state what the caller's unit did to a mailbox that stood at `since`.
+
+        The store is looked at where the state stands elsewhere, and where `change` says None: it cannot.
+        """
+        if self.state.highest_modseq == since:
+            async with self._lock:
+                if self.state.highest_modseq == since and not self.gone and (delta := change()) is not None:
+                    self._announce(delta)
+        await self.catch_up(modseq, rows=rows)
 
     async def load(self) -> None:
         """The first load, in pages off the loop; then what changed while it ran."""
@@ -121,7 +138,7 @@ class SharedState:
 
     async def _refresh(self, *, small: bool) -> None:
         """Follow the store. `small`: the change is thought to be one for the loop; if it is not, a thread has it."""
-        state, since, woken = self.state, self.state.highest_modseq, self._woken
+        state, since, woken, due = self.state, self.state.highest_modseq, self._woken, self._due
         made: Prepared | None
         if small:
             found = await self._db.tiny(
@@ -138,13 +155,18 @@ class SharedState:
         if not small:
             made = await self._db.read(lambda rx: _look(rx, state, since))
         self._looked = woken
+        if self._due == due:
+            self._due = 0
         if made is None:
             self.discontinue()
             return
         delta = state.commit(made)
         if not delta.empty:
-            for watcher in tuple(self.watchers):
-                watcher.mailbox_changed(delta)
+            self._announce(delta)
+
+    def _announce(self, delta: Delta) -> None:
+        for watcher in tuple(self.watchers):
+            watcher.mailbox_changed(delta)
 
     def discontinue(self) -> None:
         self.gone = True
@@ -296,7 +318,7 @@ class States:
             shared = self._by_id.get(mailbox_id)
             if shared is None:
                 continue
-            shared.woken()
+            shared.woken(wake.modseq)
             if shared.watchers and not shared.scheduled and not self._closed:
                 shared.scheduled = True
                 asyncio.get_running_loop().call_later(self._coalesce, self._look, shared)

@@ -42,17 +42,19 @@ class Form:
             lines = [b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (n, u, text(k)) for n, u, k, _ in messages]
         return b"".join(lines)
 
-    def stored(self, number: int, uid: int, flags: bytes, modseq: int, *, by_uid: bool) -> bytes:
-        """A message's flags after STORE. By number the UID is shown with a MODSEQ only (RFC 7162 3.2.4)."""
+    def stored(
+        self, messages: Iterable[tuple[int, int, int, int]], text: Callable[[int], bytes], *, by_uid: bool
+    ) -> bytes:
+        """The same after STORE. By number the UID is shown with a MODSEQ only (RFC 7162 3.2.4)."""
         if self.modseqs or self.uid_only or by_uid:
-            return self.changed([(number, uid, 0, modseq)], lambda mask: flags)
-        return b"* %d FETCH (FLAGS (%b))\r\n" % (number, flags)
+            return self.changed(messages, text)
+        return b"".join([b"* %d FETCH (FLAGS (%b))\r\n" % (n, text(k)) for n, _, k, _ in messages])
 
-    def moved_on(self, number: int, uid: int, modseq: int) -> bytes:
-        """The MODSEQ of a message whose flags the client can reckon itself (RFC 7162 3.1.3, examples 3 to 6)."""
+    def moved_on(self, messages: Iterable[tuple[int, int, int]]) -> bytes:
+        """The MODSEQs of (number, UID, MODSEQ)s whose flags the client can reckon itself (RFC 7162 3.1.3, 3 to 6)."""
         if self.uid_only:
-            return b"* %d UIDFETCH (MODSEQ (%d))\r\n" % (uid, modseq)
-        return b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (number, uid, modseq)
+            return b"".join([b"* %d UIDFETCH (MODSEQ (%d))\r\n" % (uid, modseq) for _, uid, modseq in messages])
+        return b"".join([b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % message for message in messages])
 
 
 PLAIN: Final = Form()

@@ -143,18 +143,45 @@ class View:
         else:
             self._told.update(shown)
 
-    def flags_known(self, uids: Iterable[int]) -> dict[int, int]:
+    def knows_own(self, since: int, modseq: int | None) -> bool:
+        """The session has itself changed flags, from MODSEQ `since` on to `modseq`, and shows or reckons each of them.
+
+        True, and noted, if nothing before and nothing after is news to it: then nothing is. Else `told` says what it
+        knows.
+        """
+        if modseq != self.state.highest_modseq or since != self._flags_modseq:
+            return False
+        if self._told is not None or self._round is not None:
+            return False
+        self._flags_modseq = modseq
+        return True
+
+    def flags_known(self, uids: sequence.Ranges) -> dict[int, int]:
         """UID -> flags of those of `uids` whose present flags are not news to the client."""
         state, told = self.state, self._told or NOTHING
+        known: dict[int, int] = {}
+        for start, stop in sequence.select(uids, state.uids):
+            known.update(zip(state.uids[start:stop], state.masks[start:stop], strict=True))
+        if self._flags_modseq == state.highest_modseq:
+            return known
         values = state.modseqs if self.modseqs_told else state.masks
-        known = {}
-        for uid in uids:
-            index = state.index_of(uid)
-            if index is None:
-                continue
-            if state.modseqs[index] <= self._flags_modseq or told.get(uid) == values[index]:
-                known[uid] = state.masks[index]
-        return known
+
+        def is_known(uid: int) -> bool:
+            index = bisect_left(state.uids, uid)
+            return state.modseqs[index] <= self._flags_modseq or told.get(uid) == values[index]
+
+        return {uid: mask for uid, mask in known.items() if is_known(uid)}
+
+    def rows(self, uids: sequence.Ranges) -> list[tuple[int, int, int, int]]:
+        """(number, UID, mask, MODSEQ) of those of `uids`, all of the view, that have not been expunged."""
+        state = self.state
+        found: list[tuple[int, int, int, int]] = []
+        for start, stop in sequence.select(uids, state.uids):
+            there = state.uids[start:stop]
+            shared = self.uids is state.uids
+            numbers = range(start + 1, stop + 1) if shared else [self.number_of(uid) for uid in there]
+            found += zip(numbers, there, state.masks[start:stop], state.modseqs[start:stop], strict=True)
+        return found
 
     # -- what to send --------------------------------------------------------------------------------------------
 

@@ -15,6 +15,10 @@ from .statements import Stmt
 
 _LOCK = Stmt("SELECT id FROM inbox WHERE id IN :LIST(inboxes) ORDER BY id FOR UPDATE")
 _MODSEQ = Stmt("SELECT modseq FROM inbox WHERE id = :inbox")
+_MODSEQS = Stmt(
+    "SELECT i.modseq, m.highest_modseq FROM inbox AS i LEFT JOIN mailbox AS m ON m.id = :mailbox AND m.inbox_id = i.id"
+    " WHERE i.id = :inbox"
+)
 _APPLY = Stmt(
     "UPDATE inbox SET modseq = :modseq, messages = messages + :messages, octets = octets + :octets WHERE id = :inbox"
 )
@@ -70,6 +74,19 @@ def peek(tx: Tx, inbox_id: InboxId) -> ModSeq:
     if last is None:
         raise NotFound("Inbox does not exist")
     return ModSeq(last + 1)
+
+
+def peek_mailbox(tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId) -> tuple[ModSeq, ModSeq]:
+    """`peek`, and the mailbox's HIGHESTMODSEQ now: who knows it up to there knows all but this unit's own change.
+
+    0 for a mailbox that is gone.
+    """
+    lock(tx, inbox_id)
+    found = tx.one(_MODSEQS, inbox=inbox_id, mailbox=mailbox_id)
+    if found is None:
+        raise NotFound("Inbox does not exist")
+    last, highest = found
+    return tx.modseqs.get(inbox_id) or ModSeq(last + 1), ModSeq(highest or 0)
 
 
 def apply(tx: Tx, inbox_id: InboxId, modseq: ModSeq, *, messages: int = 0, octets: int = 0) -> None:

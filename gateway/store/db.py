@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
@@ -44,11 +44,23 @@ class Wake:
     """Says where to look, never what happened, so a lost one costs a delay only.
 
     `inbox_id` None: any inbox (after an outage of the notification channel). `mailbox_id` None: any mailbox.
+    `modseq`: who knows the mailbox up to there need not look; None: whatever it knows.
     """
 
     kind: WakeKind
     inbox_id: InboxId | None = None
     mailbox_id: MailboxId | None = None
+    modseq: ModSeq | None = field(default=None, compare=False)
+
+
+def joined(wakes: Iterable[Wake]) -> dict[Wake, None]:
+    """One wake-up a place, with the last MODSEQ; without one where any of them has none."""
+    found: dict[Wake, Wake] = {}
+    for wake in wakes:
+        known = found.get(wake)
+        if known is None or known.modseq is not None:
+            found[wake] = wake
+    return dict.fromkeys(found.values())
 
 
 class Rx(ABC):
@@ -96,10 +108,18 @@ class Tx(Rx):
         """Execute a write whose result nobody needs: PostgreSQL sends it together with what follows."""
 
     def wake(
-        self, inbox_id: InboxId | None, mailbox_id: MailboxId | None = None, kind: WakeKind = WakeKind.MAIL
+        self,
+        inbox_id: InboxId | None,
+        mailbox_id: MailboxId | None = None,
+        kind: WakeKind = WakeKind.MAIL,
+        *,
+        modseq: ModSeq | None = None,
     ) -> None:
-        """Publish a wake-up once this unit is committed."""
-        self.wakes[Wake(kind, inbox_id, mailbox_id)] = None
+        """Publish a wake-up once this unit is committed. `modseq`: all that changed are messages, by the unit's own."""
+        wake = Wake(kind, inbox_id, mailbox_id, modseq)
+        if modseq is None:
+            self.wakes.pop(wake, None)  # one with a MODSEQ would say less
+        self.wakes.setdefault(wake)
 
     def begin_unit(self) -> None:
         """Forget what an earlier unit of the same transaction drew: each unit has its own MODSEQ."""
@@ -118,6 +138,8 @@ class StoreSettings:
     """Reader processes: they use further cores for FETCH pages and searches (`Database.offload`)."""
     reader_modules: tuple[str, ...] = ()
     """Modules whose functions are offloaded; a process imports them before its first job."""
+    job_seconds: float = 60.0
+    """A job of a reader process that takes longer is given up, with its process (`TookTooLong`)."""
     group_octets: int = 1_000_000
     """A group of units is committed once it holds about this many octets …"""
     group_seconds: float = 0.010

@@ -19,10 +19,11 @@ from .uidsets import CUT, ByUids, as_ranges
 
 @dataclass(frozen=True, slots=True)
 class Expunged:
-    """`uids` that are gone; `modseq` None when there were none."""
+    """`uids` that are gone; `modseq` None when there were none. `since`: the mailbox's HIGHESTMODSEQ before."""
 
     modseq: ModSeq | None
     uids: Ranges
+    since: int = 0
 
 
 _RETURNING: Final = " RETURNING uid, content_id, size, flags, internal_date, save_date, email_id, thread_id"
@@ -75,10 +76,10 @@ def expunge(
     rows = delete_rows(tx, inbox_id, mailbox_id, ranges, only_deleted=only_deleted)
     if not rows:
         return Expunged(None, ())
-    modseq = counters.peek(tx, inbox_id)
+    modseq, since = counters.peek_mailbox(tx, inbox_id, mailbox_id)
     octets = sum(row[2] for row in rows)
     counters.apply(tx, inbox_id, modseq, messages=-len(rows), octets=-octets)
-    return Expunged(modseq, note_expunged(tx, inbox_id, mailbox_id, rows, modseq, now))
+    return Expunged(modseq, note_expunged(tx, inbox_id, mailbox_id, rows, modseq, now), since)
 
 
 def delete_rows(
@@ -106,5 +107,5 @@ def note_expunged(
     counters.apply_mailbox(tx, mailbox_id, modseq, messages=-len(rows), unseen=-unseen, octets=-octets)
     uids = from_numbers(row[0] for row in rows)
     record(tx, inbox_id, modseq, ChangeKind.EXPUNGED, mailbox_id=mailbox_id, uids=uids)
-    tx.wake(inbox_id, mailbox_id)
+    tx.wake(inbox_id, mailbox_id, modseq=modseq)
     return uids

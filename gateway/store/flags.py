@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.model.errors import LimitReached
@@ -22,14 +22,19 @@ FlagOperation = Literal["set", "add", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class FlagsStored:
-    """`changed`: (uid, new mask) of rows that really changed, rising; `modseq` None when none did.
+    """What the operation did: `count` rows really changed, by `mask`, and have `modseq`, which is None when none did.
 
+    Which ones is not said: who knows the mailbox up to `since`, its HIGHESTMODSEQ before, can reckon it, and for all
+    others it is the rows with that MODSEQ. `keywords`: the table bit -> name where the operation named some.
     `refused`: (uid, MODSEQ) of rows left alone because they changed after `unchanged_since`, rising.
     """
 
-    modseq: ModSeq | None
-    changed: list[tuple[int, int]]
-    refused: list[tuple[int, int]] = field(default_factory=list)
+    modseq: ModSeq | None = None
+    since: int = 0
+    mask: int = 0
+    count: int = 0
+    keywords: Mapping[int, str] | None = None
+    refused: Sequence[tuple[int, int]] = ()
 
 
 _ADD_KEYWORD = Stmt("INSERT INTO keyword (mailbox_id, bit, name, folded) VALUES (:mailbox, :bit, :name, :folded)")
@@ -43,7 +48,7 @@ _STORE: Final = {
     operation: ByUids(
         f"UPDATE message SET flags = {new}, modseq = :modseq"
         f" WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {{uids}} AND flags <> {new}"
-        " AND +modseq <= :since RETURNING uid, flags"
+        " AND +modseq <= :since"
     )
     for operation, new in _NEW_FLAGS.items()
 }
@@ -112,19 +117,19 @@ def store_flags(
         refused = tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, since=unchanged_since, **members)
     mask = system_mask | flag_mask(tx, mailbox_id, keywords, create=op != "remove")
     if not ranges or (op != "set" and not mask):
-        return FlagsStored(None, [], refused)
-    since = _EVER if unchanged_since is None else unchanged_since
-    modseq = counters.peek(tx, inbox_id)
-    unseen = _unseen_difference(tx, inbox_id, mailbox_id, ranges, op, mask, since)
+        return FlagsStored(refused=refused)
+    limit = _EVER if unchanged_since is None else unchanged_since
+    modseq, since = counters.peek_mailbox(tx, inbox_id, mailbox_id)
+    unseen = _unseen_difference(tx, inbox_id, mailbox_id, ranges, op, mask, limit)
     statement, members = _STORE[op].over(tx.dialect, ranges)
-    changed = tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, mask=mask, modseq=modseq, since=since, **members)
-    if not changed:
-        return FlagsStored(None, [], refused)
+    # Without RETURNING: ten thousand rows as values take as long as the update.
+    count = tx.run(statement, mailbox=mailbox_id, inbox=inbox_id, mask=mask, modseq=modseq, since=limit, **members)
+    if not count:
+        return FlagsStored(refused=refused)
     counters.apply(tx, inbox_id, modseq)
     counters.apply_mailbox(tx, mailbox_id, modseq, unseen=unseen)
-    tx.wake(inbox_id, mailbox_id)
-    changed.sort()
-    return FlagsStored(modseq, changed, refused)
+    tx.wake(inbox_id, mailbox_id, modseq=modseq)
+    return FlagsStored(modseq, since, mask, count, keywords_of(tx, mailbox_id) if keywords else None, refused)
 
 
 def _unseen_difference(

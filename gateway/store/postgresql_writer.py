@@ -26,7 +26,7 @@ from gateway.model.errors import Unavailable
 from gateway.model.ids import InboxId
 
 from .counters import lock
-from .db import StoreSettings, Tx, Wake, settle
+from .db import StoreSettings, Tx, Wake, joined, settle
 from .statements import Stmt
 
 if TYPE_CHECKING:
@@ -264,11 +264,9 @@ class Writer:
         self._drop()
 
     def _answer(self, batch: list[_Unit]) -> None:
-        wakes: dict[Wake, None] = {}
+        wakes = joined(wake for unit in batch if unit.error is None for wake in unit.wakes)
         for unit in batch:
-            if unit.error is None:
-                wakes.update(unit.wakes)
-            else:
+            if unit.error is not None:
                 unit.value = None
         if wakes:
             self._announce(wakes)

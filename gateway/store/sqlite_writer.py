@@ -32,7 +32,7 @@ import structlog
 
 from gateway.model.errors import Unavailable
 
-from .db import StoreSettings, Tx, Wake, settle
+from .db import StoreSettings, Tx, Wake, joined, settle
 from .gates import ReaderGate
 from .gathering import Gathering
 from .sqlite_copier import LONGEST, Copier
@@ -399,14 +399,11 @@ class Writer:
             self._jobs.put(None)
 
     def _deliver(self, group: list[_Unit], free: bool) -> None:
-        wakes: dict[Wake, None] = {}
         for unit in group:
             settle(unit.future, unit.value, unit.error)
-            wakes.update(unit.wakes)
         if group:
             self._gathering.answered(len(group))
-        if wakes:
-            self._publish(wakes)
+            self._publish(joined(wake for unit in group for wake in unit.wakes))
         if self._owed and self._flush is None:
             self._flush = self._loop.call_later(self._settings.flag_sync_seconds, self._flush_owed)
         if free:

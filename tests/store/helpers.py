@@ -30,6 +30,14 @@ async def assert_consistent(db: Database) -> None:
     assert findings == []
 
 
+async def changed_by(db: Database, mailbox: MailboxId, stored: messages.FlagsStored) -> list[tuple[int, int]]:
+    """(UID, mask) of what an operation has changed: as many as it said, all with its MODSEQ."""
+    rows = await db.read(lambda rx: messages.load(rx, mailbox))
+    changed = [(uid, mask) for uid, mask, modseq in rows if modseq == stored.modseq]
+    assert len(changed) == stored.count
+    return changed
+
+
 async def make_inbox(db: Database, address: str = f"anna@{DOMAIN}", *, now: int = NOW) -> Inbox:
     """An inbox; its pod `pod` and the domain are made when they are missing."""
 

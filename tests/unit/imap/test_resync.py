@@ -107,9 +107,9 @@ def test_the_form_follows_what_is_enabled(
     form = form_of(enabled)
     assert form.expunged([2, 2], [4, 5]) == expunged
     assert form.changed([(1, 9, 1, 7)], TEXT) == changed
-    assert form.stored(1, 9, b"\\Seen", 7, by_uid=False) == stored
+    assert form.stored([(1, 9, 1, 7)], TEXT, by_uid=False) == stored
     if form.modseqs:
-        assert form.moved_on(1, 9, 7) == moved_on
+        assert form.moved_on([(1, 9, 7)]) == moved_on
 
 
 def test_long_sets_are_lines_of_a_length_that_clients_take() -> None:
