@@ -84,6 +84,7 @@ _COLD: Final = (
     Stmt("DELETE FROM url_key WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM api_key WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM list_entry WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM address WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM inbox WHERE id = :inbox"),
 )

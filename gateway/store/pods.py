@@ -29,6 +29,7 @@ _CONTENTS_OF_POD = Stmt(
     "SELECT (SELECT count(*) FROM inbox WHERE pod_id = :pod), (SELECT count(*) FROM domain WHERE pod_id = :pod)"
 )
 _DELETE_POD_KEYS = Stmt("DELETE FROM api_key WHERE pod_id = :pod")
+_DELETE_POD_LISTS = Stmt("DELETE FROM list_entry WHERE pod_id = :pod")
 
 _DOMAIN: Final = (
     "SELECT d.id, d.name, d.pod_id, p.name, d.local, d.created_at FROM domain d JOIN pod p ON p.id = d.pod_id"
@@ -93,13 +94,14 @@ def pod_by_id(rx: Rx, pod_id: PodId) -> Pod | None:
 
 
 def delete_pod(tx: Tx, pod_id: PodId) -> None:
-    """CannotChange while inboxes (those in their grace period too) or domains are left; its keys go with it."""
+    """CannotChange while inboxes (those in their grace period too) or domains are left; keys and lists go too."""
     if tx.one(_LOCK_POD, pod=pod_id) is None:
         raise NotFound("No such pod")
     counts = tx.one(_CONTENTS_OF_POD, pod=pod_id)
     if counts is not None and any(counts):
         raise CannotChange(f"The pod still has {counts[0]} inboxes and {counts[1]} domains: delete them first")
     tx.run(_DELETE_POD_KEYS, pod=pod_id)
+    tx.run(_DELETE_POD_LISTS, pod=pod_id)
     tx.run(_DELETE_POD, pod=pod_id)
 
 
