@@ -15,9 +15,10 @@ from . import sasl
 from .connection import Disconnected, TooSlow
 from .data import DataDecoder, SlowBudget
 from .login import LoginConnection
+from .parameters import SyntaxRefused
 from .ports import Acceptance, SubmissionServices
 from .replies import AT_MAIL, reply_to
-from .syntax import MailCommand, SyntaxRefused, parse_mail, parse_rcpt, split_command, valid_helo
+from .syntax import MailCommand, parse_mail, parse_rcpt, split_command, valid_helo
 
 _IDLE_COMMANDS: Final = frozenset({"NOOP", "RSET", "VRFY", "EXPN", "HELP", "EHLO", "HELO"})
 _OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"})  # a browser made to send mail
@@ -217,7 +218,7 @@ class SubmissionSession(LoginConnection):
                 principal=principal,
                 mail_from=mail.address,
                 recipients=tuple(self._recipients.values()),
-                body_8bit=mail.body_8bit,
+                body_8bit=mail.body != "7BIT",
                 smtputf8=mail.smtputf8,
                 envelope_id=mail.envelope_id,
                 ret=mail.ret,

@@ -1,15 +1,14 @@
-"""The grammar of commands (RFC 5321 4.1, RFC 4954, RFC 1870, RFC 3461, RFC 6152, RFC 6531) without sockets."""
+"""The grammar of commands (RFC 5321 4.1, RFC 6531) without sockets; parameters are `parameters`'."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.model.recipient import Recipient
 
-from .notifications import parse_envid, parse_notify, parse_orcpt, parse_ret
+from .parameters import MAIL, RCPT, SyntaxRefused, read
 
 MAX_ADDRESS: Final = 320  # octets: 64 of the local part, "@", 255 of the domain (RFC 5321 4.5.3.1)
 
@@ -25,17 +24,8 @@ _LOCAL: Final = rf"(?:{_DOTTED}|{_QUOTED})"
 _PATH: Final = re.compile(rf"<{_ROUTE}({_LOCAL})(?:@({_DOMAIN}))?>[ \t]*")
 _NULL_PATH: Final = re.compile(r"<[ \t]*>[ \t]*")
 _BARE: Final = re.compile(rf"({_LOCAL})@({_DOMAIN})(?=[ \t]|\Z)[ \t]*")  # devices that know no brackets
-_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20\x7f]+))?\Z")
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _DOT_ATOM: Final = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*\Z")
-
-
-class SyntaxRefused(Exception):
-    """A command that the grammar does not allow; `reply` is the whole reply line."""
-
-    def __init__(self, reply: str) -> None:
-        super().__init__(reply)
-        self.reply = reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +33,10 @@ class MailCommand:
     """MAIL FROM. `address` is "" for the null reverse-path; `size` is 0 when not declared; `envelope_id` is decoded."""
 
     address: str
-    size: int
-    body_8bit: bool
-    smtputf8: bool
-    envelope_id: str | None
+    size: int = 0
+    body: Literal["7BIT", "8BITMIME"] = "7BIT"
+    smtputf8: bool = False
+    envelope_id: str | None = None
     ret: Literal["FULL", "HDRS"] | None = None
 
 
@@ -61,47 +51,17 @@ def split_command(line: bytes) -> tuple[str, bytes]:
 def parse_mail(argument: bytes) -> MailCommand:
     """`FROM:<path> parameters`. SyntaxRefused with 501, 553 or 555."""
     address, rest = _path(_after(argument, "FROM:"), "501 5.1.7 Bad sender address syntax", null_allowed=True)
-    values = _parameters(rest)
-    size = values.pop("SIZE", "0")
-    if size is None or not (size.isascii() and size.isdigit() and len(size) <= 20):
-        raise SyntaxRefused("501 5.5.4 SIZE must be a number")
-    body = (values.pop("BODY", "7BIT") or "").upper()
-    if body not in ("7BIT", "8BITMIME"):
-        raise SyntaxRefused("501 5.5.4 BODY must be 7BIT or 8BITMIME")
-    smtputf8 = "SMTPUTF8" in values
-    if values.pop("SMTPUTF8", None) is not None:
-        raise SyntaxRefused("501 5.5.4 SMTPUTF8 takes no value")
-    # RFC 4954 5: any server that offers AUTH takes AUTH=; we trust no client's word about an earlier sender.
-    if "AUTH" in values and not values.pop("AUTH"):
-        raise SyntaxRefused("501 5.5.4 AUTH needs a value")
-    ret = parse_ret(values.get("RET"))
-    if "RET" in values and ret is None:
-        raise SyntaxRefused("501 5.5.4 RET must be FULL or HDRS")
-    envelope_id = parse_envid(values.get("ENVID"))
-    if "ENVID" in values and envelope_id is None:
-        raise SyntaxRefused("501 5.5.4 ENVID must be xtext of 100 octets at most")
-    values.pop("RET", None)
-    values.pop("ENVID", None)
-    _refuse_unknown(values, "MAIL")
-    _require_utf8(address, smtputf8)
-    return MailCommand(address, int(size), body == "8BITMIME", smtputf8, envelope_id, ret)
+    mail = MailCommand(address, **read(rest, MAIL))
+    _require_utf8(address, mail.smtputf8)
+    return mail
 
 
 def parse_rcpt(argument: bytes, *, smtputf8: bool) -> Recipient:
     """`TO:<path> parameters`. A path without a domain is `postmaster` only (RFC 5321 4.5.1). SyntaxRefused."""
     address, rest = _path(_after(argument, "TO:"), "501 5.1.3 Bad recipient address syntax", null_allowed=False)
-    values = _parameters(rest)
-    notify = parse_notify(values.get("NOTIFY"))
-    if "NOTIFY" in values and notify is None:
-        raise SyntaxRefused("501 5.5.4 NOTIFY must be NEVER, or some of SUCCESS, FAILURE and DELAY")
-    original = parse_orcpt(values.get("ORCPT"))
-    if "ORCPT" in values and original is None:
-        raise SyntaxRefused("501 5.5.4 ORCPT must be a type and xtext, 500 octets at most")
-    values.pop("NOTIFY", None)
-    values.pop("ORCPT", None)
-    _refuse_unknown(values, "RCPT")
-    _require_utf8(address + (original or ""), smtputf8)
-    return Recipient(address, notify, original)
+    recipient = Recipient(address, **read(rest, RCPT))
+    _require_utf8(address + (recipient.orcpt or ""), smtputf8)
+    return recipient
 
 
 def valid_helo(argument: bytes) -> str | None:
@@ -141,25 +101,6 @@ def _path(text: str, refusal: str, *, null_allowed: bool) -> tuple[str, str]:
     if len(address.encode()) > MAX_ADDRESS:
         raise SyntaxRefused(refusal)
     return address, text[match.end() :]
-
-
-def _parameters(text: str) -> dict[str, str | None]:
-    """name in upper case -> value with its case kept, None without `=`."""
-    values: dict[str, str | None] = {}
-    for word in text.split():
-        match = _PARAMETER.match(word)
-        if match is None:
-            raise SyntaxRefused("501 5.5.4 Bad parameter syntax")
-        name = match.group(1).upper()
-        if name in values:
-            raise SyntaxRefused("501 5.5.4 A parameter may stand once only")
-        values[name] = match.group(2)
-    return values
-
-
-def _refuse_unknown(values: Mapping[str, str | None], command: str) -> None:
-    if values:
-        raise SyntaxRefused(f"555 5.5.4 {command} parameter not recognized")
 
 
 def _require_utf8(address: str, smtputf8: bool) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.model import xtext
 from gateway.model.recipient import Notify, Recipient
-from gateway.smtp.syntax import SyntaxRefused, parse_mail, parse_rcpt
+from gateway.smtp.parameters import SyntaxRefused
+from gateway.smtp.syntax import parse_mail, parse_rcpt
 
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126))
 

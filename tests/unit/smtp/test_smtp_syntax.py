@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.recipient import Recipient
-from gateway.smtp.syntax import MailCommand, SyntaxRefused, parse_mail, parse_rcpt, split_command, valid_helo
+from gateway.smtp.parameters import Parameter, SyntaxRefused, read
+from gateway.smtp.syntax import MailCommand, parse_mail, parse_rcpt, split_command, valid_helo
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,8 @@ def test_paths(argument: str, address: str) -> None:
 
 def test_mail_parameters_keep_their_case_and_order_does_not_matter() -> None:
     found = parse_mail("FROM:<zoë@x> size=10 SmtpUtf8 body=8bitmime AUTH=<> RET=hdrs ENVID=Qq+2Bx".encode())
-    assert found == MailCommand("zoë@x", 10, True, True, "Qq+x", "HDRS")
-    assert parse_mail(b"FROM:<a@b> AUTH=e+3Dmc2@example.com") == MailCommand("a@b", 0, False, False, None)
+    assert found == MailCommand("zoë@x", 10, "8BITMIME", True, "Qq+x", "HDRS")
+    assert parse_mail(b"FROM:<a@b> AUTH=e+3Dmc2@example.com") == MailCommand("a@b")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,20 @@ def test_refused(argument: str, code: str) -> None:
     with pytest.raises(SyntaxRefused) as refused:
         parse_mail(argument.encode())
     assert refused.value.reply.startswith(code)
+
+
+def test_a_word_that_is_longer_than_any_may_be_is_not_recognized() -> None:
+    for command in (parse_mail, lambda octets: parse_rcpt(octets.replace(b"FROM", b"TO"), smtputf8=False)):
+        with pytest.raises(SyntaxRefused) as refused:
+            command(b"FROM:<a@b> " + b"X" * 3000)
+        assert refused.value.reply == "555 5.5.4 A parameter is too long"
+
+
+def test_rows_of_one_field_exclude_each_other() -> None:
+    rows = {"FOR": Parameter("at", lambda value: value, "a time"), "UNTIL": Parameter("at", lambda value: value, "one")}
+    assert read("until=5", rows) == {"at": "5"}
+    with pytest.raises(SyntaxRefused, match=r"^501 5\.5\.4 UNTIL stands beside one that excludes it"):
+        read("for=5 until=5", rows)
 
 
 def test_not_utf8() -> None:
