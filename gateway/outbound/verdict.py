@@ -52,6 +52,8 @@ class Outcome:
     text: str
     at_once: bool = False
     """Only this transaction was full (452 4.5.3): the recipient goes into the next one without waiting."""
+    notifies: bool = False
+    """Sent to a server that offers DSN and was told the sender's wishes: success is its to report (RFC 3461 5.2.1)."""
 
 
 def clean(text: str) -> str:
