@@ -72,6 +72,7 @@ def store_settings(config: Config, *, serving: bool) -> StoreSettings:
             "gateway.maintain.texts",
             "gateway.maintain.trigrams",
         ),
+        job_seconds=config.store.reader_timeout,
         writers=config.store.writers,
         flag_sync_seconds=config.store.flag_sync / 1000,
     )

@@ -107,6 +107,14 @@ class Store:
             low=0, high=64,
         ),
     ] = 2
+    reader_timeout: Annotated[
+        int,
+        Setting(
+            "Time after which a page of such work is given up, with its process: the command is refused. A page takes "
+            "some 50 milliseconds.",
+            unit="seconds", low=5, high=3600,
+        ),
+    ] = 60
     flag_sync: Annotated[
         int,
         Setting(

@@ -69,6 +69,7 @@ REPLY_OF: Final[Mapping[type[errors.GatewayError], _Rule]] = {
     errors.AuthenticationFailed: _Rule(b"NO", b"AUTHENTICATIONFAILED", "Authentication failed"),
     # Clients delete a stored password on AUTHENTICATIONFAILED: neither of these two is about the password.
     errors.Throttled: _Rule(b"NO", b"UNAVAILABLE", "Too many failed logins from this address, try again later"),
+    errors.TookTooLong: _Rule(b"NO", b"LIMIT", "This took too long and was given up; ask for less at a time"),
     errors.Unavailable: _Rule(b"NO", b"UNAVAILABLE", "Service is temporarily unavailable, try again later"),
 }
 

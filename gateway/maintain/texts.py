@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from gateway.ingest.search_text import folded_fields, folded_text
-from gateway.model.errors import GatewayError, NotFound
+from gateway.model.errors import GatewayError, NotFound, TookTooLong
 from gateway.model.ids import BodyId, ContentId
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store import content, search_text
@@ -128,11 +128,18 @@ class TextBuilder:
     async def catch_up(self) -> int:
         """Make all texts that are due now; how many were made. 0 also while another node makes them."""
         after = count = 0
+        contents = self._settings.contents
         while await self._leads():
             began = _now()
-            made = await self._db.offload_bulk(
-                make, after, self._settings.contents, self._settings.octets, sorted(self._failed)
-            )
+            skip = sorted(self._failed)
+            try:
+                made = await self._db.offload_bulk(make, after, contents, self._settings.octets, skip)
+            except TookTooLong:
+                if contents == 1:
+                    await self._give_up(after)
+                contents = 1  # to find out which of them it was
+                continue
+            contents = min(2 * contents, self._settings.contents)
             if not made.last:
                 break
             after = made.last
@@ -144,6 +151,16 @@ class TextBuilder:
                 await asyncio.sleep(_now() - began)
         await self._tell(0)
         return count
+
+    async def _give_up(self, after: int) -> None:
+        """Leave out the first content above `after`, until the next start: searches read it as it is."""
+        skip = self._failed
+        due = await self._db.read(lambda rx: search_text.due(rx, after, len(skip) + 1))
+        for content_id, _ in due:
+            if content_id not in skip:
+                log.warning("texts.took_too_long", content_id=content_id)
+                skip.add(content_id)
+                break
 
     async def _tell(self, seconds: float) -> None:
         """The metrics of how many wait, if they were last told so long ago."""

@@ -88,6 +88,10 @@ class Unavailable(GatewayError):
     """Our own outage (disk full, database away): the same request may succeed later."""
 
 
+class TookTooLong(Unavailable):
+    """A page of work that reads ran into its time limit; the same again would too, less may do."""
+
+
 class SenderNotAuthorized(GatewayError):
     """MAIL FROM or a header author is no address of the key's inboxes."""
 

@@ -104,7 +104,8 @@ class PostgresqlDatabase(Database):
         self._notifier: Notifier | None = None
         if settings.reader_processes:
             target = Target("postgresql", Path(), conninfo)
-            self._processes = ReaderProcesses(target, settings.reader_processes, settings.reader_modules)
+            count, modules = settings.reader_processes, settings.reader_modules
+            self._processes = ReaderProcesses(target, count, modules, job_seconds=settings.job_seconds)
 
     async def start(self) -> None:
         """Raises Unavailable when the database cannot be reached."""

@@ -3,7 +3,8 @@
 A job is a module's function of a read transaction and plain values, so it can be sent, and run again. When a process
 dies, the job it worked at is suspected: it is tried once more, in another process, and never in this one, which all
 sessions share; a second death makes it Unavailable. Jobs that only waited there go to other processes or, when none is
-up, fail with `ReaderLost`, and the caller asks a reader thread.
+up, fail with `ReaderLost`, and the caller asks a reader thread. A job is a page of work: one that goes on far longer
+than any page can is ended with its process, and never tried again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Final, cast
 
 import structlog
 
-from gateway.model.errors import Unavailable
+from gateway.model.errors import TookTooLong, Unavailable
 
 from .db import ReaderLost, settle
 from .gates import ProcessGate, ReaderGate
@@ -49,6 +50,8 @@ class _Job:
     bulk: bool
     losses: int = 0
     """Processes that died at it."""
+    late: bool = False
+    """It had its time: the process was killed for it."""
 
 
 class _Child(asyncio.Protocol):
@@ -59,6 +62,10 @@ class _Child(asyncio.Protocol):
         self.process = process
         self.ready = False
         self.held: deque[_Job] = deque()
+        self.began = 0.0
+        """When the first of them was begun, on the loop's clock, or a little later."""
+        self.suspect: _Job | None = None
+        """The first of them was late already when this was last looked at."""
         self.gate = ProcessGate(pool.wake)
         self.transport: asyncio.Transport | None = None
         self._pieces: list[bytes] = []
@@ -70,6 +77,8 @@ class _Child(asyncio.Protocol):
 
     def send(self, job: _Job) -> None:
         assert self.transport is not None
+        if not self.held:
+            self.began = self.pool.now()
         self.held.append(job)
         self.transport.write(frame((job.call, job.arguments)))
 
@@ -95,9 +104,20 @@ class ReaderProcesses:
     """`count` processes that share two queues: pages, and bulk work, which never takes the last process."""
 
     def __init__(
-        self, target: Target, count: int, modules: tuple[str, ...], gates: list[ReaderGate] | None = None
+        self,
+        target: Target,
+        count: int,
+        modules: tuple[str, ...],
+        gates: list[ReaderGate] | None = None,
+        *,
+        job_seconds: float,
     ) -> None:
-        """`gates`: where the writer of SQLite finds what holds readers off; None for an engine without."""
+        """`gates`: where the writer of SQLite finds what holds readers off; None for an engine without.
+
+        `job_seconds`: after it, and at most half as long again, a job is given up with its process.
+        """
+        self._job_seconds = job_seconds
+        self._timer: asyncio.TimerHandle | None = None
         self._opening = frame(Opening(target, modules))
         self._count = count
         self._gates = gates
@@ -130,9 +150,14 @@ class ReaderProcesses:
         self._pump()
         return job.future
 
+    def now(self) -> float:
+        return self._loop.time() if self._loop is not None else 0.0
+
     async def stop(self) -> None:
         """Close all sockets, which ends the processes; waits for them."""
         self._loop = None
+        if self._timer is not None:
+            self._timer.cancel()
         await asyncio.gather(*self._starting)
         children, self._children = self._children, []
         for child in children:
@@ -173,6 +198,7 @@ class ReaderProcesses:
             job = queue.popleft()
             if not job.future.done():
                 child.send(job)
+                self._watch()
                 return True
         child.gate.leave()
         return True
@@ -185,9 +211,33 @@ class ReaderProcesses:
                 self._gates.append(child.gate)
         else:
             job = child.held.popleft()
+            child.began = self.now()
             child.gate.leave()
             settle(job.future, answer.value, answer.error)
         self._pump()
+
+    def _watch(self) -> None:
+        """Look after a while whether the jobs under way go on for too long."""
+        if self._timer is None and self._loop is not None:
+            self._timer = self._loop.call_later(self._job_seconds / 4, self._look)
+
+    def _look(self) -> None:
+        """End what was late at the last look too: after a pause of this process its answer may just be unread."""
+        self._timer = None
+        for child in self._children:
+            if not child.held:
+                continue
+            self._watch()
+            job = child.held[0]
+            if self.now() - child.began <= self._job_seconds:
+                child.suspect = None
+            elif child.suspect is not job:
+                child.suspect = job
+            elif not job.late:
+                job.late = True
+                call = getattr(job.call, "func", job.call)
+                log.warning("store.reader_job_ended", job=call.__qualname__, seconds=self._job_seconds)
+                child.process.kill()  # `lost` has the rest
 
     def wake(self) -> None:
         """From the writer's thread: the gate is open again."""
@@ -235,7 +285,9 @@ class ReaderProcesses:
         if self._loop is not None:
             self._loop.run_in_executor(None, _reap, child.process)
         self._replace_later()
-        if jobs:
+        if jobs and jobs[0].late:
+            settle(jobs.pop(0).future, None, TookTooLong("A page of work took longer than any may"))
+        elif jobs:
             jobs[0].losses += 1
         for job in reversed(jobs):
             (self._bulk if job.bulk else self._pages).appendleft(job)

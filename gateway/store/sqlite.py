@@ -129,7 +129,8 @@ class SqliteDatabase(Database):
         self._inline: SqliteRx | None = None
         if settings.reader_processes:
             target = Target("sqlite", path, "")
-            self._processes = ReaderProcesses(target, settings.reader_processes, settings.reader_modules, self._gates)
+            count, modules = settings.reader_processes, settings.reader_modules
+            self._processes = ReaderProcesses(target, count, modules, self._gates, job_seconds=settings.job_seconds)
 
     async def start(self) -> None:
         """Raises Unavailable when the file cannot be opened."""

@@ -7,11 +7,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from gateway.model.errors import NotFound, Unavailable
+from gateway.model.errors import NotFound, TookTooLong, Unavailable
 from gateway.store import processes
 from gateway.store.db import Database, StoreSettings, open_database
 from gateway.store.gates import ProcessGate
@@ -24,9 +25,25 @@ _INSERT = Stmt("INSERT INTO meta (key, value) VALUES ('test', '1')")
 @pytest.fixture
 def served(url: str, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A store with two reader processes that are up."""
+    with serving(url, runner, monkeypatch, StoreSettings().job_seconds) as database:
+        yield database
+
+
+@pytest.fixture
+def hasty(url: str, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """The same where no job may take long."""
+    with serving(url, runner, monkeypatch, 0.1) as database:
+        yield database
+
+
+@contextmanager
+def serving(
+    url: str, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch, job_seconds: float
+) -> Iterator[Database]:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setattr(processes, "RESTART_SECONDS", (0.02, 0.5))
-    database = open_database(url, StoreSettings(reader_processes=2, reader_modules=("tests.support.jobs",)))
+    modules = ("tests.support.jobs",)
+    database = open_database(url, StoreSettings(reader_processes=2, reader_modules=modules, job_seconds=job_seconds))
     runner.run(database.start())
     try:
         runner.run(until(lambda: database.reader_processes == 2))
@@ -97,6 +114,40 @@ async def test_when_all_die_threads_go_on(served: Database) -> None:
     assert pid == here
     ended = await asyncio.gather(*deadly, return_exceptions=True)
     assert [type(each) for each in ended] == [Unavailable, Unavailable]
+
+
+async def test_a_job_without_end_is_given_up_with_its_process(hasty: Database) -> None:
+    here = os.getpid()
+    endless = [asyncio.ensure_future(hasty.offload(jobs.loop, here)) for _ in range(2)]
+    await asyncio.sleep(0)
+    behind = [asyncio.ensure_future(hasty.offload(jobs.echo, b"%d" % n)) for n in range(6)]
+    ended = await asyncio.gather(*endless, return_exceptions=True)
+    assert [type(each) for each in ended] == [TookTooLong, TookTooLong]  # once each, and never in this process
+    assert await asyncio.gather(*behind) == [b"%d" % n for n in range(6)]
+    await until(lambda: hasty.reader_processes == 2)
+    assert (await hasty.offload(jobs.pid_and_count))[0] != here
+
+
+async def test_the_time_of_a_job_begins_with_the_answer_before_it(
+    served: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    pool = served._processes
+    assert pool is not None
+    monkeypatch.setattr(pool, "now", lambda: clock)
+    flags = [tmp_path / name for name in ("first", "second")]
+    work = [[asyncio.ensure_future(served.offload(jobs.wait_for, str(flag))) for _ in range(2)] for flag in flags]
+    await asyncio.sleep(0)
+    clock = StoreSettings().job_seconds
+    flags[0].touch()
+    pids = set(await asyncio.gather(*work[0]))
+    clock *= 1.5
+    for _ in range(3):
+        pool._look()
+    clock *= 2
+    pool._look()  # once: an answer may be there that is not read yet
+    flags[1].touch()
+    assert set(await asyncio.gather(*work[1])) == pids
 
 
 async def test_bulk_work_leaves_a_process_to_pages(served: Database, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -19,7 +20,7 @@ from gateway.maintain.restore import restore
 from gateway.maintain.settings import DAY, JanitorSettings
 from gateway.maintain.texts import TextBuilder, TextSettings, make
 from gateway.mime import fold
-from gateway.model.errors import Unavailable
+from gateway.model.errors import TookTooLong, Unavailable
 from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.model.ports import NULL_METRICS
 from gateway.store import content, messages, search_text
@@ -231,6 +232,28 @@ async def test_a_defect_of_one_content_leaves_the_others_their_text(
     assert await builder.catch_up() == 3
     assert await builder.catch_up() == 0
     assert await place.due() == 1
+    monkeypatch.undo()
+    assert await place.builder().catch_up() == 1
+
+
+async def test_one_that_takes_too_long_leaves_the_others_their_text(
+    place: Place, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for word in ("a", "b", "c", "d", "e", "f", "g"):
+        await place.bring(mail(word))
+    endless, offload = place.contents[1], place.db.offload_bulk
+
+    async def limited(job: Any, after: int, most: int, octets: int, skip: list[ContentId]) -> Any:
+        ids = [each for each, _ in await place.db.read(lambda rx: search_text.due(rx, after, most))]
+        if endless in ids and endless not in skip:
+            raise TookTooLong("Its process was ended")
+        return await offload(job, after, most, octets, skip)
+
+    monkeypatch.setattr(place.db, "offload_bulk", limited)
+    builder = place.builder()
+    assert await builder.catch_up() == 6
+    assert await builder.catch_up() == 0
+    assert await place.db.read(lambda rx: rx.all(_DUE)) == [(endless,)]
     monkeypatch.undo()
     assert await place.builder().catch_up() == 1
 

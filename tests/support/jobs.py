@@ -51,3 +51,9 @@ def wait_for(rx: Rx, path: str, *, began: str = "") -> int:
     while not os.path.exists(path):
         time.sleep(0.002)  # the test says by a file that it may end: it runs in another process
     return os.getpid()
+
+
+def loop(rx: Rx, parent: int) -> None:
+    """Never end, but in `parent`'s own thread."""
+    while os.getpid() != parent:
+        pass

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.imap import contexts, long_answers, search, search_modseq, search_run, sort, sort_orders, sort_page
 from gateway.imap.search_run import neighbours
+from gateway.model.errors import TookTooLong
 from gateway.model.sequence import SequenceSet
 from gateway.store import sort_keys as stored
 from gateway.store.db import Database
@@ -82,6 +83,26 @@ def test_a_search_ends_when_it_has_found_enough(tmp_path: Path, monkeypatch: pyt
             assert read == looked_at, options
 
     play(tmp_path, body, messages=20)
+
+
+def test_a_page_that_takes_too_long_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        async def ended(*args: Any, **kwargs: Any) -> Any:
+            raise TookTooLong("Its process was ended")
+
+        monkeypatch.setattr(harness.db, "offload", ended)
+        monkeypatch.setattr(harness.db, "offload_bulk", ended)
+        refused = [b"x NO [LIMIT] This took too long and was given up; ask for less at a time"]
+        await harness.deliver(b"Subject: new\r\n\r\n")
+        assert await client.run(b"FETCH 1:* ENVELOPE") == [b"* 9 EXISTS", *refused]
+        assert await client.run(b"SEARCH BODY x") == refused
+        assert await client.run(b"FETCH 1:2 UID") == [
+            b"* 1 FETCH (UID 1)", b"* 2 FETCH (UID 2)", b"x OK FETCH completed"
+        ]  # fmt: skip
+
+    play(tmp_path, body, messages=8)
 
 
 def test_an_order_is_kept_and_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
