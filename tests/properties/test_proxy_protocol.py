@@ -74,7 +74,9 @@ def test_whatever_comes_is_a_header_or_refused_within_its_limit(octets: bytes) -
 
 
 @given(headers().filter(lambda header: header[0].startswith(b"PROXY TCP")), st.data())
-def test_a_line_with_a_blank_too_many_is_none(header: tuple[bytes, tuple[str, int] | None], data: st.DataObject) -> None:
+def test_a_line_with_a_blank_too_many_is_none(
+    header: tuple[bytes, tuple[str, int] | None], data: st.DataObject
+) -> None:
     octets, _ = header
     at = data.draw(st.integers(0, len(octets) - 1))
     try:
