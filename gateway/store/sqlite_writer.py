@@ -88,13 +88,17 @@ class _GroupLost(Exception):
 
 
 class _Job:
-    """What the thread does next: commit the units that ran on the loop or, without any, run and commit what waits."""
+    """What the thread does next: commit the units that ran on the loop or, without any, run and commit what waits.
 
-    __slots__ = ("group", "lost")
+    `committed`: that has been done, and answered; what is left is the checkpoint.
+    """
 
-    def __init__(self, group: list[_Unit], lost: _GroupLost | None = None) -> None:
+    __slots__ = ("committed", "group", "lost")
+
+    def __init__(self, group: list[_Unit], lost: _GroupLost | None = None, *, committed: bool = False) -> None:
         self.group = group
         self.lost = lost
+        self.committed = committed
 
 
 class Writer:
@@ -131,6 +135,7 @@ class Writer:
         self._streams = False  # … and one of a message that is still arriving
         self._copier = None if beside is None else Copier(beside, _copy, self._checkpoint_failed)
         self._owed = False  # something is committed and not flushed yet
+        self._before = 0  # rows that this connection had changed before the open transaction
         self._flush: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._counts_wal = self._sqlite_version() >= NOOP_CHECKPOINT
@@ -192,7 +197,7 @@ class Writer:
             return
         self._busy = True
         job = self._run_here() if quick else _Job([])
-        if not (quick and self._relaxed and self._committed_here(job)):
+        if not (quick and self._committed_here(job)):
             self._jobs.put(job)
 
     def _run_here(self) -> _Job:
@@ -206,8 +211,11 @@ class Writer:
         return _Job(group)
 
     def _committed_here(self, job: _Job) -> bool:
-        """A COMMIT without a flush only writes into the system's memory; the thread is needed for all that can wait."""
-        if job.lost is not None or self._checkpoint_due():
+        """A COMMIT without a flush only writes into the system's memory; the thread is needed for all that can wait.
+
+        One with nothing to write does not even that: a STORE of flags that were set already.
+        """
+        if job.lost is not None or (self._wrote and not self._relaxed):
             return False
         try:
             self._commit()
@@ -216,11 +224,19 @@ class Writer:
             return False
         self._unflushed += sum(unit.octets for unit in job.group)
         self._deliver(job.group, free=False)
+        if self._checkpoint_due():  # in an open transaction SQLite refuses to say
+            self._jobs.put(_Job([], committed=True))
+            return True
         self._busy = False
         if (self._waiting or self._closing) and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._turn)
         return True
+
+    @property
+    def _wrote(self) -> bool:
+        """The open transaction has changed rows."""
+        return bool(self._connection.total_changes != self._before)
 
     def _flush_owed(self) -> None:
         """The end of `flag_sync`: a durable unit flushes what relaxed ones have written before it."""
@@ -239,7 +255,7 @@ class Writer:
                 elif group and job.lost is not None:
                     self._rollback()
                     self._recover(group, job.lost)
-                else:
+                elif not job.committed:
                     self._finish(group)
             except BaseException as error:  # a defect of this module: fail loudly, keep answering
                 log.exception("store.writer_defect")
@@ -330,6 +346,7 @@ class Writer:
             self._execute(f"PRAGMA synchronous={'NORMAL' if relaxed else 'FULL'}")
             self._relaxed = relaxed
         self._owes = self._streams = False
+        self._before = self._connection.total_changes
         until = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -341,11 +358,13 @@ class Writer:
             time.sleep(BUSY_PAUSE)  # the holder is another process: SQLite's own wait does just this
 
     def _commit(self) -> None:
+        wrote = self._wrote
         try:
             self._execute("COMMIT")
         except Exception as error:
             raise _GroupLost(error) from error
-        self._owed = self._relaxed and (self._owed or self._owes)  # a flush of the WAL is one of all that stands in it
+        if wrote:  # a flush of the WAL is one of all that stands in it
+            self._owed = self._relaxed and (self._owed or self._owes)
 
     def _rollback(self) -> None:
         if self._connection.in_transaction:

@@ -54,6 +54,10 @@ class Faulty:
     def in_transaction(self) -> bool:
         return bool(self._connection.in_transaction)
 
+    @property
+    def total_changes(self) -> int:
+        return int(self._connection.total_changes)
+
     def cursor(self) -> FaultyCursor:
         return FaultyCursor(self, self._connection.cursor())
 
