@@ -24,6 +24,8 @@ from .ports import SubmissionServices
 
 log = structlog.get_logger(__name__)
 
+LOCAL: Final = "local"
+"""Who comes over a Unix socket."""
 INPUT_BUFFER: Final = 65_536  # octets; reading pauses at twice that, so 128 KiB is all a stranger can make us keep
 _LINES_A_TURN: Final = 64  # pipelined commands before other connections get the loop
 _REPLIES_KEPT: Final = 256  # queued replies of a client that pipelines; then it has to read some
@@ -89,8 +91,9 @@ class Connection(SMTP, ABC):
     # -- life cycle (asyncio calls these)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peername = transport.get_extra_info("peername")
-        self.peer = str(peername[0]) if isinstance(peername, tuple) else "local"
+        if not self.peer:  # else a proxy has said whose connection it is
+            peername = transport.get_extra_info("peername")
+            self.peer = str(peername[0]) if isinstance(peername, tuple) else LOCAL
         super().connection_made(transport)  # starts _handle_client as a task
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -57,13 +57,17 @@ class DataDecoder:
         # A piece never ends inside CRLF or between CRLF and a dot, so that each piece can be unstuffed alone.
         self._line_ends.decode(data.decode("latin-1"))
         if self._line_ends.newlines not in _ALLOWED or b"\0" in data:
-            self.violated = True
+            self._irregular(data)
         if 0 <= dots < len(data) - 2:  # not only that of the end
             data = data.replace(_DOT_LINE, b"\r\n")
         if data and self._skip:
             data, self._skip = data[self._skip :], 0
         self.size += len(data)
         return b"" if self.violated or self.too_big else data
+
+    def _irregular(self, data: bytes) -> None:
+        """Called with a piece that holds a NUL, and with each from the first bare CR or LF on, dots still stuffed."""
+        self.violated = True
 
 
 class SlowBudget:

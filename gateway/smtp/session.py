@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from gateway.model.errors import GatewayError
 from gateway.model.recipient import Recipient
@@ -21,13 +21,24 @@ from .replies import AT_MAIL, reply_to
 from .syntax import MailCommand, parse_mail, parse_rcpt, split_command, valid_helo
 
 _IDLE_COMMANDS: Final = frozenset({"NOOP", "RSET", "VRFY", "EXPN", "HELP", "EHLO", "HELO"})
-_OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"})  # a browser made to send mail
+_OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "PROXY"})
+# A browser made to send mail, or a proxy that is not among those of the listener
 _MAX_DRAIN: Final = 2  # a message over the limit is read to its end up to this many times the limit
 _AUTH_LINE: Final = sasl.MAX_RESPONSE + 32  # octets of an AUTH line with its initial response
 
+Command = Callable[..., Awaitable[None]]
+"""A session's method for one verb; it is given the argument."""
+
 
 class SubmissionSession(LoginConnection):
-    """One client. Each command is a method that queues its reply; nothing a client sent is ever echoed or logged."""
+    """One client. Each command is a method that queues its reply; nothing a client sent is ever echoed or logged.
+
+    What LMTP does otherwise stands in `lmtp`: its commands, how a message is read and who is answered for it.
+    """
+
+    protocol_name: ClassVar[str] = "ESMTP"
+    counted_as: ClassVar[str] = "smtp_submissions"  # the metric of messages, by result
+    commands: ClassVar[Mapping[str, Command]]
 
     def __init__(
         self,
@@ -57,7 +68,7 @@ class SubmissionSession(LoginConnection):
         self._on_lost(self)
 
     async def run(self) -> None:
-        self.reply(f"220 {self.settings.hostname} ESMTP")
+        self.reply(f"220 {self.settings.hostname} {self.protocol_name}")
         while not self._quit:
             limit = self.settings.command_line if self.logged_in else self.settings.login_line
             line = await self.read_line(limit, _AUTH_LINE)
@@ -73,7 +84,7 @@ class SubmissionSession(LoginConnection):
                 self._refuse(error)
 
     async def _command(self, verb: str, argument: bytes) -> None:
-        command = _COMMANDS.get(verb)
+        command = self.commands.get(verb)
         if command is None:
             if verb in _OTHER_PROTOCOLS:
                 self.end("421 4.7.0 This is a mail server")
@@ -231,7 +242,7 @@ class SubmissionSession(LoginConnection):
         """Reads the message to its end whatever is wrong with it, then gives the one reply (RFC 5321 4.1.1.4)."""
         accepted: Accepted | None = None
         failed: GatewayError | None = None
-        decoder = DataDecoder(self.settings.max_message_size)
+        decoder = self._decoder()
         budget = SlowBudget(self.settings.slow_window_s, self.settings.slow_octets)
         try:
             self.begin_message()
@@ -268,8 +279,15 @@ class SubmissionSession(LoginConnection):
             else:
                 result = "accepted"
                 self._idle_commands = 0
-                self.reply(f"250 2.0.0 Accepted as {accepted.trace_id}")
-            self.services.metrics.count("smtp_submissions", result=result)
+                self._tell(accepted)
+            self.services.metrics.count(self.counted_as, result=result)
+
+    def _decoder(self) -> DataDecoder:
+        return DataDecoder(self.settings.max_message_size)
+
+    def _tell(self, accepted: Accepted) -> None:
+        """The reply to a message that is kept."""
+        self.reply(f"250 2.0.0 Accepted as {accepted.trace_id}")
 
     # -- refusals
 
@@ -286,7 +304,7 @@ class SubmissionSession(LoginConnection):
             self.reply(reply)
 
 
-_COMMANDS: Final[Mapping[str, Callable[[SubmissionSession, bytes], Awaitable[None]]]] = {
+SubmissionSession.commands = {
     "EHLO": SubmissionSession._ehlo,
     "HELO": SubmissionSession._hello,
     "STARTTLS": SubmissionSession._starttls,
