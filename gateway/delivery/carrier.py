@@ -11,12 +11,14 @@ import structlog
 from gateway.model.errors import GatewayError
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.outbound.endpoint import Endpoint
-from gateway.outbound.smtp_transport import OutgoingMail, SmtpConnection, TransportFailed
+from gateway.outbound.mail import OutgoingMail
+from gateway.outbound.smtp_transport import SmtpConnection, TransportFailed
 from gateway.outbound.verdict import Outcome, Stage, Verdict
 from gateway.store.db import Database
 from gateway.store.queue import QueueItem
 
 from .hosts import Hosts
+from .outgoing import outgoing
 from .pool import ConnectionPool
 from .routes import Route
 from .settings import DeliverySettings
@@ -78,14 +80,7 @@ class Carrier:
         What a host says about the mail is final; only one that cannot be reached, or turns us away before it has
         heard of the mail, makes the next one's turn.
         """
-        mail = OutgoingMail(
-            mail_from=items[0].mail_from,
-            recipients=[item.address for item in items],
-            size=message.size,
-            body_8bit=items[0].body8bit,
-            header_utf8=items[0].smtputf8,
-            chunks=lambda: message.chunks(self._db),
-        )
+        mail = outgoing(self._db, items, message)
         hosts = self._hosts.in_order(route)
         for place, endpoint in enumerate(hosts, 1):
             try:

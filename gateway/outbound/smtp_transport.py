@@ -1,40 +1,40 @@
 """Hands one message to an SMTP server, with a stage that says what is known when something breaks.
 
-The dialogue is aiosmtplib's, the DATA phase ours: streamed in 64 KiB pieces (a 25 MB message costs no memory and never
-stalls the loop) and with the knowledge whether the final dot was sent. Before it a loss means "not taken"; after it
-the outcome is unknown, and only the queue's policy may decide to send again.
+Greeting, TLS, EHLO and login are aiosmtplib's; what follows is ours: commands are pipelined where the server offers it
+(RFC 2920), the body is streamed in 64 KiB pieces (a 25 MB message costs no memory and never stalls the loop), and it
+is known whether the end of the message was sent. Before it a loss means "not taken"; after it the outcome is unknown,
+and only the queue's policy may decide to send again.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, cast
+from collections.abc import Sequence
+from dataclasses import replace
 
 import aiosmtplib
-import idna
 import structlog
-from aiosmtplib.protocol import SMTPProtocol
 
 from gateway.model.errors import ConfigError
 
+from .body import CannotConvert, Prepared, Sending, prepared
 from .dial import Resolver, dial, system_resolver
-from .dots import DotStuffer
+from .dialogue import Dialogue, Lost, taken_over
 from .endpoint import Endpoint
+from .envelope import mail_command, rcpt_command, wire_address, within_limits
 from .errors import OutboundError
 from .login import NoMechanism, log_in
+from .mail import OutgoingMail
+from .offer import Offer
+from .replies import BadReply, Reply
 from .tls import ClientContexts, Security
 from .verdict import Outcome, Stage, Verdict, clean, of_loss, of_reply, refused_here
 
 log = structlog.get_logger(__name__)
 
-PIECE: Final = 65_536  # octets written between two drains
-SIZE_LIMIT: Final = re.compile("[0-9]{1,20}")  # RFC 1870 3: a longer number is none, and int() refuses thousands
-
-_contexts: Final = ClientContexts()
+_contexts = ClientContexts()
+_BROKEN = (Lost, BadReply, OSError, TimeoutError)
+_GONE = "Connection lost before the server was ready"
 
 
 class TransportFailed(Exception):
@@ -45,29 +45,17 @@ class TransportFailed(Exception):
         self.outcome = outcome
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingMail:
-    """`chunks()` starts a new pass over the message's octets; `size` is their count.
-
-    `header_utf8`: the header holds UTF-8 as RFC 6531 has it, and needs a server that offers SMTPUTF8.
-    """
-
-    mail_from: str
-    recipients: Sequence[str]
-    size: int
-    body_8bit: bool
-    header_utf8: bool
-    chunks: Callable[[], AsyncIterator[bytes]]
-
-
 class SmtpConnection:
     """One connection to a relay, ready for MAIL. One message at a time; `usable` after it says whether to go on."""
 
     def __init__(self, client: aiosmtplib.SMTP, endpoint: Endpoint) -> None:
         self._client = client
         self._endpoint = endpoint
+        self._offer = Offer.of(client.esmtp_extensions)
+        self._dialogue: Dialogue = taken_over(client.transport)
         self._stage = Stage.CONNECT
         self._broken = False
+        self._transactions = 0
         self.sent = 0
         """Messages handed over on this connection."""
 
@@ -114,183 +102,183 @@ class SmtpConnection:
             if (outcome := _connect_outcome(error)) is None:
                 raise
             raise TransportFailed(outcome) from None
+        if client.transport is None:
+            raise TransportFailed(of_loss(Stage.CONNECT, _GONE))
         return cls(client, endpoint)
 
     @property
     def dot_sent(self) -> bool:
-        """The last message's final dot may have left: from there on only its reply says what became of it."""
+        """The last message's end may have left: from there on only its reply says what became of it."""
         return self._stage is Stage.FINAL_DOT
 
     @property
     def usable(self) -> bool:
-        return not self._broken and self._client.is_connected
+        full = self._offer.mail_max is not None and self._transactions >= self._offer.mail_max
+        return not self._broken and not full and not self._dialogue.spoken
 
     async def send(self, mail: OutgoingMail) -> list[Outcome]:
         """One transaction; an outcome for each recipient, in order. Never raises for what the server does.
 
-        What `mail.chunks()` raises comes through after the connection is cut: half a message is never ended by a dot.
+        What the message's source raises comes through after the connection is cut: half a message is never ended.
         """
         outcomes: list[Outcome | None] = [None] * len(mail.recipients)
         self._stage = Stage.MAIL
         try:
-            rest = await self._transaction(mail, outcomes)
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            rest = self._refuse_early(mail) or await self._transaction(mail, outcomes)
+        except _BROKEN as error:
             self._break()
             rest = _loss(self._stage, error)
         except BaseException:
             self._break()
             raise
+        if rest.verdict is Verdict.SENT:
+            self.sent += 1
+            rest = replace(rest, notifies=self._offer.dsn)
         return [outcome or rest for outcome in outcomes]
 
     async def close(self) -> None:
         """QUIT if the server still listens; never raises for what it answers."""
-        if self.usable:
+        if not self._broken and not self._dialogue.spoken:
             try:
-                await self._client.quit(timeout=self._endpoint.timeouts.quit)
-            except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+                await self._dialogue.ask(b"QUIT", self._endpoint.timeouts.quit)
+            except _BROKEN as error:
                 log.debug("outbound.quit_failed", host=self._endpoint.host, reason=clean(str(error)))
         self._break()
 
     def _break(self) -> None:
         self._broken = True
-        # A cast, for uvloop's transports are no subclasses of asyncio's.
-        transport = cast("asyncio.WriteTransport | None", self._client.transport)
-        if transport is not None:
-            transport.abort()  # close() would first flush what must not be ended
+        self._dialogue.abort()  # closing would first flush what must not be ended
         self._client.close()
 
+    def _refuse_early(self, mail: OutgoingMail) -> Outcome | None:
+        """What is known before a word is said. Lost: a kept connection that the server has closed."""
+        if self._dialogue.spoken:
+            raise Lost("Connection lost")
+        if mail.header_utf8 and not self._offer.smtputf8:
+            return _needs_utf8(Stage.MAIL)
+        return None
+
     async def _transaction(self, mail: OutgoingMail, outcomes: list[Outcome | None]) -> Outcome:
-        """Fills `outcomes` of refused recipients and returns the outcome of all others."""
-        client, times = self._client, self._endpoint.timeouts
-        refusal = self._refuse_early(mail)
-        if refusal is not None:
-            return refusal
-        utf8 = client.supports_extension("smtputf8")
-        options = self._mail_options(mail, utf8)
-        sender = _wire_address(mail.mail_from, utf8)
+        """Fills `outcomes` of recipients that have one of their own, and returns the outcome of all others."""
+        offer = self._offer
+        try:
+            ready = await prepared(mail, offer)
+        except CannotConvert as error:
+            return refused_here(Stage.MAIL, 554, error.enhanced, str(error))
+        if offer.size and offer.size < ready.body.size:  # RFC 1870 6.1: 0 is no limit
+            return refused_here(Stage.MAIL, 552, "5.3.4", f"The relay takes messages of {offer.size} octets at most")
+        sender = wire_address(mail.mail_from, offer)
         if sender is None:
             return _needs_utf8(Stage.MAIL)
-        reply = await client.execute_command(b"MAIL", b"FROM:<%b>" % sender, *options, timeout=times.mail)
-        if reply.code != 250:
-            return await self._refused(Stage.MAIL, reply)
-        self._stage = Stage.RCPT
-        accepted = 0
-        for index, recipient in enumerate(mail.recipients):
-            address = _wire_address(recipient, utf8)
+        named = self._named(mail, outcomes)
+        if not named:
+            return refused_here(Stage.RCPT, 554, "5.5.1", "No valid recipients")
+        commands = [mail_command(mail, sender, ready.body, offer), *(command for _, command in named)]
+        return await self._envelope(commands, [index for index, _ in named], ready, outcomes)
+
+    def _named(self, mail: OutgoingMail, outcomes: list[Outcome | None]) -> list[tuple[int, bytes]]:
+        """(place, RCPT command) of those that this server can be told of, in this transaction."""
+        named = []
+        for index, fits in enumerate(within_limits(mail.recipients, self._offer)):
+            recipient = mail.recipients[index]
+            address = wire_address(recipient.address, self._offer)
             if address is None:
                 outcomes[index] = _needs_utf8(Stage.RCPT)
-                continue
-            reply = await client.execute_command(b"RCPT", b"TO:<%b>" % address, timeout=times.rcpt)
-            if 250 <= reply.code <= 252:
+            elif not fits:
+                text = "The relay takes no more recipients at once"
+                outcomes[index] = Outcome(Verdict.TEMPORARY, Stage.RCPT, 452, "4.5.3", text, at_once=True)
+            else:
+                named.append((index, rcpt_command(recipient, address, self._offer)))
+        return named
+
+    async def _envelope(
+        self, commands: Sequence[bytes], places: Sequence[int], ready: Prepared, outcomes: list[Outcome | None]
+    ) -> Outcome:
+        """MAIL, all RCPT and, but for BDAT, DATA: in one go where that is offered, else each after the last reply."""
+        dialogue, times = self._dialogue, self._endpoint.timeouts
+        self._transactions += 1
+        ahead = self._offer.pipelining
+        if ahead:
+            dialogue.write(b"\r\n".join([*commands, *([] if ready.binary else [b"DATA"]), b""]))
+        reply = await self._next(commands[0], times.mail)
+        if not 200 <= reply.code < 300:  # RFC 5321 4.3.2: by its first digit
+            outcome = of_reply(Stage.MAIL, reply.code, reply.text)
+            return await self._given_up(outcome, unread=len(places) if ahead else 0, data=ahead and not ready.binary)
+        self._stage = Stage.RCPT
+        accepted = 0
+        for index, command in zip(places, commands[1:], strict=True):
+            reply = await self._next(command, times.rcpt)
+            if 200 <= reply.code < 300:
                 accepted += 1
                 continue
-            outcomes[index] = outcome = of_reply(Stage.RCPT, reply.code, reply.message)
+            outcomes[index] = outcome = of_reply(Stage.RCPT, reply.code, reply.text)
             if reply.code == 421:
-                self._broken = True
+                self._break()
                 return outcome
         if not accepted:
-            await self._reset()
-            return refused_here(Stage.RCPT, 554, "5.5.1", "No valid recipients")
-        self._stage = Stage.DATA
-        reply = await client.execute_command(b"DATA", timeout=times.data)
-        if reply.code != 354:
-            return await self._refused(Stage.DATA, reply)
-        code, text = await self._stream(mail)
-        early = self._stage is Stage.BODY
-        if early:
-            self._break()  # the server spoke before the end: it cannot be told where the message ends any more
-        outcome = of_reply(self._stage, code, text)
-        if early and outcome.verdict is Verdict.SENT:
-            return of_loss(Stage.BODY, "The server answered before the end of the message")
-        if code == 421:
-            self._broken = True
-        if outcome.verdict is Verdict.SENT:
-            self.sent += 1
+            outcome = refused_here(Stage.RCPT, 554, "5.5.1", "No valid recipients")
+            return await self._given_up(outcome, unread=0, data=ahead and not ready.binary)
+        if not ready.binary:
+            self._stage = Stage.DATA
+            reply = await self._next(b"DATA", times.data)
+            if reply.code != 354:
+                return await self._given_up(of_reply(Stage.DATA, reply.code, reply.text), unread=0, data=False)
+        return await self._body(ready)
+
+    async def _next(self, command: bytes, patience: float) -> Reply:
+        """The reply to `command`, which has left already where commands are pipelined."""
+        if not self._offer.pipelining:
+            return await self._dialogue.ask(command, patience)
+        return await self._dialogue.reply(patience)
+
+    async def _given_up(self, outcome: Outcome, *, unread: int, data: bool) -> Outcome:
+        """The transaction ends without a message; the connection is made ready for the next one.
+
+        `unread`: replies to pipelined RCPTs; `data`: DATA was pipelined too. RFC 2920 3.1: should that be granted with
+        nobody to send to, a lone dot ends it.
+        """
+        if outcome.code == 421:
+            self._break()
+            return outcome
+        try:
+            await self._tidy(unread, data)
+        except _BROKEN:
+            self._break()  # what was said about the mail stays said
+        if outcome.verdict is Verdict.SENT:  # 2yz where it means nothing (DATA wants 354)
+            return of_loss(outcome.stage, f"Unexpected reply {outcome.code}")
         return outcome
 
-    async def _stream(self, mail: OutgoingMail) -> tuple[int, str]:
-        """The body, the dot and the reply. `_stage` is FINAL_DOT from the moment the dot may leave."""
-        protocol = self._client.protocol
-        if protocol is None:
-            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+    async def _tidy(self, unread: int, data: bool) -> None:
+        times = self._endpoint.timeouts
+        taken = False
+        for _ in range(unread):
+            reply = await self._dialogue.reply(times.rcpt)
+            taken = taken or 200 <= reply.code < 300
+        if data and (await self._dialogue.reply(times.data)).code == 354:
+            if taken:  # MAIL was refused and RCPT was not: a dot might send an empty message to somebody
+                raise BadReply("DATA without MAIL")
+            await self._dialogue.ask(b".", times.final)
+        if (await self._dialogue.ask(b"RSET", times.mail)).code != 250:
+            self._break()
+
+    async def _body(self, ready: Prepared) -> Outcome:
+        """`_stage` is FINAL_DOT from the moment the end of the message may leave."""
         times = self._endpoint.timeouts
         self._stage = Stage.BODY
-        stuffer = DotStuffer()
-        # A server may refuse in the middle of the body; a reply nobody waits for would be thrown away.
-        reply = asyncio.ensure_future(protocol.read_response())
-        await asyncio.sleep(0)
+        sending = Sending(self._dialogue, ready, block=times.block, final=times.final)
         try:
-            async for chunk in mail.chunks():
-                for start in range(0, len(chunk), PIECE):
-                    await _write(protocol, stuffer.feed(chunk[start : start + PIECE]), times.block)
-                    if reply.done():
-                        return await reply
-            self._stage = Stage.FINAL_DOT
-            await _write(protocol, stuffer.finish(), times.block)
-            async with asyncio.timeout(times.final):
-                return await reply
+            reply = await (sending.by_bdat() if ready.binary else sending.by_data())
         finally:
-            reply.cancel()
-
-    async def _refused(self, stage: Stage, reply: aiosmtplib.SMTPResponse) -> Outcome:
-        outcome = of_reply(stage, reply.code, reply.message)
-        if reply.code == 421:
-            self._broken = True
-        else:
-            await self._reset()
-        if outcome.verdict is Verdict.SENT:  # 2yz where it means nothing (DATA wants 354)
-            return of_loss(stage, f"Unexpected reply {reply.code}")
+            if sending.ending:
+                self._stage = Stage.FINAL_DOT
+        outcome = of_reply(self._stage, reply.code, reply.text)
+        if not sending.ending:
+            self._break()  # the server spoke before the end: it cannot be told where the message ends any more
+            if outcome.verdict is Verdict.SENT:
+                return of_loss(Stage.BODY, "The server answered before the end of the message")
+        elif reply.code == 421 or self._dialogue.spoken:
+            self._break()
         return outcome
-
-    async def _reset(self) -> None:
-        """RSET, so that the next message starts clean; a server that refuses it is left."""
-        reply = await self._client.execute_command(b"RSET", timeout=self._endpoint.timeouts.mail)
-        if reply.code != 250:
-            self._broken = True
-
-    def _refuse_early(self, mail: OutgoingMail) -> Outcome | None:
-        client = self._client
-        limit = client.esmtp_extensions.get("size", "")
-        if SIZE_LIMIT.fullmatch(limit) and 0 < int(limit) < mail.size:  # RFC 1870 6.1: 0 is no limit
-            return refused_here(Stage.MAIL, 552, "5.3.4", f"The relay takes messages of {limit} octets at most")
-        if mail.header_utf8 and not client.supports_extension("smtputf8"):
-            return _needs_utf8(Stage.MAIL)
-        return None
-
-    def _mail_options(self, mail: OutgoingMail, utf8: bool) -> list[bytes]:
-        client = self._client
-        options = []
-        if client.supports_extension("size"):
-            options.append(b"SIZE=%d" % mail.size)
-        # Without 8BITMIME the octets go as they are: a conversion would re-serialise the message (and break its
-        # signatures), and every server in use passes eight bits.
-        if mail.body_8bit and client.supports_extension("8bitmime"):
-            options.append(b"BODY=8BITMIME")
-        addresses_utf8 = not all(address.isascii() for address in (mail.mail_from, *mail.recipients))
-        if utf8 and (mail.header_utf8 or addresses_utf8):
-            options.append(b"SMTPUTF8")
-        return options
-
-
-async def _write(protocol: SMTPProtocol, octets: bytes, patience: float) -> None:
-    if octets:
-        protocol.write(octets)
-    async with asyncio.timeout(patience):
-        await protocol._drain_helper()
-    await asyncio.sleep(0)  # a fast peer must not keep the loop for a whole body
-
-
-def _wire_address(address: str, utf8: bool) -> bytes | None:
-    """The address as this server can take it; None: only SMTPUTF8 could carry it (RFC 6531 3.2)."""
-    if utf8 or address.isascii():
-        return address.encode("utf-8", "strict")
-    local, _, domain = address.rpartition("@")
-    if not local.isascii():
-        return None
-    try:
-        return local.encode("ascii") + b"@" + idna.encode(domain, uts46=True)
-    except idna.IDNAError:
-        return None
 
 
 def _needs_utf8(stage: Stage) -> Outcome:
@@ -298,8 +286,8 @@ def _needs_utf8(stage: Stage) -> Outcome:
 
 
 def _loss(stage: Stage, error: BaseException) -> Outcome:
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        return of_loss(stage, f"Malformed reply: {error.message}")
+    if isinstance(error, BadReply):
+        return of_loss(stage, f"Malformed reply: {error}")
     if isinstance(error, TimeoutError):
         return of_loss(stage, f"Timed out at {stage}")
     return of_loss(stage, f"Connection lost at {stage}")
@@ -327,7 +315,7 @@ def _connect_outcome(error: BaseException) -> Outcome | None:
     if isinstance(error, TimeoutError):
         return of_loss(Stage.CONNECT, "Timed out before the server was ready")
     if isinstance(error, aiosmtplib.SMTPServerDisconnected | OSError):
-        return of_loss(Stage.CONNECT, "Connection lost before the server was ready")
+        return of_loss(Stage.CONNECT, _GONE)
     if isinstance(error, aiosmtplib.SMTPException):
         return of_loss(Stage.CONNECT, error.message)
     return None
