@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import ssl
+from binascii import b2a_base64
+from typing import Final
 
 import structlog
 
+from gateway.auth.exchange import UnknownMechanism, log_in
 from gateway.model.errors import GatewayError, LimitReached
 from gateway.model.permissions import Principal
+from gateway.wire import sasl
 
-from . import sasl
 from .connection import Connection
 from .ports import SessionHandle, SubmissionServices
 from .replies import AT_LOGIN, one_line, reply_to
 
 log = structlog.get_logger(__name__)
+
+MAX_RESPONSE: Final = 12_288  # octets of a base64 line (RFC 4954 4: at least that many)
+MECHANISMS: Final = sasl.names(binds=False)
+
+
+class _LineTooLong(Exception):
+    """A response longer than MAX_RESPONSE."""
+
+
+class _Unbound:
+    """The standard library shows no exporter of a TLS connection (RFC 9266), and a client that is offered -PLUS by
+    somebody who has only a certificate's hash to bind to fails where it would have logged in: none is offered."""
+
+    can_bind = False
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        return None
+
+
+_UNBOUND: Final = _Unbound()
 
 
 class LoginConnection(Connection):
@@ -46,56 +69,43 @@ class LoginConnection(Connection):
             self._fail("503 5.5.1 Already authenticated")
         elif not 1 <= len(words) <= 2:
             self._fail("501 5.5.4 Syntax: AUTH mechanism [initial-response]")
-        elif words[0].upper() not in (b"PLAIN", b"LOGIN"):
-            self._fail("504 5.5.4 Unrecognized authentication type")
         else:
-            initial = words[1] if len(words) == 2 else None
-            exchange = self._plain if words[0].upper() == b"PLAIN" else self._login
             try:
-                credentials = await exchange(initial)
-            except sasl.Malformed:
+                initial = sasl.initial_response(words[1]) if len(words) == 2 else None
+                await self._exchange(words[0].upper().decode("ascii", "replace"), initial)
+            except UnknownMechanism:
+                self._fail("504 5.5.4 Unrecognized authentication type")
+            except ValueError:
                 self._fail("501 5.5.2 Cannot decode the response")
-            except sasl.OtherIdentity:
-                self._auth_failed("535 5.7.8 Authentication credentials invalid")
-            else:
-                if credentials is not None:
-                    await self._log_in(credentials)
+            except _LineTooLong:
+                self._fail("500 5.5.6 Authentication exchange line is too long")
 
-    async def _plain(self, initial: bytes | None) -> sasl.Credentials | None:
-        response = initial if initial is not None else await self._challenge(b"334 ")
-        return None if response is None else sasl.plain(sasl.decode(response))
-
-    async def _login(self, initial: bytes | None) -> sasl.Credentials | None:
-        if initial in (None, b"="):
-            initial = await self._challenge(sasl.USERNAME_CHALLENGE)
-        if initial is None:
-            return None
-        secret = await self._challenge(sasl.PASSWORD_CHALLENGE)
-        return None if secret is None else sasl.login(sasl.decode(initial), sasl.decode(secret))
-
-    async def _challenge(self, challenge: bytes) -> bytes | None:
-        """The client's response, or None when it gave up (`*`, RFC 4954 4) or sent too much."""
-        self.reply(challenge.decode("ascii"))
-        line = await self.read_line(sasl.MAX_RESPONSE)
-        if line is None:
-            self._fail("500 5.5.6 Authentication exchange line is too long")
-            return None
-        response = line.strip(b" \t\r\n")
-        if response == b"*":
-            self._fail("501 5.7.0 Authentication cancelled")
-            return None
-        return response
-
-    async def _log_in(self, credentials: sasl.Credentials) -> None:
-        authenticator = self.services.authenticator
+    async def _exchange(self, mechanism: str, initial: bytes | None) -> None:
+        """UnknownMechanism, ValueError, _LineTooLong."""
         try:
-            principal = await authenticator.authenticate(credentials.user, credentials.secret, self.peer)
+            principal = await log_in(
+                mechanism, initial, self._challenge, self.services.authenticator, self.peer, _UNBOUND
+            )
         except GatewayError as error:
             reply = reply_to(error, AT_LOGIN)
             if reply is None:
                 raise
             self._auth_failed(reply)
             return
+        if principal is None:
+            self._fail("501 5.7.0 Authentication cancelled")
+        else:
+            self._log_in(principal, mechanism)
+
+    async def _challenge(self, octets: bytes) -> bytes | None:
+        """The client's response, None when it gave up (`*`, RFC 4954 4). ValueError, _LineTooLong."""
+        self.reply("334 " + b2a_base64(octets, newline=False).decode("ascii"))
+        line = await self.read_line(MAX_RESPONSE)
+        if line is None:
+            raise _LineTooLong
+        return sasl.response(line.strip(b" \t\r\n"))
+
+    def _log_in(self, principal: Principal, mechanism: str) -> None:
         try:
             self._live = self.services.sessions.add(principal, self._revoked)
         except LimitReached as error:
@@ -104,7 +114,9 @@ class LoginConnection(Connection):
         self._principal = principal
         self.logged_in = True
         self.services.metrics.count("smtp_logins", result="ok")
-        log.info("smtp.login", peer=self.peer, inbox=principal.inbox_address, key=principal.key_name)
+        log.info(
+            "smtp.login", peer=self.peer, inbox=principal.inbox_address, key=principal.key_name, mechanism=mechanism
+        )
         self.reply("235 2.7.0 Authentication successful")
 
     def _auth_failed(self, reply: str) -> None:

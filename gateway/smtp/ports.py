@@ -6,17 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.auth.exchange import Authenticator
 from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
 
 from .settings import SmtpSettings
-
-
-class Authenticator(Protocol):
-    async def authenticate(self, user: str, secret: str, peer_ip: str, /) -> Principal:
-        """AuthenticationFailed, Throttled, Unavailable. `peer_ip`: the client's address."""
-        ...
 
 
 class SessionHandle(Protocol):

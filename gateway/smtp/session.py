@@ -11,10 +11,9 @@ from gateway.model.errors import GatewayError
 from gateway.model.recipient import Recipient
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
 
-from . import sasl
 from .connection import Disconnected, TooSlow
 from .data import DataDecoder, SlowBudget
-from .login import LoginConnection
+from .login import MAX_RESPONSE, MECHANISMS, LoginConnection
 from .parameters import SyntaxRefused
 from .ports import Acceptance, SubmissionServices
 from .replies import AT_MAIL, reply_to
@@ -24,7 +23,7 @@ _IDLE_COMMANDS: Final = frozenset({"NOOP", "RSET", "VRFY", "EXPN", "HELP", "EHLO
 _OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "PROXY"})
 # A browser made to send mail, or a proxy that is not among those of the listener
 _MAX_DRAIN: Final = 2  # a message over the limit is read to its end up to this many times the limit
-_AUTH_LINE: Final = sasl.MAX_RESPONSE + 32  # octets of an AUTH line with its initial response
+_AUTH_LINE: Final = MAX_RESPONSE + 32  # octets of an AUTH line with its initial response
 
 Command = Callable[..., Awaitable[None]]
 """A session's method for one verb; it is given the argument."""
@@ -117,8 +116,7 @@ class SubmissionSession(LoginConnection):
             "DSN",
         ]
         if self.may_log_in:
-            mechanisms = " ".join(sasl.MECHANISMS)
-            lines += [f"AUTH {mechanisms}", f"AUTH={mechanisms}"]  # the second form is what old Outlooks look for
+            lines += [f"AUTH {' '.join(MECHANISMS)}", "AUTH=PLAIN LOGIN"]  # the second is what old Outlooks look for
         if self.offers_tls:
             lines.append("STARTTLS")
         for line in lines[:-1]:

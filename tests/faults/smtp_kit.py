@@ -29,10 +29,12 @@ from gateway.smtp.server import SubmissionListener, SubmissionServer
 from gateway.smtp.settings import SmtpSettings
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
 from gateway.submit.errors import UnknownRecipient
+from gateway.wire import scram
 
 T = TypeVar("T")
 
 USER, SECRET = "ann@example.org", "s3cret-canary"
+SALT = scram.Parameters(b"sixteen octets..", 4096)
 
 
 def run(main: Coroutine[Any, Any, T], *, fast: bool = True) -> T:
@@ -169,6 +171,17 @@ class Doorman:
         if (user, secret) != (USER, SECRET):
             raise AuthenticationFailed("no")
         return self.who
+
+    async def scram_parameters(self) -> scram.Parameters:
+        return SALT
+
+    async def prove(self, user: str, proof: scram.Proof | None, peer: str, /) -> tuple[Principal, bytes]:
+        if self.error is not None:
+            raise self.error
+        signature = None if user != USER or proof is None else proof.signature(scram.derive(SECRET, SALT))
+        if signature is None:
+            raise AuthenticationFailed("no")
+        return self.who, signature
 
     def add(self, principal: Principal, end: Callable[[str], None], /) -> Doorman:
         self.ends.append(end)

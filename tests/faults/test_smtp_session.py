@@ -107,7 +107,7 @@ def test_extensions_exactly(tls: Certificates) -> None:
                     "250-SMTPUTF8",
                     "250-ENHANCEDSTATUSCODES",
                     "250-DSN",
-                    "250-AUTH PLAIN LOGIN",
+                    "250-AUTH SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN",
                     "250 AUTH=PLAIN LOGIN",
                 ]
             )
