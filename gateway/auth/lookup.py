@@ -73,6 +73,7 @@ def principal(key: KeyRow, inbox: Inbox) -> Principal:
         permissions=key.permissions,
         expires_at=key.expires_at,
         sent_copy=key.sent_copy,
+        rates=key.rates,
     )
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from .ids import InboxId, KeyId, PodId
+from .rates import UNSAID, Rates
 
 BUNDLES: Final[Mapping[str, frozenset[str]]] = {
     "read": frozenset(
@@ -77,6 +78,8 @@ class Principal:
     expires_at: int | None
     sent_copy: SentCopy | None = None
     """The key's own rule for Sent copies; None: as the inbox has it."""
+    rates: Rates = UNSAID
+    """What the key may send, as far as it says."""
 
     @property
     def may_read(self) -> bool:
@@ -93,3 +96,8 @@ class Principal:
     @property
     def may_send(self) -> bool:
         return "message_send" in self.permissions
+
+    @property
+    def may_propose(self) -> bool:
+        """What it submits waits for the consent of somebody who may send."""
+        return "draft_create" in self.permissions

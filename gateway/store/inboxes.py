@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast, get_args
 
@@ -12,6 +13,7 @@ from gateway.model.errors import AlreadyExists, InvalidName, NotFound
 from gateway.model.ids import InboxId, MailboxId, ModSeq, PodId
 from gateway.model.mailbox import STANDARD_MAILBOXES
 from gateway.model.permissions import SentCopy
+from gateway.model.rates import UNSAID, Rates
 
 from . import counters, mailboxes, queue, quota
 from .addresses import canonical_address
@@ -102,9 +104,11 @@ _WIDE: Final = (  # tables of an inbox that may be large, by the column that cut
 
 @dataclass(frozen=True, slots=True)
 class InboxSettings:
-    """`sent_copy`: when a submission leaves its copy in Sent (clients.md "Sent mail appears once")."""
+    """`sent_copy`: when a submission leaves its copy in Sent (clients.md "Sent mail appears once"). `rates`: what it
+    may send, as far as it says."""
 
     sent_copy: SentCopy = "auto"
+    rates: Rates = UNSAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +271,18 @@ def _last(tx: Tx, select: Stmt, limit: int, **params: Any) -> int | None:
 
 
 def _dump(settings: InboxSettings) -> str:
-    return json.dumps({"sent_copy": settings.sent_copy})
+    return json.dumps({"sent_copy": settings.sent_copy} | rates_stored(settings.rates))
+
+
+def rates_stored(rates: Rates) -> dict[str, int]:
+    """As `rates_in` finds them among stored settings."""
+    said = {"per_hour": rates.per_hour, "per_day": rates.per_day}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def rates_in(settings: Mapping[str, Any]) -> Rates:
+    """What stored settings, of an inbox or of a key, say about rates."""
+    return Rates(settings.get("per_hour"), settings.get("per_day"))
 
 
 def _inbox(row: tuple[Any, ...] | None) -> Inbox | None:
@@ -275,6 +290,6 @@ def _inbox(row: tuple[Any, ...] | None) -> Inbox | None:
         return None
     stored = json.loads(row[7])
     copy = stored.get("sent_copy")
-    settings = InboxSettings(cast(SentCopy, copy) if copy in SENT_COPY else "auto")
+    settings = InboxSettings(cast(SentCopy, copy) if copy in SENT_COPY else "auto", rates_in(stored))
     values = [*row[:7], settings, *row[8:13], Limits(*row[13:])]
     return Inbox(*values)

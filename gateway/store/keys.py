@@ -14,9 +14,10 @@ from typing import Any, Final
 from gateway.model.errors import AlreadyExists, InvalidRequest, NoPermission, NotFound
 from gateway.model.ids import InboxId, KeyId, PodId
 from gateway.model.permissions import ALL_PERMISSIONS, ScopeKind, SentCopy
+from gateway.model.rates import UNSAID, Rates
 
 from .db import Rx, Tx, WakeKind
-from .inboxes import SENT_COPY
+from .inboxes import SENT_COPY, rates_in, rates_stored
 from .statements import Stmt
 from .texts import storable
 
@@ -70,7 +71,7 @@ _POD = Stmt("SELECT 1 FROM pod WHERE id = :pod")
 class KeyRow:
     """One key. Scope POD and INBOX have `pod_id` (the inbox's pod), only INBOX has `inbox_id`. Times: Unix seconds.
 
-    `sent_copy` None: as the inbox has it.
+    `sent_copy` None: as the inbox has it. `rates`: what it may send.
     """
 
     id: KeyId
@@ -88,6 +89,7 @@ class KeyRow:
     last_used_at: int | None
     parent: KeyId | None
     sent_copy: SentCopy | None
+    rates: Rates = UNSAID
 
     def usable(self, now: float) -> bool:
         """Neither revoked nor expired."""
@@ -108,6 +110,7 @@ def insert_key(
     expires_at: int | None = None,
     parent: KeyId | None = None,
     sent_copy: SentCopy | None = None,
+    rates: Rates = UNSAID,
     scram: str | None = None,
 ) -> KeyRow:
     """A new key; `scram` is what proves it in SCRAM, opaque here.
@@ -147,7 +150,7 @@ def insert_key(
         now=now,
         expires=expires_at,
         parent=parent,
-        settings=json.dumps({} if sent_copy is None else {"sent_copy": sent_copy}),
+        settings=json.dumps(({} if sent_copy is None else {"sent_copy": sent_copy}) | rates_stored(rates)),
         scram=scram,
     )
     if row is None:
@@ -270,7 +273,8 @@ def _scope_ids(
 def _key(row: tuple[Any, ...] | None) -> KeyRow | None:
     if row is None:
         return None
-    copy = json.loads(row[14]).get("sent_copy")
+    settings = json.loads(row[14])
+    copy = settings.get("sent_copy")
     permissions = frozenset(row[8].split())
     values = [*row[:5], ScopeKind(row[5]), *row[6:8], permissions, *row[9:14], copy if copy in SENT_COPY else None]
-    return KeyRow(*values)
+    return KeyRow(*values, rates_in(settings))

@@ -21,12 +21,14 @@ from .queue import QueueState, domain_of
 from .statements import Stmt
 
 HERE: Final = b"Delivered to the inbox"
+HERE_LATER: Final = "."
+"""The destination under which recipients here wait: no domain is called so."""
 
 _INSERT = Stmt(
     "INSERT INTO submission (uuid, inbox_id, key_id, mail_from, content_id, envelope_id, smtputf8, body8bit,"
-    " bodybinary, created_at, finished_at, ret, message_id, size, release_at, draft)"
+    " bodybinary, created_at, finished_at, ret, message_id, size, release_at, draft, trace)"
     " VALUES (:uuid, :inbox, :key, :sender, :content, :envid, :smtputf8, :body8bit, :bodybinary,"
-    " :now, :finished, :ret, :message, :size, :release, :draft) RETURNING id"
+    " :now, :finished, :ret, :message, :size, :release, :draft, :trace) RETURNING id"
 )
 _INSERT_RECIPIENT = Stmt(
     "INSERT INTO queue_recipient (submission_id, inbox_id, address, domain, state, next_attempt, updated_at, notify,"
@@ -62,14 +64,18 @@ class SubmissionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionNew(SubmissionFacts):
-    """One acceptance. `recipients` go into the queue, `here` are delivered by the same unit.
+    """One acceptance. `recipients` go into the queue, `here` are delivered by the same unit, `later` wait for it.
 
-    With `hold_reason` what is queued is held: `approval`, `route`.
+    With `hold_reason` what is queued is held: `approval`, `scheduled`, `route`. `uuid`: its name for people. `trace`:
+    the id in its Received field, which its sender was told.
     """
 
     recipients: Sequence[Recipient] = ()
     here: Sequence[Recipient] = field(default=())
+    later: Sequence[Recipient] = field(default=())
     hold_reason: str | None = None
+    trace: str | None = None
+    uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
@@ -77,11 +83,13 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
 
     InvalidRequest without recipients.
     """
-    if not new.recipients and not new.here:
+    waiting = {each.address: (each, domain_of(each.address)) for each in new.recipients}
+    waiting |= {each.address: (each, HERE_LATER) for each in new.later}
+    if not waiting and not new.here:
         raise InvalidRequest("A submission has at least one recipient")
     number = tx.scalar(
         _INSERT,
-        uuid=str(uuid.uuid4()),
+        uuid=new.uuid,
         inbox=new.inbox_id,
         key=new.key_id,
         sender=new.mail_from,
@@ -91,12 +99,13 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
         body8bit=int(new.body8bit),
         bodybinary=int(new.bodybinary),
         now=now,
-        finished=None if new.recipients else now,
+        finished=None if waiting else now,
         ret=new.ret,
         message=new.message_id,
         size=new.size,
         release=new.release_at,
         draft=new.draft,
+        trace=new.trace,
     )
     submission = SubmissionId(number)
     common = {"submission": submission, "inbox": new.inbox_id, "now": now}
@@ -109,15 +118,18 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
             code=250,
             enhanced="2.1.5",
             text=HERE,
+            domain=domain_of(recipient.address),
             **_columns(recipient),
             **common,
         )
     held = new.hold_reason is not None
-    for recipient in {each.address: each for each in new.recipients}.values():
+    at = max(now, new.release_at or now)
+    for recipient, domain in waiting.values():
         tx.do(
             _INSERT_RECIPIENT,
             state=(QueueState.HELD if held else QueueState.QUEUED).value,
-            at=None if held else max(now, new.release_at or now),
+            at=at if not held or new.hold_reason == "scheduled" else None,
+            domain=domain,
             reason=new.hold_reason,
             code=None,
             enhanced=None,
@@ -125,7 +137,7 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
             **_columns(recipient),
             **common,
         )
-    if new.recipients:
+    if waiting:
         tx.wake(new.inbox_id, kind=WakeKind.QUEUE)
     return submission
 
@@ -133,7 +145,6 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
 def _columns(recipient: Recipient) -> dict[str, object]:
     return {
         "address": recipient.address,
-        "domain": domain_of(recipient.address),
         "notify": None if recipient.notify is None else int(recipient.notify),
         "orcpt": recipient.orcpt,
     }

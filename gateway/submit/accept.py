@@ -1,7 +1,8 @@
 """Accepting a submission: octets are staged while they arrive, and one unit keeps everything or nothing.
 
 That unit writes the contents (with and without Bcc, with Return-Path; they share one body), the local deliveries, the
-queue rows and the Sent copy. Only when it is durable the sender is told so (invariant 5).
+queue rows and the Sent copy. Only when it is durable the sender is told so (invariant 5). Mail for later, or from a key
+whose mail needs somebody's consent, waits in the queue for all its recipients, those here too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store.content import StagedContent
 from gateway.store.db import Database
+from gateway.store.holds import draft_id
+from gateway.store.once import Attempt
 from gateway.store.submissions import SubmissionNew
 
 from . import keeping, prepare
@@ -29,7 +32,9 @@ from .directory import Directory, View
 from .envelope import Accepted, SubmissionEnvelope
 from .errors import BadMessage
 from .identity import Sender, identify, owner_of
-from .keeping import Contents, Plan
+from .keeping import Contents, Kept, Plan
+from .once import Marks, marks
+from .rates import Charge, charges
 from .recipients import Destinations, NotCarried, destinations, resolve
 from .settings import SubmitSettings
 
@@ -105,9 +110,14 @@ class SubmissionArrival(Arrival[Accepted]):
         self._envelope = envelope
         self._trace = prepare.Trace(owner.settings.hostname, envelope.protocol, owner.token(), int(owner.clock()))
         self._facts: prepare.HeaderFacts | None = None
+        self._received = b""  # the header as it came
         self._header_utf8 = False
+        self._draft = None if envelope.principal.may_send else draft_id()
+        due = envelope.release_at is not None and envelope.release_at > self._trace.now
+        self._later = due or self._draft is not None
 
     async def _complete(self, header: bytes) -> bytes:
+        self._received = header
         facts = self._facts = await read_header(header, prepare.examine, header)
         self._header_utf8 = self._envelope.smtputf8 and not header.isascii()
         domain = facts.authors[0].rpartition("@")[2]
@@ -129,11 +139,11 @@ class SubmissionArrival(Arrival[Accepted]):
             places = await self._owner.directory.ask(self._look_up)
             sender = places.sender
             contents = await read_header(self.header, self._contents, writer, kept, places)
-            plan = self._plan(places, contents)
+            plan = self._plan(places, contents, writer.digest_under(self._received))
             held = tuple(sorted({*places.to.inboxes, sender.author, sender.inbox_id}))
             octets = sum(map(len, kept.tail)) + 3 * len(kept.header)
             try:
-                submission = await db.write(
+                done = await db.write(
                     lambda tx: keeping.keep(tx, plan),  # noqa: B023 - awaited here
                     inboxes=held,
                     octets=octets,
@@ -144,22 +154,35 @@ class SubmissionArrival(Arrival[Accepted]):
                 self._owner.directory.forget()
                 if last_try:
                     raise Unavailable("A mailbox is being changed, try again") from None
+        if done.submission is None:
+            await writer.abort()  # nothing refers to it
+        return self._told(sender, done, plan.submission)
+
+    def _told(self, sender: Sender, done: Kept, new: SubmissionNew) -> Accepted:
+        earlier = done.earlier
+        trace_id = self._trace.trace_id if earlier is None else earlier.trace
         log.info(
-            "submit.accepted",
-            trace_id=self._trace.trace_id,
+            "submit.accepted" if earlier is None else "submit.same_mail",
+            trace_id=trace_id,
             inbox=sender.inbox_id,
-            local=len(places.to.inboxes),
-            remote=len(places.to.remote),
+            local=len(done.inboxes),
+            queued=done.queued,
+            held=self._draft is not None,
             octets=self.size,
         )
-        return Accepted(self._trace.trace_id, submission, places.to.inboxes, len(places.to.remote), self.size)
+        held_as = None
+        if earlier is not None:
+            held_as = earlier.uuid if earlier.waits else None
+        elif self._draft is not None:
+            held_as = new.uuid
+        return Accepted(trace_id, done.submission, done.inboxes, done.queued, self.size, held_as)
 
     def _look_up(self, view: View) -> _Places:
         """All that the unit has to know, in one read if in any."""
         sender = self._identify(view)
         to = destinations(view, self._envelope.mail_from, self._envelope.recipients, self._owner.not_carried)
         found = []
-        for inbox_id in to.inboxes:
+        for inbox_id in () if self._later else to.inboxes:
             mailbox = view.inbox_mailbox(inbox_id)
             if mailbox is None:
                 raise Unavailable("A mailbox is being changed, try again")
@@ -171,20 +194,22 @@ class SubmissionArrival(Arrival[Accepted]):
         if facts is None:
             raise BadMessage("The message has no header")
         public = prepare.without_private(self.header, facts)
-        outgoing = writer.variant(kept, public) if facts.has_private and places.to.remote else kept
+        goes_out = self._later or places.to.remote
+        outgoing = writer.variant(kept, public) if facts.has_private and goes_out else kept
         local = kept
         if places.inboxes:
             local = writer.variant(kept, prepare.with_return_path(public, self._envelope.mail_from))
         return Contents(kept, outgoing, local)
 
-    def _plan(self, places: _Places, contents: Contents) -> Plan:
+    def _plan(self, places: _Places, contents: Contents, octets: bytes) -> Plan:
         envelope, sender, to = self._envelope, places.sender, places.to
-        copies = sender.sent_copy != "never" and bool(envelope.mail_from)  # a receipt leaves no copy
+        # A receipt leaves no copy; what waits for consent is in Drafts.
+        copies = sender.sent_copy != "never" and bool(envelope.mail_from) and self._draft is None
         submission = SubmissionNew(
             inbox_id=sender.inbox_id,
             key_id=envelope.principal.key_id,
             mail_from=envelope.mail_from,
-            content_id=(contents.outgoing if to.remote else contents.local).content_id,
+            content_id=(contents.outgoing if self._later or to.remote else contents.local).content_id,
             envelope_id=envelope.envelope_id,
             ret=envelope.ret,
             smtputf8=self._header_utf8,
@@ -194,6 +219,34 @@ class SubmissionArrival(Arrival[Accepted]):
             size=self.size,
             release_at=envelope.release_at,
             recipients=to.remote,
-            here=to.here,
+            here=() if self._later else to.here,
+            later=to.here if self._later else (),
+            draft=self._draft,
+            hold_reason=None if self._draft is None else "approval",
+            trace=self._trace.trace_id,
         )
-        return Plan(places.inboxes, contents, sender if copies else None, submission, self._trace.now)
+        return Plan(
+            places.inboxes,
+            contents,
+            sender if copies else None,
+            submission,
+            self._trace.now,
+            to.homes,
+            self._retry(submission, to, octets),
+            self._charges(sender),
+        )
+
+    def _retry(self, new: SubmissionNew, to: Destinations, octets: bytes) -> tuple[Attempt, Marks] | None:
+        """How this mail is known when it comes again; None: it is not, for the client gave it no Message-ID."""
+        window, facts = self._owner.settings.same_mail_s, self._facts
+        if not window or facts is None or not facts.has_message_id or new.message_id is None:
+            return None
+        now, trace = self._trace.now, self._trace.trace_id
+        key = self._envelope.principal.key_id
+        found = marks(key, new.mail_from, new.message_id, octets, inboxes=to.inboxes, remote=to.remote)
+        return Attempt(new.inbox_id, new.message_id, trace, now - window, now), found
+
+    def _charges(self, sender: Sender) -> tuple[Charge, ...]:
+        settings, principal = self._owner.settings, self._envelope.principal
+        key, inbox = principal.rates.over(settings.key_rates), sender.rates.over(settings.inbox_rates)
+        return tuple(charges(principal.key_id, key, sender.author, inbox))

@@ -16,6 +16,7 @@ from typing import Final, TypeVar, cast
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import INBOX
 from gateway.model.permissions import Principal, SentCopy
+from gateway.model.rates import UNSAID, Rates
 from gateway.store import inboxes, mailboxes
 from gateway.store.addresses import Resolution, UnknownLocal, may_send_as, resolve_recipient
 from gateway.store.db import Database, Rx, Wake, WakeKind
@@ -32,10 +33,14 @@ _SENT_NAME: Final = "Sent"
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """An inbox whose address a message bears. `sent`: its mailbox for copies, None when it has none."""
+    """An inbox whose address a message bears. `sent`: its mailbox for copies, None when it has none.
+
+    `rates`: what it may send, as far as it says.
+    """
 
     sent_copy: SentCopy
     sent: MailboxId | None
+    rates: Rates = UNSAID
 
 
 class _NotKnown(Exception):
@@ -77,7 +82,8 @@ class View:
             if found is None or found.deleted_at is not None:
                 return None
             sent = mailboxes.by_role(rx, inbox, _SENT) or mailboxes.by_name(rx, inbox, _SENT_NAME)
-            return Author(found.settings.sent_copy, sent.id if sent is not None and not sent.noselect else None)
+            place = sent.id if sent is not None and not sent.noselect else None
+            return Author(found.settings.sent_copy, place, found.settings.rates)
 
         return self._answer((_SENT, inbox), ask, keep=lambda found: found is not None and found.sent is not None)
 

@@ -32,10 +32,15 @@ class SubmissionEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of a message. `trace_id` is in its Received field and the reply; `queued`: recipients elsewhere."""
+    """What became of a message. `trace_id` is in its Received field and the reply; `queued`: recipients elsewhere.
+
+    `submission` None: it was the same mail once more, and `trace_id` is the earlier one's. `held_as`: the name under
+    which it waits for somebody's consent, for `gateway queue release`.
+    """
 
     trace_id: str
-    submission: SubmissionId
+    submission: SubmissionId | None
     local: tuple[InboxId, ...]
     queued: int
     size: int
+    held_as: str | None = None

@@ -15,3 +15,7 @@ class NoRoute(GatewayError):
 
 class BadMessage(GatewayError):
     """A message that may not be sent as it is: no From, two From fields, a header without end."""
+
+
+class RateExceeded(GatewayError):
+    """The key or the inbox has sent to as many recipients as it may in an hour or a day: later."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.model.errors import SenderNotAuthorized
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.permissions import Principal, SentCopy
+from gateway.model.rates import UNSAID, Rates
 
 from .directory import View
 
@@ -17,12 +18,14 @@ class Sender:
     """`author`: the inbox that owns From's first address, where the Sent copy goes; `inbox_id`: where bounces go.
 
     `sent_copy`: the key's rule, or the author's inbox's where the key has none. `sent`: the mailbox for that copy.
+    `rates`: what the author's inbox may send, as far as it says.
     """
 
     inbox_id: InboxId
     author: InboxId
     sent_copy: SentCopy
     sent: MailboxId | None
+    rates: Rates = UNSAID
 
 
 def owner_of(view: View, principal: Principal, address: str) -> InboxId:
@@ -41,4 +44,5 @@ def identify(view: View, principal: Principal, reverse_path: str, authors: Seque
     author = view.author(inbox_id)
     if author is None:
         raise SenderNotAuthorized("Sender not authorized")
-    return Sender(owners.get(reverse_path, inbox_id), inbox_id, principal.sent_copy or author.sent_copy, author.sent)
+    copy = principal.sent_copy or author.sent_copy
+    return Sender(owners.get(reverse_path, inbox_id), inbox_id, copy, author.sent, author.rates)

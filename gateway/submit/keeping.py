@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.model.flags import SEEN
+from gateway.model.flags import DRAFT, SEEN
 from gateway.model.ids import InboxId, MailboxId, SubmissionId
-from gateway.store import content, mailboxes, messages, submissions
+from gateway.store import content, drafts, mailboxes, messages, once, rates, submissions
 from gateway.store.content import StagedContent
 from gateway.store.db import Tx
+from gateway.store.once import Attempt, Earlier
 from gateway.store.submissions import SubmissionNew
 
+from .errors import RateExceeded
 from .identity import Sender
+from .once import Marks
+from .rates import Charge, exceeded
 
 _SENT: Final = "\\Sent"
 _SENT_NAME: Final = "Sent"
@@ -31,7 +35,9 @@ class Contents:
 class Plan:
     """What the unit does, decided before it. `inboxes`, by rising id: who gets it here, into which mailbox.
 
-    `sender` None: no Sent copy is left. `submission` names the content that goes out.
+    `sent_copy` None: no Sent copy is left. `submission` names the content that goes out. `homes`: the inbox of each of
+    its recipients here, in their order, whether they get it now or later. `retry`: how it is known when it comes
+    again. `charges`: counters that it must pass.
     """
 
     inboxes: tuple[tuple[InboxId, MailboxId], ...]
@@ -39,10 +45,33 @@ class Plan:
     sent_copy: Sender | None
     submission: SubmissionNew
     now: int
+    homes: tuple[InboxId, ...] = ()
+    retry: tuple[Attempt, Marks] | None = None
+    charges: tuple[Charge, ...] = ()
 
 
-def keep(tx: Tx, plan: Plan) -> SubmissionId:
-    """Inboxes are taken in rising order, as everywhere. NotFound: a mailbox went meanwhile."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the unit did. `submission` None: all of it was accepted before, as `earlier`."""
+
+    submission: SubmissionId | None
+    inboxes: tuple[InboxId, ...] = ()
+    queued: int = 0
+    earlier: Earlier | None = None
+
+
+def keep(tx: Tx, plan: Plan) -> Kept:
+    """Inboxes are taken in rising order, as everywhere. NotFound: a mailbox went meanwhile. RateExceeded, OverQuota."""
+    if plan.retry is not None:
+        attempt, marks = plan.retry
+        fresh = _fresh(tx, attempt, marks, plan)
+        if not fresh - {marks.message}:
+            return Kept(None, earlier=once.earlier(tx, attempt, next(iter(marks.all[1:]))))
+        plan = _without(plan, marks, fresh)
+    new = plan.submission
+    charge(tx, plan.charges, len(new.recipients) + len(new.here) + len(new.later), plan.now)
+    if new.draft is not None:
+        return _hold(tx, plan)
     contents, now, sender = plan.contents, plan.now, plan.sent_copy
     owed = sender is not None
     for inbox_id, mailbox_id in plan.inboxes:
@@ -54,9 +83,73 @@ def keep(tx: Tx, plan: Plan) -> SubmissionId:
         _keep_sent(tx, contents.kept, sender, now)
     if plan.inboxes:
         content.complete(tx, contents.local, now)
-    if plan.submission.recipients:
+    if new.recipients or new.later:
         content.complete(tx, contents.outgoing, now)
-    return submissions.enqueue(tx, plan.submission, now)
+    return _kept(plan, submissions.enqueue(tx, new, now))
+
+
+def charge(tx: Tx, charges: tuple[Charge, ...], recipients: int, now: int) -> None:
+    """RateExceeded: then nothing of the unit is kept, nor is it counted."""
+    for each in charges:
+        if exceeded(each, rates.add(tx, each.subject, each.period, recipients, now), now):
+            raise RateExceeded("Too much mail was sent lately, try again later")
+
+
+def _kept(plan: Plan, submission: SubmissionId) -> Kept:
+    new = plan.submission
+    return Kept(submission, tuple(inbox for inbox, _ in plan.inboxes), len(new.recipients) + len(new.later))
+
+
+def _fresh(tx: Tx, attempt: Attempt, marks: Marks, plan: Plan) -> set[bytes]:
+    """The marks of what was not accepted within the window, or came to nothing."""
+    fresh = once.take(tx, attempt, marks.all)
+    if len(fresh) == len(marks.all):
+        return fresh
+    named: dict[bytes, list[str]] = {}
+    here = (*plan.submission.here, *plan.submission.later)
+    for recipient, home in zip(here, plan.homes, strict=True):
+        named.setdefault(marks.inboxes[home], []).append(recipient.address)
+    for address, mark in marks.addresses.items():
+        named.setdefault(mark, []).append(address)
+    taken = {mark: addresses for mark, addresses in named.items() if mark not in fresh}
+    return fresh | once.take_back(tx, attempt, taken)
+
+
+def _without(plan: Plan, marks: Marks, fresh: set[bytes]) -> Plan:
+    """The plan for those who have not got it. The Sent copy was made when the message first came."""
+    new = plan.submission
+    inboxes = {inbox for inbox, mark in marks.inboxes.items() if mark in fresh}
+    count = len(new.here)
+    here = [each for each, home in zip(new.here, plan.homes[:count], strict=True) if home in inboxes]
+    later = [each for each, home in zip(new.later, plan.homes[count:], strict=True) if home in inboxes]
+    remote = [each for each in new.recipients if marks.addresses[each.address] in fresh]
+    return replace(
+        plan,
+        inboxes=tuple(place for place in plan.inboxes if place[0] in inboxes),
+        sent_copy=plan.sent_copy if marks.message in fresh else None,
+        submission=replace(new, recipients=remote, here=here, later=later),
+    )
+
+
+def _hold(tx: Tx, plan: Plan) -> Kept:
+    """Nobody gets it yet: it lies in Drafts, and its recipients wait with it. OverQuota."""
+    new, kept, now = plan.submission, plan.contents.kept, plan.now
+    assert new.draft is not None
+    content.complete(tx, kept, now)
+    content.complete(tx, plan.contents.outgoing, now)
+    messages.append(
+        tx,
+        drafts.place(tx, new.inbox_id, now),
+        new.inbox_id,
+        kept,
+        internal_date=now,
+        flags=DRAFT,
+        keywords=(drafts.PENDING,),
+        email_id=new.draft,
+        now=now,
+    )
+    drafts.make_outbox(tx, new.inbox_id, now)
+    return _kept(plan, submissions.enqueue(tx, new, now))
 
 
 def _keep_sent(tx: Tx, kept: StagedContent, sender: Sender, now: int) -> None:

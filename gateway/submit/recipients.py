@@ -18,10 +18,14 @@ NotCarried = Callable[[str, str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Inboxes by rising id, each once however many of its addresses were named; recipients `here`, and elsewhere."""
+    """Inboxes by rising id, each once however many of its addresses were named; recipients `here`, and elsewhere.
+
+    `homes`: the inbox of each of those here.
+    """
 
     inboxes: tuple[InboxId, ...]
     here: tuple[Recipient, ...]
+    homes: tuple[InboxId, ...]
     remote: tuple[Recipient, ...]
 
 
@@ -42,7 +46,7 @@ def destinations(
     view: View, reverse_path: str, recipients: Sequence[Recipient], not_carried: NotCarried
 ) -> Destinations:
     """All recipients of a message; the errors of `resolve`."""
-    inboxes: set[InboxId] = set()
+    homes: list[InboxId] = []
     here: list[Recipient] = []
     remote: list[Recipient] = []
     for recipient in recipients:
@@ -50,6 +54,6 @@ def destinations(
         if inbox_id is None:
             remote.append(recipient)
         else:
-            inboxes.add(inbox_id)
+            homes.append(inbox_id)
             here.append(recipient)
-    return Destinations(tuple(sorted(inboxes)), tuple(here), tuple(remote))
+    return Destinations(tuple(sorted(set(homes))), tuple(here), tuple(homes), tuple(remote))

@@ -155,7 +155,7 @@ def test_sent_copy_settings(tmp_path: Path) -> None:
             await submit(it, message, "bob@example.org")
             assert await it.mail(it.ann, "Sent") == []
             await setting("auto")
-            await submit(it, message, "bob@example.org")
+            await submit(it, message + b"another\r\n", "bob@example.org")
             assert len(await it.mail(it.ann, "Sent")) == 1
             await submit(it, message, "bob@example.org", mail_from="")
             assert len(await it.mail(it.ann, "Sent")) == 1, "a receipt leaves no copy"

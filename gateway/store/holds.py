@@ -1,0 +1,78 @@
+"""Messages in Drafts that decide about a submission: they wait for somebody's consent or for their time.
+
+Such a message has an EMAILID that says so (`draft_id`), so that removing messages costs nothing more where none of
+them is such a one. Once no message of that EMAILID is left in Drafts, whoever removed or moved it, the submission is
+cancelled in the same unit. A recipient that is being sent already ends by its attempt's outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from gateway.model.ids import InboxId, SubmissionId, object_id
+
+from .db import Rx, Tx, WakeKind
+from .queue import cancel_rows, recipients_of
+from .statements import Stmt
+
+DRAFTS: Final = "\\Drafts"
+_MARK: Final = "M-"  # no other EMAILID has a hyphen
+
+_DECIDED = Stmt(
+    "SELECT id, draft FROM submission WHERE inbox_id = :inbox AND draft IN :TEXTS(drafts) ORDER BY id"
+)
+_ALL_DECIDED = Stmt("SELECT id, draft FROM submission WHERE inbox_id = :inbox AND draft IS NOT NULL ORDER BY id")
+_STILL_THERE = Stmt(
+    "SELECT DISTINCT m.email_id FROM message m JOIN mailbox b ON b.id = m.mailbox_id AND b.role = '\\Drafts'"
+    " WHERE m.inbox_id = :inbox AND m.email_id IN :TEXTS(drafts)"
+)
+_FREE = Stmt("UPDATE submission SET draft = NULL WHERE id = :submission")
+
+
+def draft_id() -> str:
+    """An EMAILID for a message that decides about a submission."""
+    return _MARK + object_id("M")[1:]
+
+
+def decides(email_id: str) -> bool:
+    """Whether the EMAILID was drawn for such a message; it may have been decided meanwhile."""
+    return email_id.startswith(_MARK)
+
+
+def decided_by(rx: Rx, inbox_id: InboxId, email_ids: Sequence[str]) -> dict[str, SubmissionId]:
+    """EMAILID -> the submission that still waits for it."""
+    return {row[1]: SubmissionId(row[0]) for row in rx.all(_DECIDED, inbox=inbox_id, drafts=list(email_ids))}
+
+
+def left(tx: Tx, inbox_id: InboxId, email_ids: Iterable[str], now: int) -> frozenset[str]:
+    """Messages of these EMAILIDs left a mailbox: cancel what no draft stands for any more; their EMAILIDs.
+
+    The unit holds the inbox's lock.
+    """
+    marked = [email_id for email_id in email_ids if email_id.startswith(_MARK)]
+    return _cancel(tx, inbox_id, decided_by(tx, inbox_id, marked), now) if marked else frozenset()
+
+
+def mailbox_gone(tx: Tx, inbox_id: InboxId, now: int) -> None:
+    """The mailbox for drafts was deleted, with what was in it."""
+    waiting = {row[1]: SubmissionId(row[0]) for row in tx.all(_ALL_DECIDED, inbox=inbox_id)}
+    _cancel(tx, inbox_id, waiting, now)
+
+
+def free(tx: Tx, submission_id: SubmissionId) -> None:
+    """From now on no draft decides about the submission."""
+    tx.run(_FREE, submission=submission_id)
+
+
+def _cancel(tx: Tx, inbox_id: InboxId, waiting: dict[str, SubmissionId], now: int) -> frozenset[str]:
+    if not waiting:
+        return frozenset()
+    there = {row[0] for row in tx.all(_STILL_THERE, inbox=inbox_id, drafts=list(waiting))}
+    gone = {email_id: submission for email_id, submission in waiting.items() if email_id not in there}
+    for submission in gone.values():
+        free(tx, submission)
+        cancel_rows(tx, recipients_of(tx, submission), now, "its draft was removed")
+    if gone:
+        tx.wake(inbox_id, kind=WakeKind.QUEUE)
+    return frozenset(gone)
