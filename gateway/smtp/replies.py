@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.model import errors
 from gateway.model.errors import GatewayError
-from gateway.submit.errors import BadMessage, NoRoute, UnknownRecipient
+from gateway.submit.errors import BadMessage, Blocked, MailLoop, NoRoute, UnknownRecipient
 
 AT_MAIL: Final[Mapping[type[GatewayError], str]] = {
     errors.SenderNotAuthorized: "553 5.7.1 Sender not authorized",
@@ -24,6 +24,8 @@ IN_GENERAL: Final[Mapping[type[GatewayError], str]] = {
     UnknownRecipient: "550 5.1.1 No such mailbox here",
     NoRoute: "550 5.7.1 {}",
     BadMessage: "550 5.6.0 {}",
+    Blocked: "550 5.7.1 {}",
+    MailLoop: "554 5.4.6 {}",
 }
 AT_LOGIN: Final[Mapping[type[GatewayError], str]] = {
     errors.AuthenticationFailed: "535 5.7.8 Authentication credentials invalid",

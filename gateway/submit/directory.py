@@ -17,9 +17,10 @@ from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import INBOX
 from gateway.model.permissions import Principal, SentCopy
 from gateway.model.rates import UNSAID, Rates
-from gateway.store import inboxes, mailboxes
+from gateway.store import inboxes, lists, mailboxes
 from gateway.store.addresses import Resolution, UnknownLocal, may_send_as, resolve_recipient
 from gateway.store.db import Database, Rx, Wake, WakeKind
+from gateway.store.lists import NOTHING_SAID, Decision
 
 T = TypeVar("T")
 
@@ -29,6 +30,9 @@ MOST: Final = 4_096
 
 _SENT: Final = "\\Sent"
 _SENT_NAME: Final = "Sent"
+JUNK: Final = "\\Junk"
+JUNK_NAME: Final = "Spam"
+_LISTS: Final = "lists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,31 @@ class View:
             return Author(found.settings.sent_copy, place, found.settings.rates)
 
         return self._answer((_SENT, inbox), ask, keep=lambda found: found is not None and found.sent is not None)
+
+    def junk_mailbox(self, inbox: InboxId) -> MailboxId | None:
+        """Where what is blocked goes; None: the inbox has no such mailbox."""
+
+        def ask(rx: Rx) -> MailboxId | None:
+            found = mailboxes.by_role(rx, inbox, JUNK) or mailboxes.by_name(rx, inbox, JUNK_NAME)
+            return None if found is None or found.noselect else found.id
+
+        return self._answer((JUNK, inbox), ask)
+
+    def may_send(self, inbox: InboxId, recipient: str) -> Decision:
+        """What lists say; a change of them comes with a wake-up, so that everything is kept."""
+        if not self._answer(_LISTS, lists.any_entry):
+            return NOTHING_SAID
+        return self._answer((_LISTS, inbox, recipient), lambda rx: lists.may_send(rx, inbox, recipient))
+
+    def may_receive(self, inbox: InboxId, senders: tuple[str, ...], answers: tuple[bytes, ...]) -> Decision:
+        """The same for mail that comes in; what the inbox has sent so far is asked each time."""
+        if not self._answer(_LISTS, lists.any_entry):
+            return NOTHING_SAID
+        return self._answer(
+            (_LISTS, inbox, senders, answers),
+            lambda rx: lists.may_receive(rx, inbox, senders, answers),
+            keep=lambda found: not answers,
+        )
 
     def _answer(
         self, key: Hashable, ask: Callable[[Rx], T], keep: Callable[[T], bool] = lambda found: found is not None

@@ -17,5 +17,13 @@ class BadMessage(GatewayError):
     """A message that may not be sent as it is: no From, two From fields, a header without end."""
 
 
+class Blocked(GatewayError):
+    """A list of the inbox, its pod or everybody blocks it, or allows others only."""
+
+
+class MailLoop(GatewayError):
+    """The message was here before, or has passed through more servers than any does."""
+
+
 class RateExceeded(GatewayError):
     """The key or the inbox has sent to as many recipients as it may in an hour or a day: later."""
