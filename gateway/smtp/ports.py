@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from gateway.auth.exchange import Authenticator
 from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
+from gateway.submit.intake import Delivered, IntakeEnvelope
 
 from .settings import SmtpSettings
+
+Kept = TypeVar("Kept", covariant=True)
 
 
 class SessionHandle(Protocol):
@@ -37,14 +40,14 @@ class Gate(Protocol):
     def close(self, peer: str, /) -> None: ...
 
 
-class Acceptance(Protocol):
+class Acceptance(Protocol[Kept]):
     """One message on its way in."""
 
     async def write(self, chunk: bytes) -> None:
         """GatewayError: the message is refused; nothing more need be written."""
         ...
 
-    async def finish(self) -> Accepted:
+    async def finish(self) -> Kept:
         """Durable when it returns; cancelling the caller never leaves half a commit."""
         ...
 
@@ -60,7 +63,15 @@ class Acceptor(Protocol):
 
     async def check_recipient(self, principal: Principal, reverse_path: str, address: str) -> None: ...
 
-    def begin(self, envelope: SubmissionEnvelope) -> Acceptance: ...
+    def begin(self, envelope: SubmissionEnvelope) -> Acceptance[Accepted]: ...
+
+
+class IntakeAcceptor(Protocol):
+    """The same for mail that a server in front hands on."""
+
+    async def check_recipient(self, address: str) -> None: ...
+
+    def begin(self, envelope: IntakeEnvelope) -> Acceptance[Delivered]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +85,5 @@ class SubmissionServices:
     settings: SmtpSettings = field(default_factory=SmtpSettings)
     metrics: Metrics = NULL_METRICS
     gate: Gate | None = None
+    intake: IntakeAcceptor | None = None
+    """None: no listener speaks LMTP."""

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from gateway.model.errors import GatewayError
 from gateway.model.recipient import Recipient
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
+from gateway.submit.intake import Delivered
 
 from .connection import Disconnected, TooSlow
 from .data import DataDecoder, SlowBudget
@@ -37,6 +38,7 @@ class SubmissionSession(LoginConnection):
 
     protocol_name: ClassVar[str] = "ESMTP"
     counted_as: ClassVar[str] = "smtp_submissions"  # the metric of messages, by result
+    violation: ClassVar[str] = "550 5.6.0 The message holds a bare CR, a bare LF or a NUL"
     commands: ClassVar[Mapping[str, Command]]
 
     def __init__(
@@ -141,7 +143,7 @@ class SubmissionSession(LoginConnection):
             self._fail("501 5.5.4 Syntax: STARTTLS")
         elif self.encrypted:
             self._fail("503 5.5.1 Already under TLS")
-        elif self.logged_in:  # RFC 3207 4.2: a login of before would have to be forgotten
+        elif self._principal is not None:  # RFC 3207 4.2: a login of before would have to be forgotten
             self._fail("503 5.5.1 Already authenticated")
         elif not self.offers_tls:
             self._fail("502 5.5.1 TLS is not offered here")
@@ -236,9 +238,9 @@ class SubmissionSession(LoginConnection):
             self._reset()
             await self._take(self.services.acceptor.begin(envelope))
 
-    async def _take(self, acceptance: Acceptance) -> None:
+    async def _take(self, acceptance: Acceptance[Accepted | Delivered]) -> None:
         """Reads the message to its end whatever is wrong with it, then gives the one reply (RFC 5321 4.1.1.4)."""
-        accepted: Accepted | None = None
+        accepted: Accepted | Delivered | None = None
         failed: GatewayError | None = None
         decoder = self._decoder()
         budget = SlowBudget(self.settings.slow_window_s, self.settings.slow_octets)
@@ -254,11 +256,11 @@ class SubmissionSession(LoginConnection):
                     except GatewayError as error:
                         failed = error
                 if decoder.received > _MAX_DRAIN * self.settings.max_message_size:
-                    self.reply("552 5.3.4 Message is too big")
+                    self._fail("552 5.3.4 Message is too big")
                     raise Disconnected
             self.end_message(decoder.rest)
             if decoder.violated:
-                self._fail("550 5.6.0 The message holds a bare CR, a bare LF or a NUL")
+                self._fail(self.violation)
             elif decoder.too_big:
                 self._fail("552 5.3.4 Message is too big")
             elif failed is not None:
@@ -283,7 +285,7 @@ class SubmissionSession(LoginConnection):
     def _decoder(self) -> DataDecoder:
         return DataDecoder(self.settings.max_message_size)
 
-    def _tell(self, accepted: Accepted) -> None:
+    def _tell(self, accepted: Accepted | Delivered) -> None:
         """The reply to a message that is kept."""
         self.reply(f"250 2.0.0 Accepted as {accepted.trace_id}")
 
