@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.control.frames import Frame, Json
+from gateway.delivery.routes import Routes
 from gateway.ingest.writer import Ingest
 from gateway.model.errors import InvalidRequest
 from gateway.model.ports import Clock
@@ -40,6 +41,8 @@ class Context:
     max_import_size: int
     reload: Callable[[], Awaitable[Json]] | None = None
     status: Callable[[], Json] | None = None
+    routes: Callable[[], Routes] = Routes
+    """The ways that mail goes as configured now. ConfigError."""
 
 
 Operation = Callable[..., Awaitable[Json]]
