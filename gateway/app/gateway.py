@@ -201,6 +201,7 @@ class Gateway:
             max_import_size=self._config.limits.max_import_size,
             reload=reload,
             status=self.status,
+            routes=lambda: routes(self._config),
         )
         control = ControlServer(context, self._config.store.data_dir / CONTROL_SOCKET)
         await control.start()
