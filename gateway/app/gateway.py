@@ -202,6 +202,7 @@ class Gateway:
             reload=reload,
             status=self.status,
             routes=lambda: routes(self._config),
+            live_queue=self._runner,
         )
         control = ControlServer(context, self._config.store.data_dir / CONTROL_SOCKET)
         await control.start()

@@ -21,6 +21,7 @@ Job = TypeVar("Job")
 
 CEILING: Final = 10
 """So many times the places may run in all, each beyond them being the only attempt of its next hop."""
+AHEAD: Final = 4
 _FORGET: Final = 1_000  # next hops without work that are remembered
 
 
@@ -34,7 +35,7 @@ class Places:
     total: int = 20
     each: int = 5
     per_minute: int = 0
-    ahead: int = 4
+    ahead: int = AHEAD
     recipients: int = 50
     rows: int = 500
 

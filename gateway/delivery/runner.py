@@ -1,8 +1,11 @@
-"""Works the queue off: claims what is due under a lease, hands it to its route, writes down what came of it.
+"""Works the queue off: plans what goes next, claims it under a lease, hands it to its route, writes down the outcome.
 
 A row is claimed in one unit and its outcome written in another; in between lies the attempt. When the process dies
 there, the lease lapses and the row comes back as `interrupted`: the relay may have taken the mail, and the policy for
 unknown outcomes decides. Nothing is lost, and nothing is repeated but there (invariant 6).
+
+One task (`run`) looks for what is due, claims and starts; each running attempt is a task that goes on with the next
+job of its next hop as long as the agenda says so.
 """
 
 from __future__ import annotations
@@ -11,9 +14,8 @@ import asyncio
 import random
 import secrets
 import traceback
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
 
@@ -21,27 +23,26 @@ from gateway.ingest.writer import Ingest
 from gateway.model.errors import GatewayError
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.outbound.smtp_transport import SmtpConnection
-from gateway.outbound.verdict import Outcome, Stage, Verdict
-from gateway.store import queue
+from gateway.store import queue_claim
 from gateway.store.db import Database, Wake, WakeKind
 from gateway.store.queue import QueueItem
+from gateway.store.queue_claim import Due
 
-from .bounces import Outcomes
+from .agenda import Agenda, NextHop
+from .attempt import Attempts, Job
+from .bounces import Bounces
 from .carrier import Carrier, CutBeforeTheDot, OpenConnection
-from .policy import NO_ROUTE, decide, unasked
-from .routes import Found, RouteKind, Routes
+from .claiming import Claims
+from .figures import hop_json, publish_hops, why_not
+from .recorder import Recorder
+from .routes import Routes
+from .scout import Scout
 from .settings import DeliverySettings
-from .source import stored
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Recipients of one submission that go one way in one transaction. `found` None: nothing carries them."""
-
-    found: Found | None
-    items: tuple[QueueItem, ...]
+GATHER_S: Final = 0.05  # between looks for news while there is enough to do: acceptance wakes us with each message
+SWEEP_S: Final = 60.0  # between looks for what grew too old while nothing may go to its next hop
 
 
 class QueueRunner:
@@ -65,15 +66,29 @@ class QueueRunner:
         self._settings = settings
         self._clock = clock
         self._owner = owner or f"runner-{secrets.token_hex(8)}"
-        self._chance = chance
         self._metrics = metrics
-        self._outcomes = Outcomes(db, ingest, owner=self._owner, hostname=settings.hostname)
+        self._agenda: Agenda[Job] = Agenda(settings.places)
+        self._scout = Scout(db, self._hop_of)
+        self._claims = Claims(db, self._agenda, self._scout, settings, owner=self._owner, clock=clock, metrics=metrics)
         self._carrier = Carrier(db, settings, clock=clock, connect=connect, metrics=metrics)
-        self._ready: deque[_Batch] = deque()
-        self._running: dict[asyncio.Task[None], _Batch] = {}
+        self._attempts = Attempts(
+            db,
+            self._carrier,
+            Recorder(db, Bounces(db, ingest, hostname=settings.hostname), owner=self._owner, clock=clock),
+            settings,
+            clock=clock,
+            chance=chance,
+            metrics=metrics,
+            patiently=self._patiently,
+        )
+        self._running: dict[asyncio.Task[None], Job] = {}
         self._not_begun: list[QueueItem] = []
         self._wakeup = asyncio.Event()
+        self._news = True
+        self._next_look = self._next_survey = self._next_sweep = 0.0
         self._stopping = False
+
+    # -- from outside
 
     @property
     def routes(self) -> Routes:
@@ -81,9 +96,12 @@ class QueueRunner:
 
     @routes.setter
     def routes(self, routes: Routes) -> None:
-        """A reload: pauses are lifted, for somebody has just mended something."""
+        """A reload: pauses are lifted, for somebody has just mended something, and all that waits is sorted anew."""
         self._routes = routes
         self._carrier.forget_pauses()
+        for hop in self._agenda.hops():
+            hop.breaker.reset()
+        self._scout.forget()
         self._wakeup.set()
 
     @property
@@ -92,7 +110,8 @@ class QueueRunner:
 
     @settings.setter
     def settings(self, settings: DeliverySettings) -> None:
-        self._settings = self._carrier.settings = settings
+        self._settings = self._carrier.settings = self._attempts.settings = self._claims.settings = settings
+        self._agenda.places = settings.places
         self._wakeup.set()
 
     def stop(self) -> None:
@@ -100,17 +119,30 @@ class QueueRunner:
         self._stopping = True
         self._wakeup.set()
 
+    def next_hops(self) -> list[Any]:
+        """How each next hop stands that has, or lately had, something to do; as JSON."""
+        now = self._clock()
+        return [hop_json(hop, now) for hop in self._agenda.hops()]
+
+    def why(self, sender: str, recipient: str) -> str | None:
+        """Why due mail between these addresses is not under way; None: it is only not its turn."""
+        found = self._routes.find(sender, recipient)
+        return why_not(self._agenda.hop(found.route.name), self._clock()) if found is not None else None
+
     async def run(self) -> None:
         """Until `stop`. Failures of the store are logged and tried again: this task never ends by itself."""
         unsubscribe = self._db.subscribe(self._woken)
         renewal = asyncio.create_task(self._renew())
         try:
             if self._db.dialect == "sqlite":  # one process owns the store: whoever held a lease is gone
-                await self._patiently(lambda: self._db.write(queue.lapse_leases))
+                await self._patiently(lambda: self._db.write(queue_claim.lapse_leases))
             while not self._stopping:
                 self._wakeup.clear()
                 try:
                     wait = await self._turn()
+                except GatewayError as error:
+                    log.warning("delivery.store_unavailable", reason=str(error))
+                    wait = 1.0
                 except Exception as error:  # a defect must not end deliveries for all: said loudly, tried again
                     self._defect(error)
                     wait = 5.0
@@ -123,6 +155,7 @@ class QueueRunner:
 
     def _woken(self, wake: Wake) -> None:
         if wake.kind is WakeKind.QUEUE:
+            self._news = True
             self._wakeup.set()
 
     async def _sleep(self, seconds: float) -> None:
@@ -141,90 +174,105 @@ class QueueRunner:
                 log.warning("delivery.store_unavailable", reason=str(error))
                 await self._sleep(1.0)
 
-    # -- claiming
+    # -- one turn
 
     async def _turn(self) -> float:
-        """Starts what can be started; returns for how many seconds there is nothing to do but to be woken."""
-        await self._start_ready()
-        free = self._settings.connections - len(self._running)
-        if free <= 0 or self._ready:
-            return self._settings.poll_s  # the end of an attempt wakes us
+        """Looks, claims, starts; returns for how many seconds there is nothing to do but to be woken. Unavailable."""
+        look = await self._look()
         now = self._clock()
-        rest = self._rest()
-        if rest > 0:
-            return min(rest, self._settings.poll_s)
-        try:
-            due = await self._db.tiny(queue.next_due)
-            if due is None or due > now:
-                return self._settings.poll_s if due is None else min(due - now + 0.01, self._settings.poll_s)
-            items = await self._db.write(
-                lambda tx: queue.claim_due(
-                    tx, int(now), free * self._settings.recipients, self._settings.lease_s, self._owner
-                )
-            )
-        except GatewayError as error:
-            log.warning("delivery.store_unavailable", reason=str(error))
-            return 1.0
-        # A clock that jumped, or an outage, may have ended the lease of what we are still sending: it is only renewed.
-        running = {item.recipient_id for batch in self._running.values() for item in batch.items}
-        items = [item for item in items if item.recipient_id not in running]
-        if not items:  # or another node was faster
-            return 1.0
-        try:
-            batches = self._batches(items, await self._released(items))
-        except GatewayError as error:
-            log.warning("delivery.store_unavailable", reason=str(error))
-            await self._give_back(items)
-            return 1.0
-        self._ready.extend(batches)
-        await self._start_ready()
+        if surrendered := self._agenda.surrender(now):
+            await self._claims.give_back(surrendered)
+        claimed = await self._claims.take(self._routes, self._under_way())
+        self._start()
+        await self._sweep()
+        publish_hops(self._agenda, self._clock(), self._metrics)
+        if claimed:
+            return 0.0  # there may be more to claim
+        return await self._pause(look)
+
+    async def _look(self) -> float:
+        """Looks for what is due when it is time to; seconds until the next look is allowed."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        now = int(self._clock())
+        if not self._scout.looked or started >= self._next_survey or self._claims.left_out():
+            if not self._scout.looked:
+                await self._claims.give_back(self._agenda.surrender_all())
+            self._news = False
+            self._agenda.adopt(await self._scout.everything(now))
+            took = loop.time() - started
+            self._next_survey = loop.time() + max(self._settings.survey_s, 100 * took)
+            self._next_look = loop.time()
+        elif self._news or started >= self._next_look:
+            if self._agenda.ready and started < self._next_look:
+                return self._next_look - started
+            self._news = False
+            await self._scout.news(now, lambda name: self._agenda.hop(name).lanes)
+            self._next_look = loop.time() + GATHER_S
         return 0.0
 
-    def _rest(self) -> float:
-        """Seconds until the route may be tried again; 0 when one is open. With one route claiming waits for it."""
-        default = self._routes.default
-        if default is None or self._routes.rules:
-            return 0.0
-        return self._carrier.rest(default)
+    async def _pause(self, look: float) -> float:
+        """Seconds until something changes by itself: a row becomes due, a breaker or a rate lets something go."""
+        now = self._clock()
+        waits = [self._settings.poll_s, *([look] if look else [])]
+        if (opens := self._agenda.wait(now)) is not None:
+            waits.append(opens)
+        due = await self._db.tiny(lambda rx: queue_claim.next_due(rx, int(now)))
+        if due is not None:
+            waits.append(due - now)
+        wait = max(min(waits), 0.001) + 0.01
+        self._next_look = min(self._next_look, asyncio.get_running_loop().time() + wait)
+        return wait
 
-    async def _released(self, items: Sequence[QueueItem]) -> frozenset[int]:
-        """Recipients that a rule would hold and somebody has let go: they are not held twice."""
-        routes = self._routes
-        if not any(rule.route.kind is RouteKind.HOLD for rule in routes.rules):
-            return frozenset()
-        rows = [
-            item.recipient_id
-            for item in items
-            if (found := routes.find(item.mail_from, item.address)) and found.route.kind is RouteKind.HOLD
-        ]
-        return await self._db.read(lambda rx: queue.held_before(rx, rows)) if rows else frozenset()
+    def _hop_of(self, due: Due) -> str:
+        found = self._routes.find(due.mail_from, due.address)
+        if found is None:
+            return ""
+        limits = found.route.limits
+        self._agenda.tune(found.route.name, limits.connections or None, limits.per_minute or None)
+        return found.route.name
 
-    def _batches(self, items: Sequence[QueueItem], released: frozenset[int]) -> list[_Batch]:
-        grouped: dict[tuple[int, str], tuple[Found | None, list[QueueItem]]] = {}
-        for item in items:
-            found = self._routes.find(item.mail_from, item.address, released=item.recipient_id in released)
-            key = (item.submission_id, found.route.name if found else "")
-            grouped.setdefault(key, (found, []))[1].append(item)
-        size = self._settings.recipients
-        return [
-            _Batch(found, tuple(members[start : start + size]))
-            for found, members in grouped.values()
-            for start in range(0, len(members), size)
-        ]
+    def _under_way(self) -> set[int]:
+        """A clock that jumped, or an outage, may have ended the lease of what we still send: it is only renewed."""
+        return {item.recipient_id for job in self._running.values() for item in job.items}
 
-    async def _start_ready(self) -> None:
-        """What waits for a route that has just failed goes back in one unit, without counting as tried."""
-        resting: list[QueueItem] = []
-        while self._ready and len(self._running) < self._settings.connections and not self._stopping:
-            batch = self._ready.popleft()
-            if batch.found is not None and self._carrier.rest(batch.found.route) > 0:
-                resting += batch.items
-                continue
-            task = asyncio.create_task(self._deliver(batch))
-            self._running[task] = batch
+    async def _sweep(self) -> None:
+        """What waits for a next hop that nothing may go to is returned at the end of its life all the same."""
+        loop_now = asyncio.get_running_loop().time()
+        if loop_now < self._next_sweep:
+            return
+        self._next_sweep = loop_now + min(SWEEP_S, self._settings.survey_s)
+        if any(hop.breaker.failures and hop.lanes.waiting for hop in self._agenda.hops()):
+            for job, outcome in await self._claims.expired(self._routes):
+                await self._attempts.record(job.items, [outcome] * len(job.items), None, await self._claims.header(job))
+
+    # -- attempts
+
+    def _start(self) -> None:
+        while not self._stopping and (begun := self._agenda.start(self._clock())) is not None:
+            hop, job = begun
+            task = asyncio.create_task(self._work(hop, job))
+            self._running[task] = job
             task.add_done_callback(self._ended)
-        if resting:
-            await self._give_back(resting)
+
+    async def _work(self, hop: NextHop[Job], job: Job) -> None:
+        """One job after the other."""
+        task = asyncio.current_task()
+        assert task is not None
+        todo: Job | None = job
+        try:
+            while todo is not None:
+                self._running[task] = todo
+                await self._attempts.make(hop, todo)
+                todo = None if self._stopping else self._agenda.next_job(hop, self._clock())
+                if hop.lanes.waiting and len(hop.ready) <= hop.each * 2:
+                    self._wakeup.set()
+        except CutBeforeTheDot:
+            if todo is not None:
+                self._not_begun += todo.items
+            raise
+        finally:
+            self._agenda.ended(hop)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
@@ -240,88 +288,20 @@ class QueueRunner:
         log.error("delivery.defect", kind=type(error).__name__, frames=frames)
         self._metrics.count("delivery_defects_total")
 
-    # -- one attempt
-
-    async def _deliver(self, batch: _Batch) -> None:
-        items = batch.items
-        if self._settings.unknown_outcome == "hold" and any(item.interrupted for item in items):
-            held = tuple(item for item in items if item.interrupted)
-            unknown = Outcome(Verdict.UNKNOWN, Stage.FINAL_DOT, None, None, "The attempt was interrupted")
-            await self._record(held, [unknown] * len(held), None, b"")
-            items = tuple(item for item in items if not item.interrupted)
-            if not items:
-                return
-        self._metrics.count("delivery_interrupted_total", sum(item.interrupted for item in items))
-        try:
-            message = await stored(self._db, items[0].content_id)
-        except GatewayError as error:
-            log.warning("delivery.unreadable", submission=items[0].submission_uuid, reason=str(error))
-            broken = Outcome(Verdict.TEMPORARY, Stage.CONNECT, None, "4.3.0", "The stored message cannot be read now")
-            await self._record(items, [broken] * len(items), None, b"")
-            return
-        settled = NO_ROUTE if batch.found is None else unasked(batch.found)
-        if batch.found is None or settled is not None:
-            await self._record(items, [settled or NO_ROUTE] * len(items), None, message.header)
-            return
-        try:
-            carried = await self._carrier.carry(batch.found.route, items, message)
-        except CutBeforeTheDot:
-            self._not_begun.extend(items)
-            raise
-        await self._record(items, carried.outcomes, carried.remote, message.header)
-
-    async def _record(
-        self, items: Sequence[QueueItem], outcomes: Sequence[Outcome], remote: str | None, header: bytes
-    ) -> None:
-        now = int(self._clock())
-        progress = any(outcome.verdict is Verdict.SENT for outcome in outcomes)
-        decisions = [
-            decide(
-                outcome,
-                attempts=item.attempts,
-                created_at=item.created_at,
-                now=now,
-                schedule=self._settings.schedule,
-                unknown_outcome=self._settings.unknown_outcome,
-                progress=progress,
-                chance=self._chance(),
-            )
-            for item, outcome in zip(items, outcomes, strict=True)
-        ]
-        for outcome in outcomes:
-            self._metrics.count("delivery_attempts_total", verdict=outcome.verdict.value)
-        unit = self._outcomes.write(items, decisions, remote=remote, header=header, now=now)
-        try:
-            await unit
-        except GatewayError as error:
-            # What was sent and cannot be written down is an unknown outcome: once more while the lease is ours.
-            log.warning("delivery.store_unavailable", reason=str(error))
-            await self._patiently(
-                lambda: self._outcomes.write(items, decisions, remote=remote, header=header, now=now)
-            )
-
     # -- leases and the end
 
     async def _renew(self) -> None:
         """Keeps the leases of what runs or waits its turn: a large message to a slow relay takes long."""
         while True:
             await asyncio.sleep(self._settings.lease_s / 3)
-            batches = [*self._running.values(), *self._ready]
-            rows = [item.recipient_id for batch in batches for item in batch.items]
-            if not rows:
-                continue
-            until = int(self._clock()) + self._settings.lease_s
-            try:
-                await self._db.write(lambda tx: queue.renew_lease(tx, rows, self._owner, until))  # noqa: B023
-            except GatewayError as error:
-                log.warning("delivery.store_unavailable", reason=str(error))
+            jobs: Sequence[Job] = [*self._running.values(), *(job for hop in self._agenda.hops() for job in hop.ready)]
+            await self._claims.renew([item.recipient_id for job in jobs for item in job.items])
 
     async def _wind_up(self) -> None:
         """What waits is given back; what runs may finish; what does not is cut and, if it was not ended, given back."""
-        self._not_begun += [item for batch in self._ready for item in batch.items]
-        self._ready.clear()
+        self._not_begun += [item for job in self._agenda.surrender_all() for item in job.items]
         if self._running:
-            _, late = await asyncio.wait(self._running, timeout=self._settings.stop_s)
+            _, late = await asyncio.wait(list(self._running), timeout=self._settings.stop_s)
             for task in late:
                 task.cancel()
             if late:
@@ -329,11 +309,4 @@ class QueueRunner:
                 log.warning("delivery.cut", count=len(late))
         await self._carrier.close()
         if self._not_begun:
-            await self._give_back(self._not_begun)
-
-    async def _give_back(self, items: Sequence[QueueItem]) -> None:
-        rows, now = [item.recipient_id for item in items], int(self._clock())
-        try:
-            await self._db.write(lambda tx: queue.unclaim(tx, rows, self._owner, now))
-        except GatewayError as error:
-            log.warning("delivery.store_unavailable", reason=str(error))  # their leases lapse instead
+            await self._claims.unclaim(self._not_begun)

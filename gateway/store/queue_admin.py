@@ -1,8 +1,12 @@
-"""What people see of the delivery queue and do to it: list, show with each attempt, retry, hold, release, cancel."""
+"""What people do to the delivery queue: retry, hold, release, cancel; and a submission with all that happened to it.
+
+What is done to a recipient stands in its history, with who did it. What waits for consent (`approval`) goes by
+`release` only, and what has a release time is not hurried by `retry`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -10,7 +14,7 @@ from gateway.model.errors import NotFound
 from gateway.model.ids import InboxId, SubmissionId
 
 from .db import Rx, Tx, WakeKind
-from .queue import QueueState, cancel_open, lock_submission
+from .queue import QueueState, cancel_rows, lock_of, note
 from .statements import Stmt
 from .submissions import SubmissionFacts
 from .texts import storable
@@ -28,30 +32,37 @@ _BY_UUID = Stmt(f"SELECT {_COLUMNS} FROM submission s WHERE s.uuid = :uuid")
 _BY_ID = Stmt(f"SELECT {_COLUMNS} FROM submission s WHERE s.id = :submission")
 _RECIPIENTS = Stmt(
     "SELECT id, submission_id, address, domain, state, attempts, next_attempt, lease_owner, lease_until, code,"
-    " enhanced,"
-    " text, updated_at FROM queue_recipient WHERE submission_id IN :LIST(rows) ORDER BY submission_id, id"
+    " enhanced, text, updated_at, hold_reason, notify, orcpt, delay_told FROM queue_recipient"
+    " WHERE submission_id IN :LIST(rows) ORDER BY submission_id, id"
 )
 _ATTEMPTS = Stmt(
     "SELECT a.recipient_id, a.at, a.state, a.code, a.enhanced, a.text, a.remote FROM queue_attempt a"
     " JOIN queue_recipient r ON r.id = a.recipient_id WHERE r.submission_id = :submission ORDER BY a.id"
 )
-_IN_SUBMISSION: Final = "submission_id = :submission AND (CAST(:recipient AS bigint) IS NULL OR id = :recipient)"
 _RETRY = Stmt(
-    "UPDATE queue_recipient SET state = CASE WHEN state = 'deferred' THEN 'deferred' ELSE 'queued' END, next_attempt ="
-    " :now,"
-    f" updated_at = :now WHERE {_IN_SUBMISSION} AND state IN ('queued', 'deferred', 'held')"
+    "UPDATE queue_recipient SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, next_attempt = :now,"
+    " hold_reason = NULL, updated_at = :now WHERE id IN :LIST(rows) AND (state = 'deferred'"
+    " OR (state = 'queued' AND next_attempt <= :now) OR (state = 'held' AND COALESCE(hold_reason, '') <> 'approval'))"
+    " RETURNING id"
 )
 _HOLD = Stmt(
-    "UPDATE queue_recipient SET state = 'held', next_attempt = NULL, updated_at = :now"
-    f" WHERE {_IN_SUBMISSION} AND state IN ('queued', 'deferred')"
+    "UPDATE queue_recipient SET state = 'held', next_attempt = NULL, hold_reason = :reason, updated_at = :now"
+    " WHERE id IN :LIST(rows) AND state IN ('queued', 'deferred') RETURNING id"
 )
 _RELEASE = Stmt(
-    f"UPDATE queue_recipient SET state = 'queued', next_attempt = :now, updated_at = :now WHERE {_IN_SUBMISSION}"
-    " AND state = 'held'"
+    "UPDATE queue_recipient SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END,"
+    " next_attempt = CASE WHEN state = 'held' THEN (SELECT CASE WHEN s.release_at > :now THEN s.release_at"
+    " ELSE :now END FROM submission s WHERE s.id = submission_id) ELSE :now END,"
+    " hold_reason = NULL, updated_at = :now"
+    " WHERE id IN :LIST(rows) AND (state = 'held' OR (state = 'queued' AND next_attempt > :now)) RETURNING id"
+)
+_LIFE_BEGINS = Stmt(
+    "UPDATE submission SET release_at = :now WHERE id IN :LIST(rows) AND finished_at IS NULL"
+    " AND COALESCE(release_at, 0) < :now"
 )
 _HOLD_ALL = Stmt(
-    "UPDATE queue_recipient SET state = 'held', next_attempt = NULL, lease_owner = NULL, lease_until = NULL,"
-    " updated_at = :now WHERE state IN ('queued', 'sending', 'deferred')"
+    "UPDATE queue_recipient SET state = 'held', hold_reason = 'restore', next_attempt = NULL, lease_owner = NULL,"
+    " lease_until = NULL, updated_at = :now WHERE state IN ('queued', 'sending', 'deferred')"
 )
 _HELD = Stmt(
     "SELECT s.uuid, s.mail_from, r.address FROM queue_recipient r JOIN submission s ON s.id = r.submission_id"
@@ -81,7 +92,7 @@ _FIELDS: Final = tuple(each.name for each in fields(Submission))
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """`code`, `enhanced`, `text`: the last reply (`text` as the peer sent it)."""
+    """`code`, `enhanced`, `text`: the last reply (`text` as the peer sent it). `notify`, `orcpt`: RFC 3461 4.1, 4.2."""
 
     id: int
     submission_id: SubmissionId
@@ -96,13 +107,22 @@ class Recipient:
     enhanced: str | None
     text: bytes | None
     updated_at: int
+    hold_reason: str | None
+    notify: int | None
+    orcpt: str | None
+    delay_told: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
+    """One event of a recipient's history. `state`: what the attempt made of it, or what else happened to it.
+
+    `released`, `retried`, `interrupted`, and what reports tell (`store.reports`). `remote`: whose words `text` are.
+    """
+
     recipient_id: int
     at: int
-    state: QueueState
+    state: str
     code: int | None
     enhanced: str | None
     text: bytes | None
@@ -158,31 +178,41 @@ def show(rx: Rx, submission_id: SubmissionId) -> QueueEntry:
     row = rx.one(_BY_ID, submission=submission_id)
     if row is None:
         raise NotFound("No such submission")
-    attempts = tuple(
-        Attempt(found[0], found[1], QueueState(found[2]), *found[3:])
-        for found in rx.all(_ATTEMPTS, submission=submission_id)
-    )
+    attempts = tuple(Attempt(*found) for found in rx.all(_ATTEMPTS, submission=submission_id))
     return QueueEntry(_submission(row), _recipients(rx, [submission_id]).get(submission_id, ()), attempts)
 
 
-def retry(tx: Tx, submission_id: SubmissionId, now: int, recipient_id: int | None = None) -> int:
-    """Make waiting and held recipients (or one of them) due now; how many. NotFound for the submission."""
-    return _change(tx, _RETRY, submission_id, recipient_id, now)
+def retry(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int:
+    """Make what was deferred due now, and what is held but for consent; how many."""
+    lock_of(tx, recipient_ids)
+    return _let_go(tx, _RETRY, recipient_ids, now, "retried", by)
 
 
-def hold(tx: Tx, submission_id: SubmissionId, now: int, recipient_id: int | None = None) -> int:
-    """Keep waiting recipients from being tried until they are released; how many."""
-    return _change(tx, _HOLD, submission_id, recipient_id, now)
+def release(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int:
+    """Let go what is held, for whatever reason, and what waits for its release time; how many.
+
+    What is held and has a release time still to come waits for that. The days after which mail is given up count
+    from here.
+    """
+    submissions = lock_of(tx, recipient_ids)
+    count = _let_go(tx, _RELEASE, recipient_ids, now, "released", by)
+    if count:
+        tx.do(_LIFE_BEGINS, rows=submissions, now=now)
+    return count
 
 
-def release(tx: Tx, submission_id: SubmissionId, now: int, recipient_id: int | None = None) -> int:
-    """Make held recipients due now; how many."""
-    return _change(tx, _RELEASE, submission_id, recipient_id, now)
+def hold(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int:
+    """Keep what waits from being tried until it is released; how many."""
+    lock_of(tx, recipient_ids)
+    held = [row[0] for row in tx.all(_HOLD, rows=recipient_ids, now=now, reason="operator")]
+    if held:
+        note(tx, held, QueueState.HELD, now, by)
+    return len(held)
 
 
-def cancel(tx: Tx, submission_id: SubmissionId, now: int) -> int:
-    """Give up what is not under way, without a bounce; how many recipients."""
-    count = cancel_open(tx, submission_id, now)
+def cancel(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int:
+    """Give up what is not under way, without a bounce; how many."""
+    count = cancel_rows(tx, recipient_ids, now, by)
     tx.wake(None, kind=WakeKind.QUEUE)
     return count
 
@@ -204,12 +234,12 @@ def stats(rx: Rx, now: int) -> QueueStats:
     return QueueStats(states, rx.scalar(_DUE_COUNT, now=now), rx.scalar(_OLDEST))
 
 
-def _change(tx: Tx, statement: Stmt, submission_id: SubmissionId, recipient_id: int | None, now: int) -> int:
-    inbox_id = lock_submission(tx, submission_id)
-    count = tx.run(statement, submission=submission_id, recipient=recipient_id, now=now)
-    if count:
-        tx.wake(inbox_id, kind=WakeKind.QUEUE)
-    return count
+def _let_go(tx: Tx, statement: Stmt, recipient_ids: Sequence[int], now: int, event: str, by: str) -> int:
+    changed = [row[0] for row in tx.all(statement, rows=recipient_ids, now=now)]
+    if changed:
+        note(tx, changed, event, now, by)
+        tx.wake(None, kind=WakeKind.QUEUE)
+    return len(changed)
 
 
 def _recipients(rx: Rx, submission_ids: list[int]) -> dict[int, tuple[Recipient, ...]]:

@@ -11,10 +11,11 @@ from gateway.delivery.routes import Routes
 from gateway.delivery.schedule import Schedule
 from gateway.outbound.login import Mechanism, RelayLogin
 from gateway.outbound.tls import Security, TlsPolicy
-from gateway.store import inboxes, queue
+from gateway.store import inboxes
 from tests.faults.smtp_kit import SECRET, USER, Certificates, certificates, door, envelope_of, principal, run
 from tests.faults.smtp_relay import DROP, Relay, Script, relay
 from tests.faults.smtp_store import House, house
+from tests.support.queue import claim_due
 
 MESSAGE = (
     b"From: ann@example.org\r\nTo: eve@elsewhere.net\r\nBcc: x@elsewhere.net\r\nMessage-ID: <orig@example.org>\r\n"
@@ -28,6 +29,11 @@ async def submit(it: House, *recipients: str, message: bytes = MESSAGE, **envelo
     arrival = it.submissions.begin(envelope_of(who, recipients=recipients or ("eve@elsewhere.net",), **values))
     await arrival.write(message)
     await arrival.finish()
+
+
+def numbered(number: int) -> bytes:
+    """One of several messages: the same one again would be known and not sent twice."""
+    return MESSAGE.replace(b"orig@", b"orig%d@" % number)
 
 
 async def settled(it: House) -> bool:
@@ -86,8 +92,8 @@ def test_one_connection_for_many_messages(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as it, relay() as peer:
             it.use_relay(peer.port)
-            for _ in range(6):
-                await submit(it)
+            for number in range(6):
+                await submit(it, message=numbered(number))
             async with it.runner(connections=1):
                 await it.until(lambda: settled(it))
             assert len(peer.taken) == 6
@@ -102,7 +108,7 @@ def test_kept_connection_that_died_is_no_failed_attempt(tmp_path: Path) -> None:
             it.use_relay(peer.port)
             peer.scripts.extend([{}, {"mail": DROP}])
             await submit(it)
-            await submit(it)
+            await submit(it, message=numbered(1))
             async with it.runner(connections=1):
                 await it.until(lambda: _all(it, "sent"))
             assert peer.connections == 2
@@ -247,7 +253,7 @@ def test_crash_in_the_middle_of_an_attempt(tmp_path: Path, policy: str) -> None:
         async with house(tmp_path) as it, relay() as peer:
             it.use_relay(peer.port)
             await submit(it)
-            claimed = await it.db.write(lambda tx: queue.claim_due(tx, int(it.now), 10, 900, "dead"))
+            claimed = await it.db.write(lambda tx: claim_due(tx, int(it.now), 10, 900, "dead"))
             assert len(claimed) == 1
             async with it.runner(unknown_outcome=policy):
                 await it.until(lambda: settled(it))
@@ -374,8 +380,8 @@ def test_unreachable_relay_is_not_asked_for_each_message(tmp_path: Path) -> None
     async def main() -> None:
         async with house(tmp_path) as it, relay() as peer:
             it.use_relay(peer.port)
-            for _ in range(20):
-                await submit(it)
+            for number in range(20):
+                await submit(it, message=numbered(number))
             peer.scripts.extend([{"greeting": "421 4.3.2 no"}] * 20)
             async with it.runner(connections=2):
                 await it.until(lambda: _paused(it))
@@ -399,8 +405,8 @@ def test_stop_lets_the_running_one_finish_and_gives_back_the_rest(tmp_path: Path
         peer = Relay(hold=asyncio.Event())
         async with house(tmp_path) as it, relay(peer):
             it.use_relay(peer.port)
-            for _ in range(3):
-                await submit(it)
+            for number in range(3):
+                await submit(it, message=numbered(number))
             async with it.runner(connections=1) as runner:
                 await peer.at_dot.wait()
                 runner.stop()

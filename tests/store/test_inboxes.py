@@ -8,11 +8,23 @@ from gateway.model.errors import AlreadyExists, InvalidName, NotFound
 from gateway.model.ids import PodId
 from gateway.model.mailbox import STANDARD_MAILBOXES
 from gateway.model.permissions import ScopeKind
-from gateway.store import addresses, content, inboxes, keys, mailboxes, messages, queue, queue_admin, submissions
+from gateway.store import (
+    addresses,
+    content,
+    inboxes,
+    keys,
+    mailboxes,
+    messages,
+    queue_admin,
+    queue_outcome,
+    submissions,
+)
 from gateway.store.db import Database, Tx, Wake, WakeKind
 from gateway.store.inboxes import InboxSettings
 from gateway.store.queue import QueueState
+from gateway.store.queue_outcome import Result
 from gateway.store.statements import Stmt
+from tests.support.queue import claim_due
 
 from .helpers import NOW, assert_consistent, fill, mailbox_id, make_inbox, put, staged, submission
 
@@ -120,8 +132,12 @@ async def test_purge_takes_everything_of_one_inbox_in_pieces_and_nothing_of_anot
         made = staged(b"a: b\r\n\r\n")
         new = submission(owner.id, owner.address, made, ["x@y.test"])
         await db.write(lambda tx, m=made, n=new: (content.complete(tx, m, NOW), submissions.enqueue(tx, n, NOW)))
-        [item] = await db.write(lambda tx: queue.claim_due(tx, NOW, 9, 60, "me"))
-        await db.write(lambda tx, i=item: queue.outcome(tx, i.recipient_id, "deferred", 451, None, b"", NOW * 2, NOW))
+        [item] = await db.write(lambda tx: claim_due(tx, NOW, 9))
+        await db.write(
+            lambda tx, i=item: queue_outcome.settle(
+                tx, [Result(i.recipient_id, i.submission_id, QueueState.DEFERRED, 451, next_attempt=NOW * 2)], NOW
+            )
+        )
         await db.write(
             lambda tx, o=owner.id: keys.insert_key(
                 tx, key_id=f"{o:010}", hash="h", name="", scope=ScopeKind.INBOX, permissions=(), now=NOW, inbox_id=o

@@ -15,10 +15,11 @@ from gateway.maintain.backup import MANIFEST, MASTER_KEY, backup, pg_dump_line
 from gateway.maintain.restore import restore
 from gateway.model.errors import AlreadyExists, InvalidRequest
 from gateway.model.ids import InboxId, MailboxId
-from gateway.store import content, entries, inboxes, mailboxes, messages, queue, queue_admin, quota, submissions
+from gateway.store import content, entries, inboxes, mailboxes, messages, queue_admin, quota, submissions
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.queue import QueueState
 from gateway.store.quota import Limits
+from tests.support.queue import claim_due
 
 from .helpers import NOW, assert_consistent, fill, mailbox_id, make_inbox, put, staged, submission
 
@@ -42,7 +43,7 @@ async def _populate(db: Database) -> tuple[InboxId, MailboxId]:
         submissions.enqueue(tx, new, NOW)
 
     await db.write(unit)
-    await db.write(lambda tx: queue.claim_due(tx, NOW, 1, 60, "me"))
+    await db.write(lambda tx: claim_due(tx, NOW, 1))
     return inbox.id, box
 
 

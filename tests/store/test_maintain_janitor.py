@@ -15,7 +15,7 @@ from gateway.model.ids import InboxId, MailboxId
 from gateway.model.permissions import ScopeKind, expand
 from gateway.model.ports import NULL_METRICS
 from gateway.ops.metrics import PrometheusMetrics
-from gateway.store import changes, content, inboxes, keys, mailboxes, messages, queue_admin, submissions, vacuum
+from gateway.store import changes, content, inboxes, keys, mailboxes, messages, queue, queue_admin, submissions, vacuum
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.statements import Stmt
 
@@ -80,7 +80,7 @@ async def test_octets_that_a_copy_or_the_queue_still_needs_stay(db: Database) ->
     await _round(db, NOW + 2 * HOUR)
     assert await _counts(db) == (2, 2)
     [entry] = await db.read(queue_admin.submissions)
-    await db.write(lambda tx: queue_admin.cancel(tx, entry.submission.id, NOW))
+    await db.write(lambda tx: queue.cancel_rows(tx, queue.recipients_of(tx, entry.submission.id), NOW))
     await _round(db, NOW + 2 * HOUR)
     assert await _counts(db) == (1, 1)
 
@@ -148,7 +148,7 @@ async def test_finished_submissions_are_forgotten_after_their_time(db: Database)
     made = staged(b"a: b\r\n\r\n")
     new = submission(inbox, "anna@example.test", made, ["x@y.test"])
     number = await db.write(lambda tx: (content.complete(tx, made, NOW), submissions.enqueue(tx, new, NOW))[1])
-    await db.write(lambda tx: queue_admin.cancel(tx, number, NOW))
+    await db.write(lambda tx: queue.cancel_rows(tx, queue.recipients_of(tx, number), NOW))
     assert (await _round(db, NOW + QUICK.queue_history_seconds - 1))["queue_history"] == 0
     assert (await _round(db, NOW + QUICK.queue_history_seconds))["queue_history"] == 1
 

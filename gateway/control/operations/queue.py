@@ -2,124 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gateway.control.frames import Json
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import InboxId, SubmissionId
-from gateway.store import content, queue_admin
+from gateway.store import queue_admin, queue_list
 from gateway.store.db import Rx, Tx
-from gateway.store.queue import QueueState
-from gateway.store.queue_admin import Attempt, QueueEntry, Recipient
+from gateway.store.inboxes import inbox_by_id
+from gateway.store.queue import OPEN, QueueState
+from gateway.store.queue_list import Destination, Listed, QueueFilter
 
-from .accounts import inbox_named, inbox_names
+from .accounts import inbox_named
+from .queue_words import recipient_json, story, text_of, why
 from .registry import Context, Stream, operation
 from .values import moment
 
-PAGE: Final = 100  # submissions a read transaction
+PAGE: Final = 500  # recipients a transaction
+MOST: Final = 10_000_000  # recipients of one command
+DESTINATIONS: Final = 50
+BY: Final = "the administrator"
 
 
 @operation("queue.list")
-async def queue_list(
-    context: Context, stream: Stream, *, inbox: str | None = None, state: str | None = None
+async def queue_list_(
+    context: Context,
+    stream: Stream,
+    *,
+    inbox: str | None = None,
+    state: str | None = None,
+    to: str | None = None,
+    sender: str | None = None,
+    reason: str | None = None,
+    limit: int | None = None,
 ) -> Json:
     """A row a recipient. Without `state`: all that is not done; with one, also what is done and not yet forgotten."""
-    if state is not None and state not in {each.value for each in QueueState}:
-        raise InvalidRequest(f"A state is one of {', '.join(QueueState)}")
-    done = state in {QueueState.SENT, QueueState.BOUNCED, QueueState.CANCELLED}
-    rows: list[dict[str, Json]] = []
-    after = 0
-    while True:
-        page, names = await context.db.read(_page(inbox, after, open_only=not done))
-        rows += [
-            row
-            for entry in page
-            for recipient in entry.recipients
-            if (row := _row(entry, recipient, names))["state"] == state or (state is None and _open(recipient))
-        ]
-        if len(page) < PAGE:
-            return rows
-        after = page[-1].submission.id
+    numbers = await context.db.read(
+        lambda rx: queue_list.matching(rx, _filter(rx, None, inbox, state, to, sender, reason), limit or MOST)
+    )
+    rows: list[Json] = []
+    names: dict[InboxId, str | None] = {}
+    for start in range(0, len(numbers), PAGE):
+        page = await context.db.read(_page(numbers[start : start + PAGE], names))
+        rows += [_row(context, each, names) for each in page]
+    return rows
 
 
-def _page(
-    inbox: str | None, after: int, open_only: bool
-) -> Callable[[Rx], tuple[list[QueueEntry], dict[InboxId, str]]]:
-    """The query of one page, with the names of all inboxes."""
+def _page(numbers: Sequence[int], names: dict[InboxId, str | None]) -> Callable[[Rx], list[Listed]]:
+    """The query of one page, which also fills in the names of its inboxes."""
 
-    def query(rx: Rx) -> tuple[list[QueueEntry], dict[InboxId, str]]:
-        inbox_id = inbox_named(rx, inbox).id if inbox is not None else None
-        page = queue_admin.submissions(rx, inbox_id=inbox_id, open_only=open_only, after=after, limit=PAGE)
-        return page, inbox_names(rx)
+    def query(rx: Rx) -> list[Listed]:
+        found = queue_list.listed(rx, numbers)
+        for each in found:
+            if each.inbox_id not in names:
+                inbox = inbox_by_id(rx, each.inbox_id)
+                names[each.inbox_id] = inbox.address if inbox is not None else None
+        return found
 
     return query
 
 
-def _open(recipient: Recipient) -> bool:
-    return recipient.state not in {QueueState.SENT, QueueState.BOUNCED, QueueState.CANCELLED}
-
-
-def _row(entry: QueueEntry, recipient: Recipient, names: dict[InboxId, str]) -> dict[str, Json]:
-    submission = entry.submission
+def _row(context: Context, each: Listed, names: Mapping[InboxId, str | None]) -> dict[str, Json]:
     return {
-        "id": submission.uuid,
-        "inbox": names.get(submission.inbox_id),
-        "sender": submission.mail_from or "<>",
-        "created_at": moment(submission.created_at),
-    } | _recipient(recipient)
-
-
-def _recipient(recipient: Recipient) -> dict[str, Json]:
-    return {
-        "recipient": recipient.address,
-        "state": recipient.state.value,
-        "attempts": recipient.attempts,
-        "next_attempt_at": moment(recipient.next_attempt) if _open(recipient) else None,
-        "code": recipient.code,
-        "enhanced": recipient.enhanced,
-        "text": _text(recipient.text),
+        "id": each.submission_uuid,
+        "inbox": names.get(each.inbox_id),
+        "sender": each.mail_from or "<>",
+        "recipient": each.address,
+        "state": each.state.value,
+        "attempts": each.attempts,
+        "next_attempt_at": moment(each.next_attempt) if each.state in OPEN else None,
+        "hold_reason": each.hold_reason,
+        "code": each.code,
+        "enhanced": each.enhanced,
+        "text": text_of(each.text),
+        "why": why(each, context.live_queue, context.now()),
+        "created_at": moment(each.created_at),
     }
 
 
-def _text(reply: bytes | None) -> str | None:
-    return None if reply is None else reply.decode("utf-8", "replace")
-
-
-@operation("queue.show")
-async def queue_show(context: Context, stream: Stream, *, submission: str) -> Json:
-    """One submission with its recipients and each attempt."""
-
-    def query(rx: Rx) -> Json:
-        entry = queue_admin.show(rx, _named(rx, submission))
-        found = entry.submission
-        size = content.content_row(rx, found.content_id).size if content.exists(rx, found.content_id) else None
-        return {
-            "id": found.uuid,
-            "inbox": inbox_names(rx).get(found.inbox_id),
-            "sender": found.mail_from or "<>",
-            "size": size,
-            "created_at": moment(found.created_at),
-            "finished_at": moment(found.finished_at),
-            "recipients": [
-                _recipient(recipient)
-                | {"tries": [_attempt(tried) for tried in entry.attempts if tried.recipient_id == recipient.id]}
-                for recipient in entry.recipients
-            ],
-        }
-
-    return await context.db.read(query)
-
-
-def _attempt(attempt: Attempt) -> dict[str, Json]:
-    return {
-        "at": moment(attempt.at),
-        "state": attempt.state.value,
-        "code": attempt.code,
-        "enhanced": attempt.enhanced,
-        "text": _text(attempt.text),
-        "remote": attempt.remote,
-    }
+def _filter(
+    rx: Rx,
+    submission: str | None,
+    inbox: str | None,
+    state: str | None,
+    to: str | None,
+    sender: str | None,
+    reason: str | None,
+) -> QueueFilter:
+    """NotFound, InvalidRequest."""
+    if state is not None and state not in {each.value for each in QueueState}:
+        raise InvalidRequest(f"A state is one of {', '.join(QueueState)}")
+    return QueueFilter(
+        submission_id=None if submission is None else _named(rx, submission),
+        inbox_id=None if inbox is None else inbox_named(rx, inbox).id,
+        states=OPEN if state is None else (QueueState(state),),
+        reason=reason,
+        to=to,
+        sender=sender,
+    )
 
 
 def _named(rx: Rx, uuid: str) -> SubmissionId:
@@ -129,33 +110,134 @@ def _named(rx: Rx, uuid: str) -> SubmissionId:
     return found.id
 
 
-@operation("queue.retry")
-async def queue_retry(context: Context, stream: Stream, *, submission: str | None = None) -> Json:
-    """Make what waits, or is held, due now; how many recipients. Without `submission`: everything."""
+@operation("queue.show")
+async def queue_show(context: Context, stream: Stream, *, submission: str) -> Json:
+    """One submission with its recipients and all that happened, in the order of time."""
+
+    def query(rx: Rx) -> Json:
+        entry = queue_admin.show(rx, _named(rx, submission))
+        found = entry.submission
+        inbox = inbox_by_id(rx, found.inbox_id)
+        return {
+            "id": found.uuid,
+            "inbox": inbox.address if inbox is not None else None,
+            "sender": found.mail_from or "<>",
+            "message_id": text_of(found.message_id),
+            "envelope_id": found.envelope_id,
+            "size": found.size,
+            "created_at": moment(found.created_at),
+            "release_at": moment(found.release_at),
+            "finished_at": moment(found.finished_at),
+            "recipients": [recipient_json(each) for each in entry.recipients],
+            "history": story(entry),
+        }
+
+    return await context.db.read(query)
+
+
+@operation("queue.stats")
+async def queue_stats(context: Context, stream: Stream, *, limit: int | None = None) -> Json:
+    """Totals, the domains with most open recipients, and how each next hop of the running server stands."""
     now = int(context.now())
-    if submission is not None:
-        return await context.db.write(lambda tx: queue_admin.retry(tx, _named(tx, submission), now))
-    return sum([await context.db.write(_one(queue_admin.retry, each, now)) for each in await _all_open(context)])
+    most = DESTINATIONS if limit is None else limit
+    totals, domains = await context.db.read(
+        lambda rx: (queue_admin.stats(rx, now), queue_list.destinations(rx, now, most))
+    )
+    return {
+        "recipients": sum(totals.states.values()),
+        "states": {state.value: totals.states.get(state, 0) for state in OPEN},
+        "due": totals.due,
+        "oldest_at": moment(totals.oldest),
+        "destinations": [_destination(each) for each in domains],
+        "next_hops": context.live_queue.next_hops() if context.live_queue is not None else None,
+    }
+
+
+def _destination(each: Destination) -> dict[str, Json]:
+    return {
+        "domain": each.domain,
+        "recipients": each.recipients,
+        "active": each.active,
+        "due": each.due,
+        "deferred": each.deferred,
+        "held": each.held,
+        "oldest_at": moment(each.oldest),
+        "next_attempt_at": moment(each.next),
+        "code": each.code,
+        "enhanced": each.enhanced,
+        "text": text_of(each.text),
+    }
+
+
+Change = Callable[[Tx, Sequence[int], int, str], int]
+
+
+async def _change(
+    context: Context,
+    change: Change,
+    submission: str | None,
+    inbox: str | None,
+    state: str | None,
+    to: str | None,
+    sender: str | None,
+    reason: str | None,
+    *,
+    spare_approval: bool = False,
+) -> int:
+    """Changes what fits, so many recipients a unit; how many. One message that was named is changed at once."""
+
+    def query(rx: Rx) -> list[int]:
+        wanted = _filter(rx, submission, inbox, state, to, sender, reason)
+        numbers = queue_list.matching(rx, wanted, MOST)
+        if not spare_approval or submission is not None or reason is not None:
+            return numbers
+        waiting = QueueFilter(inbox_id=wanted.inbox_id, states=(QueueState.HELD,), reason="approval")
+        spared = set(queue_list.matching(rx, waiting, MOST))
+        return [number for number in numbers if number not in spared]
+
+    numbers = await context.db.read(query)
+    count = 0
+    for start in range(0, len(numbers), PAGE):
+        page, now = numbers[start : start + PAGE], int(context.now())
+        count += await context.db.write(lambda tx: change(tx, page, now, BY))  # noqa: B023
+    return count
+
+
+@operation("queue.retry")
+async def queue_retry(
+    context: Context, stream: Stream, *, submission: str | None = None, inbox: str | None = None,
+    state: str | None = None, to: str | None = None, sender: str | None = None, reason: str | None = None,
+) -> Json:  # fmt: skip
+    """Make what was deferred, or is held for another reason than consent, due now; how many recipients."""
+    return await _change(context, queue_admin.retry, submission, inbox, state, to, sender, reason)
+
+
+@operation("queue.hold")
+async def queue_hold(
+    context: Context, stream: Stream, *, submission: str | None = None, inbox: str | None = None,
+    state: str | None = None, to: str | None = None, sender: str | None = None, reason: str | None = None,
+) -> Json:  # fmt: skip
+    """Keep what waits until it is released; how many recipients."""
+    return await _change(context, queue_admin.hold, submission, inbox, state, to, sender, reason)
+
+
+@operation("queue.release")
+async def queue_release(
+    context: Context, stream: Stream, *, submission: str | None = None, inbox: str | None = None,
+    state: str | None = None, to: str | None = None, sender: str | None = None, reason: str | None = None,
+) -> Json:  # fmt: skip
+    """Let go what is held; how many recipients. What waits for consent or its time only when it is named."""
+    named = submission is not None
+    held = state if named else (state or QueueState.HELD.value)
+    return await _change(
+        context, queue_admin.release, submission, inbox, held, to, sender, reason, spare_approval=True
+    )
 
 
 @operation("queue.cancel")
-async def queue_cancel(context: Context, stream: Stream, *, submission: str | None = None) -> Json:
+async def queue_cancel(
+    context: Context, stream: Stream, *, submission: str | None = None, inbox: str | None = None,
+    state: str | None = None, to: str | None = None, sender: str | None = None, reason: str | None = None,
+) -> Json:  # fmt: skip
     """Give up what is not being sent this moment, without a bounce; how many recipients."""
-    now = int(context.now())
-    if submission is not None:
-        return await context.db.write(lambda tx: queue_admin.cancel(tx, _named(tx, submission), now))
-    return sum([await context.db.write(_one(queue_admin.cancel, each, now)) for each in await _all_open(context)])
-
-
-def _one(change: Callable[[Tx, SubmissionId, int], int], submission: SubmissionId, now: int) -> Callable[[Tx], int]:
-    return lambda tx: change(tx, submission, now)
-
-
-async def _all_open(context: Context) -> list[SubmissionId]:
-    found: list[SubmissionId] = []
-    while True:
-        after = found[-1] if found else 0
-        page, _ = await context.db.read(_page(None, after, open_only=True))
-        found += [entry.submission.id for entry in page]
-        if len(page) < PAGE:
-            return found
+    return await _change(context, queue_admin.cancel, submission, inbox, state, to, sender, reason)

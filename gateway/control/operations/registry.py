@@ -31,9 +31,19 @@ class Stream(Protocol):
         """An event or octets for the caller; waits while the caller is slow."""
 
 
+class LiveQueue(Protocol):
+    """What only the process that sends knows of the queue."""
+
+    def next_hops(self) -> list[Json]:
+        """How each next hop stands: places, breaker, rate."""
+
+    def why(self, sender: str, recipient: str) -> str | None:
+        """Why due mail between these addresses is not under way; None: it is only not its turn."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What operations work on. `reload` and `status` belong to a running server and are None elsewhere."""
+    """What operations work on. `reload`, `status` and `live_queue` belong to a running server: None elsewhere."""
 
     db: Database
     ingest: Ingest
@@ -43,6 +53,7 @@ class Context:
     status: Callable[[], Json] | None = None
     routes: Callable[[], Routes] = Routes
     """The ways that mail goes as configured now. ConfigError."""
+    live_queue: LiveQueue | None = None
 
 
 Operation = Callable[..., Awaitable[Json]]

@@ -1,0 +1,169 @@
+"""One attempt: a job is carried to its next hop, what became of it is decided and written down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.model.errors import GatewayError
+from gateway.model.ports import Clock, Metrics
+from gateway.outbound.verdict import Outcome, Stage, Verdict
+from gateway.store.db import Database
+from gateway.store.queue import QueueItem
+
+from .agenda import NextHop
+from .breaker import LOGIN_REFUSED
+from .carrier import Carrier
+from .policy import NO_ROUTE, Heard, decide, heard, unasked
+from .recorder import Ended, Recorder
+from .routes import Found
+from .settings import DeliverySettings
+from .source import StoredMessage, stored
+
+log = structlog.get_logger(__name__)
+
+Patiently = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
+"""Runs a write until it succeeds or the process stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Recipients of one submission that go one way in one transaction. `found` None: nothing carries them.
+
+    `message`: its octets, where they were read together with others'.
+    """
+
+    found: Found | None
+    items: tuple[QueueItem, ...]
+    message: StoredMessage | None = None
+
+    @property
+    def hop(self) -> str:
+        return self.found.route.name if self.found is not None else ""
+
+
+class Attempts:
+    """What every attempt of a process needs."""
+
+    def __init__(
+        self,
+        db: Database,
+        carrier: Carrier,
+        recorder: Recorder,
+        settings: DeliverySettings,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        metrics: Metrics,
+        patiently: Patiently,
+    ) -> None:
+        self.settings = settings
+        self._db = db
+        self._carrier = carrier
+        self._recorder = recorder
+        self._clock = clock
+        self._chance = chance
+        self._metrics = metrics
+        self._patiently = patiently
+
+    async def make(self, hop: NextHop[Job], job: Job) -> None:
+        """Until its outcome is durable. CutBeforeTheDot when it was cancelled without doubt about the outcome."""
+        probe = hop.breaker.probing
+        try:
+            await self._make(hop, job)
+        finally:
+            if probe:
+                hop.breaker.abandoned()
+
+    async def _make(self, hop: NextHop[Job], job: Job) -> None:
+        items = await self._without_doubtful(job.items)
+        if not items:
+            return
+        try:
+            message = job.message or await stored(self._db, items[0].content_id)
+        except GatewayError as error:
+            log.warning("delivery.unreadable", submission=items[0].submission_uuid, reason=str(error))
+            broken = Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.3.0", "The stored message cannot be read now")
+            await self.record(items, [broken] * len(items), None, b"")
+            return
+        settled = NO_ROUTE if job.found is None else unasked(job.found)
+        if job.found is None or settled is not None:
+            await self.record(items, [settled or NO_ROUTE] * len(items), None, message.header)
+            return
+        carried = await self._carrier.carry(job.found.route, items, message)
+        self._learn(hop, carried.outcomes)
+        await self.record(items, carried.outcomes, carried.remote, message.header)
+
+    async def _without_doubtful(self, items: tuple[QueueItem, ...]) -> tuple[QueueItem, ...]:
+        """Those that the policy lets go; the rest, whose last attempt may have delivered them, is held."""
+        doubtful = tuple(item for item in items if item.interrupted)
+        if not doubtful:
+            return items
+        self._metrics.count("delivery_interrupted_total", len(doubtful))
+        if self.settings.unknown_outcome == "resend":
+            self._metrics.count("delivery_repeated_total", len(doubtful))
+            return items
+        unknown = Outcome(Verdict.UNKNOWN, Stage.FINAL_DOT, None, None, "The attempt was interrupted")
+        await self.record(doubtful, [unknown] * len(doubtful), None, b"")
+        return tuple(item for item in items if not item.interrupted)
+
+    def _learn(self, hop: NextHop[Job], outcomes: Sequence[Outcome]) -> None:
+        """What the attempt says about its next hop. `last` is what people are shown."""
+        last = outcomes[-1]
+        hop.last = " ".join(str(word) for word in (last.code, last.enhanced, last.text) if word)
+        breaker, now = hop.breaker, self._clock()
+        opened = False
+        match heard(outcomes):
+            case Heard.ANSWER:
+                if breaker.answered():
+                    log.info("delivery.breaker_closed", route=hop.name)
+            case Heard.NO_CONNECTION:
+                opened = breaker.failed(now, hop.last, self._chance())
+            case Heard.LOGIN_REFUSED:
+                opened = breaker.failed(now, hop.last, self._chance(), LOGIN_REFUSED)
+            case Heard.LOST:
+                opened = breaker.lost(now, hop.last, self._chance())
+            case Heard.NOTHING:
+                pass
+        if opened:
+            log.warning(
+                "delivery.breaker_open", route=hop.name, seconds=round(breaker.until - now), reason=breaker.reason
+            )
+
+    async def record(
+        self, items: Sequence[QueueItem], outcomes: Sequence[Outcome], remote: str | None, header: bytes
+    ) -> None:
+        """Decides, and writes it down; an outcome that cannot be written now is kept while its lease is ours."""
+        now = int(self._clock())
+        progress = any(outcome.verdict is Verdict.SENT for outcome in outcomes)
+        settings = self.settings
+        decisions = [
+            decide(
+                outcome,
+                attempts=item.attempts,
+                created_at=max(item.created_at, item.release_at or 0),
+                now=now,
+                schedule=settings.schedule,
+                unknown_outcome=settings.unknown_outcome,
+                progress=progress,
+                chance=self._chance(),
+            )
+            for item, outcome in zip(items, outcomes, strict=True)
+        ]
+        for outcome in outcomes:
+            self._metrics.count("delivery_attempts_total", verdict=outcome.verdict.value)
+            if outcome.verdict is Verdict.UNKNOWN and settings.unknown_outcome == "resend":
+                self._metrics.count("delivery_repeated_total")
+        ended = Ended(items, decisions, remote, header)
+        # An attempt that is cut now is over all the same: only its outcome has to be kept.
+        await asyncio.shield(asyncio.ensure_future(self._write(ended)))
+
+    async def _write(self, ended: Ended) -> None:
+        try:
+            await self._recorder.write(ended)
+        except GatewayError as error:
+            log.warning("delivery.store_unavailable", reason=str(error))
+            await self._patiently(lambda: self._recorder.write(ended))

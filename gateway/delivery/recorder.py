@@ -1,0 +1,160 @@
+"""Writes down how attempts ended. Those that end while a unit is being written go into the next one together.
+
+An attempt is not over before its outcome is durable, so that each connection has one message at most whose outcome a
+crash would leave unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from gateway.model.errors import Unavailable
+from gateway.model.ports import Clock
+from gateway.store import queue_outcome
+from gateway.store.db import Database, Tx, settle
+from gateway.store.queue import QueueItem, QueueState
+from gateway.store.queue_outcome import Result
+
+from .bounces import Bounces, Return
+from .dsn import Failed
+from .policy import Decision
+
+log = structlog.get_logger(__name__)
+
+TOGETHER: Final = 100  # attempts a unit
+_QUICK: Final = 60  # recipients whose rows are written on the loop itself: half a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One attempt for recipients of one submission, with what becomes of each. `header`: the message's, for bounces."""
+
+    items: Sequence[QueueItem]
+    decisions: Sequence[Decision]
+    remote: str | None
+    header: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    ended: Ended
+    results: list[Result]
+    back: Return | None
+    now: int
+    written: asyncio.Future[bool]
+
+
+class Recorder:
+    """One a process: the one place where queue rows change after an attempt."""
+
+    def __init__(self, db: Database, bounces: Bounces, *, owner: str, clock: Clock) -> None:
+        self._db = db
+        self._bounces = bounces
+        self._owner = owner
+        self._clock = clock
+        self._waiting: list[_Waiting] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def write(self, ended: Ended) -> None:
+        """Durable when this returns. Rows whose lease was lost meanwhile stay as they are. Unavailable."""
+        now = int(self._clock())
+        pairs = list(zip(ended.items, ended.decisions, strict=True))
+        results = [_result(item, decision, ended.remote) for item, decision in pairs]
+        failed = [
+            Failed(item.address, decision.code, decision.enhanced, decision.text, ended.remote)
+            for item, decision in pairs
+            if decision.state is QueueState.BOUNCED
+        ]
+        back = await self._bounces.stage(ended.items, failed, ended.header, now) if failed else None
+        entry = _Waiting(ended, results, back, now, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._drain())
+        returned = await entry.written
+        _tell(ended)
+        if failed and not returned:
+            sender = ended.items[0].mail_from
+            log.warning("delivery.no_bounce", submission=ended.items[0].submission_uuid, null_sender=not sender)
+
+    async def _drain(self) -> None:
+        """Until nothing waits. Never fails: failures belong to those who wait."""
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+                if await self._unit(group):
+                    continue
+                for entry in group:  # one of them is to blame: each shows its own outcome
+                    if not await self._unit([entry], alone=True):
+                        raise AssertionError("a unit of one is always answered")
+        finally:
+            self._writing = None
+
+    async def _unit(self, group: list[_Waiting], *, alone: bool = False) -> bool:
+        """Whether all of the group were answered."""
+        inboxes = tuple({entry.back.inbox_id for entry in group if entry.back is not None})
+        octets = sum(entry.back.staged.size for entry in group if entry.back is not None)
+        rows = sum(len(entry.results) for entry in group)
+        try:
+            returned = await self._db.write(
+                lambda tx: self._write(tx, group), inboxes=inboxes, octets=octets, quick=rows <= _QUICK and not inboxes
+            )
+        except Unavailable as error:
+            for entry in group:
+                settle(entry.written, None, error)
+        except Exception as error:
+            if len(group) > 1 and not alone:
+                return False
+            for entry in group:
+                settle(entry.written, None, error)
+        else:
+            for entry, value in zip(group, returned, strict=True):
+                settle(entry.written, value, None)
+        return True
+
+    def _write(self, tx: Tx, group: list[_Waiting]) -> list[bool]:
+        """For each entry: whether its bounce was delivered."""
+        applied = queue_outcome.settle(
+            tx, [result for entry in group for result in entry.results], group[0].now, owner=self._owner
+        )
+        returned = []
+        for entry in group:
+            bounced = entry.back is not None and any(
+                result.state is QueueState.BOUNCED and result.recipient_id in applied for result in entry.results
+            )
+            if bounced and entry.back is not None:
+                entry.back.deliver(tx, entry.now)
+            returned.append(bounced)
+        return returned
+
+
+def _result(item: QueueItem, decision: Decision, remote: str | None) -> Result:
+    return Result(
+        recipient_id=item.recipient_id,
+        submission_id=item.submission_id,
+        state=decision.state,
+        code=decision.code,
+        enhanced=decision.enhanced,
+        text=decision.text.encode("utf-8", "replace"),
+        next_attempt=decision.next_attempt,
+        remote=remote,
+        hold_reason=decision.hold_reason,
+    )
+
+
+def _tell(ended: Ended) -> None:
+    for item, decision in zip(ended.items, ended.decisions, strict=True):
+        log.info(
+            f"delivery.{decision.state}",
+            submission=item.submission_uuid,
+            recipient=item.address,
+            remote=ended.remote,
+            code=decision.code,
+            enhanced=decision.enhanced,
+            text=decision.text,
+            next_attempt=decision.next_attempt,
+        )
