@@ -153,6 +153,8 @@ def delivery_settings(config: Config) -> DeliverySettings:
     return DeliverySettings(
         hostname=config.server.hostname,
         connections=config.queue.connections,
+        per_destination=config.queue.per_destination,
+        per_minute=config.queue.per_minute,
         schedule=Schedule(config.queue.first_retry, config.queue.longest_retry, config.queue.lifetime),
         unknown_outcome=config.queue.unknown_outcome,
     )
@@ -166,6 +168,7 @@ def janitor_settings(config: Config) -> JanitorSettings:
         trash_days=retention.trash or None,
         spam_days=retention.spam or None,
         grace_seconds=retention.deleted_inbox * DAY,
+        queue_history_seconds=retention.queue_history * DAY,
         revoked_key_days=retention.revoked_keys or None,
         expunge_records=retention.expunge_records,
     )

@@ -52,7 +52,7 @@ class NamedRelay:
     ] = False
     connections: Annotated[
         int,
-        Setting("Connections to it at the same time; 0: as many as the queue has.", low=0, high=1000, reloadable=True),
+        Setting("Connections to it at the same time; 0: queue.per_destination.", low=0, high=1000, reloadable=True),
     ] = 0
     rate: Annotated[
         int,

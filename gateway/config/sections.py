@@ -319,9 +319,22 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Mail on its way to the relay."""
+    """Mail on its way to other servers."""
 
-    connections: Annotated[int, Setting("Deliveries at the same time.", low=1, high=1000, reloadable=True)] = 10
+    connections: Annotated[
+        int,
+        Setting(
+            "Deliveries at the same time, to all next hops together. One that has none under way gets its first also "
+            "beyond this, up to ten times as many in all: those that hang never keep mail for others waiting.",
+            low=1, high=1000, reloadable=True,
+        ),
+    ] = 20
+    per_destination: Annotated[
+        int, Setting("Deliveries at the same time to one next hop.", low=1, high=1000, reloadable=True)
+    ] = 5
+    per_minute: Annotated[
+        int, Setting("Messages a minute to one next hop; 0: no limit.", low=0, high=1_000_000, reloadable=True)
+    ] = 0
     first_retry: Annotated[
         int, Setting("Waiting time after the first temporary failure.", unit="seconds", low=1, reloadable=True)
     ] = 60
@@ -339,7 +352,7 @@ class Queue:
         Literal["resend", "hold"],
         Setting(
             "When the connection or the process broke after the whole message was sent, the relay may have it. resend: "
-            "try again, it may arrive twice. hold: wait for gateway queue retry or cancel.",
+            "try again, it may arrive twice. hold: wait for gateway queue release or cancel.",
             reloadable=True,
         ),
     ] = "resend"
@@ -362,6 +375,13 @@ class Retention:
         int,
         Setting(
             "How long a key is still listed (gateway key list --all) after it was revoked or expired; 0: for ever.",
+            unit="days", low=0, reloadable=True,
+        ),
+    ] = 30
+    queue_history: Annotated[
+        int,
+        Setting(
+            "How long a message that went out (or failed) is still shown by gateway queue show, with all attempts.",
             unit="days", low=0, reloadable=True,
         ),
     ] = 30
