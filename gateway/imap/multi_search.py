@@ -156,7 +156,7 @@ async def _answer(
 ) -> None:
     """What was `found` in a mailbox, which is not nothing."""
     source, utf8 = (mailbox.name, mailbox.uidvalidity), in_utf8(session)
-    modseq = highest(selected, shown(returns, found)) if run.asks_modseq else None
+    modseq = await highest(session, selected, shown(returns, found)) if run.asks_modseq else None
 
     def answer() -> bytes | None:
         data = items(returns, found, by_uid(rising=True), modseq)

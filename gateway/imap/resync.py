@@ -26,11 +26,12 @@ _BLOCK: Final = 1000  # of them at once
 
 async def changed_since(session: Session, view: View, slices: Slices, modseq: int) -> Slices:
     """Those of `slices` whose MODSEQ is above `modseq`; others get the loop meanwhile."""
+    found: Slices = []
     recent = _recent(view, modseq)
     if recent is not None:
-        cuts = ((bisect_left(recent, start), bisect_left(recent, stop)) for start, stop in slices)
-        return _neighbours([at for low, high in cuts for at in recent[low:high]])
-    found: list[int] = []
+        for start, stop in slices:
+            _add(found, recent[bisect_left(recent, start) : bisect_left(recent, stop)])
+        return found
     turn = 0
     for start, stop in slices:
         for at in range(start, stop, _BLOCK):
@@ -39,9 +40,11 @@ async def changed_since(session: Session, view: View, slices: Slices, modseq: in
                 await session.channel.breathe()
             modseqs = view.modseqs_of(at, min(at + _BLOCK, stop))
             turn += len(modseqs)
-            if max(modseqs) > modseq:
-                found += [index for index, each in enumerate(modseqs, at) if each > modseq]
-    return _neighbours(found)
+            if min(modseqs) > modseq:
+                _add(found, range(at, at + len(modseqs)))
+            elif max(modseqs) > modseq:
+                _add(found, [index for index, each in enumerate(modseqs, at) if each > modseq])
+    return found
 
 
 def _recent(view: View, modseq: int) -> list[int] | None:
@@ -62,19 +65,12 @@ def _recent(view: View, modseq: int) -> list[int] | None:
     return [*changed, *range(first, length)]
 
 
-def _neighbours(places: Sequence[int]) -> Slices:
-    """Rising places as slices."""
-    found: Slices = []
-    low = high = -1
-    for at in places:
-        if at != high:
-            if low >= 0:
-                found.append((low, high))
-            low = at
-        high = at + 1
-    if low >= 0:
-        found.append((low, high))
-    return found
+def _add(found: Slices, places: Sequence[int]) -> None:
+    """Put rising places behind what is `found`, as slices."""
+    runs = [(low, high + 1) for low, high in ranges_of(places)]
+    if found and runs and found[-1][1] == runs[0][0]:
+        runs[0] = (found.pop()[0], runs[0][1])
+    found += runs
 
 
 async def tell_vanished(

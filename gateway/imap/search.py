@@ -16,6 +16,7 @@ from . import contexts
 from .filters import refusing
 from .long_answers import beside
 from .message_limit import code, told
+from .pieces import rising
 from .replies import Reply, no, ok
 from .search_answer import need_of, respond, shown
 from .search_run import neighbours, prepare
@@ -84,7 +85,7 @@ async def keep(selected: Selected, returns: Returns | None, found: array[int], t
     """The tagged reply; before it the results become `$` where the command asks for it (RFC 5182 2.1)."""
     if returns is None or Option.SAVE not in returns:
         return ok(text)
-    slices = await beside(len(found), lambda: neighbours(selected, array("I", sorted(shown(returns, found)))))
+    slices = await beside(len(found), lambda: neighbours(selected, rising(shown(returns, found))))
     if len(slices) > SAVED_RANGES:
         selected.view.save([])
         return NOT_SAVED

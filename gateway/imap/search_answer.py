@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ from gateway.wire import search_results as results
 from gateway.wire.render import in_order
 from gateway.wire.search import Option, Partial, Returns
 
+from . import pieces
 from .long_answers import beside, send
 from .search_run import EVERYTHING, Need, neighbours, numbers_of
 from .selected import Selected
@@ -140,7 +140,7 @@ async def respond(
 ) -> None:
     """Send what SEARCH or SORT has found: UIDs, `rising` in mailbox order. Closed."""
     selected = session.require_selected()
-    modseq = highest(selected, shown(returns, found)) if found and asks_modseq else None
+    modseq = await highest(session, selected, shown(returns, found)) if found and asks_modseq else None
 
     def make() -> bytes | None:
         if returns is None:
@@ -156,16 +156,23 @@ async def respond(
         await send(session, response)
 
 
-def highest(selected: Selected, uids: Iterable[int]) -> int | None:
-    """The highest MODSEQ of some messages of the view, which is now shown (RFC 7162 3.1.5).
+async def highest(session: Session, selected: Selected, uids: Sequence[int]) -> int | None:
+    """The highest MODSEQ of some messages of the view, which is now shown (RFC 7162 3.1.5). Closed.
 
     None for no messages: PARTIAL may lie beyond all that was found.
     """
-    view = selected.view
-    rising = array("I", sorted(uids))
-    if not rising:
+    if not uids:
         return None
     selected.modseq_shown = True
-    return max(max(view.modseqs_of(low, high)) for low, high in neighbours(selected, rising))
+    view, found, turn = selected.view, 0, 0
+    for start, stop in await beside(len(uids), lambda: neighbours(selected, pieces.rising(uids))):
+        for low in range(start, stop, MASK_PAGE):
+            if turn >= MASK_PAGE:
+                turn = 0
+                await session.channel.breathe()
+            high = min(low + MASK_PAGE, stop)
+            turn += high - low
+            found = max(found, max(view.modseqs_of(low, high)))
+    return found
 
 

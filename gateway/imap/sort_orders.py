@@ -12,8 +12,9 @@ from gateway.store import sort_keys as stored
 from gateway.wire.search import Criterion, SortKey
 
 from . import sort_page
+from .long_answers import beside
+from .pieces import holder
 from .selected import Selected
-from .settings import MASK_PAGE
 
 if TYPE_CHECKING:
     from .session import Session
@@ -50,7 +51,7 @@ async def arranged(
         cache.keep_order(program, whole, uids[-1])
     else:
         whole = known[0]
-    return await _those(session, whole, found)
+    return await beside(len(whole), lambda: _those(whole, found))
 
 
 def _program(order: Sequence[SortKey]) -> tuple[SortKey, ...]:
@@ -61,15 +62,10 @@ def _program(order: Sequence[SortKey]) -> tuple[SortKey, ...]:
     )
 
 
-async def _those(session: Session, order: array[int], found: array[int]) -> array[int]:
-    """`found` in the order of `order`."""
-    asked = set(found)
-    result: array[int] = array("I")
-    for at in range(0, len(order), MASK_PAGE):
-        if at:
-            await session.channel.breathe()
-        result.extend([uid for uid in order[at : at + MASK_PAGE] if uid in asked])
-    return result
+def _those(order: array[int], found: array[int]) -> array[int]:
+    """The rising `found` in the order of `order`."""
+    asked = holder(found)
+    return array("I", [uid for uid in order if asked(uid)])
 
 
 async def make_keys(session: Session, selected: Selected, uids: array[int]) -> None:

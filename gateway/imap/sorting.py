@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .pieces import in_order
+
 Keys = tuple[Any, ...]
 """One message's keys in the order of the program."""
 
@@ -17,7 +19,7 @@ def ordered(columns: Sequence[Sequence[Any]], reverse: Sequence[bool], count: in
     """
     positions = list(range(count))
     for column, backwards in reversed(list(zip(columns, reverse, strict=True))):
-        positions.sort(key=column.__getitem__, reverse=backwards)  # stable, also when reversed
+        positions = in_order(positions, column.__getitem__, backwards=backwards)
     return positions
 
 

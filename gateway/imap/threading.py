@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from gateway.wire.search import Algorithm
 from gateway.wire.search_results import CLOSE, OPEN
 
+from .pieces import in_order
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -49,23 +51,21 @@ def threads(algorithm: Algorithm, messages: Sequence[Message]) -> array[int]:
     roots = _linked(messages)
     if algorithm is Algorithm.REFS:
         for node in _bottom_up(roots):
-            node.children.sort(key=_age)
+            node.children = in_order(node.children, _age)
             if node.message is None:
                 node.date = node.children[0].date
                 node.order = node.children[0].order
         newest: dict[_Node, tuple[int, int]] = {}
         for node in _bottom_up(roots):
             newest[node] = max([(node.date, node.order), *(newest[child] for child in node.children)])
-        return _tokens(sorted(roots, key=newest.__getitem__))
+        return _tokens(in_order(roots, newest.__getitem__))
     _date_dummies(roots)
-    roots.sort(key=_age)
-    roots = _gathered(roots)
+    roots = _gathered(in_order(roots, _age))
     for node in _bottom_up(roots):
-        node.children.sort(key=_age)
+        node.children = in_order(node.children, _age)
         if node.message is None:
             node.date, node.order = node.children[0].date, node.children[0].order
-    roots.sort(key=_age)
-    return _tokens(roots)
+    return _tokens(in_order(roots, _age))
 
 
 def _age(node: _Node) -> tuple[int, int]:
@@ -75,7 +75,7 @@ def _age(node: _Node) -> tuple[int, int]:
 def _by_subject(messages: Sequence[Message]) -> list[_Node]:
     """ORDEREDSUBJECT: threads by the date of their first message, all others its children."""
     nodes = [_Node(message, order) for order, message in enumerate(messages)]
-    nodes.sort(key=_age)
+    nodes = in_order(nodes, _age)
     first: dict[bytes, _Node] = {}
     for node in nodes:
         assert node.message is not None
@@ -187,7 +187,7 @@ def _date_dummies(roots: list[_Node]) -> None:
     """Step (4): a dummy's children are sorted by date, and the first one's counts for it."""
     for root in roots:
         if root.message is None:
-            root.children.sort(key=_age)
+            root.children = in_order(root.children, _age)
             root.date, root.order = root.children[0].date, root.children[0].order
 
 

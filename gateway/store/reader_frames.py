@@ -31,6 +31,9 @@ class Answer:
 
 READY: Final = Answer(None)
 
+apart = False
+"""This process is a reader process: nobody waits for its interpreter."""
+
 
 def frame(value: Any) -> bytes:
     """`value` as it is sent to the other end."""

@@ -17,12 +17,14 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from . import reader_frames
 from .reader_frames import LENGTH, READY, Answer, Opening, frame
 from .urls import Target
 
 
 def run(channel: socket.socket) -> None:
     """Answer jobs, each `(function, arguments)`, until the parent closes its end or is gone."""
+    reader_frames.apart = True
     opening: Opening = _receive(channel)
     for module in opening.modules:
         importlib.import_module(module)

@@ -16,11 +16,15 @@ _PIECE: Final = 20_000  # numbers written by one call: 3 ms for which no other t
 
 def numbers(name: bytes, found: Sequence[int], modseq: int | None = None) -> bytes:
     """`* SEARCH` or `* SORT` with numbers (RFC 7162 3.1.6: and MODSEQ); the bare line without any."""
-    words = [name.decode("ascii")]
-    words += [" ".join(map(str, found[at : at + _PIECE])) for at in range(0, len(found), _PIECE)]
+    words = [name.decode("ascii"), *_words(found)]
     if modseq is not None:
         words.append(f"(MODSEQ {modseq})")
     return b"* " + " ".join(words).encode("ascii") + CRLF
+
+
+def _words(found: Sequence[int]) -> list[str]:
+    """The numbers with spaces between them, in pieces."""
+    return [" ".join(map(str, found[at : at + _PIECE])) for at in range(0, len(found), _PIECE)]
 
 
 def threads(tokens: Iterable[int]) -> bytes:
@@ -80,9 +84,9 @@ def modseq(number: int) -> bytes:
     return b"MODSEQ %d" % number
 
 
-def relevancy(scores: Iterable[int]) -> bytes:
+def relevancy(scores: Sequence[int]) -> bytes:
     """RFC 6203 4: a score a result, in the order of the results."""
-    return b"RELEVANCY (%b)" % " ".join(map(str, scores)).encode("ascii")
+    return b"RELEVANCY (%b)" % " ".join(_words(scores)).encode("ascii")
 
 
 def added(changes: Iterable[tuple[int, Iterable[tuple[int, int]]]]) -> bytes:
