@@ -56,7 +56,11 @@ def smtp_settings(config: Config) -> SmtpSettings:
 
 
 def submit_settings(config: Config) -> SubmitSettings:
-    return SubmitSettings(hostname=config.server.hostname, max_message_size=config.limits.max_message_size)
+    return SubmitSettings(
+        hostname=config.server.hostname,
+        max_message_size=config.limits.max_message_size,
+        blocked=config.lists.blocked,
+    )
 
 
 def store_settings(config: Config, *, serving: bool) -> StoreSettings:

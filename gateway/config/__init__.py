@@ -10,13 +10,14 @@ from .documents import Change, as_dict, changes, reloaded, render_example, rende
 from .fields import Secret
 from .loader import Loaded, find, load
 from .routing import NamedRelay, RouteRule
-from .rules import plaintext_login
+from .rules import encryption, plaintext_login
 from .sections import (
     Auth,
     Config,
     InboxDefaults,
     Limits,
     Listener,
+    Lists,
     Log,
     MetricsServer,
     Queue,
@@ -30,8 +31,9 @@ from .sections import (
 )
 
 __all__ = [
-    "Auth", "Change", "Config", "ConfigError", "InboxDefaults", "Limits", "Listener", "Loaded", "Log",
+    "Auth", "Change", "Config", "ConfigError", "InboxDefaults", "Limits", "Listener", "Lists", "Loaded",
+    "Log",
     "MetricsServer", "NamedRelay", "Queue", "Relay", "Retention", "RouteRule", "Search", "Secret", "Server",
-    "Store", "Tls", "TlsVersion", "as_dict", "changes", "find", "host_port", "load", "plaintext_login", "reloaded",
-    "render_example", "render_manual", "show",
+    "Store", "Tls", "TlsVersion", "as_dict", "changes", "encryption", "find", "host_port", "load", "plaintext_login",
+    "reloaded", "render_example", "render_manual", "show",
 ]

@@ -23,6 +23,19 @@ def are_networks(values: tuple[str, ...]) -> str | None:
     return None
 
 
+def is_mode(value: str) -> str | None:
+    """A reason against a text that is no file mode in octal digits."""
+    good = len(value) in (3, 4) and all(digit in "01234567" for digit in value) and int(value, 8) <= 0o777
+    return None if good else "is no file mode such as 0660"
+
+
+def is_socket_path(value: str) -> str | None:
+    """A reason against a path at which no Unix socket can be; an empty one is none at all."""
+    if value and (not value.startswith("/") or value.endswith("/") or "\0" in value):
+        return "is no absolute path of a file"
+    return "is longer than the 100 octets that a Unix socket's path may have" if len(value.encode()) > 100 else None
+
+
 def is_host(value: str) -> str | None:
     if value and (value != value.strip() or any(char.isspace() or ord(char) < 32 or char in "/@" for char in value)):
         return "is no host name"

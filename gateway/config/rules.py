@@ -27,6 +27,10 @@ def _listeners_exist(config: Config) -> Iterator[Problem]:
 
 def _plaintext_is_meant(config: Config) -> Iterator[Problem]:
     for number, listener in enumerate(config.listener):
+        if listener.kind == "lmtp":
+            if listener.allow_plaintext:
+                yield f"listener.{number}.allow_plaintext", "has no meaning with kind = \"lmtp\": nobody logs in"
+            continue
         if listener.security == "none" and not listener.allow_plaintext and not is_loopback(listener.address):
             yield (
                 f"listener.{number}.security",
@@ -34,12 +38,34 @@ def _plaintext_is_meant(config: Config) -> Iterator[Problem]:
             )
         if listener.security == "tls" and listener.allow_plaintext:
             yield f"listener.{number}.allow_plaintext", "has no meaning with security = \"tls\""
+        elif listener.allow_plaintext and not listener.networks and not is_loopback(listener.address):
+            yield f"listener.{number}.networks", "is missing; allow_plaintext is for devices in networks that are named"
+
+
+def _lmtp_is_for_servers(config: Config) -> Iterator[Problem]:
+    paths: set[str] = set()
+    for number, listener in enumerate(config.listener):
+        key = f"listener.{number}"
+        if listener.kind != "lmtp":
+            if listener.path:
+                yield f"{key}.path", "is for kind = \"lmtp\" only"
+            continue
+        if listener.path and (listener.socket or listener.networks or listener.proxy_networks):
+            other = next(name for name in ("socket", "networks", "proxy_networks") if getattr(listener, name))
+            yield f"{key}.{other}", "has no meaning with path"
+        if not listener.path and not listener.socket and not listener.networks:
+            yield f"{key}.networks", "is missing; without a login, who may hand mail on must be named (or set path)"
+        if not listener.path and not listener.socket and listener.port == 25:
+            yield f"{key}.port", "25 is SMTP's, LMTP must not be there (RFC 2033 5)"
+        if listener.path and listener.path in paths:
+            yield f"{key}.path", f"{listener.path} is already used by another listener"
+        paths.add(listener.path)
 
 
 def _ports_are_free(config: Config) -> Iterator[Problem]:
     taken: dict[tuple[str, int], str] = {}
     places = [(f"listener.{number}.port", listener.address, listener.port)
-              for number, listener in enumerate(config.listener) if not listener.socket]
+              for number, listener in enumerate(config.listener) if not listener.socket and not listener.path]
     if config.metrics.enabled:
         places.append(("metrics.port", config.metrics.address, config.metrics.port))
     for key, address, port in places:
@@ -157,6 +183,7 @@ def _keepalive_is_shorter(config: Config) -> Iterator[Problem]:
 RULES: Final[tuple[Rule, ...]] = (
     _listeners_exist,
     _plaintext_is_meant,
+    _lmtp_is_for_servers,
     _ports_are_free,
     _sockets_differ,
     _versions_of_listeners,
@@ -174,6 +201,11 @@ def problems(config: Config) -> Iterator[Problem]:
     """Every broken rule, in the order of RULES."""
     for rule in RULES:
         yield from rule(config)
+
+
+def encryption(listener: Listener) -> str:
+    """`security`, but a Unix socket has none."""
+    return "none" if listener.path else listener.security
 
 
 def plaintext_login(listener: Listener) -> bool:

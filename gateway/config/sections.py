@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from .checks import are_hosts, are_networks, is_address, is_database, is_host, is_mail_address, is_uri
+from .checks import (
+    are_hosts,
+    are_networks,
+    is_address,
+    is_database,
+    is_host,
+    is_mail_address,
+    is_mode,
+    is_socket_path,
+    is_uri,
+)
 from .fields import Secret, Setting
 from .routing import NamedRelay, RouteRule
 
@@ -48,12 +58,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One port mail clients connect to; repeat the table for each.
+    """One port mail clients connect to, or a mail server that hands mail on (lmtp); repeat the table for each.
 
     A file that has any [[listener]] replaces all three defaults.
     """
 
-    kind: Annotated[Literal["imap", "submission"], Setting("Protocol spoken on the port.")] = "imap"
+    kind: Annotated[
+        Literal["imap", "submission", "lmtp"],
+        Setting("Protocol spoken on the port. lmtp takes mail for inboxes here without a login: it needs path, "
+                "or networks."),
+    ] = "imap"
     address: Annotated[
         str, Setting('IP address to bind; "::" for IPv6.', check=is_address)
     ] = "0.0.0.0"  # noqa: S104 - a server listens on all
@@ -63,15 +77,31 @@ class Listener:
     security: Annotated[
         Literal["tls", "starttls", "none"],
         Setting(
-            "tls: encrypted from the first octet. starttls: the client asks. none: for a TLS proxy on this machine.",
+            "tls: encrypted from the first octet. starttls: the client asks. none: for a TLS proxy on this machine, "
+            "for lmtp, and with allow_plaintext. A Unix socket has none, whatever stands here.",
         ),
     ] = "tls"
+    path: Annotated[
+        str,
+        Setting("Unix socket for lmtp, used instead of address and port; its directory must be there.",
+                check=is_socket_path),
+    ] = ""
+    mode: Annotated[
+        str, Setting("File mode of that socket, in octal digits: who may write to it may deliver.", check=is_mode)
+    ] = "0660"
     networks: Annotated[
         tuple[str, ...], Setting('Networks that may connect, such as "192.0.2.0/24"; empty: any.', check=are_networks)
     ] = ()
+    proxy_networks: Annotated[
+        tuple[str, ...],
+        Setting("Where the proxies are that begin each connection with a PROXY protocol header (version 1 or 2), before"
+                " TLS; then nobody else may connect, and networks is about the clients behind them.",
+                check=are_networks),
+    ] = ()
     allow_plaintext: Annotated[
         bool,
-        Setting("Let clients log in without encryption. Keys travel readable: only for devices that cannot do TLS."),
+        Setting("Let clients log in without encryption. Keys travel readable: only for devices that cannot do TLS, "
+                "with networks that say where they are."),
     ] = False
     minimum_version: Annotated[
         TlsVersion | None,
@@ -359,6 +389,17 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Lists:
+    """Allow and block lists (gateway list)."""
+
+    blocked: Annotated[
+        Literal["spam", "refuse"],
+        Setting("What becomes of mail that a list keeps from an inbox. spam: it is delivered to the folder for spam. "
+                "refuse: its sender is told (550 5.7.1)."),
+    ] = "spam"
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """What is removed by itself, and when."""
 
@@ -480,6 +521,7 @@ class Config:
     relays: tuple[NamedRelay, ...] = ()
     route: tuple[RouteRule, ...] = ()
     queue: Queue = Queue()
+    lists: Lists = Lists()
     retention: Retention = Retention()
     log: Log = Log()
     metrics: MetricsServer = MetricsServer()
