@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from .future import parse_hold_for, parse_hold_until
 from .notifications import parse_envid, parse_notify, parse_orcpt, parse_ret
 
 MAX_PARAMETER: Final = 512  # characters of one word; the longest with a limit of its own is ORCPT: 500 (RFC 3461 4.2)
@@ -58,6 +59,8 @@ MAIL: Final[Mapping[str, Parameter]] = {
     "AUTH": Parameter("", lambda value: value, "AUTH needs a value"),
     "RET": Parameter("ret", parse_ret, "RET must be FULL or HDRS"),  # RFC 3461
     "ENVID": Parameter("envelope_id", parse_envid, "ENVID must be xtext of 100 octets at most"),
+    "HOLDFOR": Parameter("hold", parse_hold_for, "HOLDFOR must be seconds"),  # RFC 4865
+    "HOLDUNTIL": Parameter("hold", parse_hold_until, "HOLDUNTIL must be a time like 2027-01-31T12:00:00Z"),
 }
 RCPT: Final[Mapping[str, Parameter]] = {
     "NOTIFY": Parameter("notify", parse_notify, "NOTIFY must be NEVER, or some of SUCCESS, FAILURE and DELAY"),

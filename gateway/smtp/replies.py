@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.model import errors
 from gateway.model.errors import GatewayError
-from gateway.submit.errors import BadMessage, Blocked, MailLoop, NoRoute, UnknownRecipient
+from gateway.submit.errors import BadMessage, Blocked, MailLoop, NoRoute, RateExceeded, UnknownRecipient
 
 AT_MAIL: Final[Mapping[type[GatewayError], str]] = {
     errors.SenderNotAuthorized: "553 5.7.1 Sender not authorized",
@@ -26,6 +26,7 @@ IN_GENERAL: Final[Mapping[type[GatewayError], str]] = {
     BadMessage: "550 5.6.0 {}",
     Blocked: "550 5.7.1 {}",
     MailLoop: "554 5.4.6 {}",
+    RateExceeded: "451 4.7.1 {}",
 }
 AT_LOGIN: Final[Mapping[type[GatewayError], str]] = {
     errors.AuthenticationFailed: "535 5.7.8 Authentication credentials invalid",

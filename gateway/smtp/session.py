@@ -12,6 +12,7 @@ from gateway.model.recipient import Recipient
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
 from gateway.submit.intake import Delivered
 
+from . import future
 from .connection import Disconnected, TooSlow
 from .data import DataDecoder, SlowBudget
 from .login import MAX_RESPONSE, MECHANISMS, LoginConnection
@@ -55,6 +56,7 @@ class SubmissionSession(LoginConnection):
         self._on_made = on_made
         self._on_lost = on_lost
         self._mail: MailCommand | None = None
+        self._release: int | None = None  # when the mail may go (RFC 4865)
         self._recipients: dict[str, Recipient] = {}
         self._good_sender: str | None = None  # passed at MAIL in this session, and no message was refused since
         self._idle_commands = 0
@@ -117,6 +119,8 @@ class SubmissionSession(LoginConnection):
             "ENHANCEDSTATUSCODES",
             "DSN",
         ]
+        if self.settings.future_release_s:
+            lines.append(future.advertised(self.services.clock(), self.settings.future_release_s))
         if self.may_log_in:
             lines += [f"AUTH {' '.join(MECHANISMS)}", "AUTH=PLAIN LOGIN"]  # the second is what old Outlooks look for
         if self.offers_tls:
@@ -186,10 +190,11 @@ class SubmissionSession(LoginConnection):
         if principal.expires_at is not None and self.services.clock() >= principal.expires_at:
             self.end("421 4.7.0 The key has expired")
             return
-        if not principal.may_send:
+        if not (principal.may_send or principal.may_propose):
             self._fail("550 5.7.1 This key may not send")
             return
         mail = parse_mail(argument)
+        release_at = self._release_at(mail)
         if mail.size > self.settings.max_message_size:
             self._fail(f"552 5.3.4 A message may have {self.settings.max_message_size} octets at most")  # RFC 1870 6.1
             return
@@ -200,8 +205,20 @@ class SubmissionSession(LoginConnection):
                 self._refuse(error, AT_MAIL)
                 return
             self._good_sender = mail.address
-        self._mail = mail
+        self._mail, self._release = mail, release_at
         self.reply("250 2.1.0 Sender OK")
+
+    def _release_at(self, mail: MailCommand) -> int | None:
+        """SyntaxRefused for a time that cannot be waited for (RFC 4865 4.2)."""
+        if mail.hold is None:
+            return None
+        longest = self.settings.future_release_s
+        if not longest:
+            raise SyntaxRefused("555 5.5.4 Mail cannot be put off here")
+        at = future.release_at(mail.hold, self.services.clock(), longest)
+        if at is None:
+            raise SyntaxRefused(f"501 5.5.4 Mail can be put off for {longest} seconds at most")
+        return at
 
     async def _rcpt_to(self, argument: bytes) -> None:
         if self._mail is None or self._principal is None:
@@ -233,6 +250,7 @@ class SubmissionSession(LoginConnection):
                 smtputf8=mail.smtputf8,
                 envelope_id=mail.envelope_id,
                 ret=mail.ret,
+                release_at=self._release,
                 protocol=f"{'UTF8SMTP' if mail.smtputf8 else 'ESMTP'}{'SA' if self.encrypted else 'A'}",
             )
             self._reset()
@@ -287,12 +305,15 @@ class SubmissionSession(LoginConnection):
 
     def _tell(self, accepted: Accepted | Delivered) -> None:
         """The reply to a message that is kept."""
-        self.reply(f"250 2.0.0 Accepted as {accepted.trace_id}")
+        said = f"Accepted as {accepted.trace_id}"
+        if isinstance(accepted, Accepted) and accepted.held_as is not None:
+            said = f"held for approval as {accepted.held_as}"
+        self.reply(f"250 2.0.0 {said}")
 
     # -- refusals
 
     def _reset(self) -> None:
-        self._mail = None
+        self._mail = self._release = None
         self._recipients = {}
 
     def _refuse(self, error: GatewayError, *tables: Mapping[type[GatewayError], str]) -> None:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from gateway.model.recipient import Recipient
 
+from .future import Hold
 from .parameters import MAIL, RCPT, SyntaxRefused, read
 
 MAX_ADDRESS: Final = 320  # octets: 64 of the local part, "@", 255 of the domain (RFC 5321 4.5.3.1)
@@ -38,6 +39,7 @@ class MailCommand:
     smtputf8: bool = False
     envelope_id: str | None = None
     ret: Literal["FULL", "HDRS"] | None = None
+    hold: Hold | None = None
 
 
 def split_command(line: bytes) -> tuple[str, bytes]:

@@ -276,5 +276,6 @@ def _key(row: tuple[Any, ...] | None) -> KeyRow | None:
     settings = json.loads(row[14])
     copy = settings.get("sent_copy")
     permissions = frozenset(row[8].split())
-    values = [*row[:5], ScopeKind(row[5]), *row[6:8], permissions, *row[9:14], copy if copy in SENT_COPY else None]
-    return KeyRow(*values, rates_in(settings))
+    own = (copy if copy in SENT_COPY else None, rates_in(settings))
+    values = [*row[:5], ScopeKind(row[5]), *row[6:8], permissions, *row[9:14], *own]
+    return KeyRow(*values)

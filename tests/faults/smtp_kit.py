@@ -124,7 +124,8 @@ class ScriptedAcceptance:
         if self.owner.finish_error is not None:
             raise self.owner.finish_error
         self.owner.accepted.append((self.envelope, bytes(self.octets)))
-        return Accepted(f"T{len(self.owner.accepted)}", SubmissionId(1), (), 0, len(self.octets))
+        count = len(self.owner.accepted)
+        return Accepted(f"T{count}", SubmissionId(1), (), 0, len(self.octets), self.owner.held_as)
 
     def abort(self) -> None:
         self.owner.aborted += 1
@@ -139,6 +140,7 @@ class ScriptedAcceptor:
         self.senders: list[str] = []
         self.write_error: GatewayError | None = None
         self.finish_error: Exception | None = None
+        self.held_as: str | None = None
         self.finishing = asyncio.Event()
         self.may_finish = asyncio.Event()
         self.may_finish.set()

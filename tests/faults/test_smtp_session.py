@@ -107,6 +107,7 @@ def test_extensions_exactly(tls: Certificates) -> None:
                     "250-SMTPUTF8",
                     "250-ENHANCEDSTATUSCODES",
                     "250-DSN",
+                    "250-FUTURERELEASE 2592000 2001-10-09T01:46:40Z",
                     "250-AUTH SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN",
                     "250 AUTH=PLAIN LOGIN",
                 ]
@@ -307,6 +308,41 @@ def test_key_without_send(tls: Certificates) -> None:
         async with door(tls, who=who) as it, it.client() as client:
             await client.login()
             assert (await client.say(f"MAIL FROM:<{USER}>")).startswith("550 5.7.1")
+
+    run(main())
+
+
+def test_mail_for_later(tls: Certificates) -> None:
+    """RFC 4865 4.2: what cannot be waited for is refused at MAIL, by 501 5.5.4; the rest is told to acceptance."""
+
+    async def main() -> None:
+        async with door(tls, future_release_s=3_600) as it, it.client() as client:
+            await client.login()
+            for asked in ("HOLDFOR=3602", "HOLDUNTIL=2001-09-09T01:46:40Z", "HOLDUNTIL=2001-09-09T02:46:42Z"):
+                assert (await client.say(f"MAIL FROM:<{USER}> {asked}")).startswith("501 5.5.4")
+            assert (await client.say(f"MAIL FROM:<{USER}> HOLDFOR=3600")).startswith("250")
+            await client.say("RCPT TO:<bob@example.org>")
+            await client.say("DATA")
+            assert (await client.say(b"From: ann@example.org\r\n\r\n.\r\n")).startswith("250")
+            await client.envelope()
+            await client.say(b".\r\n")
+            assert [envelope.release_at for envelope, _ in it.acceptor.accepted] == [1_000_003_600, None]
+        async with door(tls, future_release_s=0) as it, it.client() as client:
+            assert "FUTURERELEASE" not in await client.say("EHLO vm")
+            await client.login()
+            assert (await client.say(f"MAIL FROM:<{USER}> HOLDFOR=1")).startswith("555 5.5.4")
+
+    run(main())
+
+
+def test_a_key_that_may_propose_is_told_the_name_to_release_by(tls: Certificates) -> None:
+    async def main() -> None:
+        who = principal(permissions=frozenset({"draft_create"}))
+        async with door(tls, who=who) as it, it.client() as client:
+            await client.login()
+            it.acceptor.held_as = "5a1b"
+            await client.envelope()
+            assert await client.say(b".\r\n") == "250 2.0.0 held for approval as 5a1b"
 
     run(main())
 
