@@ -134,8 +134,8 @@ ERRORS = [
     ("[metrics]\naddress = 'localhost'", "metrics.address: \"localhost\" is no IP address"),
     ("[inbox]\nfirst = 'nobody'", "inbox.first: \"nobody\" is no mail address"),
     ("[[listener]]\n[[listener]]\nport = -1", "listener.1.port: must be 0 at least, not -1"),
-    ("[[listener]]\npath = 'run/x'", "listener.0.path: \"run/x\" is no absolute path"),
-    ("[[listener]]\nmode = '0999'", "listener.0.mode: \"0999\" is no file mode"),
+    ("[[listener]]\npath = 'run/x'", "listener.0.path: \"run/x\" is no absolute path of a file"),
+    ("[[listener]]\nmode = '0999'", "listener.0.mode: \"0999\" is no file mode such as 0660"),
     ("[[listener]]\nnetworks = ['300.0.0.0/8']", "listener.0.networks: [\"300.0.0.0/8\"] '300.0.0.0/8' is no network "
      "such as 192.0.2.0/24"),
 ]
