@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 from gateway.auth.throttle import ThrottlePolicy
-from gateway.config import Config, Listener, NamedRelay, host_port
+from gateway.config import Config, Listener, NamedRelay, Secret, host_port
 from gateway.delivery.routes import ANY, Route, RouteKind, RouteLimits, Routes, Rule, canonical_pattern
 from gateway.delivery.schedule import Schedule
 from gateway.delivery.settings import DeliverySettings
@@ -15,6 +16,7 @@ from gateway.imap.settings import ImapSettings
 from gateway.maintain import trigrams
 from gateway.maintain.settings import DAY, JanitorSettings
 from gateway.model.errors import ConfigError, InvalidName
+from gateway.model.rates import Rates
 from gateway.ops import pki
 from gateway.ops.tls import TlsFiles, TlsPolicy
 from gateway.outbound import endpoint, login, tls
@@ -52,13 +54,20 @@ def smtp_settings(config: Config) -> SmtpSettings:
         idle_s=limits.smtp_idle_timeout,
         login_s=limits.login_timeout,
         handshake_s=limits.handshake_timeout,
+        future_release_s=limits.future_release,
     )
 
 
 def submit_settings(config: Config) -> SubmitSettings:
+    limits = config.limits
     return SubmitSettings(
         hostname=config.server.hostname,
-        max_message_size=config.limits.max_message_size,
+        max_message_size=limits.max_message_size,
+        same_mail_s=limits.same_mail,
+        future_release_s=limits.future_release,
+        inbox_rates=Rates(limits.inbox_per_hour, limits.inbox_per_day),
+        key_rates=Rates(limits.key_per_hour, limits.key_per_day),
+        max_recipients=limits.recipients,
         blocked=config.lists.blocked,
     )
 
@@ -118,7 +127,7 @@ def relay_endpoint(config: Config) -> endpoint.Endpoint | None:
 
 
 def named_relay(config: Config, relay: NamedRelay) -> Route:
-    """One of [[relays]] with its hosts in order."""
+    """One of [[relays]] with its hosts in order. ConfigError where the secret is withheld."""
     who = login.RelayLogin(relay.user, relay.secret.reveal(), login.Mechanism(relay.mechanism))
     hosts = [host_port(host, relay.port) for host in relay.hosts]
     endpoints = [
@@ -133,6 +142,13 @@ def named_relay(config: Config, relay: NamedRelay) -> Route:
         for host, port in hosts
     ]
     return Route.relay(relay.name, *endpoints, limits=RouteLimits(relay.connections, relay.rate))
+
+
+def routes_without_logins(config: Config) -> Routes:
+    """The same for who only looks: a command beside the service may not read its secrets. ConfigError."""
+    relay = replace(config.relay, user="", secret=Secret())
+    relays = tuple(replace(named, user="", secret=Secret()) for named in config.relays)
+    return routes(replace(config, relay=relay, relays=relays))
 
 
 def routes(config: Config) -> Routes:

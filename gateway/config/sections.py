@@ -237,6 +237,29 @@ class Limits:
         ),
     ] = 300
     recipients: Annotated[int, Setting("Recipients of one submission.", low=1, high=1000)] = 50
+    same_mail: Annotated[
+        int,
+        Setting(
+            "How long a submission is known, so that a client that did not see its acceptance and sends it again sends "
+            "one mail; 0: not at all.",
+            unit="seconds", low=0, high=DAY,
+        ),
+    ] = HOUR
+    future_release: Annotated[
+        int,
+        Setting(
+            "How far ahead mail may be scheduled (FUTURERELEASE, X-Send-At in drafts); 0: not at all.",
+            unit="seconds", low=0, high=365 * DAY,
+        ),
+    ] = 30 * DAY
+    inbox_per_hour: Annotated[
+        int, Setting("Recipients an inbox may send to in an hour, if it has no limit of its own; 0: any.", low=0)
+    ] = 0
+    inbox_per_day: Annotated[int, Setting("The same in a day.", low=0)] = 0
+    key_per_hour: Annotated[
+        int, Setting("Recipients a key may send to in an hour, if it has no limit of its own; 0: any.", low=0)
+    ] = 0
+    key_per_day: Annotated[int, Setting("The same in a day.", low=0)] = 0
 
 
 @dataclass(frozen=True, slots=True)
