@@ -11,6 +11,7 @@ import socket
 from typing import Any, Final
 
 from twisted.internet import main, tcp
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 DIRECT_MOST: Final = 262_144
@@ -57,6 +58,22 @@ class PromptTlsFactory(TLSMemoryBIOFactory):
 
     noisy = False
     protocol = TLSMemoryBIOProtocol
+
+
+def adopt(reactor: Any, factory: Any, sock: socket.socket, peer: str) -> None:
+    """Serve a connection that somebody else has accepted, as that of the IP address `peer`. The socket is ours."""
+    wide = ":" in peer
+    client: tuple[Any, ...] = (peer, 0, 0, 0) if wide else (peer, 0)
+    address = IPv6Address("TCP", *client) if wide else IPv4Address("TCP", *client)
+    protocol = factory.buildProtocol(address)
+    if protocol is None:
+        sock.close()
+        return
+    # As `Server._fromConnectedSocket`, which would say that the proxy is the peer.
+    no_port: Any = None
+    transport = PromptServer(sock, protocol, client, no_port, sock.fileno(), reactor)
+    transport.repstr = f"<{type(protocol).__name__} of a proxy>"
+    protocol.makeConnection(transport)
 
 
 def listen(

@@ -1,4 +1,4 @@
-"""Listeners for submission: 465 (TLS from the first octet, RFC 8314) and 587 (STARTTLS)."""
+"""Listeners for submission, 465 (TLS from the first octet, RFC 8314) and 587 (STARTTLS), and for LMTP."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import structlog
 
 from gateway.model.errors import LimitReached
 
+from .connection import LOCAL
+from .lmtp import LmtpSession
 from .ports import SubmissionServices
 from .session import SubmissionSession
 
@@ -29,7 +31,8 @@ def _everybody(peer: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionListener:
-    """`implicit_tls`: 465's way; else STARTTLS. `sock`: one already bound (systemd), then host and port are not used.
+    """`implicit_tls`: 465's way; else STARTTLS. `sock`: one already bound (by systemd, or at a path of the file
+    system), then host and port are not used. `lmtp`: mail from a server in front, without a login.
 
     `tls` None: never (a proxy on this machine does the TLS). `trusted`: logins are allowed without it. `allowed` says
     of a peer's IP address whether it may connect.
@@ -44,6 +47,7 @@ class SubmissionListener:
     sock: socket.socket | None = None
     trusted: bool = False
     allowed: Callable[[str], bool] = _everybody
+    lmtp: bool = False
 
 
 class SubmissionServer:
@@ -61,31 +65,50 @@ class SubmissionServer:
 
     async def start(self) -> None:
         """Binds and listens. OSError when the address is taken."""
-        # STARTTLS and, without uvloop, 465 run over this class: its buffer is 256 KiB a connection otherwise.
-        asyncio.sslproto.SSLProtocol.max_size = _TLS_BUFFER
-        listener = self._listener
-        loop = asyncio.get_running_loop()
-        options: dict[str, object] = {"backlog": _BACKLOG}
-        if listener.implicit_tls:
-            # uvloop's own TLS, of all ways measured the cheapest: 0.9 ms a handshake, 36 us an exchange.
-            options |= {"ssl": listener.tls, "ssl_handshake_timeout": self._services.settings.handshake_s}
-        if listener.sock is not None:
+        listener, loop = self._listener, asyncio.get_running_loop()
+        options = self._options() | {"backlog": _BACKLOG}
+        if listener.sock is not None and listener.sock.family == socket.AF_UNIX:
+            self._server = await loop.create_unix_server(self._session, sock=listener.sock, **options)  # type: ignore[arg-type]
+        elif listener.sock is not None:
             self._server = await loop.create_server(self._session, sock=listener.sock, **options)  # type: ignore[call-overload]
         else:
             self._server = await loop.create_server(self._session, listener.host or None, listener.port, **options)  # type: ignore[call-overload]
+
+    async def adopt(self, sock: socket.socket, peer: str) -> None:
+        """Serves a connection that somebody else has accepted, as that of the IP address `peer`."""
+        if self._closing:
+            sock.close()
+            return
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self._session(peer), sock, **self._options()  # type: ignore[arg-type]
+            )
+        except (OSError, TimeoutError):  # it has gone, or there was no handshake
+            self._services.metrics.count("smtp_tls_failures")
+            sock.close()
+
+    def _options(self) -> dict[str, object]:
+        # STARTTLS and, without uvloop, 465 run over this class: its buffer is 256 KiB a connection otherwise.
+        asyncio.sslproto.SSLProtocol.max_size = _TLS_BUFFER
+        if not self._listener.implicit_tls:
+            return {}
+        # uvloop's own TLS, of all ways measured the cheapest: 0.9 ms a handshake, 36 us an exchange.
+        return {"ssl": self._listener.tls, "ssl_handshake_timeout": self._services.settings.handshake_s}
 
     @property
     def port(self) -> int:
         """The bound port: for listeners on port 0."""
         sockets = getattr(self._server, "sockets", ())
-        return int(sockets[0].getsockname()[1]) if sockets else 0
+        name = sockets[0].getsockname() if sockets else None
+        return int(name[1]) if isinstance(name, tuple) else 0
 
     @property
     def connections(self) -> int:
         return len(self._sessions)
 
-    def _session(self) -> SubmissionSession:
-        return SubmissionSession(
+    def _session(self, peer: str = "") -> SubmissionSession:
+        kind = LmtpSession if self._listener.lmtp else SubmissionSession
+        session = kind(
             self._services,
             self._listener.tls,
             implicit_tls=self._listener.implicit_tls,
@@ -93,6 +116,8 @@ class SubmissionServer:
             on_made=self._made,
             on_lost=self._lost,
         )
+        session.peer = peer
+        return session
 
     def _made(self, session: SubmissionSession) -> None:
         """Called before the greeting: a session that is one too many is told so and closed."""
@@ -101,6 +126,8 @@ class SubmissionServer:
         self._services.metrics.shift("smtp_connections", 1)  # of all listeners
         if self._closing:
             session.end("421 4.3.2 Service is shutting down")
+        elif session.peer == LOCAL:
+            pass  # who may use the socket is a matter of its mode, and all that come by it have one address
         elif not self._listener.allowed(session.peer):
             session.end("421 4.7.0 Not from your address")
         elif self._services.gate is not None:

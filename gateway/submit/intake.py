@@ -21,7 +21,7 @@ from gateway.ingest.writer import ContentWriter, Ingest
 from gateway.mime import index_fields, may_be_report, parse_addresses, select_fields
 from gateway.model.errors import GatewayError, NotFound, OverQuota, Unavailable
 from gateway.model.ids import InboxId, MailboxId
-from gateway.model.ports import NULL_METRICS, Clock, Metrics
+from gateway.model.ports import Clock
 from gateway.store import content, counters, mailboxes, messages, quota, reports
 from gateway.store.addresses import Local, Remote, spellings
 from gateway.store.content import StagedContent
@@ -101,7 +101,6 @@ class Intake:
         directory: Directory,
         *,
         token: Callable[[], str] = random_token,
-        metrics: Metrics = NULL_METRICS,
     ) -> None:
         self.db = db
         self.ingest = ingest
@@ -109,7 +108,6 @@ class Intake:
         self.settings = settings
         self.directory = directory
         self.token = token
-        self.metrics = metrics
         self.background = Background()
 
     async def check_recipient(self, address: str) -> None:
