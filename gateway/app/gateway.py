@@ -36,6 +36,7 @@ from gateway.smtp.ports import SubmissionServices
 from gateway.store import counters, trigram_file
 from gateway.store.db import Database
 from gateway.submit.accept import Submissions
+from gateway.submit.intake import Intake
 
 from .datadir import CONTROL_SOCKET
 from .listeners import Listeners, SourceGate
@@ -109,6 +110,8 @@ class Gateway:
             metrics=self._metrics,
         )
         stack.push_async_callback(submissions.drain)
+        intake = Intake(db, ingest, time.time, submit_settings(config), submissions.directory)
+        stack.push_async_callback(intake.drain)
         await self._control(db, ingest, reload)
         await self._health_port(db)
         gate = SourceGate(self._limits)
@@ -137,6 +140,7 @@ class Gateway:
                 settings=smtp_settings(config),
                 metrics=self._metrics,
                 gate=gate,
+                intake=intake,
             ),
             listen_sockets(),
         )

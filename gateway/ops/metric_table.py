@@ -49,6 +49,8 @@ TABLE: Final[tuple[Declared, ...]] = (
     Declared("smtp_connections", Kind.GAUGE, "Open submission connections.", shown="smtp_open_connections"),
     Declared("smtp_logins", Kind.COUNTER, "Submission logins by result.", ("result",)),
     Declared("smtp_submissions", Kind.COUNTER, "Messages submitted, by result.", ("result",)),
+    Declared("lmtp_messages", Kind.COUNTER, "Messages taken by LMTP: accepted for one recipient at least, or refused.",
+             ("result",)),
     Declared("smtp_tls_failures", Kind.COUNTER, "TLS handshakes of submission that failed."),
     Declared("smtp_internal_errors", Kind.COUNTER, "Submission commands that ended in a defect of ours (451)."),
     Declared("delivery_attempts_total", Kind.COUNTER, "Attempts at a recipient, by verdict.", ("verdict",)),
