@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -15,13 +16,15 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from gateway.auth.throttle import ConnectionLimits, source_of
-from gateway.config import Config, Listener, plaintext_login
+from gateway.config import Config, Listener, encryption, plaintext_login
 from gateway.imap.protocol import ImapFactory
 from gateway.imap.services import ImapServices
 from gateway.imap.session import Session
 from gateway.model.errors import ConfigError
+from gateway.ops.proxy_door import Admit, ProxyDoor
+from gateway.ops.sockets import bind_tcp, bind_unix, inode_of, unlink_unix
 from gateway.ops.tls import TlsContexts
-from gateway.ops.transport import PromptTlsFactory, listen
+from gateway.ops.transport import PromptTlsFactory, adopt, listen
 from gateway.smtp.ports import SubmissionServices
 from gateway.smtp.server import SubmissionListener, SubmissionServer
 
@@ -126,6 +129,8 @@ class Listeners:
         self._factories: list[WatchedFactory] = []
         self._ports: list[Any] = []
         self._servers: list[SubmissionServer] = []
+        self._doors: list[ProxyDoor] = []
+        self._paths: list[tuple[Path, int]] = []
         self.bound: list[tuple[Listener, int]] = []
         """Each listener with the port it really has."""
 
@@ -135,9 +140,8 @@ class Listeners:
             try:
                 port = self._imap_port(listener) if listener.kind == "imap" else await self._smtp_port(listener)
             except (OSError, CannotListenError) as error:
-                raise ConfigError(
-                    f"listener.{number}: cannot listen on {listener.address} port {listener.port}: {_reason(error)}"
-                ) from None
+                where = listener.path or f"{listener.address} port {listener.port}"
+                raise ConfigError(f"listener.{number}: cannot listen on {where}: {_reason(error)}") from None
             self.bound.append((listener, port))
 
     def _passed(self, listener: Listener) -> socket.socket | None:
@@ -161,32 +165,60 @@ class Listeners:
             front = PromptTlsFactory(current, False, front)
         if listener.networks:
             front = Doorkeeper(front, allowed_by(listener.networks))
+        self._factories.append(factory)
+        if listener.proxy_networks:
+
+            async def admit(sock: socket.socket, peer: str) -> None:
+                adopt(self._reactor, front, sock, peer)
+
+            return self._door(listener, admit)
         passed = self._passed(listener)
         port: Any = listen(
             self._reactor, front, port=listener.port, address=listener.address, backlog=BACKLOG, passed=passed
         )
         if passed is not None:
             passed.close()  # the port has a descriptor of its own
-        self._factories.append(factory)
         self._ports.append(port)
         return int(port.getHost().port)
 
     async def _smtp_port(self, listener: Listener) -> int:
+        security = encryption(listener)
+        sock = self._at_path(listener) if listener.path else self._passed(listener)
+        if listener.kind == "lmtp" and sock is not None and sock.family != socket.AF_UNIX and not listener.networks:
+            raise ConfigError(f"listener: the socket {listener.socket} is for LMTP over TCP; it needs networks")
         server = SubmissionServer(
             self._smtp,
             SubmissionListener(
-                self._tls.stdlib(tls_policy(self._config, listener)) if listener.security != "none" else None,
-                implicit_tls=listener.security == "tls",
+                self._tls.stdlib(tls_policy(self._config, listener)) if security != "none" else None,
+                implicit_tls=security == "tls",
                 host=listener.address,
                 port=listener.port,
-                sock=self._passed(listener),
+                sock=sock,
                 trusted=plaintext_login(listener),
                 allowed=allowed_by(listener.networks),
+                lmtp=listener.kind == "lmtp",
             ),
         )
-        await server.start()
         self._servers.append(server)
+        if listener.proxy_networks:
+            return self._door(listener, server.adopt, sock)
+        await server.start()
         return server.port
+
+    def _door(self, listener: Listener, admit: Admit, sock: socket.socket | None = None) -> int:
+        """A listener whose connections a proxy hands on."""
+        sock = sock or self._passed(listener) or bind_tcp(listener.address, listener.port, BACKLOG)
+        seconds = float(self._config.limits.handshake_timeout)
+        door = ProxyDoor(sock, allowed_by(listener.proxy_networks), seconds, admit)
+        door.open()
+        self._doors.append(door)
+        return door.port
+
+    def _at_path(self, listener: Listener) -> socket.socket:
+        path = Path(listener.path)
+        sock = bind_unix(path, int(listener.mode, 8), BACKLOG)
+        self._paths.append((path, inode_of(path)))
+        return sock
 
     @property
     def connections(self) -> int:
@@ -196,11 +228,15 @@ class Listeners:
 
     async def close(self, seconds: float) -> None:
         """Close the ports, say BYE and 421, and wait up to `seconds` until the peers have it."""
+        for door in self._doors:
+            door.close()
         for port in self._ports:
             port.stopListening()
         for factory in self._factories:
             factory.end_all()
         await asyncio.gather(*(server.close(seconds) for server in self._servers), self._imap_gone(seconds))
+        for path, inode in self._paths:
+            unlink_unix(path, inode)
 
     async def _imap_gone(self, seconds: float) -> None:
         """Until each session's transport is closed; what is left after the time goes with the process."""
