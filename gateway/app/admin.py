@@ -63,6 +63,7 @@ async def _local(config: Config) -> AsyncIterator[Caller]:
     from gateway.control.operations import Context
     from gateway.ingest.writer import Ingest
 
+    from .settings import routes_without_logins
     from .storage import held_data_dir, opened_store, store_is_missing
 
     if store_is_missing(config):
@@ -73,4 +74,5 @@ async def _local(config: Config) -> AsyncIterator[Caller]:
             ingest=Ingest(db, now=time.time),
             now=time.time,
             max_import_size=config.limits.max_import_size,
+            routes=lambda: routes_without_logins(config),
         ))

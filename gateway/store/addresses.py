@@ -204,6 +204,16 @@ def resolve_recipient(rx: Rx, address: str) -> Resolution:
     return Local(owner[0])
 
 
+def deliverable(rx: Rx, address: str) -> AddressRow | None:
+    """The row by which an inbox here gets mail for `address`: its own, an alias, the catch-all. None: nobody has it."""
+    for candidate in spellings(address):
+        row = rx.one(_ONE, address=candidate)
+        if row is not None and row[2] != AddressKind.EXTERNAL:
+            found = AddressRow(row[0], InboxId(row[1]), AddressKind(row[2]), row[3])
+            return found if rx.one(_INBOX_POD, inbox=found.inbox_id) is not None else None
+    return None
+
+
 def may_send_as(
     rx: Rx, scope: ScopeKind, pod_id: PodId | None, inbox_id: InboxId | None, address: str
 ) -> InboxId | None:

@@ -186,3 +186,25 @@ async def test_octets_that_no_database_holds_find_nothing_and_break_nothing(db: 
         assert await db.read(lambda rx, junk=junk: queue_admin.submission_by_uuid(rx, junk)) is None
         assert await db.read(lambda rx, junk=junk: mailboxes.by_name(rx, anna.id, junk)) is None
         assert not await db.write(lambda tx, junk=junk: mailboxes.unsubscribe(tx, anna.id, junk))
+
+
+async def test_the_row_by_which_mail_is_delivered(db: Database) -> None:
+    """What people are shown agrees with where mail goes, also for an inbox that is being deleted."""
+    anna, rest = [await make_inbox(db, f"{name}@example.test") for name in ("anna", "rest")]
+    await _add(db, rest.id, "other@example.test")
+    await _add(db, rest.id, "@example.test")
+    await _add(db, rest.id, "out@elsewhere.test", "external")
+
+    async def row(address: str) -> tuple[str, str] | None:
+        found = await db.read(lambda rx: addresses.deliverable(rx, address))
+        leads = await _resolve(db, address)
+        assert (found is None) is not isinstance(leads, Local)
+        assert found is None or leads == Local(found.inbox_id)
+        return None if found is None else (found.address, found.kind.value)
+
+    assert await row("Anna+tag@example.test") == ("anna@example.test", "primary")
+    assert await row("other@example.test") == ("other@example.test", "alias")
+    assert await row("any@example.test") == ("@example.test", "alias")
+    assert await row("out@elsewhere.test") is None
+    await db.write(lambda tx: inboxes.delete_inbox(tx, anna.id, NOW))
+    assert await row("anna@example.test") is None
