@@ -16,7 +16,7 @@ from gateway.auth.last_used import LastUsed
 from gateway.auth.pool import HashPool
 from gateway.auth.sessions import LiveSessions
 from gateway.auth.throttle import ConnectionLimits, LoginThrottle
-from gateway.config import Config
+from gateway.config import Config, encryption
 from gateway.control.operations import Context
 from gateway.control.operations.first import FirstRun, first_inbox
 from gateway.control.server import ControlServer
@@ -263,7 +263,10 @@ class Gateway:
         """The open ports in one line."""
         if self._listeners is None:
             return "not serving"
-        return ", ".join(f"{listener.kind} {port} ({listener.security})" for listener, port in self._listeners.bound)
+        return ", ".join(
+            f"{listener.kind} {listener.path or port} ({encryption(listener)})"
+            for listener, port in self._listeners.bound
+        )
 
     def welcome(self, made: FirstRun | None) -> str:
         """What `serve --init` prints: the settings with the new key, or those of a store that was there already."""
@@ -278,7 +281,10 @@ class Gateway:
             "started_at": self._started,
             "connections": listeners.connections if listeners else 0,
             "ports": [
-                {"kind": listener.kind, "address": listener.address, "port": port, "security": listener.security}
+                {
+                    "kind": listener.kind, "address": listener.path or listener.address, "port": port,
+                    "security": encryption(listener),
+                }
                 for listener, port in (listeners.bound if listeners else ())
             ],
         }

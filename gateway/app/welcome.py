@@ -56,7 +56,7 @@ def client_settings(config: Config, address: str, key: str | None) -> ClientSett
     return ClientSettings(
         address,
         key,
-        tuple(_port(config, listener) for listener in config.listener),
+        tuple(_port(config, listener) for listener in config.listener if listener.kind in _PROTOCOLS),
         ca.absolute() if ca else None,
         pki.fingerprint(ca) if ca else None,
     )

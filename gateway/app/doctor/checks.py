@@ -14,7 +14,7 @@ from typing import Final
 from cryptography import x509
 
 from gateway.app.settings import ca_file, tls_policy
-from gateway.config import Config, Listener, Loaded
+from gateway.config import Config, Listener, Loaded, encryption
 from gateway.model.errors import ConfigError
 from gateway.ops import pki
 from gateway.ops.tls import TlsContexts, TlsFiles
@@ -39,6 +39,13 @@ def check_configuration(loaded: Loaded) -> Iterator[Finding]:
             area, "there is no relay: mail goes to inboxes here only",
             "set host (and user and secret) in section [relay] to send to other domains",
         )
+    for listener in config.listener:
+        if listener.allow_plaintext:
+            yield warning(
+                area, f"port {listener.port} takes logins without encryption: who listens in the network can take keys",
+                "give its devices keys that may only send (gateway key create --permissions send), and end it when the "
+                "last of them can do TLS",
+            )
     mode = config.store.data_dir.stat().st_mode & 0o777 if config.store.data_dir.exists() else 0
     if mode & 0o077:
         yield problem(
@@ -128,13 +135,27 @@ def reach(listener: Listener) -> str:
     return "127.0.0.1" if address.version == 4 else "::1"
 
 
+def _connected(listener: Listener) -> socket.socket:
+    """OSError."""
+    if not listener.path:
+        return socket.create_connection((reach(listener), listener.port), timeout=CONNECT_S)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(CONNECT_S)
+    try:
+        sock.connect(listener.path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def check_ports(config: Config) -> Iterator[Finding]:
     """Whether something accepts connections on each port."""
     for listener in config.listener:
-        area = f"port {listener.port}"
+        area = listener.path or f"port {listener.port}"
         try:
-            with socket.create_connection((reach(listener), listener.port), timeout=CONNECT_S):
-                yield well(area, f"{listener.kind} ({listener.security}) accepts connections")
+            with _connected(listener):
+                yield well(area, f"{listener.kind} ({encryption(listener)}) accepts connections")
         except OSError as error:
             yield problem(
                 area, f"{listener.kind} does not answer: {error.strerror or error}",

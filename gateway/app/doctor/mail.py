@@ -48,7 +48,7 @@ def _with_key(config: Config, address: str, key: str) -> Iterator[Finding]:
     token = f"gateway-doctor-{uuid.uuid4()}"
     sent = False
     for listener in config.listener:
-        if listener.kind != "submission" or listener.security == "none":
+        if listener.kind != "submission" or not _open_to_us(listener):
             continue
         area = f"port {listener.port}"
         try:
@@ -62,7 +62,7 @@ def _with_key(config: Config, address: str, key: str) -> Iterator[Finding]:
         except (OSError, smtplib.SMTPException) as error:
             yield problem(area, f"submission as {address} failed: {_said(error)}", _remedy(error, config))
     for listener in config.listener:
-        if listener.kind != "imap" or listener.security == "none":
+        if listener.kind != "imap" or not _open_to_us(listener):
             continue
         area = f"port {listener.port}"
         try:
@@ -77,6 +77,11 @@ def _with_key(config: Config, address: str, key: str) -> Iterator[Finding]:
                 client.shutdown()
         except (OSError, imaplib.IMAP4.error) as error:
             yield problem(area, f"IMAP as {address} failed: {_said(error)}", _remedy(error, config))
+
+
+def _open_to_us(listener: Listener) -> bool:
+    """A port behind proxies takes nobody else, and one without TLS no key of ours."""
+    return listener.security != "none" and not listener.proxy_networks
 
 
 def _trust(config: Config) -> ssl.SSLContext:
