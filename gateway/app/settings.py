@@ -189,6 +189,7 @@ def janitor_settings(config: Config) -> JanitorSettings:
         spam_days=retention.spam or None,
         grace_seconds=retention.deleted_inbox * DAY,
         queue_history_seconds=retention.queue_history * DAY,
+        same_mail_seconds=config.limits.same_mail,
         revoked_key_days=retention.revoked_keys or None,
         expunge_records=retention.expunge_records,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gateway.model.errors import InvalidRequest
 from gateway.model.ids import InboxId, KeyId, PodId
 from gateway.model.permissions import ScopeKind, SentCopy
+from gateway.model.rates import UNSAID, Rates
 from gateway.store import keys
 from gateway.store.db import Database, Tx
 from gateway.store.keys import KeyRow
@@ -22,6 +23,7 @@ class KeySpec:
 
     `permissions` are single names (`model.permissions.expand` turns bundles into them). `expires_at`: Unix seconds.
     With a `parent` the key lies within that one's permissions, scope and time. `sent_copy` None: as the inbox has it.
+    `rates`: what it may send.
     """
 
     name: str
@@ -32,6 +34,7 @@ class KeySpec:
     expires_at: int | None = None
     parent: KeyId | None = None
     sent_copy: SentCopy | None = None
+    rates: Rates = UNSAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def insert(tx: Tx, spec: KeySpec, drawn: DrawnKey, now: int) -> IssuedKey:
         expires_at=spec.expires_at,
         parent=spec.parent,
         sent_copy=spec.sent_copy,
+        rates=spec.rates,
         scram=drawn.verifier,
     )
     return IssuedKey(row, drawn.key.text)

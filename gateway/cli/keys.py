@@ -6,6 +6,7 @@ import click
 
 from .durations import future
 from .output import json_option, print_json, show_list
+from .rates import rate_options
 from .runtime import Runtime, pass_runtime
 
 
@@ -34,11 +35,12 @@ def key() -> None:
     "--sent-copy", type=click.Choice(["auto", "always", "never"]),
     help="Copy in Sent of what this key sends, whatever the inbox's own setting is.",
 )
+@rate_options
 @json_option
 @pass_runtime
 def key_create(
     runtime: Runtime, inbox: str | None, pod: str | None, everything: bool, name: str, expires: int | None,
-    permissions: str, sent_copy: str | None, as_json: bool,
+    permissions: str, sent_copy: str | None, per_hour: int | None, per_day: int | None, as_json: bool,
 ) -> None:
     """Make a key and show it, this once.
 
@@ -47,13 +49,14 @@ def key_create(
       gateway key create --inbox alice@mail.example --name laptop
       gateway key create --inbox alice@mail.example --permissions read --expires 30d
       gateway key create --pod acme --name "nightly report"
+      gateway key create --inbox bot@mail.example --permissions read,draft --per-day 50
     """
     if sum((inbox is not None, pod is not None, everything)) != 1:
         raise click.UsageError("Say what the key opens: one of --inbox ADDRESS, --pod NAME and --all.")
     names = [part.strip() for part in permissions.split(",") if part.strip()]
     made = runtime.call(
         "key.create", inbox=inbox, pod=pod, everything=everything, name=name, expires=expires, permissions=names,
-        sent_copy=sent_copy,
+        sent_copy=sent_copy, per_hour=per_hour, per_day=per_day,
     )
     if as_json:
         print_json(made)

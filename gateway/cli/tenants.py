@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .output import Command, json_option, octets, print_fields, print_json, show_list, with_sizes
+from .rates import rate_options, rates_text
 from .runtime import Runtime, pass_runtime
 from .sizes import count_limit, size_limit
 
@@ -151,10 +152,12 @@ def inbox_add(
     help="Copy of sent mail in Sent; a key may have a rule of its own.",
 )
 @quota_options
+@rate_options
 @pass_runtime
 def inbox_set(
     runtime: Runtime, address: str, name: str | None, sent_copy: str | None,
     quota_storage: int | None, quota_messages: int | None, quota_mailboxes: int | None,
+    per_hour: int | None, per_day: int | None,
 ) -> None:
     """Change an inbox's settings.
 
@@ -162,15 +165,18 @@ def inbox_set(
     Examples:
       gateway inbox set scanner@mail.example --sent-copy never
       gateway inbox set alice@mail.example --quota-storage 2G --quota-messages none
+      gateway inbox set bot@mail.example --per-hour 20 --per-day 100
     """
-    if all(value is None for value in (name, sent_copy, quota_storage, quota_messages, quota_mailboxes)):
-        raise click.UsageError("Say what to change: --name, --sent-copy or --quota-….")
+    given = (name, sent_copy, quota_storage, quota_messages, quota_mailboxes, per_hour, per_day)
+    if all(value is None for value in given):
+        raise click.UsageError("Say what to change: --name, --sent-copy, --quota-… or --per-….")
     made = runtime.call(
         "inbox.set", address=address, name=name, sent_copy=sent_copy, quota_storage=quota_storage,
-        quota_messages=quota_messages, quota_mailboxes=quota_mailboxes,
+        quota_messages=quota_messages, quota_mailboxes=quota_mailboxes, per_hour=per_hour, per_day=per_day,
     )
     click.echo(
-        f"Inbox {made['address']}: name {made['name'] or 'none'}, sent copy {made['sent_copy']}, quota {_quota(made)}."
+        f"Inbox {made['address']}: name {made['name'] or 'none'}, sent copy {made['sent_copy']}, quota {_quota(made)}, "
+        f"sends {rates_text(made)}."
     )
 
 

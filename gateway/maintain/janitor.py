@@ -16,7 +16,7 @@ import structlog
 from gateway.model.errors import GatewayError
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
-from gateway.store import cleanup, inboxes, keys, queue, vacuum
+from gateway.store import cleanup, inboxes, keys, once, queue, rates, vacuum
 from gateway.store.db import Database, Tx
 
 from .settings import DAY, JanitorSettings
@@ -27,7 +27,9 @@ Piece = Callable[[], Awaitable[int]]
 """Does one piece of a task; how many rows it touched, 0 when nothing is left."""
 
 PAGE: Final = 50  # mailboxes looked up at once
-SLOW: Final = frozenset({"expired_trash", "expired_spam", "change_records", "superseded_changes", "revoked_keys"})
+SLOW: Final = frozenset(
+    {"expired_trash", "expired_spam", "change_records", "superseded_changes", "revoked_keys", "send_counts"}
+)
 """Tasks that look through whole tables (in readers) to find out that there is nothing to do."""
 
 
@@ -53,6 +55,8 @@ class Janitor:
             "change_records": self._prune,
             "superseded_changes": self._drop_superseded,
             "revoked_keys": self._forget_keys,
+            "same_mail": lambda: self._unit(once.purge, settings.same_mail_seconds),
+            "send_counts": self._forget_counts,
             "free_pages": self._give_back,  # the last: what the others freed in this round
         }
         self._not_before = dict.fromkeys(SLOW, 0.0)
@@ -157,6 +161,11 @@ class Janitor:
         before = int(self._now()) - days * DAY
         found = await self._db.read(lambda rx: keys.outlived(rx, before, self._settings.piece_rows))
         return await self._db.write(lambda tx: keys.forget(tx, found)) if found else 0
+
+    async def _forget_counts(self) -> int:
+        now = int(self._now())
+        found = await self._db.read(lambda rx: rates.outdated(rx, now, self._settings.piece_rows))
+        return await self._db.write(lambda tx: rates.forget(tx, found, now)) if found else 0
 
     async def _give_back(self) -> int:
         """Pages of the file that will not be needed soon, to the file system."""

@@ -26,6 +26,8 @@ class JanitorSettings:
     """How long finished submissions are shown."""
     revoked_key_days: int | None = 30
     """How long keys stay listed after they were revoked or expired."""
+    same_mail_seconds: int = HOUR
+    """How long what was accepted is known, so that the same mail sent twice is one."""
     expunge_records: int = 10_000
     """Expunges (each of any number of messages) kept on record a mailbox, for clients that resynchronise."""
     spare_pages: int = 4_096

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +19,9 @@ _ADD = Stmt(
     " start = :start RETURNING count, before"
 )
 _READ = Stmt("SELECT start, count, before FROM send_count WHERE subject = :subject AND period = :period")
-_OLD: Final = "SELECT subject, period FROM send_count WHERE start + 2 * period <= :now LIMIT :most"
-_PURGE = Stmt(f"DELETE FROM send_count WHERE (subject, period) IN ({_OLD})")
+_IS_OLD: Final = "start + 2 * period <= :now"
+_OLD = Stmt(f"SELECT DISTINCT subject FROM send_count WHERE {_IS_OLD} LIMIT :most")
+_FORGET = Stmt(f"DELETE FROM send_count WHERE subject IN :TEXTS(subjects) AND {_IS_OLD}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ def sent(rx: Rx, subject: str, period: int, now: int) -> Sent:
     return Sent(start, row[1], row[2]) if row[0] == start else Sent(start, 0, row[1])
 
 
-def purge(tx: Tx, now: int, limit: int) -> int:
-    """Forget counters that no longer say anything; how many, at most `limit`."""
-    return tx.run(_PURGE, now=now, most=limit)
+def outdated(rx: Rx, now: int, limit: int) -> list[str]:
+    """Subjects with counters that no longer say anything."""
+    return [row[0] for row in rx.all(_OLD, now=now, most=limit)]
+
+
+def forget(tx: Tx, subjects: Sequence[str], now: int) -> int:
+    """Remove such counters of these subjects; how many."""
+    return tx.run(_FORGET, subjects=list(subjects), now=now)

@@ -10,6 +10,7 @@ from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import InboxId, PodId
 from gateway.model.mailbox import Mailbox
 from gateway.model.permissions import SentCopy
+from gateway.model.rates import Rates
 from gateway.store import addresses, inboxes, mailboxes, pods, quota
 from gateway.store.addresses import AddressKind, AddressRow
 from gateway.store.db import Rx, Tx
@@ -53,6 +54,15 @@ def limits_given(before: Limits, octets: int | None, messages: int | None, mailb
     return replace(before, **{name: value or None for name, value in given.items() if value is not None})
 
 
+def rates_given(before: Rates, per_hour: int | None, per_day: int | None) -> Rates:
+    """`before` with what was given: 0 for no limit, -1 for what is configured for all. InvalidRequest."""
+    given = {"per_hour": per_hour, "per_day": per_day}
+    if any(value is not None and not -1 <= value < 2**63 for value in given.values()):
+        raise InvalidRequest("A rate is a number of recipients")
+    changes = {name: None if value == -1 else value for name, value in given.items() if value is not None}
+    return replace(before, **changes)
+
+
 def pod_names(rx: Rx) -> dict[PodId, str]:
     return {pod.id: pod.name for pod in pods.pods(rx)}
 
@@ -78,6 +88,8 @@ def _inbox(inbox: Inbox, names: Mapping[PodId, str]) -> dict[str, Json]:
         "quota_messages": inbox.limits.messages,
         "quota_mailboxes": inbox.limits.mailboxes,
         "sent_copy": inbox.settings.sent_copy,
+        "per_hour": inbox.settings.rates.per_hour,
+        "per_day": inbox.settings.rates.per_day,
         "created_at": moment(inbox.created_at),
         "deleted_at": moment(inbox.deleted_at),
         "id": inbox.uuid,
@@ -159,14 +171,16 @@ async def inbox_add(
 async def inbox_set(
     context: Context, stream: Stream, *, address: str, name: str | None = None, sent_copy: str | None = None,
     quota_storage: int | None = None, quota_messages: int | None = None, quota_mailboxes: int | None = None,
+    per_hour: int | None = None, per_day: int | None = None,
 ) -> Json:
-    """Change what is named; an empty `name` takes it away, and 0 a quota."""
+    """Change what is named; an empty `name` takes it away, and 0 a quota or a rate; rates: -1 as is configured."""
     copies = sent_copy_named(sent_copy)
 
     def unit(tx: Tx) -> Json:
         inbox = inbox_named(tx, address)
         label = inbox.name if name is None else (name or None)
         settings = inbox.settings if copies is None else replace(inbox.settings, sent_copy=copies)
+        settings = replace(settings, rates=rates_given(settings.rates, per_hour, per_day))
         inboxes.change_settings(tx, inbox.id, settings=settings, name=label)
         limits = limits_given(inbox.limits, quota_storage, quota_messages, quota_mailboxes)
         if limits != inbox.limits:

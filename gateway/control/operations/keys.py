@@ -11,11 +11,12 @@ from gateway.control.frames import Json
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import InboxId, PodId
 from gateway.model.permissions import DEFAULT_BUNDLES, ScopeKind, bundles_in, expand
+from gateway.model.rates import UNSAID
 from gateway.store import keys
 from gateway.store.db import Rx, Tx
 from gateway.store.keys import KeyRow
 
-from .accounts import inbox_named, inbox_names, pod_named, pod_names, sent_copy_named
+from .accounts import inbox_named, inbox_names, pod_named, pod_names, rates_given, sent_copy_named
 from .registry import Context, Stream, operation
 from .values import moment
 
@@ -28,6 +29,8 @@ def _key(row: KeyRow, pods: dict[PodId, str], inboxes: dict[InboxId, str], now: 
         "scope": str(row.scope),
         "permissions": bundles_in(row.permissions),
         "sent_copy": row.sent_copy,
+        "per_hour": row.rates.per_hour,
+        "per_day": row.rates.per_day,
         "state": _state(row, now),
         "created_at": moment(row.created_at),
         "expires_at": moment(row.expires_at),
@@ -62,10 +65,13 @@ async def key_create(
     expires: int | None = None,
     permissions: list[str] | None = None,
     sent_copy: str | None = None,
+    per_hour: int | None = None,
+    per_day: int | None = None,
 ) -> Json:
     """The new key's row and, in `key`, its text. `expires`: Unix seconds. `permissions`: bundles or single names.
 
-    `sent_copy`: auto, always or never for what this key sends; None: as the inbox has it.
+    `sent_copy`: auto, always or never for what this key sends; None: as the inbox has it. `per_hour`, `per_day`:
+    recipients that it may send to; 0: any; None: as is configured for all keys.
     """
     if sum((inbox is not None, pod is not None, everything)) != 1:
         raise InvalidRequest("A key opens an inbox, a pod or everything: name exactly one")
@@ -74,6 +80,7 @@ async def key_create(
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
     copies = sent_copy_named(sent_copy)
+    rates = rates_given(UNSAID, per_hour, per_day)
     now = int(context.now())
     label = name.strip() or "unnamed"
     drawn = await issue.draw(context.db)
@@ -85,7 +92,7 @@ async def key_create(
             spec = KeySpec(label, ScopeKind.POD, allowed, pod_id=pod_named(tx, pod).id)
         else:
             spec = KeySpec(label, ScopeKind.ALL, allowed)
-        spec = replace(spec, expires_at=expires, sent_copy=copies)
+        spec = replace(spec, expires_at=expires, sent_copy=copies, rates=rates)
         return _key(issue.insert(tx, spec, drawn, now).row, pod_names(tx), inbox_names(tx), now)
 
     return {"key": drawn.key.text} | await context.db.write(unit)
