@@ -34,7 +34,7 @@ def check_configuration(loaded: Loaded) -> Iterator[Finding]:
             area, "server.hostname is localhost: programs on this machine only can connect with a valid certificate",
             "set server.hostname to the name under which others reach this machine",
         )
-    if not config.relay.host:
+    if not config.relay.host and not config.relays:
         yield warning(
             area, "there is no relay: mail goes to inboxes here only",
             "set host (and user and secret) in section [relay] to send to other domains",

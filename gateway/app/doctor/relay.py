@@ -1,12 +1,16 @@
-"""Whether the relay can be reached, has a certificate that is trusted, and takes our login. Nothing is sent."""
+"""Whether each host of each relay can be reached, has a certificate that is trusted, and takes our login.
+
+Nothing is sent.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 
-from gateway.app.settings import relay_endpoint
+from gateway.app.settings import routes
 from gateway.config import Config
+from gateway.delivery.routes import Route, RouteKind
 from gateway.model.errors import ConfigError
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.smtp_transport import SmtpConnection, TransportFailed
@@ -18,27 +22,41 @@ from .findings import Finding, problem, warning, well
 def check_relay(config: Config) -> Iterator[Finding]:
     """Nothing where there is no relay: the configuration's findings say that."""
     try:
-        relay = relay_endpoint(config)
+        table = routes(config)
     except ConfigError as error:
         yield warning("relay", str(error), "the service's own log tells whether the relay takes its mail")
         return
-    if relay is None:
-        return
-    area = f"relay {relay.host}"
+    ways = [table.default, *(rule.route for rule in table.rules)]
+    relays = {way.name: way for way in ways if way is not None and way.kind is RouteKind.RELAY}
+    yield from asyncio.run(_all(list(relays.values())))
+
+
+async def _all(relays: list[Route]) -> list[Finding]:
+    places = [(relay, endpoint) for relay in relays for endpoint in relay.endpoints]
+    return list(await asyncio.gather(*(_one(relay, endpoint) for relay, endpoint in places)))
+
+
+async def _one(relay: Route, endpoint: Endpoint) -> Finding:
+    section = "[relay]" if relay.name == "relay" else f'[[relays]] "{relay.name}"'
+    area = f"relay {endpoint.host}"
     try:
-        asyncio.run(_connect(relay))
+        await _connect(endpoint)
     except TransportFailed as failed:
         outcome = failed.outcome
         said = outcome.text if outcome.code is None else f"{outcome.code} {outcome.text}"
         if outcome.verdict is Verdict.LOGIN:
-            yield problem(area, f"it refuses our login: {said}", "mend user and secret in section [relay]")
-        else:
-            yield problem(
-                area, f"mail for other domains waits: {said}",
-                "mend host, port, security and ca in section [relay], or ask who runs the relay",
+            return problem(area, f"it refuses our login: {said}", f"mend user and secret in section {section}")
+        if len(relay.endpoints) > 1:
+            return warning(
+                area, f"mail goes to the other hosts of {relay.name} instead: {said}",
+                f"mend hosts, port, security and ca in section {section}, or ask who runs the relay",
             )
-        return
-    yield well(area, "it answers" + (f", and takes the login of {config.relay.user}" if config.relay.user else ""))
+        return problem(
+            area, f"mail for other domains waits: {said}",
+            f"mend host, port, security and ca in section {section}, or ask who runs the relay",
+        )
+    user = endpoint.login.user if endpoint.login is not None else ""
+    return well(area, "it answers" + (f", and takes the login of {user}" if user else ""))
 
 
 async def _connect(relay: Endpoint) -> None:
