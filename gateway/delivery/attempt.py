@@ -17,8 +17,9 @@ from gateway.store.queue import QueueItem
 from .agenda import NextHop
 from .breaker import LOGIN_REFUSED
 from .carrier import Carrier
+from .notify import Ended
 from .policy import NO_ROUTE, Heard, decide, heard, unasked
-from .recorder import Ended, Recorder
+from .recorder import Recorder
 from .routes import Found
 from .settings import DeliverySettings
 from .source import StoredMessage, stored

@@ -230,31 +230,3 @@ def _line(text: str) -> str:
 
 def _date(moment: int) -> str:
     return formatdate(moment).replace("-0000", "+0000")
-
-
-Failed = Status
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What failed for good."""
-
-    hostname: str
-    mail_from: str
-    envelope_id: str | None
-    failed: Sequence[Status]
-    header: bytes
-    accepted_at: int
-    now: int
-    token: str
-
-
-def bounce(report: Report) -> bytes:
-    """The report of it."""
-    composed = compose(
-        Notice(
-            report.hostname, report.mail_from, report.envelope_id, "failed", report.failed, report.header,
-            report.accepted_at, report.now, report.token,
-        )
-    )  # fmt: skip
-    return composed.head + composed.tail

@@ -28,6 +28,8 @@ class Decision:
     text: str
     next_attempt: int | None = None
     hold_reason: HoldReason | None = None
+    notifies: bool = False
+    """Sent to a server that tells the sender itself, where it wants to be told."""
 
 
 def unasked(found: Found) -> Outcome | None:
@@ -60,7 +62,7 @@ def decide(
     """`attempts` made before this one; `progress`: another recipient of the same transaction was taken."""
     code, enhanced, text = outcome.code, outcome.enhanced, outcome.text
     if outcome.verdict is Verdict.SENT:
-        return Decision(QueueState.SENT, code, enhanced, text)
+        return Decision(QueueState.SENT, code, enhanced, text, notifies=outcome.notifies)
     if outcome.verdict is Verdict.PERMANENT:
         return Decision(QueueState.BOUNCED, code, enhanced, text)
     if outcome.verdict is Verdict.HELD:

@@ -7,7 +7,6 @@ crash would leave unknown.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,8 +19,8 @@ from gateway.store.db import Database, Tx, settle
 from gateway.store.queue import QueueItem, QueueState
 from gateway.store.queue_outcome import Result
 
-from .bounces import Bounces, Return
-from .dsn import Failed
+from .bounces import Mailing, Notices
+from .notify import Ended
 from .policy import Decision
 
 log = structlog.get_logger(__name__)
@@ -31,20 +30,10 @@ _QUICK: Final = 60  # recipients whose rows are written on the loop itself: half
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """One attempt for recipients of one submission, with what becomes of each. `header`: the message's, for bounces."""
-
-    items: Sequence[QueueItem]
-    decisions: Sequence[Decision]
-    remote: str | None
-    header: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class _Waiting:
     ended: Ended
     results: list[Result]
-    back: Return | None
+    back: Mailing | None
     now: int
     written: asyncio.Future[bool]
 
@@ -52,9 +41,9 @@ class _Waiting:
 class Recorder:
     """One a process: the one place where queue rows change after an attempt."""
 
-    def __init__(self, db: Database, bounces: Bounces, *, owner: str, clock: Clock) -> None:
+    def __init__(self, db: Database, notices: Notices, *, owner: str, clock: Clock) -> None:
         self._db = db
-        self._bounces = bounces
+        self._notices = notices
         self._owner = owner
         self._clock = clock
         self._waiting: list[_Waiting] = []
@@ -65,19 +54,14 @@ class Recorder:
         now = int(self._clock())
         pairs = list(zip(ended.items, ended.decisions, strict=True))
         results = [_result(item, decision, ended.remote) for item, decision in pairs]
-        failed = [
-            Failed(item.address, decision.code, decision.enhanced, decision.text, ended.remote)
-            for item, decision in pairs
-            if decision.state is QueueState.BOUNCED
-        ]
-        back = await self._bounces.stage(ended.items, failed, ended.header, now) if failed else None
+        back = await self._notices.after(ended, now)
         entry = _Waiting(ended, results, back, now, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         if self._writing is None:
             self._writing = asyncio.create_task(self._drain())
-        returned = await entry.written
+        told = await entry.written
         _tell(ended)
-        if failed and not returned:
+        if not told and any(decision.state is QueueState.BOUNCED for decision in ended.decisions):
             sender = ended.items[0].mail_from
             log.warning("delivery.no_bounce", submission=ended.items[0].submission_uuid, null_sender=not sender)
 
@@ -97,7 +81,7 @@ class Recorder:
     async def _unit(self, group: list[_Waiting], *, alone: bool = False) -> bool:
         """Whether all of the group were answered."""
         inboxes = tuple({entry.back.inbox_id for entry in group if entry.back is not None})
-        octets = sum(entry.back.staged.size for entry in group if entry.back is not None)
+        octets = sum(entry.back.size for entry in group if entry.back is not None)
         rows = sum(len(entry.results) for entry in group)
         try:
             returned = await self._db.write(
@@ -117,19 +101,11 @@ class Recorder:
         return True
 
     def _write(self, tx: Tx, group: list[_Waiting]) -> list[bool]:
-        """For each entry: whether its bounce was delivered."""
+        """For each entry: whether its sender was told."""
         applied = queue_outcome.settle(
             tx, [result for entry in group for result in entry.results], group[0].now, owner=self._owner
         )
-        returned = []
-        for entry in group:
-            bounced = entry.back is not None and any(
-                result.state is QueueState.BOUNCED and result.recipient_id in applied for result in entry.results
-            )
-            if bounced and entry.back is not None:
-                entry.back.deliver(tx, entry.now)
-            returned.append(bounced)
-        return returned
+        return [entry.back is not None and entry.back.deliver(tx, entry.now, applied) for entry in group]
 
 
 def _result(item: QueueItem, decision: Decision, remote: str | None) -> Result:

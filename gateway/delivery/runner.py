@@ -30,7 +30,7 @@ from gateway.store.queue_claim import Due
 
 from .agenda import Agenda, NextHop
 from .attempt import Attempts, Job
-from .bounces import Bounces
+from .bounces import Notices
 from .carrier import Carrier, CutBeforeTheDot, OpenConnection
 from .claiming import Claims
 from .figures import hop_json, publish_hops, why_not
@@ -74,7 +74,7 @@ class QueueRunner:
         self._attempts = Attempts(
             db,
             self._carrier,
-            Recorder(db, Bounces(db, ingest, hostname=settings.hostname), owner=self._owner, clock=clock),
+            Recorder(db, Notices(db, ingest, hostname=settings.hostname), owner=self._owner, clock=clock),
             settings,
             clock=clock,
             chance=chance,

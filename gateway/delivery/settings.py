@@ -29,6 +29,7 @@ class DeliverySettings:
     survey_s: float = 60.0  # between looks at the whole queue, or longer where one takes long
     stop_s: float = 6.0  # what running attempts get to finish when the process stops
     schedule: Schedule = field(default_factory=Schedule)
+    delay_notice: int = 14_400  # after so long the sender is told that mail is late; 0: never
     unknown_outcome: Literal["resend", "hold"] = "resend"
 
     @property

@@ -2,7 +2,8 @@
 
 The unit that delivers a message which may be a report (`mime.may_be_report`) notes it (`note_report`); whoever looks
 at it later takes the note away in the unit that writes down what it said. So no report is forgotten in a crash, and
-none counts twice. The same holds for the report that a sender is owed about mail that was delivered here.
+none counts twice. The same holds for the report that a sender is owed about mail that was delivered here. Whose mail
+is late is seen from the queue's rows themselves, whatever keeps it.
 
 What a report says is somebody's word: it changes rows of the inbox that it came to, and only such as were handed on.
 """
@@ -58,14 +59,31 @@ _EVENT = Stmt(
     "INSERT INTO queue_attempt (recipient_id, at, state, code, enhanced, text, remote)"
     " VALUES (:recipient, :now, :state, :code, :enhanced, :text, :remote)"
 )
-_TOLD = Stmt("UPDATE queue_recipient SET delay_told = :now WHERE id IN :LIST(rows) AND delay_told IS NULL")
+_UNTOLD: Final = (
+    "state IN ('queued', 'deferred', 'sending') AND delay_told IS NULL AND (notify IS NULL OR (notify & 4) <> 0)"
+)
+_LATE = Stmt(
+    "SELECT s.id FROM submission s WHERE s.finished_at IS NULL AND s.created_at <= :before AND COALESCE(s.release_at,"
+    " 0) <= :before AND s.mail_from <> '' AND EXISTS (SELECT 1 FROM queue_recipient WHERE submission_id = s.id AND"
+    f" {_UNTOLD}) ORDER BY s.id LIMIT :most"
+)
+_LATE_RECIPIENTS = Stmt(
+    "SELECT id, address, orcpt, code, enhanced, text, (SELECT a.remote FROM queue_attempt a WHERE a.recipient_id ="
+    " queue_recipient.id ORDER BY a.id DESC LIMIT 1) FROM queue_recipient WHERE submission_id = :submission AND"
+    f" {_UNTOLD} ORDER BY id"
+)
+_TOLD = Stmt(f"UPDATE queue_recipient SET delay_told = :now WHERE id IN :LIST(rows) AND {_UNTOLD} RETURNING id")
 _SUBMISSION = Stmt(
-    "SELECT uuid, inbox_id, mail_from, content_id, envelope_id, created_at, message_id FROM submission"
-    " WHERE id = :submission"
+    "SELECT inbox_id, mail_from, content_id, envelope_id, created_at, release_at FROM submission WHERE id = :submission"
 )
 _HERE = Stmt(
-    "SELECT address, orcpt, notify FROM queue_recipient WHERE submission_id = :submission AND state = 'sent'"
-    " AND attempts = 0 AND notify IS NOT NULL ORDER BY id"
+    "SELECT id, address, orcpt, notify FROM queue_recipient WHERE submission_id = :submission AND state = 'sent'"
+    " AND attempts = 0 AND notify IS NOT NULL AND NOT EXISTS (SELECT 1 FROM queue_attempt a WHERE a.recipient_id ="
+    " queue_recipient.id AND a.state = 'notified') ORDER BY id"
+)
+_NOTIFIED = Stmt(
+    "INSERT INTO queue_attempt (recipient_id, at, state, text)"
+    " SELECT id, CAST(:now AS bigint), 'notified', :text FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY id"
 )
 
 
@@ -92,18 +110,38 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveredHere:
-    """A submission with recipients here that its sender may want to be told of: address, ORCPT, NOTIFY."""
+class About:
+    """What a report says of the submission. `since`: Unix seconds from which on it could be delivered."""
 
-    submission_id: SubmissionId
-    uuid: str
     inbox_id: InboxId
     mail_from: str
     content_id: ContentId
     envelope_id: str | None
     created_at: int
-    message_id: bytes | None
-    recipients: tuple[tuple[str, str | None, int], ...]
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredHere:
+    """A recipient here whose sender said what it wants to be told of."""
+
+    recipient_id: int
+    address: str
+    orcpt: str | None
+    notify: int
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A recipient that is still being tried. The last attempt's reply, None before there was any."""
+
+    recipient_id: int
+    address: str
+    orcpt: str | None
+    code: int | None
+    enhanced: str | None
+    text: bytes | None
+    remote: str | None
 
 
 def note_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, now: int) -> None:
@@ -162,11 +200,6 @@ def settle_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, told: Sequen
     return count
 
 
-def told_of_delay(tx: Tx, recipient_ids: Sequence[int], now: int) -> int:
-    """Note that the sender knows of these delays: once each; how many were not known of before."""
-    return tx.run(_TOLD, rows=list(recipient_ids), now=now)
-
-
 def owe_notice(tx: Tx, submission_id: SubmissionId, now: int) -> None:
     """In the unit that delivers a submission here: its sender wants to be told that it was delivered."""
     tx.do(_OWE, submission=submission_id, now=now)
@@ -178,17 +211,39 @@ def owed(rx: Rx, limit: int) -> list[SubmissionId]:
     return [SubmissionId(row[0]) for row in rx.all(_OWED, most=limit)]
 
 
-def delivered_here(rx: Rx, submission_id: SubmissionId) -> DeliveredHere | None:
-    """What such a report needs; None when the submission was forgotten meanwhile."""
+def about(rx: Rx, submission_id: SubmissionId) -> About | None:
+    """None when the submission was forgotten meanwhile."""
     row = rx.one(_SUBMISSION, submission=submission_id)
     if row is None:
         return None
-    recipients = tuple((each[0], each[1], each[2]) for each in rx.all(_HERE, submission=submission_id))
-    return DeliveredHere(
-        submission_id, row[0], InboxId(row[1]), row[2], ContentId(row[3]), row[4], row[5], row[6], recipients
-    )
+    return About(InboxId(row[0]), row[1], ContentId(row[2]), row[3], row[4], max(row[4], row[5] or 0))
 
 
-def settle_notice(tx: Tx, submission_id: SubmissionId) -> bool:
-    """In the unit that tells the sender; False when somebody else has."""
-    return tx.run(_PAID, submission=submission_id) > 0
+def delivered_here(rx: Rx, submission_id: SubmissionId) -> list[DeliveredHere]:
+    """Its recipients here that were delivered, where NOTIFY said something and nobody was told of it yet."""
+    return [DeliveredHere(*row) for row in rx.all(_HERE, submission=submission_id)]
+
+
+def told_of_delivery(tx: Tx, submission_id: SubmissionId, recipient_ids: Sequence[int], now: int) -> bool:
+    """In the unit that tells the sender: it is owed no more, and the history says so. False: somebody else has."""
+    if not tx.run(_PAID, submission=submission_id):
+        return False
+    tx.run(_NOTIFIED, rows=list(recipient_ids), text=b"Told that it was delivered", now=now)
+    return True
+
+
+def late(rx: Rx, before: int, limit: int) -> list[SubmissionId]:
+    """Submissions that could go at or before `before` and did not, whose sender may want to know and does not."""
+    return [SubmissionId(row[0]) for row in rx.all(_LATE, before=before, most=limit)]
+
+
+def late_recipients(rx: Rx, submission_id: SubmissionId) -> list[Late]:
+    """Those that its sender is to be told of."""
+    return [Late(*row) for row in rx.all(_LATE_RECIPIENTS, submission=submission_id)]
+
+
+def told_of_delay(tx: Tx, recipient_ids: Sequence[int], now: int) -> frozenset[int]:
+    """In the unit that tells the sender: note that it knows. Those that are still late, and were not told of before."""
+    told = frozenset(row[0] for row in tx.all(_TOLD, rows=list(recipient_ids), now=now))
+    tx.run(_NOTIFIED, rows=sorted(told), text=b"Told that it is late", now=now)
+    return told
