@@ -17,10 +17,11 @@ from gateway.store.queue import QueueItem
 from .agenda import NextHop
 from .breaker import LOGIN_REFUSED
 from .carrier import Carrier
+from .local import LocalDelivery
 from .notify import Ended
 from .policy import NO_ROUTE, Heard, decide, heard, unasked
 from .recorder import Recorder
-from .routes import Found
+from .routes import Found, RouteKind
 from .settings import DeliverySettings
 from .source import StoredMessage, stored
 
@@ -56,6 +57,7 @@ class Attempts:
         recorder: Recorder,
         settings: DeliverySettings,
         *,
+        here: LocalDelivery,
         clock: Clock,
         chance: Callable[[], float],
         metrics: Metrics,
@@ -65,6 +67,7 @@ class Attempts:
         self._db = db
         self._carrier = carrier
         self._recorder = recorder
+        self._here = here
         self._clock = clock
         self._chance = chance
         self._metrics = metrics
@@ -80,7 +83,9 @@ class Attempts:
                 hop.breaker.abandoned()
 
     async def _make(self, hop: NextHop[Job], job: Job) -> None:
-        items = await self._without_doubtful(job.items)
+        here = job.found if job.found is not None and job.found.route.kind is RouteKind.LOCAL else None
+        # A delivery here is one unit with its outcome: an interrupted one has not been made.
+        items = job.items if here is not None else await self._without_doubtful(job.items)
         if not items:
             return
         try:
@@ -90,6 +95,9 @@ class Attempts:
             broken = Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.3.0", "The stored message cannot be read now")
             await self.record(items, [broken] * len(items), None, b"")
             return
+        if here is not None:
+            await self._deliver_here(here, items, message)
+            return
         settled = NO_ROUTE if job.found is None else unasked(job.found)
         if job.found is None or settled is not None:
             await self.record(items, [settled or NO_ROUTE] * len(items), None, message.header)
@@ -97,6 +105,16 @@ class Attempts:
         carried = await self._carrier.carry(job.found.route, items, message)
         self._learn(hop, carried.outcomes)
         await self.record(items, carried.outcomes, carried.remote, message.header)
+
+    async def _deliver_here(self, found: Found, items: Sequence[QueueItem], message: StoredMessage) -> None:
+        try:
+            left = await self._here.deliver(found, items, message)
+        except GatewayError as error:
+            log.warning("delivery.store_unavailable", reason=str(error))
+            left = [(item, Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.3.0", str(error))) for item in items]
+        self._metrics.count("delivery_attempts_total", len(items) - len(left), verdict=Verdict.SENT.value)
+        if left:
+            await self.record([item for item, _ in left], [outcome for _, outcome in left], None, message.header)
 
     async def _without_doubtful(self, items: tuple[QueueItem, ...]) -> tuple[QueueItem, ...]:
         """Those that the policy lets go; the rest, whose last attempt may have delivered them, is held."""

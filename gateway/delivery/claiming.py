@@ -19,6 +19,7 @@ from gateway.store.queue import QueueItem
 from .agenda import Agenda
 from .attempt import Job
 from .lanes import Pick
+from .local import way
 from .routes import Found, RouteKind, Routes
 from .scout import Scout
 from .settings import DeliverySettings
@@ -94,7 +95,7 @@ class Claims:
         released = await self._released(routes, items)
         grouped: dict[tuple[int, str], tuple[Found | None, list[QueueItem]]] = {}
         for item in items:
-            found = routes.find(item.mail_from, item.address, released=item.recipient_id in released)
+            found = way(routes, item.mail_from, item.address, item.domain, released=item.recipient_id in released)
             key = (item.submission_id, found.route.name if found else "")
             grouped.setdefault(key, (found, []))[1].append(item)
         messages = await small_ones(self._db, (item.content_id for item in items))
@@ -112,7 +113,8 @@ class Claims:
         rows = [
             item.recipient_id
             for item in items
-            if (found := routes.find(item.mail_from, item.address)) and found.route.kind is RouteKind.HOLD
+            if (found := way(routes, item.mail_from, item.address, item.domain))
+            and found.route.kind is RouteKind.HOLD
         ]
         return await self._db.read(lambda rx: queue_claim.held_before(rx, rows)) if rows else frozenset()
 
@@ -127,8 +129,8 @@ class Claims:
         found = await self._db.read(lambda rx: queue_claim.expired(rx, before, now, EXPIRED_ROWS))
         rows = []
         for due in found:
-            way = routes.find(due.mail_from, due.address)
-            if way is not None and self._agenda.hop(way.route.name).breaker.failures:
+            to = way(routes, due.mail_from, due.address, due.domain)
+            if to is not None and self._agenda.hop(to.route.name).breaker.failures:
                 rows.append(due.recipient_id)
         if not rows:
             return []

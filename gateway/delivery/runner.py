@@ -28,6 +28,7 @@ from gateway.store.db import Database, Wake, WakeKind
 from gateway.store.queue import QueueItem
 from gateway.store.queue_claim import Due
 
+from . import local
 from .agenda import Agenda, NextHop
 from .attempt import Attempts, Job
 from .bounces import Notices
@@ -76,6 +77,7 @@ class QueueRunner:
             self._carrier,
             Recorder(db, Notices(db, ingest, hostname=settings.hostname), owner=self._owner, clock=clock),
             settings,
+            here=local.LocalDelivery(db, ingest, owner=self._owner, clock=clock),
             clock=clock,
             chance=chance,
             metrics=metrics,
@@ -225,7 +227,7 @@ class QueueRunner:
         return wait
 
     def _hop_of(self, due: Due) -> str:
-        found = self._routes.find(due.mail_from, due.address)
+        found = local.way(self._routes, due.mail_from, due.address, due.domain)
         if found is None:
             return ""
         limits = found.route.limits

@@ -21,7 +21,7 @@ DueState = Literal["queued", "deferred"]
 INTERRUPTED: Final = b"The attempt was interrupted: whether it was delivered is not known"
 
 _DUE_COLUMNS: Final = (
-    "SELECT r.next_attempt, r.id, r.submission_id, r.inbox_id, r.address, s.mail_from"
+    "SELECT r.next_attempt, r.id, r.submission_id, r.inbox_id, r.address, r.domain, s.mail_from"
     " FROM queue_recipient r JOIN submission s ON s.id = r.submission_id"
 )
 _PAGE = Stmt(
@@ -84,6 +84,7 @@ class Due:
     submission_id: SubmissionId
     inbox_id: InboxId
     address: str
+    domain: str
     mail_from: str
 
 
