@@ -325,17 +325,24 @@ class Connection(SMTP, ABC):
         """What arrives from now on is taken by `read_some`."""
         self._in_message = True
 
+    def count_before_login(self, octets: int) -> int:
+        """Octets of a chunk (BDAT) count as those of lines do: all that a stranger has made us read, these too."""
+        self._intake.line_octets += octets
+        return self._intake.line_octets
+
     def end_message(self, rest: bytes) -> None:
         """Gives back what was read beyond the end of a message: pipelined commands."""
         self._in_message = False
         self._intake.unread(rest)
 
-    async def read_some(self, budget: SlowBudget) -> bytes:
-        """The next octets of a message. Disconnected, TooSlow."""
+    async def read_some(self, budget: SlowBudget, most: int | None = None) -> bytes:
+        """The next octets of a message, `most` of them. Disconnected, TooSlow."""
         if self._ending is not None:
             raise Disconnected
         began = waited = 0.0
-        while not (chunk := self._intake.piece()):
+        while not (chunk := self._intake.piece(most)):
+            if self._out:
+                await self.flush()  # a client that pipelines may wait for these replies before it goes on
             now = self.loop.time()
             began = began or now
             self._idle_end = began + self.settings.idle_s

@@ -72,13 +72,17 @@ class Intake:
         self.line_octets += end
         return found
 
-    def piece(self) -> bytes:
-        """The next octets of a message, whatever they are; empty when there are none."""
+    def piece(self, most: int | None = None) -> bytes:
+        """The next octets of a message, whatever they are, `most` of them; empty when there are none."""
         if self._buffer:
-            found = bytes(self._buffer)
-            self._buffer.clear()
+            with memoryview(self._buffer) as octets:
+                found = bytes(octets[:most])
+            del self._buffer[: len(found)]
         elif self._pieces:
             found = self._pieces.popleft()
+            if most is not None and len(found) > most:
+                self._pieces.appendleft(found[most:])
+                found = found[:most]
             self._octets -= len(found)
         else:
             found = b""

@@ -13,9 +13,10 @@ from gateway.submit.envelope import Accepted, SubmissionEnvelope
 from gateway.submit.intake import Delivered
 
 from . import future
+from .bdat import MAX_DRAIN, RESET_FIRST, ChunkingConnection
 from .connection import Disconnected, TooSlow
 from .data import DataDecoder, SlowBudget
-from .login import MAX_RESPONSE, MECHANISMS, LoginConnection
+from .login import MAX_RESPONSE, MECHANISMS
 from .parameters import SyntaxRefused
 from .ports import Acceptance, SubmissionServices
 from .replies import AT_MAIL, reply_to
@@ -24,14 +25,13 @@ from .syntax import MailCommand, parse_mail, parse_rcpt, split_command, valid_he
 _IDLE_COMMANDS: Final = frozenset({"NOOP", "RSET", "VRFY", "EXPN", "HELP", "EHLO", "HELO"})
 _OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "PROXY"})
 # A browser made to send mail, or a proxy that is not among those of the listener
-_MAX_DRAIN: Final = 2  # a message over the limit is read to its end up to this many times the limit
 _AUTH_LINE: Final = MAX_RESPONSE + 32  # octets of an AUTH line with its initial response
 
 Command = Callable[..., Awaitable[None]]
 """A session's method for one verb; it is given the argument."""
 
 
-class SubmissionSession(LoginConnection):
+class SubmissionSession(ChunkingConnection):
     """One client. Each command is a method that queues its reply; nothing a client sent is ever echoed or logged.
 
     What LMTP does otherwise stands in `lmtp`: its commands, how a message is read and who is answered for it.
@@ -72,6 +72,12 @@ class SubmissionSession(LoginConnection):
 
     async def run(self) -> None:
         self.reply(f"220 {self.settings.hostname} {self.protocol_name}")
+        try:
+            await self._converse()
+        finally:
+            self._drop_chunks()
+
+    async def _converse(self) -> None:
         while not self._quit:
             limit = self.settings.command_line if self.logged_in else self.settings.login_line
             line = await self.read_line(limit, _AUTH_LINE)
@@ -94,16 +100,21 @@ class SubmissionSession(LoginConnection):
                 return
             self._fail("500 5.5.2 Command not recognized")
             return
-        if verb in _IDLE_COMMANDS:
+        if verb in _IDLE_COMMANDS or (verb == "BDAT" and argument == b"0"):
             self._idle_commands += 1
             if self._idle_commands > self.settings.max_idle_commands:
                 self._count_error()
+        refusal = None
         if not self.may_log_in and verb not in _BEFORE_TLS:
-            self._fail("530 5.7.0 Must issue a STARTTLS command first")  # RFC 3207 4
+            refusal = "530 5.7.0 Must issue a STARTTLS command first"  # RFC 3207 4
         elif not self.logged_in and verb not in _BEFORE_LOGIN:
-            self._fail("530 5.7.0 Authentication required")  # RFC 4954 6
-        else:
+            refusal = "530 5.7.0 Authentication required"  # RFC 4954 6
+        if refusal is None:
             await command(self, argument)
+        elif verb == "BDAT":
+            await self._refuse_bdat(argument, refusal)
+        else:
+            self._fail(refusal)
 
     # -- the session
 
@@ -118,6 +129,8 @@ class SubmissionSession(LoginConnection):
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
             "DSN",
+            "CHUNKING",
+            f"LIMITS RCPTMAX={self.settings.max_recipients}",
         ]
         if self.settings.future_release_s:
             lines.append(future.advertised(self.services.clock(), self.settings.future_release_s))
@@ -165,7 +178,7 @@ class SubmissionSession(LoginConnection):
         self.reply("250 2.0.0 OK")
 
     async def _help(self, argument: bytes) -> None:
-        self.reply("214 2.0.0 EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT")
+        self.reply("214 2.0.0 EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT")
 
     async def _vrfy(self, argument: bytes) -> None:
         self.reply("252 2.5.0 Send to it and see")  # RFC 5321 3.5.3: never a list of who exists
@@ -184,8 +197,8 @@ class SubmissionSession(LoginConnection):
         if principal is None or self._helo is None:
             self._fail("503 5.5.1 Send EHLO first")
             return
-        if self._mail is not None:
-            self._fail("503 5.5.1 Nested MAIL command")
+        if self._spoilt or self._mail is not None:
+            self._fail(RESET_FIRST if self._spoilt else "503 5.5.1 Nested MAIL command")
             return
         if principal.expires_at is not None and self.services.clock() >= principal.expires_at:
             self.end("421 4.7.0 The key has expired")
@@ -224,6 +237,9 @@ class SubmissionSession(LoginConnection):
         if self._mail is None or self._principal is None:
             self._fail("503 5.5.1 Need MAIL command")
             return
+        if self._spoilt or self._chunks is not None:
+            self._fail(RESET_FIRST if self._spoilt else "503 5.5.1 The message has begun")
+            return
         recipient = parse_rcpt(argument, smtputf8=self._mail.smtputf8)
         address = recipient.address
         if len(self._recipients) >= self.settings.max_recipients and address not in self._recipients:
@@ -234,27 +250,48 @@ class SubmissionSession(LoginConnection):
         self.reply("250 2.1.5 Recipient OK")
 
     async def _data(self, argument: bytes) -> None:
-        mail, principal = self._mail, self._principal
         if argument:
             self._fail("501 5.5.4 Syntax: DATA")
-        elif mail is None or principal is None:
-            self._fail("503 5.5.1 Need MAIL command")
-        elif not self._recipients:
-            self._fail("554 5.5.1 No valid recipients")
+        elif self._spoilt:
+            self._fail(RESET_FIRST)
+        elif (refusal := self._no_message()) is not None:
+            self._fail(refusal)
+        elif self._chunks is not None:  # RFC 3030 2
+            self._fail("503 5.5.1 The message comes by BDAT")
+        elif self._mail is not None and self._mail.body == "BINARYMIME":  # RFC 3030 3
+            self._spoil()
+            self._fail("503 5.5.1 A binary message needs BDAT")
         else:
-            envelope = SubmissionEnvelope(
-                principal=principal,
-                mail_from=mail.address,
-                recipients=tuple(self._recipients.values()),
-                body_8bit=mail.body != "7BIT",
-                smtputf8=mail.smtputf8,
-                envelope_id=mail.envelope_id,
-                ret=mail.ret,
-                release_at=self._release,
-                protocol=f"{'UTF8SMTP' if mail.smtputf8 else 'ESMTP'}{'SA' if self.encrypted else 'A'}",
-            )
+            acceptance, _ = self._begin()
             self._reset()
-            await self._take(self.services.acceptor.begin(envelope))
+            await self._take(acceptance)
+
+    @property
+    def _in_transaction(self) -> bool:
+        return self._mail is not None
+
+    def _no_message(self) -> str | None:
+        if self._mail is None or self._principal is None:
+            return "503 5.5.1 Need MAIL command"
+        return None if self._recipients else "554 5.5.1 No valid recipients"
+
+    def _begin(self) -> tuple[Acceptance[Accepted | Delivered], bool]:
+        mail, principal = self._mail, self._principal
+        assert mail is not None  # _no_message
+        assert principal is not None
+        envelope = SubmissionEnvelope(
+            principal=principal,
+            mail_from=mail.address,
+            recipients=tuple(self._recipients.values()),
+            body_8bit=mail.body != "7BIT",
+            body_binary=mail.body == "BINARYMIME",
+            smtputf8=mail.smtputf8,
+            envelope_id=mail.envelope_id,
+            ret=mail.ret,
+            release_at=self._release,
+            protocol=f"{'UTF8SMTP' if mail.smtputf8 else 'ESMTP'}{'SA' if self.encrypted else 'A'}",
+        )
+        return self.services.acceptor.begin(envelope), envelope.body_binary
 
     async def _take(self, acceptance: Acceptance[Accepted | Delivered]) -> None:
         """Reads the message to its end whatever is wrong with it, then gives the one reply (RFC 5321 4.1.1.4)."""
@@ -273,7 +310,7 @@ class SubmissionSession(LoginConnection):
                         await acceptance.write(piece)
                     except GatewayError as error:
                         failed = error
-                if decoder.received > _MAX_DRAIN * self.settings.max_message_size:
+                if decoder.received > MAX_DRAIN * self.settings.max_message_size:
                     self._fail("552 5.3.4 Message is too big")
                     raise Disconnected
             self.end_message(decoder.rest)
@@ -290,15 +327,18 @@ class SubmissionSession(LoginConnection):
             self.reply("421 4.4.2 Data arrive too slowly")
             raise Disconnected from None
         finally:
-            result = "refused"
-            if accepted is None:
-                self._good_sender = None
-                acceptance.abort()
-            else:
-                result = "accepted"
-                self._idle_commands = 0
-                self._tell(accepted)
-            self.services.metrics.count(self.counted_as, result=result)
+            self._settle(acceptance, accepted)
+
+    def _settle(self, acceptance: Acceptance[Accepted | Delivered], accepted: Accepted | Delivered | None) -> None:
+        result = "refused"
+        if accepted is None:
+            self._good_sender = None
+            acceptance.abort()
+        else:
+            result = "accepted"
+            self._idle_commands = 0
+            self._tell(accepted)
+        self.services.metrics.count(self.counted_as, result=result)
 
     def _decoder(self) -> DataDecoder:
         return DataDecoder(self.settings.max_message_size)
@@ -313,6 +353,11 @@ class SubmissionSession(LoginConnection):
     # -- refusals
 
     def _reset(self) -> None:
+        self._drop_chunks()
+        self._spoilt = False
+        self._end_transaction()
+
+    def _end_transaction(self) -> None:
         self._mail = self._release = None
         self._recipients = {}
 
@@ -333,6 +378,7 @@ SubmissionSession.commands = {
     "MAIL": SubmissionSession._mail_from,
     "RCPT": SubmissionSession._rcpt_to,
     "DATA": SubmissionSession._data,
+    "BDAT": SubmissionSession._bdat,
     "RSET": SubmissionSession._rset,
     "NOOP": SubmissionSession._noop,
     "HELP": SubmissionSession._help,

@@ -35,7 +35,7 @@ class MailCommand:
 
     address: str
     size: int = 0
-    body: Literal["7BIT", "8BITMIME"] = "7BIT"
+    body: Literal["7BIT", "8BITMIME", "BINARYMIME"] = "7BIT"
     smtputf8: bool = False
     envelope_id: str | None = None
     ret: Literal["FULL", "HDRS"] | None = None

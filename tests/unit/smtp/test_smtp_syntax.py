@@ -62,7 +62,7 @@ def test_mail_parameters_keep_their_case_and_order_does_not_matter() -> None:
         ("FROM:<a@b@c>", "501 5.1.7"),
         ("FROM:<a@" + "b" * 400 + ">", "501 5.1.7"), ("FROM:<a@b> SIZE=x", "501 5.5.4"),
         ("FROM:<a@b> SIZE", "501 5.5.4"),
-        ("FROM:<a@b> BODY=BINARYMIME", "501 5.5.4"), ("FROM:<a@b> BODY", "501 5.5.4"),
+        ("FROM:<a@b> BODY=BINARY", "501 5.5.4"), ("FROM:<a@b> BODY", "501 5.5.4"),
         ("FROM:<a@b> SMTPUTF8=1", "501 5.5.4"),
         ("FROM:<a@b> AUTH", "501 5.5.4"), ("FROM:<a@b> RET=ALL", "501 5.5.4"), ("FROM:<a@b> ENVID=a=b", "501 5.5.4"),
         ("FROM:<a@b> SIZE=1 SIZE=2", "501 5.5.4"), ("FROM:<a@b> X", "555 5.5.4"), ("FROM:<a@b> -=", "501 5.5.4"),
