@@ -21,6 +21,9 @@ from gateway.control.operations import Context
 from gateway.control.operations.first import FirstRun, first_inbox
 from gateway.control.server import ControlServer
 from gateway.delivery import figures
+from gateway.delivery.bounces import Notices
+from gateway.delivery.debts import Debts
+from gateway.delivery.desk import ReportDesk
 from gateway.delivery.runner import QueueRunner
 from gateway.imap.services import ImapServices
 from gateway.imap.states import States
@@ -77,6 +80,7 @@ class Gateway:
         self._listeners: Listeners | None = None
         self._tls: TlsContexts | None = None
         self._runner: QueueRunner | None = None
+        self._debts: Debts | None = None
         self._delivering: asyncio.Task[Any] | None = None
         self._janitor: tuple[Database, asyncio.Event, asyncio.Task[Any]] | None = None
         self._throttle = LoginThrottle(throttle_policy(config))
@@ -146,6 +150,7 @@ class Gateway:
         )
         await self._listeners.open()
         self._delivering = self._tasks.spawn("delivery", runner.run())
+        self._tasks.spawn("reports", self._desk(db, ingest).run())
         self._tasks.spawn("queue.figures", figures.watch(db, time.time, self._metrics, QUEUE_FIGURES_S))
         self._tasks.spawn("tls.watch", tls.watch())
         self._tasks.spawn("search.texts", TextBuilder(db, time.time, metrics=self._metrics).run())
@@ -154,6 +159,12 @@ class Gateway:
         self._start_janitor(db, config)
         stack.push_async_callback(self._end_janitor)
         return made
+
+    def _desk(self, db: Database, ingest: Ingest) -> ReportDesk:
+        settings = delivery_settings(self._config)
+        notices = Notices(db, ingest, hostname=settings.hostname)
+        debts = self._debts = Debts(db, notices, settings, clock=time.time)
+        return ReportDesk(db, debts, clock=time.time, metrics=self._metrics)
 
     async def _trigrams(self, db: Database) -> TrigramBuilder | None:
         """Who keeps the trigram index; where there is to be none, a file of before would only grow old."""
@@ -242,6 +253,8 @@ class Gateway:
         if self._runner is not None:
             self._runner.routes = routes(config)
             self._runner.settings = delivery_settings(config)
+        if self._debts is not None:
+            self._debts.settings = delivery_settings(config)
         db = await self._end_janitor()
         if db is not None:
             self._start_janitor(db, config)

@@ -77,6 +77,7 @@ def store_settings(config: Config, *, serving: bool) -> StoreSettings:
         readers=config.store.readers,
         reader_processes=config.store.reader_processes if serving else 0,
         reader_modules=(
+            "gateway.delivery.desk",
             "gateway.imap.fetch_page",
             "gateway.imap.mailbox_load",
             "gateway.imap.search_page",
@@ -176,6 +177,7 @@ def delivery_settings(config: Config) -> DeliverySettings:
         per_destination=config.queue.per_destination,
         per_minute=config.queue.per_minute,
         schedule=Schedule(config.queue.first_retry, config.queue.longest_retry, config.queue.lifetime),
+        delay_notice=config.queue.delay_notice,
         unknown_outcome=config.queue.unknown_outcome,
     )
 

@@ -401,6 +401,13 @@ class Queue:
             unit="seconds", low=60, reloadable=True,
         ),
     ] = 5 * DAY
+    delay_notice: Annotated[
+        int,
+        Setting(
+            "After so long the sender is told, once, that its mail is late; 0: never (RFC 3461 5.2.5).",
+            unit="seconds", low=0, reloadable=True,
+        ),
+    ] = 4 * HOUR
     unknown_outcome: Annotated[
         Literal["resend", "hold"],
         Setting(

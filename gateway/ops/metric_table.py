@@ -59,6 +59,7 @@ TABLE: Final[tuple[Declared, ...]] = (
     Declared("delivery_repeated_total", Kind.COUNTER, "Attempts that may deliver what an earlier one has delivered."),
     Declared("delivery_active", Kind.GAUGE, "Attempts under way."),
     Declared("delivery_next_hops", Kind.GAUGE, "Known next hops, by the state of their breaker.", ("breaker",)),
+    Declared("delivery_reports_total", Kind.COUNTER, "Mail that came in and was looked at as a report.", ("result",)),
     Declared("delivery_defects_total", Kind.COUNTER, "Attempts that ended in a defect of ours."),
     Declared("store_reader_processes", Kind.GAUGE, "Reader processes that are up."),
     Declared("queue_recipients", Kind.GAUGE, "Recipients in the queue: queued, sending, deferred, held.", ("state",)),
