@@ -319,7 +319,7 @@ class States:
             if shared is None:
                 continue
             shared.woken(wake.modseq)
-            if shared.watchers and not shared.scheduled and not self._closed:
+            if shared.stale and shared.watchers and not shared.scheduled and not self._closed:
                 shared.scheduled = True
                 asyncio.get_running_loop().call_later(self._coalesce, self._look, shared)
 

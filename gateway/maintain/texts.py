@@ -235,8 +235,7 @@ class TextBuilder:
     async def _quiet(self) -> None:
         until = _now() + self._settings.longest_wait
         while (rest := min(until, self._woken_at + self._settings.quiet) - _now()) > 0:
-            self._woken.clear()
-            await self._wait(rest)
+            await asyncio.sleep(rest)  # not until the next wake-up: among thousands each would cost a turn of the loop
 
 
 def _now() -> float:

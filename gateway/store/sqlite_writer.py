@@ -159,8 +159,11 @@ class Writer:
         owes = relaxed and self._settings.flag_sync_seconds > 0
         self._waiting.append(_Unit(call, future, octets, quick, owes, staged))
         if not self._busy and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._turn)  # what else arrives in this turn of the loop joins the group
+            if quick:
+                self._turn()  # at once, and one that is not flushed is done then: its caller need not even wait
+            else:
+                self._scheduled = True
+                self._loop.call_soon(self._turn)  # what else arrives in this turn of the loop joins the group
         return future
 
     def stop(self) -> None:
@@ -223,7 +226,7 @@ class Writer:
             job.lost = lost
             return False
         self._unflushed += sum(unit.octets for unit in job.group)
-        self._deliver(job.group, free=False)
+        self._deliver(job.group, free=False, soon=True)
         if self._checkpoint_due():  # in an open transaction SQLite refuses to say
             self._jobs.put(_Job([], committed=True))
             return True
@@ -417,12 +420,17 @@ class Writer:
         except RuntimeError:  # the loop is closed: nobody waits any more
             self._jobs.put(None)
 
-    def _deliver(self, group: list[_Unit], free: bool) -> None:
+    def _deliver(self, group: list[_Unit], free: bool, soon: bool = False) -> None:
+        """Answer units. `soon`: within the call of one that asks, so nobody is woken before the next turn."""
         for unit in group:
             settle(unit.future, unit.value, unit.error)
         if group:
             self._gathering.answered(len(group))
-            self._publish(joined(wake for unit in group for wake in unit.wakes))
+            wakes = group[0].wakes if len(group) == 1 else joined(wake for unit in group for wake in unit.wakes)
+            if wakes and soon:
+                self._loop.call_soon(self._publish, wakes)
+            elif wakes:
+                self._publish(wakes)
         if self._owed and self._flush is None:
             self._flush = self._loop.call_later(self._settings.flag_sync_seconds, self._flush_owed)
         if free:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.model.errors import Unavailable
 from gateway.store import counters
-from gateway.store.db import Database, StoreSettings, open_database
+from gateway.store.db import Database, StoreSettings, Tx, open_database
+from gateway.store.sqlite_writer import Writer
 from gateway.store.statements import Stmt
-from tests.store.faulty import SMALL, Faulty, committed, faulty_writer, put
+from tests.store.faulty import IDS, SMALL, Faulty, committed, faulty_writer, put
 from tests.store.helpers import make_inbox
 
 FLUSH = "INSERT INTO meta"
@@ -65,7 +69,8 @@ async def test_a_durable_unit_flushes_what_relaxed_ones_wrote(sqlite_url: str, r
 async def test_a_group_that_holds_a_durable_unit_is_durable(sqlite_url: str, runner: asyncio.Runner) -> None:
     async with faulty_writer(sqlite_url, checkpoint_pages=1000, flag_sync_seconds=60) as (faulty, writer):
         words = told(faulty)
-        units = [writer.submit(put(n, SMALL), 0, quick=True, relaxed=n % 2 == 1) for n in range(6)]
+        # The first one waits for the thread, and so the others for it.
+        units = [writer.submit(put(n, SMALL), 0, quick=n > 0, relaxed=n % 2 == 1) for n in range(6)]
         assert await asyncio.gather(*units) == list(range(6))
         assert words == ["commit"]
 
@@ -84,20 +89,78 @@ async def test_a_relaxed_commit_that_fails_for_space_is_tried_again(
     async with faulty_writer(sqlite_url, checkpoint_pages=1000, flag_sync_seconds=60) as (faulty, writer):
         faulty.error_code = 13  # SQLITE_FULL
         commits: list[str] = []
-        faulty.fail = _once(commits, "COMMIT")
-        units = [writer.submit(put(n, SMALL), 0, quick=quick, relaxed=True) for n in (1, 2, 3)]
+        async with _held(writer):
+            units = [writer.submit(put(n, SMALL), 0, quick=quick, relaxed=True) for n in (1, 2, 3)]
+            faulty.fail = _once(commits, "PRAGMA synchronous=NORMAL", "COMMIT")
         assert await asyncio.gather(*units) == [1, 2, 3]
         assert writer.broken is None
+        assert len(commits) == 3 + 1
     assert committed(sqlite_url) == [1, 2, 3]
 
 
-def _once(seen: list[str], wanted: str) -> Callable[[str], bool]:
+def _once(seen: list[str], after: str, wanted: str) -> Callable[[str], bool]:
+    """The first `wanted` fails that comes after `after`."""
+    begun: list[str] = []
+
     def fails(sql: str) -> bool:
-        if sql == wanted:
+        if sql == after:
+            begun.append(sql)
+        elif sql == wanted and begun:
             seen.append(sql)
-        return sql == wanted and len(seen) == 1
+            return len(seen) == 1
+        return False
 
     return fails
+
+
+@asynccontextmanager
+async def _held(writer: Writer) -> AsyncIterator[None]:
+    """What is submitted within waits for a full group in the thread, so it becomes a group of its own."""
+    begun, loop, go = asyncio.Event(), asyncio.get_running_loop(), threading.Event()
+
+    def unit(tx: Tx) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go.wait()
+
+    first = writer.submit(unit, StoreSettings().group_octets)
+    await begun.wait()
+    try:
+        yield
+    finally:
+        go.set()
+    await first
+
+
+async def test_what_needs_no_flush_is_done_before_its_caller_waits(sqlite_url: str, runner: asyncio.Runner) -> None:
+    async with faulty_writer(sqlite_url, checkpoint_pages=1000, flag_sync_seconds=60) as (faulty, writer):
+        words = told(faulty)
+        relaxed = writer.submit(put(1, SMALL), 0, quick=True, relaxed=True)
+        assert relaxed.done()
+        reading = writer.submit(lambda tx: tx.scalar(IDS), 0, quick=True)  # durable, and writes nothing
+        assert (reading.done(), reading.result()) == (True, 1)
+        assert words == ["NORMAL", "commit", "FULL", "commit"]
+        assert writer._owed  # what the first one wrote has not been flushed by the second
+        durable = writer.submit(put(2, SMALL), 0, quick=True)
+        assert not durable.done()
+        await durable
+        assert not writer._owed
+
+
+async def test_the_log_of_relaxed_units_is_copied_in_time(sqlite_url: str, runner: asyncio.Runner) -> None:
+    async with faulty_writer(sqlite_url, checkpoint_pages=10, flag_sync_seconds=60) as (faulty, writer):
+        copied: list[str] = []
+
+        def note(sql: str) -> bool:
+            if "(PASSIVE)" in sql:
+                copied.append(sql)
+            return False
+
+        faulty.fail = note
+        with capture_logs() as logged:
+            for number in range(40):
+                await writer.submit(put(number, SMALL), 0, quick=True, relaxed=True)
+        assert copied
+        assert logged == []
 
 
 async def test_a_failed_flush_makes_the_store_read_only(sqlite_url: str, runner: asyncio.Runner) -> None:
