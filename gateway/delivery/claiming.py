@@ -162,7 +162,9 @@ class Claims:
         """What was claimed and cannot go now: it waits again, without counting as tried."""
         if not jobs:
             return
-        await self.unclaim([item for job in jobs for item in job.items])
+        items = [item for job in jobs for item in job.items]
+        self._scout.given_back((item.recipient_id for item in items), int(self._clock()))
+        await self.unclaim(items)
         for job in jobs:
             lanes = self._agenda.hop(job.hop).lanes
             for item in job.items:

@@ -44,6 +44,11 @@ class Scout:
         for number in recipient_ids:
             self._recent.pop(number, None)
 
+    def given_back(self, recipient_ids: Iterable[int], now: int) -> None:
+        """These wait again, and their lanes know it."""
+        for number in recipient_ids:
+            self._recent[number] = now
+
     async def everything(self, now: int) -> dict[str, Lanes]:
         """All that is due, in place of what was known. Unavailable."""
         self._recent = {}

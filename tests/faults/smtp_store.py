@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.delivery.routes import Route, Routes
+from gateway.delivery.routes import Route, RouteLimits, Routes
 from gateway.delivery.runner import QueueRunner
 from gateway.delivery.schedule import Schedule
 from gateway.delivery.settings import DeliverySettings
 from gateway.ingest.writer import Ingest
 from gateway.model.ids import InboxId
+from gateway.model.ports import NULL_METRICS, Metrics
 from gateway.outbound.endpoint import Endpoint, Timeouts
 from gateway.outbound.tls import Security, TlsPolicy
 from gateway.store import content, inboxes, mailboxes, messages, pods, queue_admin
@@ -61,14 +62,18 @@ class House:
         return self.now
 
     def use_relay(self, port: int, **changes: Any) -> None:
+        self.routes = Routes(self.relay("relay", port, **changes))
+
+    @staticmethod
+    def relay(name: str, port: int, *, limits: RouteLimits | None = None, **changes: Any) -> Route:
         values: dict[str, Any] = {
             "host": "127.0.0.1", "port": port, "tls": TlsPolicy(Security.NONE), "helo": "mail.example.org",
             "allow_private": True, "timeouts": FAST,
         }
-        self.routes = Routes(Route.relay("relay", Endpoint(**{**values, **changes})))
+        return Route.relay(name, Endpoint(**{**values, **changes}), limits=limits)
 
     @asynccontextmanager
-    async def runner(self, **settings: Any) -> AsyncIterator[QueueRunner]:
+    async def runner(self, *, metrics: Metrics = NULL_METRICS, **settings: Any) -> AsyncIterator[QueueRunner]:
         values: dict[str, Any] = {"hostname": "mail.example.org", "schedule": Schedule(first=60.0), "poll_s": 0.02}
         runner = QueueRunner(
             self.db,
@@ -77,6 +82,7 @@ class House:
             DeliverySettings(**{**values, **settings}),
             clock=self.clock,
             chance=lambda: 0.5,
+            metrics=metrics,
         )
         task = asyncio.create_task(runner.run())
         try:
