@@ -20,15 +20,13 @@ from .append import append
 from .db import Rx, Tx, WakeKind
 from .expunge import expunge
 from .flags import store_flags
+from .holds import FAILED, PENDING, SCHEDULED
 from .listing import MAX_MAILBOXES
 from .queue import cancel_rows, lock_submissions, note, recipients_of
 from .statements import Stmt
 from .threads import id_hash
 from .transfer import move
 
-PENDING: Final = "$PendingApproval"
-SCHEDULED: Final = "$Scheduled"
-FAILED: Final = "$SendFailed"
 OUTBOX: Final = "Outbox"
 """The name of the mailbox that a draft is moved to so that it is sent."""
 
@@ -46,7 +44,7 @@ _MESSAGE = Stmt(
 )
 _RELEASE = Stmt(
     "UPDATE queue_recipient SET state = 'queued', next_attempt = :at, hold_reason = NULL, updated_at = :now"
-    " WHERE submission_id = :submission AND state = 'held' AND hold_reason IN ('approval', 'scheduled') RETURNING id"
+    " WHERE submission_id = :submission AND state = 'held' RETURNING id"
 )
 _WAITING = Stmt(
     "SELECT DISTINCT s.id, s.inbox_id FROM queue_recipient r JOIN submission s ON s.id = r.submission_id"

@@ -10,7 +10,7 @@ from gateway.model.flags import DELETED, SEEN
 from gateway.model.ids import InboxId, MailboxId, ModSeq
 from gateway.model.sequence import Ranges, from_numbers
 
-from . import counters
+from . import counters, holds
 from .changes import ChangeKind, record
 from .db import Rx, Tx
 from .statements import Stmt
@@ -79,6 +79,7 @@ def expunge(
     modseq, since = counters.peek_mailbox(tx, inbox_id, mailbox_id)
     octets = sum(row[2] for row in rows)
     counters.apply(tx, inbox_id, modseq, messages=-len(rows), octets=-octets)
+    holds.left(tx, inbox_id, (row[6] for row in rows), now)
     return Expunged(modseq, note_expunged(tx, inbox_id, mailbox_id, rows, modseq, now), since)
 
 

@@ -17,6 +17,9 @@ from .queue import cancel_rows, recipients_of
 from .statements import Stmt
 
 DRAFTS: Final = "\\Drafts"
+PENDING: Final = "$PendingApproval"
+SCHEDULED: Final = "$Scheduled"
+FAILED: Final = "$SendFailed"
 _MARK: Final = "M-"  # no other EMAILID has a hyphen
 
 _DECIDED = Stmt(

@@ -24,7 +24,7 @@ from gateway.model.mailbox import DELIMITER, INBOX, MAX_DEPTH, MAX_NAME_OCTETS, 
 from gateway.model.names import canonical, parents, validate
 from gateway.model.sequence import from_numbers
 
-from . import changes, counters, entries, quota
+from . import changes, counters, entries, holds, quota
 from .changes import ChangeKind
 from .db import Rx, Tx
 from .listing import MAX_MAILBOXES, has_children
@@ -187,6 +187,8 @@ def delete(tx: Tx, inbox_id: InboxId, name: str, *, now: int) -> None:
         quota.count_mailbox(tx, inbox_id, -1)
     for statement in _END:
         tx.run(statement, inbox=inbox_id, mailbox=mailbox.id, now=now)
+    if mailbox.role == holds.DRAFTS:
+        holds.mailbox_gone(tx, inbox_id, now)
     if children:
         # A row of its own: sessions that still have the old one selected find it gone, whatever becomes of the name.
         _insert_row(tx, inbox_id, mailbox.name, modseq=modseq, now=now, role=None, noselect=True)

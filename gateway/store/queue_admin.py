@@ -13,8 +13,9 @@ from typing import Any, Final
 from gateway.model.errors import NotFound
 from gateway.model.ids import InboxId, SubmissionId
 
+from . import drafts
 from .db import Rx, Tx, WakeKind
-from .queue import QueueState, cancel_rows, lock_of, note
+from .queue import QueueState, cancel_rows, lock_of, note, recipients_of
 from .statements import Stmt
 from .submissions import SubmissionFacts
 from .texts import storable
@@ -42,7 +43,8 @@ _ATTEMPTS = Stmt(
 _RETRY = Stmt(
     "UPDATE queue_recipient SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, next_attempt = :now,"
     " hold_reason = NULL, updated_at = :now WHERE id IN :LIST(rows) AND (state = 'deferred'"
-    " OR (state = 'queued' AND next_attempt <= :now) OR (state = 'held' AND COALESCE(hold_reason, '') <> 'approval'))"
+    " OR (state = 'queued' AND next_attempt <= :now) OR (state = 'held'"
+    " AND COALESCE(hold_reason, '') NOT IN ('approval', 'scheduled')))"
     " RETURNING id"
 )
 _HOLD = Stmt(
@@ -63,6 +65,7 @@ _LIFE_BEGINS = Stmt(
 _HOLD_ALL = Stmt(
     "UPDATE queue_recipient SET state = 'held', hold_reason = 'restore', next_attempt = NULL, lease_owner = NULL,"
     " lease_until = NULL, updated_at = :now WHERE state IN ('queued', 'sending', 'deferred')"
+    " OR (state = 'held' AND hold_reason = 'scheduled')"
 )
 _HELD = Stmt(
     "SELECT s.uuid, s.mail_from, r.address FROM queue_recipient r JOIN submission s ON s.id = r.submission_id"
@@ -183,7 +186,7 @@ def show(rx: Rx, submission_id: SubmissionId) -> QueueEntry:
 
 
 def retry(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int:
-    """Make what was deferred due now, and what is held but for consent; how many."""
+    """Make what was deferred due now, and what is held but for consent or by a scheduled draft; how many."""
     lock_of(tx, recipient_ids)
     return _let_go(tx, _RETRY, recipient_ids, now, "retried", by)
 
@@ -192,11 +195,15 @@ def release(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int
     """Let go what is held, for whatever reason, and what waits for its release time; how many.
 
     What is held and has a release time still to come waits for that. The days after which mail is given up count
-    from here.
+    from here. What a draft decides about goes as a whole, and the draft is filed as sent.
     """
-    submissions = lock_of(tx, recipient_ids)
-    count = _let_go(tx, _RELEASE, recipient_ids, now, "released", by)
-    if count:
+    count, rest = 0, set(recipient_ids)
+    for submission in drafts.waiting_of(tx, recipient_ids):
+        rest -= set(recipients_of(tx, submission))
+        count += drafts.release(tx, submission, now, by)
+    submissions = lock_of(tx, sorted(rest))
+    if gone := _let_go(tx, _RELEASE, sorted(rest), now, "released", by):
+        count += gone
         tx.do(_LIFE_BEGINS, rows=submissions, now=now)
     return count
 
@@ -212,7 +219,9 @@ def hold(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int:
 
 def cancel(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int:
     """Give up what is not under way, without a bounce; how many."""
+    waiting = drafts.waiting_of(tx, recipient_ids)
     count = cancel_rows(tx, recipient_ids, now, by)
+    drafts.settle(tx, waiting)
     tx.wake(None, kind=WakeKind.QUEUE)
     return count
 

@@ -15,11 +15,11 @@ from gateway.model.flags import SYSTEM_MASK, names_of
 from gateway.model.ids import MAX_UID, InboxId, MailboxId, ModSeq, UidValidity
 from gateway.model.sequence import Ranges, from_numbers
 
-from . import counters, quota, sent
+from . import counters, holds, quota, sent
 from .append import SENT
 from .db import Tx
 from .expunge import delete_rows, note_expunged
-from .flags import flag_mask
+from .flags import flag_mask, store_flags
 from .keywords import keywords_of
 from .statements import Stmt
 
@@ -117,6 +117,10 @@ def move(tx: Tx, inbox_id: InboxId, src: MailboxId, uids: Sequence[int], dst: Ma
         counters.apply(tx, inbox_id, copied.modseq)
         rows = delete_rows(tx, inbox_id, src, from_numbers(copied.src_uids), only_deleted=False)
         note_expunged(tx, inbox_id, src, rows, copied.modseq, now)
+        if gone := holds.left(tx, inbox_id, (row[6] for row in rows), now):
+            first = copied.dst_uids[0][0]
+            plain = [first + copied.src_uids.index(row[0]) for row in rows if row[6] in gone]
+            store_flags(tx, inbox_id, dst, plain, "remove", 0, (holds.PENDING, holds.SCHEDULED))
     return copied
 
 
