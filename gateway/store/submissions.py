@@ -14,8 +14,9 @@ from typing import Final
 
 from gateway.model.errors import InvalidRequest
 from gateway.model.ids import ContentId, InboxId, SubmissionId
-from gateway.model.recipient import Recipient
+from gateway.model.recipient import Notify, Recipient
 
+from . import reports
 from .db import Tx, WakeKind
 from .queue import QueueState, domain_of
 from .statements import Stmt
@@ -139,6 +140,8 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
         )
     if waiting:
         tx.wake(new.inbox_id, kind=WakeKind.QUEUE)
+    if new.mail_from and any((each.notify or Notify.NEVER) & Notify.SUCCESS for each in new.here):
+        reports.owe_notice(tx, submission, now)
     return submission
 
 

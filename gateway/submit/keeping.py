@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.mime import may_be_report
 from gateway.model.flags import DRAFT, SEEN
 from gateway.model.ids import InboxId, MailboxId, SubmissionId
-from gateway.store import content, drafts, mailboxes, messages, once, rates, submissions
+from gateway.store import content, drafts, mailboxes, messages, once, rates, reports, submissions
 from gateway.store.content import StagedContent
 from gateway.store.db import Tx
 from gateway.store.once import Attempt, Earlier
@@ -74,11 +75,14 @@ def keep(tx: Tx, plan: Plan) -> Kept:
         return _hold(tx, plan)
     contents, now, sender = plan.contents, plan.now, plan.sent_copy
     owed = sender is not None
+    report = bool(plan.inboxes) and may_be_report(contents.local.header)
     for inbox_id, mailbox_id in plan.inboxes:
         if sender is not None and owed and inbox_id > sender.author:
             _keep_sent(tx, contents.kept, sender, now)
             owed = False
         messages.append(tx, mailbox_id, inbox_id, contents.local, internal_date=now, now=now)
+        if report:
+            reports.note_report(tx, inbox_id, contents.local.content_id, now)
     if sender is not None and owed:
         _keep_sent(tx, contents.kept, sender, now)
     if plan.inboxes:
