@@ -55,9 +55,7 @@ class DataDecoder:
         else:
             self._held = b""
         # A piece never ends inside CRLF or between CRLF and a dot, so that each piece can be unstuffed alone.
-        self._line_ends.decode(data.decode("latin-1"))
-        if self._line_ends.newlines not in _ALLOWED or b"\0" in data:
-            self._irregular(data)
+        self._look_at(data)
         if 0 <= dots < len(data) - 2:  # not only that of the end
             data = data.replace(_DOT_LINE, b"\r\n")
         if data and self._skip:
@@ -65,9 +63,15 @@ class DataDecoder:
         self.size += len(data)
         return b"" if self.violated or self.too_big else data
 
-    def _irregular(self, data: bytes) -> None:
-        """Called with a piece that holds a NUL, and with each from the first bare CR or LF on, dots still stuffed."""
-        self.violated = True
+    def _look_at(self, data: bytes) -> None:
+        """Called with each piece, its dots still stuffed."""
+        if self._is_irregular(data):
+            self.violated = True
+
+    def _is_irregular(self, data: bytes) -> bool:
+        """Whether the piece holds a NUL, or there was a bare CR or LF up to its end; a CR at the end may be one."""
+        self._line_ends.decode(data.decode("latin-1"))
+        return self._line_ends.newlines not in _ALLOWED or b"\0" in data
 
 
 class SlowBudget:
