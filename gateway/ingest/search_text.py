@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.mime import decode_body, decode_parts, decode_text, fields, fold, text_of, text_parts
+from gateway.mime import decode_body, decode_parts, decode_text, fields, fold, searched_parts, text_of
 from gateway.model.ids import ContentId
 from gateway.store import content
 from gateway.store.db import Rx
@@ -25,11 +25,11 @@ def folded_fields(header: bytes) -> bytes:
 
 
 def folded_text(rx: Rx, content_id: ContentId) -> bytes:
-    """Text parts with a separator between them; of HTML what a reader sees (parsing.md). NotFound once collected."""
+    """Text parts and reports with a separator between them; of HTML what a reader sees (parsing.md). NotFound once collected."""
     row = content.content_row(rx, content_id)
     found: list[bytes] = []
     budget = TEXT_LIMIT
-    for part in text_parts(decode_parts(row.parts)):
+    for part in searched_parts(decode_parts(row.parts)):
         size = min(part.size, budget)
         if size <= 0:
             continue

@@ -11,7 +11,7 @@ from .date import SentDate, parse_date, parse_sent_date
 from .decoding import Decoder, decoder_for, is_identity
 from .envelope import envelope_of, message_ids
 from .header import HeaderField, field_selector, fields, index_fields, select_fields, unfold
-from .parts import PartNode, decode_parts, encode_parts, find_section, node_of, text_parts
+from .parts import PartNode, decode_parts, encode_parts, find_section, node_of, searched_parts, text_parts
 from .preview import preview_of
 from .reports import may_be_report
 from .scanner import PARSER_VERSION, Scanner, parse
@@ -47,6 +47,7 @@ __all__ = [
     "parse_date",
     "parse_sent_date",
     "preview_of",
+    "searched_parts",
     "select_fields",
     "text_of",
     "text_parts",

@@ -127,17 +127,30 @@ def find_section(root: Node, path: tuple[int, ...]) -> Node | None:
 
 
 def text_parts(root: PartNode) -> list[PartNode]:
-    """All text leaves in message order, those in encapsulated messages too: what SEARCH BODY looks at."""
+    """All text leaves in message order, those in encapsulated messages too."""
+    return _leaves(root, _TEXT)
+
+
+def searched_parts(root: PartNode) -> list[PartNode]:
+    """What SEARCH BODY looks at: text, and what else is written in lines for a reader: leaves of type message, which
+    are reports (RFC 3464, RFC 8098) and messages whose parts cannot be told apart.
+    """
+    return _leaves(root, _SEARCHED)
+
+
+def _leaves(root: PartNode, types: frozenset[bytes]) -> list[PartNode]:
     found = []
     stack = [root]
     while stack:
         node = stack.pop()
-        if node.kind is PartKind.LEAF and node.type == b"text":
+        if node.kind is PartKind.LEAF and node.type in types:
             found.append(node)
         stack.extend(reversed(node.children))
     return found
 
 
+_TEXT: Final = frozenset({b"text"})
+_SEARCHED: Final = frozenset({b"text", b"message"})
 _KINDS: Final = {int(kind): kind for kind in PartKind}
 
 

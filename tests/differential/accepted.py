@@ -229,11 +229,9 @@ ACCEPTED: Final = (
     Accepted("raw 8-bit in a text of no known charset likewise", rf"{SEARCH}(TEXT|BODY)",
              frozenset({"flufl_bounce/simple_25.txt", "flufl_bounce/sina_01.txt", "broken/every octet",
                         "broken/odd charset"}), _only_ours),
-    Accepted("TEXT and BODY look at text parts, not at headers of parts nor at reports for programs (parsing.md)",
+    Accepted("TEXT and BODY look at text and reports, not at headers of parts (parsing.md)",
              rf"{SEARCH}(TEXT|BODY)", frozenset({
-                 "flufl_bounce/dsn_02.txt", "flufl_bounce/dsn_09.txt", "flufl_bounce/dsn_10.txt",
-                 "flufl_bounce/dsn_14.txt",
-                 "flufl_bounce/dsn_17.txt", "wildduck/fix2.eml", "wildduck/mimetorture.eml",
+                 "flufl_bounce/dsn_10.txt", "wildduck/fix2.eml", "wildduck/mimetorture.eml",
                  "wildduck/ryan_finnie_mime_torture.eml"}), _only_theirs),
     Accepted("what can be read of a damaged or oddly written encoding is read (parsing.md)", rf"{SEARCH}(TEXT|BODY)",
              frozenset({"broken/encoding in quotes", "broken/damaged base64"}), _only_ours),

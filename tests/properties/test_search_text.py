@@ -23,7 +23,7 @@ from gateway.imap import search_text as texts
 from gateway.imap.search_keys import Criteria
 from gateway.maintain import texts as maintain
 from gateway.maintain.texts import TextBuilder, TextSettings
-from gateway.mime import decode_body, decode_text, fields, fold, node_of, parse, text_of, text_parts
+from gateway.mime import decode_body, decode_text, fields, fold, node_of, parse, searched_parts, text_of
 from gateway.model.ids import MailboxId
 from gateway.store import mailboxes
 from gateway.wire import search as keys
@@ -46,7 +46,7 @@ class Reading:
         self.fields = [(field.name.decode(), decode_text(field.value)) for field in fields(parsed.header)]
         self.texts = [
             text_of(decode_body(body[part.header_end : part.body_end], part.encoding), part.charset, part.subtype)
-            for part in text_parts(node_of(parsed.root))
+            for part in searched_parts(node_of(parsed.root))
         ]
         self.header = [fold(f"{name}: {value}") for name, value in self.fields]
         self.values = [(name.upper(), fold(value)) for name, value in self.fields]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,6 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import text
 
 from gateway.ingest.search_text import folded_fields
 from gateway.ingest.writer import Ingest
@@ -19,11 +20,11 @@ from gateway.maintain.janitor import Janitor
 from gateway.maintain.restore import restore
 from gateway.maintain.settings import DAY, JanitorSettings
 from gateway.maintain.texts import TextBuilder, TextSettings, make
-from gateway.mime import fold
+from gateway.mime import encode_parts, fold, parse
 from gateway.model.errors import TookTooLong, Unavailable
 from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.model.ports import NULL_METRICS
-from gateway.store import content, messages, search_text
+from gateway.store import content, messages, search_text, trigrams
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.migrate import SCRIPTS, make_engine, migrate
 from gateway.store.search_text import INLINE, SEPARATOR
@@ -32,6 +33,11 @@ from gateway.store.urls import parse_url
 
 from .helpers import NOW, assert_consistent, mailbox_id, make_inbox
 
+Older = Callable[..., AbstractAsyncContextManager[Database]]
+REPORT = (
+    b"Subject: report\r\nContent-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\nwords\r\n"
+    b"--b\r\nContent-Type: message/delivery-status\r\n\r\nStatus: 5.1.1\r\n--b--\r\n"
+)
 BRISK = TextSettings(contents=3, octets=1 << 20, quiet=0, longest_wait=0, interval=0.01)
 _FIELDS = Stmt("SELECT f.id, t.size, f.octets FROM content_fields f JOIN content_text t ON t.id = f.id ORDER BY f.id")
 _TEXTS = Stmt("SELECT id, body_id, octets FROM content_text ORDER BY id")
@@ -315,32 +321,71 @@ async def test_a_repair_notes_what_is_missing(place: Place, runner: asyncio.Runn
     assert await place.builder().catch_up() == 1
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
-async def test_contents_of_an_older_database_are_due(
-    dialect: str, tmp_path: Path, runner: asyncio.Runner, request: pytest.FixtureRequest
-) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Older]:
+    """A database of before, made by `older(revision, *statements)`, which is opened by today's program then."""
     url = f"sqlite:///{tmp_path}/gateway.db"
-    if dialect == "postgresql":
+    cluster = None
+    if request.param == "postgresql":
         cluster = request.getfixturevalue("cluster")
         cluster.execute("CREATE DATABASE older_texts")
         url = cluster.url("older_texts")
-    engine = make_engine(parse_url(url))
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(SCRIPTS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
-        connection.execute(text(_OLD))
-    engine.dispose()
-    await migrate(url)
-    db = open_database(url)
-    await db.start()
-    try:
-        assert await db.read(lambda rx: rx.all(_DUE)) == [(7,), (9,)]
-    finally:
-        await db.close()
-    if dialect == "postgresql":
+
+    @asynccontextmanager
+    async def opened(revision: str, *statements: str) -> AsyncIterator[Database]:
+        engine = make_engine(parse_url(url))
+        with engine.begin() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(SCRIPTS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        engine.dispose()
+        await migrate(url)
+        db = open_database(url)
+        await db.start()
+        try:
+            yield db
+        finally:
+            await db.close()
+
+    yield opened
+    if cluster is not None:
         cluster.execute("DROP DATABASE older_texts WITH (FORCE)")
+
+
+async def test_contents_of_an_older_database_are_due(older: Older, runner: asyncio.Runner) -> None:
+    async with older("0004", _OLD) as db:
+        assert await db.read(lambda rx: rx.all(_DUE)) == [(7,), (9,)]
+
+
+async def test_texts_that_lacked_reports_are_made_anew(older: Older, runner: asyncio.Runner) -> None:
+    report = encode_parts(parse(REPORT).root).decode("ascii")
+    plain = encode_parts(parse(mail("x")).root).decode("ascii")
+    rows = [
+        "INSERT INTO content_meta (id, body_id, size, header_size, sha256, has_nul, parser_version, parts, body,"
+        f" created_at) VALUES ({content_id}, {content_id}, 1, 1, 'x', 0, 1, '{parts}', 'x', 0)"
+        for content_id, parts in ((7, report), (8, report), (9, plain))
+    ]
+    texts = [
+        f"INSERT INTO content_text (id, size, body_id, octets) VALUES ({content_id}, 1, {body_id}, {octets})"
+        for content_id, body_id, octets in ((7, "70", "NULL"), (8, "NULL", "'x'"), (9, "NULL", "'x'"))
+    ]
+    fields = "INSERT INTO content_fields (id, octets) VALUES (7, 'x'), (8, 'x'), (9, 'x')"
+    token = "INSERT INTO meta (key, value) VALUES ('trigrams', 'old')"
+    async with older("0012", _OLD, *rows, *texts, fields, token, "DELETE FROM text_due") as db:
+        assert await db.read(lambda rx: rx.all(_DUE)) == [(7,)], "no message has 8"
+        assert [row[0] for row in await db.read(lambda rx: rx.all(_TEXTS))] == [9]
+        assert await db.read(lambda rx: rx.scalar(_STAGED)) == 1, "the large text, for the janitor"
+        assert await db.write(lambda tx: trigrams.store_token(tx, "new")) != "old"
+
+
+async def test_reports_are_searched(place: Place, runner: asyncio.Runner) -> None:
+    await place.bring(REPORT)
+    await place.builder().catch_up()
+    ((_, _, octets),) = await place.db.read(lambda rx: rx.all(_TEXTS))
+    assert fold("Status: 5.1.1") in octets
 
 
 def test_a_restored_backup_is_searched_by_what_was_stored(sqlite_url: str, tmp_path: Path) -> None:

@@ -54,6 +54,18 @@ LETTERS = {
     "undated": b"From: Ann <ann@example.net>\r\nSubject: \r\n\r\nno date\r\n",
 }
 
+REPORT = (
+    b"From: MAILER-DAEMON@example.net\r\nSubject: not delivered\r\n"
+    b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+    b"--b\r\n\r\nSorry.\r\n"
+    b"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; relay.example.net\r\n\r\n"
+    b"Final-Recipient: rfc822; gone@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    b"--b\r\nContent-Type: message/disposition-notification\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    b"RGlzcG9zaXRpb246IGRlbGV0ZWQ=\r\n"
+    b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: what came back\r\n"
+    b"--b--\r\n"
+)
+
 ALL = {
     **LETTERS,
     "rfc3501": RFC3501,
@@ -63,4 +75,5 @@ ALL = {
     "nul": NUL,
     "barelf": BARE_LF,
     "headeronly": HEADER_ONLY,
+    "report": REPORT,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.mime import PartNode, decode_parts, encode_parts, find_section, node_of, parse, text_parts
+from gateway.mime import PartNode, decode_parts, encode_parts, find_section, node_of, parse, searched_parts, text_parts
 
 # RFC 3501 6.4.5: the example of section numbers, as a message
 EXAMPLE = b"""Content-Type: multipart/mixed; boundary=o
@@ -122,6 +122,22 @@ def test_charset_and_encoding_are_kept() -> None:
 
 def test_text_parts_in_message_order() -> None:
     assert [node.subtype for node in text_parts(tree(EXAMPLE))] == [b"plain", b"plain", b"plain", b"plain", b"richtext"]
+
+
+def test_what_is_searched_has_reports_too() -> None:
+    report = b"Content-Type: multipart/report; boundary=b\r\n\r\n" + b"".join(
+        b"--b\r\nContent-Type: %b\r\n%b\r\nx: y\r\n\r\nz\r\n" % (kind, more)
+        for kind, more in (
+            (b"text/plain", b""), (b"message/delivery-status", b""), (b"image/png", b""),
+            (b"message/disposition-notification", b"Content-Transfer-Encoding: base64\r\n"),
+            (b"message/rfc822", b""), (b"text/rfc822-headers", b""),
+        )
+    )  # fmt: skip
+    root = tree(report)
+    assert [node.subtype for node in text_parts(root)] == [b"plain", b"plain", b"rfc822-headers"]
+    assert [node.subtype for node in searched_parts(root)] == [
+        b"plain", b"delivery-status", b"disposition-notification", b"plain", b"rfc822-headers",
+    ]  # fmt: skip
 
 
 def test_table_is_compact_and_stable() -> None:
