@@ -61,10 +61,6 @@ class Carrier:
         self._pools: dict[str, dict[Endpoint, ConnectionPool]] = {}
         self._hosts = Hosts(clock)
 
-    def rest(self, route: Route) -> float:
-        """Seconds until the route may be tried again."""
-        return self._hosts.rest(route)
-
     def forget_pauses(self) -> None:
         self._hosts.forget()
 

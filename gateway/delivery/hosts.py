@@ -26,11 +26,6 @@ class Hosts:
         now = self._clock()
         return sorted(route.endpoints, key=lambda endpoint: max(self._until.get(endpoint, 0.0), now))
 
-    def rest(self, route: Route) -> float:
-        """Seconds until one of the route's hosts may be asked; 0 as well for a route that has none."""
-        until = min((self._until.get(endpoint, 0.0) for endpoint in route.endpoints), default=0.0)
-        return max(until - self._clock(), 0.0)
-
     def failed(self, endpoints: Iterable[Endpoint]) -> None:
         for endpoint in endpoints:
             failures = self._failures[endpoint] = self._failures.get(endpoint, 0) + 1

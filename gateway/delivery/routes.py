@@ -15,6 +15,7 @@ from typing import Final
 from gateway.model.errors import InvalidName
 from gateway.outbound.endpoint import Endpoint
 from gateway.store.addresses import canonical_domain, spellings
+from gateway.submit.errors import NoRoute, UnknownRecipient
 
 ANY: Final = "*"
 NULL_SENDER: Final = "<>"
@@ -119,9 +120,11 @@ class Routes:
                         return Found(rule.route, rule)
         return None if self.default is None else Found(self.default)
 
-    def refusal(self, sender: str, recipient: str) -> str | None:
+    def refusal(self, sender: str, recipient: str) -> NoRoute | UnknownRecipient | None:
         """What acceptance asks about a recipient that is not here: why it cannot be taken, None when it can."""
         found = self.find(sender, recipient)
         if found is None:
-            return NO_RELAY
-        return {RouteKind.LOCAL: ONLY_HERE, RouteKind.CONNECTOR: NO_CONNECTOR}.get(found.route.kind)
+            return NoRoute(NO_RELAY)
+        if found.route.kind is RouteKind.LOCAL:
+            return UnknownRecipient(ONLY_HERE)
+        return NoRoute(NO_CONNECTOR) if found.route.kind is RouteKind.CONNECTOR else None

@@ -30,7 +30,7 @@ from .arrival import Arrival, read_header
 from .background import Background
 from .directory import Directory, View
 from .envelope import Accepted, SubmissionEnvelope
-from .errors import BadMessage
+from .errors import BadMessage, NoRoute
 from .identity import Sender, identify, owner_of
 from .keeping import Contents, Kept, Plan
 from .once import Marks, marks
@@ -58,7 +58,7 @@ class Submissions:
         clock: Clock,
         settings: SubmitSettings,
         *,
-        not_carried: NotCarried = lambda sender, recipient: "Mail to other domains needs a relay",
+        not_carried: NotCarried = lambda sender, recipient: NoRoute("Mail to other domains needs a relay"),
         token: Callable[[], str] = random_token,
         metrics: Metrics = NULL_METRICS,
     ) -> None:

@@ -12,7 +12,7 @@ from gateway.store.addresses import Local, UnknownLocal
 from .directory import View
 from .errors import NoRoute, UnknownRecipient
 
-NotCarried = Callable[[str, str], str | None]
+NotCarried = Callable[[str, str], NoRoute | UnknownRecipient | None]
 """(reverse-path, recipient): why nothing takes mail there, None when something does. `delivery`'s routes, by `app`."""
 
 
@@ -37,8 +37,8 @@ def resolve(view: View, reverse_path: str, address: str, not_carried: NotCarried
         return found.inbox_id
     if isinstance(found, UnknownLocal):
         raise UnknownRecipient("No such mailbox here")
-    if reason := not_carried(reverse_path, address):
-        raise NoRoute(reason)
+    if (refusal := not_carried(reverse_path, address)) is not None:
+        raise refusal
     return None
 
 

@@ -102,7 +102,7 @@ def test_acceptance_says_the_same(house: Gateway) -> None:
     address, key = house.inbox("sender@mail.test")
     with house.smtp(address, key) as client:
         client.mail(address)
-        assert client.rcpt("eve@nobody.test")[0] == 550
+        assert client.rcpt("eve@nobody.test") == (550, b"5.1.1 No such mailbox here")
         assert client.rcpt("eve@account.test") == (550, b"5.7.1 This inbox has no connector")
         assert client.rcpt("eve@away.test")[0] == 250
         assert client.rcpt("eve@elsewhere.test")[0] == 250

@@ -26,6 +26,7 @@ from gateway.delivery.schedule import Schedule
 from gateway.model.errors import InvalidName
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.verdict import Verdict
+from gateway.submit.errors import NoRoute, UnknownRecipient
 
 RELAY = Route.relay("relay", Endpoint("relay.example", 587))
 OTHER = Route.relay("other", Endpoint("other.example", 25))
@@ -99,8 +100,12 @@ def test_the_order_of_the_file_says_nothing(chance: random.Random) -> None:
             assert one.route is other.route
 
 
+def said(refusal: Exception | None) -> tuple[type, str]:
+    return (type(refusal), str(refusal))
+
+
 def test_what_acceptance_is_told() -> None:
-    assert Routes().refusal("a@b", "x@elsewhere.net") == NO_RELAY
+    assert said(Routes().refusal("a@b", "x@elsewhere.net")) == (NoRoute, NO_RELAY)
     assert routes().refusal("a@b", "x@elsewhere.net") is None
     table = routes(
         ("*", "hold.net", HOLD), ("*", "away.net", DISCARD), ("*", "here.net", Route("local", RouteKind.LOCAL)),
@@ -109,9 +114,9 @@ def test_what_acceptance_is_told() -> None:
     assert table.refusal("bob@example.org", "x@hold.net") is None
     assert table.refusal("bob@example.org", "x@away.net") is None
     assert table.refusal("bob@example.org", "x@other.net") is None
-    assert table.refusal("bob@example.org", "x@here.net") == ONLY_HERE
-    assert table.refusal("bob@example.org", "x@elsewhere.net") == NO_RELAY
-    assert table.refusal("ann@example.org", "x@elsewhere.net") == NO_CONNECTOR
+    assert said(table.refusal("bob@example.org", "x@here.net")) == (UnknownRecipient, ONLY_HERE)
+    assert said(table.refusal("bob@example.org", "x@elsewhere.net")) == (NoRoute, NO_RELAY)
+    assert said(table.refusal("ann@example.org", "x@elsewhere.net")) == (NoRoute, NO_CONNECTOR)
 
 
 def test_released_mail_goes_past_hold_and_nothing_else() -> None:
@@ -153,20 +158,21 @@ def test_hosts_rest_and_come_back() -> None:
     assert hosts.in_order(route) == [one, two]
     hosts.failed([one])
     assert hosts.in_order(route) == [two, one]
-    assert hosts.rest(route) == 0.0, "the other one works"
     hosts.failed([two])
-    assert hosts.rest(route) == PAUSES[0]
     hosts.failed([one])
     assert hosts.in_order(route) == [two, one], "whose rest ends sooner"
     now += PAUSES[0]
-    assert hosts.rest(route) == 0.0
+    assert hosts.in_order(route) == [two, one]
     now += PAUSES[1]
-    assert hosts.in_order(route) == [one, two]
-    hosts.failed([one, two])
-    hosts.worked(one)
-    assert hosts.in_order(route)[0] == one
+    assert hosts.in_order(route) == [one, two], "both have rested"
     hosts.failed([one])
-    assert hosts.rest(Route.relay("alone", one)) == PAUSES[0], "it worked meanwhile: counted anew"
+    hosts.worked(one)
+    assert hosts.in_order(route) == [one, two]
+    hosts.failed([one])
+    hosts.failed([two])
+    now += PAUSES[0]
+    assert hosts.in_order(route) == [one, two], "it worked meanwhile: counted anew"
     hosts.forget()
-    assert hosts.rest(route) == 0.0
-    assert hosts.rest(HOLD) == 0.0
+    hosts.failed([two])
+    assert hosts.in_order(Route.relay("other", two, one)) == [one, two], "known to every relay that names it"
+    assert hosts.in_order(HOLD) == []
