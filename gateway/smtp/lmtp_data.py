@@ -28,7 +28,7 @@ class DeliveryDecoder(DataDecoder):
 
     def __init__(self, max_size: int) -> None:
         super().__init__(max_size)
-        self._before = b""  # the last octets without NUL, as far as an end could begin in them
+        self._before = b""  # the last octets without NUL, as far as a lone dot could reach into them
         self._mixed = False
 
     def feed(self, chunk: bytes) -> bytes:
@@ -39,11 +39,11 @@ class DeliveryDecoder(DataDecoder):
             return b"" if self.too_big else longer
         return data
 
-    def _irregular(self, data: bytes) -> None:
-        if not self._mixed:
-            self._mixed = True
-            self._line_ends.decode("\n ")  # from now on each piece comes here, whatever its line ends
-        seen = self._before + data.replace(b"\0", b"")
-        if _LONE_DOT.search(seen):
-            self.violated = True
-        self._before = seen[-2:]
+    def _look_at(self, data: bytes) -> None:
+        # From the first odd octet on every piece is searched; before it there is nothing to find.
+        self._mixed = self._is_irregular(data) or self._mixed
+        if self._mixed:
+            data = data.replace(b"\0", b"")
+            if _LONE_DOT.search(self._before + data):
+                self.violated = True
+        self._before = data[-3:] if len(data) > 2 else (self._before + data)[-3:]
