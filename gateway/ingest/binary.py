@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.mime import decode_parts
-from gateway.mime.transcode import binary_to_base64, converted
+from gateway.mime import PartNode, decode_parts
+from gateway.mime.transcode import CannotConvert, Changes, Read, binary_to_base64, converted, plan
 from gateway.store.content import StagedContent, read_staged
 from gateway.store.db import Database
 
@@ -24,13 +24,42 @@ async def without_binary(
         return None
     root = decode_parts(staged.meta.parts)
     changes = binary_to_base64(root)
+    return await _written(staged, root, changes, _reader(db, staged), writer()) if changes else None
+
+
+async def as_text(
+    db: Database, staged: StagedContent, writer: Callable[[], ContentWriter]
+) -> tuple[ContentWriter, StagedContent] | None:
+    """The message with everything in base64 that lines cannot carry, whatever its label says, and who wrote it.
+
+    None when there is nothing to change, or nothing that may be: what is signed stays what it is. Raises what the
+    writer raises.
+    """
+    root, read = decode_parts(staged.meta.parts), _reader(db, staged)
+    try:
+        changes = await plan(staged.header, root, staged.size - len(staged.header), read, eight_bit=True)
+    except CannotConvert:
+        return None
     if not changes:
         return None
+    made = writer()
+    try:
+        return made, await _written(staged, root, changes, read, made)
+    except BaseException:
+        await made.abort()
+        raise
 
+
+def _reader(db: Database, staged: StagedContent) -> Read:
     async def read(start: int, stop: int) -> bytes:
         return await db.read(lambda rx: read_staged(rx, staged, start, stop))
 
-    made = writer()
+    return read
+
+
+async def _written(
+    staged: StagedContent, root: PartNode, changes: Changes, read: Read, made: ContentWriter
+) -> StagedContent:
     async for octets in converted(staged.header, root, staged.size - len(staged.header), read, changes):
         await made.write(octets)
     return await made.finish()

@@ -18,7 +18,7 @@ from .notifications import parse_envid, parse_notify, parse_orcpt, parse_ret
 MAX_PARAMETER: Final = 512  # characters of one word; the longest with a limit of its own is ORCPT: 500 (RFC 3461 4.2)
 _PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20\x7f]+))?\Z")
 _SIZE: Final = re.compile(r"[0-9]{1,20}\Z")  # RFC 1870 4
-_BODIES: Final = ("7BIT", "8BITMIME")
+_BODIES: Final = ("7BIT", "8BITMIME", "BINARYMIME")
 
 
 class SyntaxRefused(Exception):
@@ -53,7 +53,7 @@ def _alone(value: str | None) -> bool | None:
 
 MAIL: Final[Mapping[str, Parameter]] = {
     "SIZE": Parameter("size", _size, "SIZE must be a number"),  # RFC 1870
-    "BODY": Parameter("body", _body, f"BODY must be {' or '.join(_BODIES)}"),  # RFC 6152
+    "BODY": Parameter("body", _body, "BODY must be 7BIT, 8BITMIME or BINARYMIME"),  # RFC 6152, RFC 3030
     "SMTPUTF8": Parameter("smtputf8", _alone, "SMTPUTF8 takes no value"),  # RFC 6531
     # RFC 4954 5: any server that offers AUTH takes AUTH=; we trust no client's word about an earlier sender.
     "AUTH": Parameter("", lambda value: value, "AUTH needs a value"),

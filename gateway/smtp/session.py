@@ -130,6 +130,7 @@ class SubmissionSession(ChunkingConnection):
             "ENHANCEDSTATUSCODES",
             "DSN",
             "CHUNKING",
+            "BINARYMIME",
             f"LIMITS RCPTMAX={self.settings.max_recipients}",
         ]
         if self.settings.future_release_s:

@@ -7,6 +7,7 @@ whose mail needs somebody's consent, waits in the queue for all its recipients, 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from gateway.ingest.binary import as_text
 from gateway.ingest.writer import ContentWriter, Ingest
 from gateway.model.errors import NotFound, Unavailable
 from gateway.model.ids import InboxId, MailboxId
@@ -40,6 +42,7 @@ from .settings import SubmitSettings
 
 log = structlog.get_logger(__name__)
 
+_GROWTH: Final = 4  # base64 grows by a third, text in quoted-printable three times at the very most
 _QUICK_INBOXES: Final = 4  # a unit that delivers to more is too long for the loop
 
 
@@ -99,6 +102,14 @@ class _Places:
     inboxes: tuple[tuple[InboxId, MailboxId], ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Body:
+    """A whole message and who wrote it, which is asked for the same body under another header."""
+
+    writer: ContentWriter
+    staged: StagedContent
+
+
 class SubmissionArrival(Arrival[Accepted]):
     """`finish` raises SenderNotAuthorized, UnknownRecipient, NoRoute: what MAIL and RCPT found may have changed."""
 
@@ -133,13 +144,35 @@ class SubmissionArrival(Arrival[Accepted]):
         return identify(view, self._envelope.principal, self._envelope.mail_from, self._facts.authors)
 
     async def _keep(self, writer: ContentWriter) -> Accepted:
+        raw = _Body(writer, await writer.finish())
+        shown = await self._shown(raw)
+        try:
+            accepted, used = await self._kept(raw, shown)
+        except BaseException:
+            if shown is not raw:
+                await shown.writer.abort()
+            raise
+        for body in {raw, shown} - used:
+            self._background.keep(asyncio.ensure_future(body.writer.abort()))  # nothing refers to it
+        return accepted
+
+    async def _shown(self, raw: _Body) -> _Body:
+        """The message as IMAP can show it: of a binary one the same with its binary parts in base64."""
+        if not self._envelope.body_binary:
+            return raw
+        size = _GROWTH * self._owner.settings.max_message_size + prepare.MAX_ADDED
+        made = await as_text(self._owner.db, raw.staged, lambda: self._owner.ingest.writer(max_size=size))
+        return raw if made is None else _Body(*made)
+
+    async def _kept(self, raw: _Body, shown: _Body) -> tuple[Accepted, set[_Body]]:
+        """What the sender is told, and which bodies something refers to."""
         db = self._owner.db
-        kept = await writer.finish()
+        kept = raw.staged
         for last_try in (False, True):
             places = await self._owner.directory.ask(self._look_up)
             sender = places.sender
-            contents = await read_header(self.header, self._contents, writer, kept, places)
-            plan = self._plan(places, contents, writer.digest_under(self._received))
+            contents = await read_header(self.header, self._contents, raw, shown, places)
+            plan = self._plan(places, contents, raw.writer.digest_under(self._received))
             held = tuple(sorted({*places.to.inboxes, sender.author, sender.inbox_id}))
             octets = sum(map(len, kept.tail)) + 3 * len(kept.header)
             try:
@@ -147,16 +180,17 @@ class SubmissionArrival(Arrival[Accepted]):
                     lambda tx: keeping.keep(tx, plan),  # noqa: B023 - awaited here
                     inboxes=held,
                     octets=octets,
-                    quick=kept.quick and len(places.inboxes) <= _QUICK_INBOXES,
+                    quick=kept.quick and shown is raw and len(places.inboxes) <= _QUICK_INBOXES,
                 )
                 break
             except NotFound:  # a mailbox went between the look-up and the unit
                 self._owner.directory.forget()
                 if last_try:
                     raise Unavailable("A mailbox is being changed, try again") from None
-        if done.submission is None:
-            await writer.abort()  # nothing refers to it
-        return self._told(sender, done, plan.submission)
+        used: set[_Body] = set()
+        if done.submission is not None:
+            used = {raw, shown} if contents.outgoing.body_id == kept.body_id else {shown}
+        return self._told(sender, done, plan.submission), used
 
     def _told(self, sender: Sender, done: Kept, new: SubmissionNew) -> Accepted:
         earlier = done.earlier
@@ -189,16 +223,19 @@ class SubmissionArrival(Arrival[Accepted]):
             found.append((inbox_id, mailbox))
         return _Places(sender, to, tuple(found))
 
-    def _contents(self, writer: ContentWriter, kept: StagedContent, places: _Places) -> Contents:
+    def _contents(self, raw: _Body, shown: _Body, places: _Places) -> Contents:
         facts = self._facts
         if facts is None:
             raise BadMessage("The message has no header")
-        public = prepare.without_private(self.header, facts)
-        goes_out = self._later or places.to.remote
-        outgoing = writer.variant(kept, public) if facts.has_private and goes_out else kept
-        local = kept
+        kept = outgoing = local = shown.staged
+        if self._later or places.to.remote:
+            outgoing = raw.staged
+            if facts.has_private:
+                outgoing = raw.writer.variant(outgoing, prepare.without_private(self.header, facts))
         if places.inboxes:
-            local = writer.variant(kept, prepare.with_return_path(public, self._envelope.mail_from))
+            header = self.header if shown is raw else kept.header
+            public = prepare.without_private(header, facts)
+            local = shown.writer.variant(kept, prepare.with_return_path(public, self._envelope.mail_from))
         return Contents(kept, outgoing, local)
 
     def _plan(self, places: _Places, contents: Contents, octets: bytes) -> Plan:

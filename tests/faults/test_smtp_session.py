@@ -108,6 +108,7 @@ def test_extensions_exactly(tls: Certificates) -> None:
                     "250-ENHANCEDSTATUSCODES",
                     "250-DSN",
                     "250-CHUNKING",
+                    "250-BINARYMIME",
                     "250-LIMITS RCPTMAX=50",
                     "250-FUTURERELEASE 2592000 2001-10-09T01:46:40Z",
                     "250-AUTH SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN",
