@@ -17,8 +17,8 @@ from .queue import OPEN, QueueState, finish_done, lock_submissions
 from .statements import Stmt
 
 HoldReason = Literal["approval", "scheduled", "operator", "outcome", "route", "restore"]
-"""Why a recipient is held: it waits for consent, or for the time of a draft; somebody held it; its last attempt may have been delivered; a rule of
-the routes; it comes from a backup."""
+"""Why a recipient is held: it waits for consent, or for the time of a draft; somebody held it; its last attempt may
+have been delivered; a rule of the routes; it comes from a backup."""
 
 ENDS: Final = frozenset({QueueState.SENT, QueueState.DEFERRED, QueueState.BOUNCED, QueueState.HELD})
 

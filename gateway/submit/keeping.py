@@ -11,6 +11,7 @@ from gateway.model.ids import InboxId, MailboxId, SubmissionId
 from gateway.store import content, drafts, mailboxes, messages, once, rates, reports, submissions
 from gateway.store.content import StagedContent
 from gateway.store.db import Tx
+from gateway.store.holds import PENDING
 from gateway.store.once import Attempt, Earlier
 from gateway.store.submissions import SubmissionNew
 
@@ -127,11 +128,14 @@ def _without(plan: Plan, marks: Marks, fresh: set[bytes]) -> Plan:
     here = [each for each, home in zip(new.here, plan.homes[:count], strict=True) if home in inboxes]
     later = [each for each, home in zip(new.later, plan.homes[count:], strict=True) if home in inboxes]
     remote = [each for each in new.recipients if marks.addresses[each.address] in fresh]
+    local = plan.contents.local.content_id
     return replace(
         plan,
         inboxes=tuple(place for place in plan.inboxes if place[0] in inboxes),
         sent_copy=plan.sent_copy if marks.message in fresh else None,
-        submission=replace(new, recipients=remote, here=here, later=later),
+        submission=replace(
+            new, recipients=remote, here=here, later=later, content_id=new.content_id if remote or later else local
+        ),
     )
 
 
@@ -148,7 +152,7 @@ def _hold(tx: Tx, plan: Plan) -> Kept:
         kept,
         internal_date=now,
         flags=DRAFT,
-        keywords=(drafts.PENDING,),
+        keywords=(PENDING,),
         email_id=new.draft,
         now=now,
     )

@@ -39,7 +39,7 @@ class HeaderFacts:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What the gateway adds: who took the message, how, when (Unix seconds), under which id."""
+    """What the gateway adds: who took the message, how, when (Unix seconds), under which id. `protocol` may be ""."""
 
     hostname: str
     protocol: str
@@ -105,7 +105,8 @@ def with_return_path(header: bytes, reverse_path: str) -> bytes:
 
 def received(trace: Trace) -> bytes:
     """RFC 5321 4.4, without a `from` clause: the address of somebody's home is nobody's business down the line."""
-    value = f"by {trace.hostname} with {trace.protocol} id {trace.trace_id};"
+    way = f" with {trace.protocol}" if trace.protocol else ""
+    value = f"by {trace.hostname}{way} id {trace.trace_id};"
     return field("Received", value).removesuffix(b"\r\n") + b"\r\n\t" + rfc5322_date(trace.now).encode() + b"\r\n"
 
 
