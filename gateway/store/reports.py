@@ -17,7 +17,7 @@ from typing import Final, Literal
 from gateway.model.ids import ContentId, InboxId, SubmissionId
 
 from .db import Rx, Tx, WakeKind
-from .queue import lock_submission
+from .queue import lock_submissions
 from .statements import Stmt
 
 Event = Literal["bounced", "delayed", "delivered", "relayed", "expanded"]
@@ -49,7 +49,7 @@ _HANDED_ON = Stmt(
     "SELECT id, submission_id, address, orcpt FROM queue_recipient WHERE submission_id IN :LIST(rows)"
     " AND attempts > 0 AND state IN ('sent', 'bounced') ORDER BY submission_id DESC, id LIMIT :most"
 )
-_COUNT = Stmt("SELECT count(*) FROM (SELECT 1 FROM queue_attempt WHERE recipient_id = :recipient LIMIT :most) AS some")
+_COUNT = Stmt("SELECT count(*) FROM (SELECT 1 FROM queue_attempt WHERE recipient_id = :recipient LIMIT :most) AS few")
 _STATE = Stmt("SELECT state FROM queue_recipient WHERE id = :recipient AND attempts > 0 AND inbox_id = :inbox")
 _BOUNCED = Stmt(
     "UPDATE queue_recipient SET state = 'bounced', code = :code, enhanced = :enhanced, text = :text, updated_at = :now"
@@ -185,8 +185,7 @@ def settle_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, told: Sequen
     if not tx.run(_SETTLE, content=content_id, inbox=inbox_id):
         return 0
     count = 0
-    for submission_id in sorted({each.about.submission_id for each in told}):
-        lock_submission(tx, submission_id)
+    lock_submissions(tx, sorted({each.about.submission_id for each in told}))
     for each in told:
         recipient = each.about.recipient_id
         state = tx.scalar(_STATE, recipient=recipient, inbox=inbox_id)
