@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.wire.events import Frame
 from gateway.wire.tokens import Cursor
 from tests.support.soak import examples
-from tests.transcripts.harness import Client, Harness, template, until
+from tests.support.world import World
+from tests.transcripts.harness import Client, Harness, until
 from tests.transcripts.messages import LETTERS
 
 _COMMANDS = {
@@ -101,29 +99,18 @@ def numbers(text: bytes) -> list[int]:
     return [number for low, high in pairs for number in range(low, high + 1)]
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[tuple[asyncio.Runner, Harness, Iterator[int]]]:
-    template()
-    runner = asyncio.Runner()
-    harness = Harness(tmp_path)
-    runner.run(harness.__aenter__())
-    yield runner, harness, itertools.count()
-    runner.run(harness.__aexit__(None, None, None))
-    runner.close()
-
-
 @given(
     begin=st.lists(st.tuples(st.sampled_from(sorted(LETTERS)), st.sampled_from([0, 1, 4, 5])), max_size=6),
     steps=st.lists(st.tuples(STEP, st.integers(0, 2**16)), max_size=14),
 )
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_client_that_is_told_knows(
-    world: tuple[asyncio.Runner, Harness, Iterator[int]],
+    sqlite_world: World,
     begin: list[tuple[str, int]],
     steps: list[tuple[tuple[str, object, object], int]],
 ) -> None:
-    runner, harness, numbered = world
-    runner.run(_play(harness, f"box{next(numbered)}", begin, steps))
+    box = f"box{next(sqlite_world.number)}"
+    sqlite_world.runner.run(_play(sqlite_world.harness, box, begin, steps))
 
 
 async def _play(

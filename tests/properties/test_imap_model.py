@@ -7,10 +7,7 @@ store's own check finds nothing.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -22,7 +19,7 @@ from gateway.imap import teller
 from gateway.store import check
 from tests.support.model_round import Rounds
 from tests.support.soak import examples
-from tests.transcripts.harness import Harness, template
+from tests.support.world import World
 
 STEPS = 40
 # What is there twice is drawn more often: what goes while somebody must not be told is where most can go wrong.
@@ -40,28 +37,9 @@ HABITS = [
 """What a client enables whenever it connects."""
 
 
-class World:
-    """One store and one loop for all examples of a test; each example has an inbox of its own."""
-
-    def __init__(self, directory: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        template()
-        self.monkeypatch = monkeypatch
-        self.runner = asyncio.Runner()
-        self.harness = Harness(directory, url=url, unauthenticate=True)
-        self.runner.run(self.harness.__aenter__())
-        self.number = itertools.count()
-
-    def close(self) -> None:
-        self.runner.run(self.harness.__aexit__(None, None, None))
-        self.runner.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    url = "" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
-    world = World(tmp_path, url, monkeypatch)
-    yield world
-    world.close()
+@pytest.fixture
+def world_settings() -> dict[str, object]:
+    return {"unauthenticate": True}
 
 
 class Machine(RuleBasedStateMachine):

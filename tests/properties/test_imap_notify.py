@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,12 +11,10 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from gateway.imap import inbox_watch, notify, teller
-from gateway.model.ids import InboxId
-from gateway.store import inboxes, pods
-from gateway.store.db import Tx
 from tests.support.believer import whole_lines
 from tests.support.soak import examples
-from tests.transcripts.harness import NOW, PATIENCE, Client, Harness, template
+from tests.support.world import World
+from tests.transcripts.harness import PATIENCE, Client, Harness
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
 NAMES = ["a", "a/b", "a/b/c", "b", "b/x", "c", "Sent"]
@@ -141,39 +136,6 @@ class Watcher:
     def forget_messages(self, selected: str = "") -> None:
         self.selected = selected
         self.messages = []
-
-
-class World:
-    """One store and one loop for all examples; each has an inbox of its own."""
-
-    def __init__(self, directory: Path, url: str) -> None:
-        template()
-        self.runner = asyncio.Runner()
-        self.harness = Harness(directory, url=url)
-        self.runner.run(self.harness.__aenter__())
-        self.number = itertools.count()
-
-    async def inbox(self) -> str:
-        address = f"w{next(self.number)}@example.org"
-
-        def unit(tx: Tx) -> InboxId:
-            pod = pods.pods(tx)[0]
-            return inboxes.create_inbox(tx, pod.id, address, now=NOW).id
-
-        self.harness.inboxes[address] = await self.harness.db.write(unit)
-        return address
-
-    def close(self) -> None:
-        self.runner.run(self.harness.__aexit__(None, None, None))
-        self.runner.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    url = "" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
-    world = World(tmp_path, url)
-    yield world
-    world.close()
 
 
 @given(

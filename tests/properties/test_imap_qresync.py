@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -16,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.imap import teller
 from tests.support.resync_example import FLAGS, Example
 from tests.support.soak import examples
-from tests.transcripts.harness import Harness, template
+from tests.support.world import World
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
 KINDS = ["qresync", "condstore", "uidonly", "plain"]
@@ -57,29 +53,6 @@ def step(random: Random) -> tuple[int, str, int | None, list[Any]]:
         "prune": lambda: [random.randrange(3)],
     }.get(operation, list)()
     return random.randrange(4), operation, random.choice([*[None] * 9, 0, 1, 2]), arguments
-
-
-class World:
-    """One store and one loop for all examples of a test; each example has connections and a mailbox of its own."""
-
-    def __init__(self, directory: Path, url: str) -> None:
-        template()
-        self.runner = asyncio.Runner()
-        self.harness = Harness(directory, url=url)
-        self.runner.run(self.harness.__aenter__())
-        self.number = itertools.count()
-
-    def close(self) -> None:
-        self.runner.run(self.harness.__aexit__(None, None, None))
-        self.runner.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    url = "" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
-    world = World(tmp_path, url)
-    yield world
-    world.close()
 
 
 @given(

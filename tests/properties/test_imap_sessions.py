@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,32 +10,15 @@ from hypothesis import strategies as st
 
 from gateway.imap import teller
 from tests.support.soak import examples
-from tests.transcripts.harness import Client, Harness, template
+from tests.support.world import World
+from tests.transcripts.harness import Client
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
 
 
-class World:
-    """One store and one loop for all examples of a test; each example has connections and a mailbox of its own."""
-
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.monkeypatch = monkeypatch
-        template()
-        self.runner = asyncio.Runner()
-        self.harness = Harness(directory, max_message_size=10_000)
-        self.runner.run(self.harness.__aenter__())
-        self.number = itertools.count()
-
-    def close(self) -> None:
-        self.runner.run(self.harness.__aexit__(None, None, None))
-        self.runner.close()
-
-
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World(tmp_path, monkeypatch)
-    yield world
-    world.close()
+def world_settings() -> dict[str, object]:
+    return {"max_message_size": 10_000}
 
 
 # -- random octets -------------------------------------------------------------------------------------------------
@@ -65,10 +44,10 @@ LINE_START = re.compile(rb"\* |\+ |[^ \x00-\x1f]+ (OK|NO|BAD)[ ]|\Z")
 )
 @settings(max_examples=examples(150), suppress_health_check=FIXTURE)
 def test_random_octets_never_break_a_session(
-    world: World, pieces: list[bytes], cuts: list[int], logged_in: bool
+    sqlite_world: World, pieces: list[bytes], cuts: list[int], logged_in: bool
 ) -> None:
     async def example() -> bytes:
-        client = await world.harness.logged_in() if logged_in else world.harness.connect()
+        client = await sqlite_world.harness.logged_in() if logged_in else sqlite_world.harness.connect()
         client.writes.clear()
         data, at = b"".join(pieces), 0
         for cut in [*cuts, len(data)]:
@@ -81,10 +60,10 @@ def test_random_octets_never_break_a_session(
         assert not client.session.channel.busy
         return b"".join(client.writes)
 
-    answered = world.runner.run(example())
+    answered = sqlite_world.runner.run(example())
     assert b"SERVERBUG" not in answered
     assert b"Traceback" not in answered
-    assert not world.harness.watch.ends
+    assert not sqlite_world.harness.watch.ends
     if b"FETCH (" not in answered:  # a literal's octets are no lines
         assert answered == b"" or answered.endswith(b"\r\n")
         for line in answered.split(b"\r\n"):
@@ -148,9 +127,9 @@ class Believer:
     page=st.sampled_from([1, 2, 4000]),
 )
 @settings(max_examples=examples(150), suppress_health_check=FIXTURE)
-def test_two_clients_agree_with_the_model(world: World, operations: list[tuple[int, tuple]], page: int) -> None:  # type: ignore[type-arg]
-    world.monkeypatch.setattr(teller, "TELL_PAGE", page)
-    world.runner.run(two_clients(world, operations))
+def test_two_clients_agree_with_the_model(sqlite_world: World, operations: list[tuple[int, tuple]], page: int) -> None:  # type: ignore[type-arg]
+    sqlite_world.monkeypatch.setattr(teller, "TELL_PAGE", page)
+    sqlite_world.runner.run(two_clients(sqlite_world, operations))
 
 
 def written(known: list[object], uids: list[int], by_uid: bool) -> str:
