@@ -25,6 +25,7 @@ from gateway.delivery.bounces import Notices
 from gateway.delivery.debts import Debts
 from gateway.delivery.desk import ReportDesk
 from gateway.delivery.runner import QueueRunner
+from gateway.delivery.scheduler import Scheduler
 from gateway.imap.services import ImapServices
 from gateway.imap.states import States
 from gateway.ingest.writer import Ingest
@@ -39,6 +40,7 @@ from gateway.smtp.ports import SubmissionServices
 from gateway.store import counters, trigram_file
 from gateway.store.db import Database
 from gateway.submit.accept import Submissions
+from gateway.submit.drafting import Drafting
 from gateway.submit.intake import Intake
 
 from .datadir import CONTROL_SOCKET
@@ -114,6 +116,10 @@ class Gateway:
             metrics=self._metrics,
         )
         stack.push_async_callback(submissions.drain)
+        drafting = Drafting(
+            db, submissions.directory, time.time, submit_settings(config),
+            not_carried=submissions.not_carried, token=submissions.token,
+        )
         intake = Intake(db, ingest, time.time, submit_settings(config), submissions.directory)
         stack.push_async_callback(intake.drain)
         await self._control(db, ingest, reload)
@@ -135,6 +141,7 @@ class Gateway:
                 gate=gate,
                 hostname=config.server.hostname,
                 trigrams=trigrams,
+                drafting=drafting,
             ),
             SubmissionServices(
                 acceptor=submissions,
@@ -151,6 +158,7 @@ class Gateway:
         await self._listeners.open()
         self._delivering = self._tasks.spawn("delivery", runner.run())
         self._tasks.spawn("reports", self._desk(db, ingest).run())
+        self._tasks.spawn("drafts", Scheduler(db, time.time).run())
         self._tasks.spawn("queue.figures", figures.watch(db, time.time, self._metrics, QUEUE_FIGURES_S))
         self._tasks.spawn("tls.watch", tls.watch())
         self._tasks.spawn("search.texts", TextBuilder(db, time.time, metrics=self._metrics).run())

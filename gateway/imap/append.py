@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.model.errors import GatewayError, MessageGone, NotFound, Unavailable
@@ -9,12 +10,14 @@ from gateway.model.ids import ModSeq, Uid
 from gateway.model.mailbox import Mailbox
 from gateway.store import content, messages
 from gateway.store.db import Tx
+from gateway.submit.errors import RateExceeded
 from gateway.wire import commands as c
 from gateway.wire import render
 
-from . import access
+from . import access, outbox
 from .access import Action
 from .mailbox_commands import find
+from .outbox import Fate
 from .quota import NEAR
 from .replies import Reply, no, ok
 from .selected import Selected
@@ -114,6 +117,23 @@ async def _attach(
     NotFound when the mailbox went while they came in, LimitReached for a keyword too many, MessageGone when the
     replaced message was expunged meanwhile.
     """
+    fates = await outbox.fates(session, upload, target)
+    try:
+        appended = await _write(session, upload, target, replaced, fates)
+    except RateExceeded as error:
+        fates = outbox.refused(fates, str(error))
+        appended = await _write(session, upload, target, replaced, fates)
+    outbox.tell(session, fates)
+    return appended
+
+
+async def _write(
+    session: Session,
+    upload: Upload,
+    target: Mailbox,
+    replaced: tuple[Selected, Uid] | None,
+    fates: Sequence[Fate],
+) -> list[messages.Appended]:
     services, now = session.services, int(session.services.clock())
 
     def unit(tx: Tx) -> list[messages.Appended]:
@@ -123,7 +143,7 @@ async def _attach(
             if gone.modseq is None:
                 raise MessageGone("The message was expunged by another session")
         done = []
-        for message in upload.messages:
+        for message, fate in zip(upload.messages, fates, strict=True):
             content.complete(tx, message.staged, now)
             done.append(
                 messages.append(
@@ -133,13 +153,15 @@ async def _attach(
                     message.staged,
                     internal_date=now if message.date is None else message.date,
                     flags=message.flags.system,
-                    keywords=message.flags.keywords,
+                    keywords=(*message.flags.keywords, *fate.keywords),
                     now=now,
+                    email_id=fate.email_id,
                 )
             )
+            fate.keep(tx)
         return done
 
-    quick = upload.quick and replaced is None
+    quick = upload.quick and replaced is None and all(fate.plan is None for fate in fates)
     appended = await services.db.write(unit, inboxes=(target.inbox_id,), octets=upload.octets, quick=quick)
     services.metrics.count("imap_appended_octets_total", upload.octets)
     if appended[-1].nearly_full:

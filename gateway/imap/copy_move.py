@@ -13,9 +13,10 @@ from gateway.store import messages
 from gateway.wire import commands as c
 from gateway.wire import render
 
-from . import access
+from . import access, outbox
 from .access import Action
 from .mailbox_commands import find
+from .outbox import OUTBOX
 from .quota import NEAR
 from .replies import Reply, no, ok
 from .selected import Selected
@@ -32,6 +33,8 @@ async def copy(session: Session, command: c.Copy) -> Reply:
     selected = session.require_selected()
     uids = _resolve(selected, command.uid, command.messages)
     principal, services = session.require_principal(), session.services
+    if command.mailbox == OUTBOX and await outbox.held_by(session, selected, uids):
+        return outbox.NO_COPY
     try:
         target = await find(session, command.mailbox)
         access.require(principal, Action.ADD, target.role)
@@ -61,6 +64,8 @@ async def move(session: Session, command: c.Move) -> Reply:
     uids = _resolve(selected, command.uid, command.messages)
     principal = session.require_principal()
     selected.require(principal, Action.REMOVE)
+    if command.mailbox == OUTBOX and uids and not (uids := await outbox.send(session, selected, uids)):
+        return ok("MOVE completed")
     try:
         target = await find(session, command.mailbox)
         access.require(principal, Action.ADD, target.role)

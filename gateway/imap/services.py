@@ -19,6 +19,7 @@ from .states import States
 
 if TYPE_CHECKING:
     from gateway.ingest.writer import Ingest
+    from gateway.submit.drafting import Drafting
 
 
 class Authenticator(Protocol):
@@ -91,4 +92,5 @@ class ImapServices:
     gate: Gate | None = None
     hostname: str = "localhost"
     trigrams: Trigrams | None = None
+    drafting: Drafting | None = None
     call_later: CallLater | None = None

@@ -51,11 +51,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """A message that nothing refers to yet."""
+    """A message that nothing refers to yet, and who staged it."""
 
     staged: StagedContent
     flags: Flags
     date: int | None
+    writer: ContentWriter
 
 
 class Upload:
@@ -196,7 +197,7 @@ class Upload:
         self._waiting += sum(map(len, staged.tail))
         if self._held > MAX_HELD:
             raise LimitReached("The headers of these messages are too long for one command")
-        self.messages.append(Uploaded(staged, begun.flags, begun.date))
+        self.messages.append(Uploaded(staged, begun.flags, begun.date, self._writers[-1]))
         self._writer = None
 
     def _fresh(self) -> ContentWriter:

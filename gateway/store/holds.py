@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gateway.model.ids import InboxId, SubmissionId, object_id
+from gateway.model.ids import InboxId, MailboxId, SubmissionId, object_id
 
 from .db import Rx, Tx, WakeKind
 from .queue import cancel_rows, recipients_of
@@ -25,6 +25,10 @@ _MARK: Final = "M-"  # no other EMAILID has a hyphen
 _DECIDED = Stmt(
     "SELECT id, draft FROM submission WHERE inbox_id = :inbox AND draft IN :TEXTS(drafts) ORDER BY id"
 )
+_IN_MAILBOX = Stmt(
+    "SELECT m.uid, s.id FROM submission s JOIN message m ON m.inbox_id = s.inbox_id AND m.email_id = s.draft"
+    " WHERE s.inbox_id = :inbox AND s.draft IS NOT NULL AND m.mailbox_id = :mailbox ORDER BY m.uid"
+)
 _ALL_DECIDED = Stmt("SELECT id, draft FROM submission WHERE inbox_id = :inbox AND draft IS NOT NULL ORDER BY id")
 _STILL_THERE = Stmt(
     "SELECT DISTINCT m.email_id FROM message m JOIN mailbox b ON b.id = m.mailbox_id AND b.role = '\\Drafts'"
@@ -38,14 +42,14 @@ def draft_id() -> str:
     return _MARK + object_id("M")[1:]
 
 
-def decides(email_id: str) -> bool:
-    """Whether the EMAILID was drawn for such a message; it may have been decided meanwhile."""
-    return email_id.startswith(_MARK)
-
-
 def decided_by(rx: Rx, inbox_id: InboxId, email_ids: Sequence[str]) -> dict[str, SubmissionId]:
     """EMAILID -> the submission that still waits for it."""
     return {row[1]: SubmissionId(row[0]) for row in rx.all(_DECIDED, inbox=inbox_id, drafts=list(email_ids))}
+
+
+def waiting_in(rx: Rx, inbox_id: InboxId, mailbox_id: MailboxId) -> dict[int, SubmissionId]:
+    """UID -> the submission that its message decides about."""
+    return {row[0]: SubmissionId(row[1]) for row in rx.all(_IN_MAILBOX, inbox=inbox_id, mailbox=mailbox_id)}
 
 
 def left(tx: Tx, inbox_id: InboxId, email_ids: Iterable[str], now: int) -> frozenset[str]:
