@@ -183,7 +183,7 @@ class Listeners:
 
     async def _smtp_port(self, listener: Listener) -> int:
         security = encryption(listener)
-        sock = self._at_path(listener) if listener.path else self._passed(listener)
+        sock = self._at_path(listener) if listener.path and not listener.socket else self._passed(listener)
         if listener.kind == "lmtp" and sock is not None and sock.family != socket.AF_UNIX and not listener.networks:
             raise ConfigError(f"listener: the socket {listener.socket} is for LMTP over TCP; it needs networks")
         server = SubmissionServer(

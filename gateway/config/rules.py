@@ -50,8 +50,8 @@ def _lmtp_is_for_servers(config: Config) -> Iterator[Problem]:
             if listener.path:
                 yield f"{key}.path", "is for kind = \"lmtp\" only"
             continue
-        if listener.path and (listener.socket or listener.networks or listener.proxy_networks):
-            other = next(name for name in ("socket", "networks", "proxy_networks") if getattr(listener, name))
+        if listener.path and (listener.networks or listener.proxy_networks):
+            other = "networks" if listener.networks else "proxy_networks"
             yield f"{key}.{other}", "has no meaning with path"
         if not listener.path and not listener.socket and not listener.networks:
             yield f"{key}.networks", "is missing; without a login, who may hand mail on must be named (or set path)"

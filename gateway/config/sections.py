@@ -83,8 +83,8 @@ class Listener:
     ] = "tls"
     path: Annotated[
         str,
-        Setting("Unix socket for lmtp, used instead of address and port; its directory must be there.",
-                check=is_socket_path),
+        Setting("Unix socket for lmtp, used instead of address and port; its directory must be there. With socket: "
+                "where systemd has bound it.", check=is_socket_path),
     ] = ""
     mode: Annotated[
         str, Setting("File mode of that socket, in octal digits: who may write to it may deliver.", check=is_mode)

@@ -227,6 +227,7 @@ def test_a_combination_set_by_the_environment_names_the_variable(tmp_path: Path)
     "[[listener]]\nkind = 'lmtp'\npath = '/run/gateway/lmtp'\nmode = '666'",
     "[[listener]]\nkind = 'lmtp'\nport = 24\nsecurity = 'none'\nnetworks = ['192.0.2.0/24']",
     "[[listener]]\nkind = 'lmtp'\nsocket = 'lmtp'",
+    "[[listener]]\nkind = 'lmtp'\nsocket = 'lmtp'\npath = '/run/x'",
     "[[listener]]\nproxy_networks = ['192.0.2.7']\nnetworks = ['2001:db8::/32']",
     "[[listener]]\nport = 0\n[[listener]]\nport = 0",
     "[[listener]]\nsocket = 'a'\n[[listener]]\nsocket = 'b'",
