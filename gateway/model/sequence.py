@@ -73,6 +73,23 @@ def numbers_of(ranges: Ranges) -> Iterator[int]:
         yield from range(low, high + 1)
 
 
+def from_rising(numbers: Sequence[int]) -> Ranges:
+    """`from_numbers` for numbers that rise."""
+    if not numbers:
+        return ()
+    if numbers[-1] - numbers[0] + 1 == len(numbers):
+        return ((numbers[0], numbers[-1]),)
+    found = []
+    low = high = numbers[0]
+    for number in numbers:
+        if number > high + 1:
+            found.append((low, high))
+            low = number
+        high = number
+    found.append((low, high))
+    return tuple(found)
+
+
 def count(ranges: Ranges) -> int:
     return sum(high - low + 1 for low, high in ranges)
 

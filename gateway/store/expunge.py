@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gateway.model.flags import DELETED, SEEN
 from gateway.model.ids import InboxId, MailboxId, ModSeq
-from gateway.model.sequence import Ranges, from_numbers
+from gateway.model.sequence import Ranges, from_rising
 
 from . import counters, holds
 from .changes import ChangeKind, record
@@ -26,26 +26,27 @@ class Expunged:
     since: int = 0
 
 
-_RETURNING: Final = " RETURNING uid, content_id, size, flags, internal_date, save_date, email_id, thread_id"
-_DELETE = ByUids("DELETE FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids}" + _RETURNING)
-_DELETE_FLAGGED = ByUids(
-    "DELETE FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids}"
-    f" AND (flags & {DELETED}) <> 0" + _RETURNING
-)
+Gone = tuple[int, int, int, str]
+"""(uid, size, flags, EMAILID) of a message that was removed"""
+
+_ALL: Final = "FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids}"
+_WHICH: Final = {False: _ALL, True: f"{_ALL} AND (flags & {DELETED}) <> 0"}
+"""Messages that go, by whether only those with \\Deleted do."""
+_FIND: Final = {
+    only: ByUids(f"SELECT uid, size, flags, email_id {which} ORDER BY uid") for only, which in _WHICH.items()
+}
+_KEEP: Final = {
+    only: ByUids(
+        "INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
+        " SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id"
+        f" {which}"
+    )
+    for only, which in _WHICH.items()
+}
+_DELETE: Final = {only: ByUids(f"DELETE {which}") for only, which in _WHICH.items()}
 _FLAGGED = Stmt(
     "SELECT uid FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox"
     f" AND (flags & {DELETED}) <> 0 ORDER BY uid LIMIT :most"
-)
-_KEEP = Stmt(
-    sqlite="INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
-    " SELECT :mailbox, r.value ->> 0, r.value ->> 1, :now, r.value ->> 2, r.value ->> 4, r.value ->> 5, r.value ->> 6,"
-    " r.value ->> 7 FROM json_each(:rows) AS r",
-    postgresql="INSERT INTO expunged"
-    " (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
-    " SELECT :mailbox, r.uid, r.content_id, :now, r.size, r.internal, r.saved, r.email, r.thread"
-    " FROM unnest(CAST(:uids AS bigint[]), CAST(:contents AS bigint[]), CAST(:sizes AS bigint[]),"
-    " CAST(:internal AS bigint[]), CAST(:saved AS bigint[]), CAST(:emails AS text[]), CAST(:threads AS text[]))"
-    " AS r (uid, content_id, size, internal, saved, email, thread)",
 )
 
 
@@ -73,40 +74,40 @@ def expunge(
     ranges = as_ranges(uids)
     if not ranges:
         return Expunged(None, ())
-    rows = delete_rows(tx, inbox_id, mailbox_id, ranges, only_deleted=only_deleted)
+    rows = take_out(tx, inbox_id, mailbox_id, ranges, only_deleted=only_deleted, now=now)
     if not rows:
         return Expunged(None, ())
     modseq, since = counters.peek_mailbox(tx, inbox_id, mailbox_id)
-    octets = sum(row[2] for row in rows)
+    octets = sum(row[1] for row in rows)
     counters.apply(tx, inbox_id, modseq, messages=-len(rows), octets=-octets)
-    holds.left(tx, inbox_id, (row[6] for row in rows), now)
-    return Expunged(modseq, note_expunged(tx, inbox_id, mailbox_id, rows, modseq, now), since)
+    holds.left(tx, inbox_id, (row[3] for row in rows), now)
+    return Expunged(modseq, note_expunged(tx, inbox_id, mailbox_id, rows, modseq), since)
 
 
-def delete_rows(
-    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, ranges: Ranges, *, only_deleted: bool
-) -> list[tuple[Any, ...]]:
-    """(uid, content id, size, flags, …) of the rows deleted, for `note_expunged`. The unit holds the inbox's lock."""
-    statement, members = (_DELETE_FLAGGED if only_deleted else _DELETE).over(tx.dialect, ranges)
-    return tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, **members)
+def take_out(
+    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, ranges: Ranges, *, only_deleted: bool, now: int
+) -> list[Gone]:
+    """The messages removed, rising, for `note_expunged`; what the untold may fetch is kept.
+
+    The unit holds the inbox's lock, so that the three statements see the same messages.
+    """
+    of: dict[str, Any] = {"mailbox": mailbox_id, "inbox": inbox_id}
+    statement, members = _FIND[only_deleted].over(tx.dialect, ranges)
+    rows: list[Gone] = tx.all(statement, **of, **members)
+    if rows:
+        statement, members = _KEEP[only_deleted].over(tx.dialect, ranges)
+        tx.do(statement, now=now, **of, **members)
+        statement, members = _DELETE[only_deleted].over(tx.dialect, ranges)
+        tx.do(statement, **of, **members)
+    return rows
 
 
-def note_expunged(
-    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, rows: list[tuple[Any, ...]], modseq: ModSeq, now: int
-) -> Ranges:
-    """Record deleted rows in the mailbox's counters, the change table and `expunged`; the UIDs as ranges."""
-    if tx.dialect == "sqlite":
-        tx.do(_KEEP, mailbox=mailbox_id, rows=rows, now=now)
-    else:
-        uids_, contents, sizes, _flags, internal, saved, emails, threads = map(list, zip(*rows, strict=True))
-        tx.do(
-            _KEEP, mailbox=mailbox_id, now=now, uids=uids_, contents=contents, sizes=sizes, internal=internal,
-            saved=saved, emails=emails, threads=threads,
-        )  # fmt: skip
-    unseen = sum(1 for row in rows if not row[3] & SEEN)
-    octets = sum(row[2] for row in rows)
+def note_expunged(tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, rows: list[Gone], modseq: ModSeq) -> Ranges:
+    """Record what was taken out in the mailbox's counters and the change table; the UIDs as ranges."""
+    unseen = sum(1 for row in rows if not row[2] & SEEN)
+    octets = sum(row[1] for row in rows)
     counters.apply_mailbox(tx, mailbox_id, modseq, messages=-len(rows), unseen=-unseen, octets=-octets)
-    uids = from_numbers(row[0] for row in rows)
+    uids = from_rising([row[0] for row in rows])
     record(tx, inbox_id, modseq, ChangeKind.EXPUNGED, mailbox_id=mailbox_id, uids=uids)
     tx.wake(inbox_id, mailbox_id, modseq=modseq)
     return uids

@@ -18,7 +18,7 @@ from gateway.model.sequence import Ranges, from_numbers
 from . import counters, holds, quota, sent
 from .append import SENT
 from .db import Tx
-from .expunge import delete_rows, note_expunged
+from .expunge import note_expunged, take_out
 from .flags import flag_mask, store_flags
 from .keywords import keywords_of
 from .statements import Stmt
@@ -115,11 +115,11 @@ def move(tx: Tx, inbox_id: InboxId, src: MailboxId, uids: Sequence[int], dst: Ma
     copied, _size = _duplicate(tx, inbox_id, src, wanted, dst, now, all_or_nothing=False)
     if copied.modseq is not None:
         counters.apply(tx, inbox_id, copied.modseq)
-        rows = delete_rows(tx, inbox_id, src, from_numbers(copied.src_uids), only_deleted=False)
-        note_expunged(tx, inbox_id, src, rows, copied.modseq, now)
-        if gone := holds.left(tx, inbox_id, (row[6] for row in rows), now):
+        rows = take_out(tx, inbox_id, src, from_numbers(copied.src_uids), only_deleted=False, now=now)
+        note_expunged(tx, inbox_id, src, rows, copied.modseq)
+        if gone := holds.left(tx, inbox_id, (row[3] for row in rows), now):
             first = copied.dst_uids[0][0]
-            plain = [first + copied.src_uids.index(row[0]) for row in rows if row[6] in gone]
+            plain = [first + copied.src_uids.index(row[0]) for row in rows if row[3] in gone]
             store_flags(tx, inbox_id, dst, plain, "remove", 0, (holds.PENDING, holds.SCHEDULED))
     return copied
 
