@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import statistics
 import time
@@ -16,11 +17,15 @@ COPIED = 2_000
 
 
 def store_one(side: Side) -> Sample:
-    return on_selected(side, 600, lambda n: f"STORE {1 + n * 7 % 9000} {'-' if n % 2 else '+'}FLAGS (\\Flagged)")
+    """Each message is flagged and then no longer, so that each command of each round changes something."""
+    return on_selected(
+        side, 1000, lambda n: f"STORE {1 + n // 2 * 7 % 9000} {'-' if n % 2 else '+'}FLAGS (\\Flagged)"
+    )
 
 
 def store_all(side: Side) -> Sample:
-    return on_selected(side, 6, lambda n: f"STORE 1:* {'-' if n % 2 else '+'}FLAGS.SILENT (\\Answered)", unit=1e3)
+    signs = itertools.cycle("+-")
+    return on_selected(side, 6, lambda _: f"STORE 1:* {next(signs)}FLAGS.SILENT (\\Answered)", unit=1e3)
 
 
 def _copied(side: Side, *, time_expunge: bool) -> Sample:
