@@ -30,6 +30,9 @@ RECIPIENTS: Final = 10_000
 EVENTS: Final = 100
 """Events of a recipient, attempts and reports, beyond which reports are not written down: they come from anywhere."""
 
+TOLD: Final = "told"
+"""An event that is no attempt: the sender was told that the mail was delivered here."""
+
 _NOTE = Stmt(
     "INSERT INTO report_due (content_id, inbox_id, at) VALUES (:content, :inbox, :now) ON CONFLICT DO NOTHING"
 )
@@ -79,11 +82,11 @@ _SUBMISSION = Stmt(
 _HERE = Stmt(
     "SELECT id, address, orcpt, notify FROM queue_recipient WHERE submission_id = :submission AND state = 'sent'"
     " AND attempts = 0 AND notify IS NOT NULL AND NOT EXISTS (SELECT 1 FROM queue_attempt a WHERE a.recipient_id ="
-    " queue_recipient.id AND a.state = 'notified') ORDER BY id"
+    " queue_recipient.id AND a.state = 'told') ORDER BY id"
 )
-_NOTIFIED = Stmt(
+_TOLD_OF = Stmt(
     "INSERT INTO queue_attempt (recipient_id, at, state, text)"
-    " SELECT id, CAST(:now AS bigint), 'notified', :text FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY id"
+    " SELECT id, CAST(:now AS bigint), 'told', :text FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY id"
 )
 
 
@@ -227,7 +230,7 @@ def told_of_delivery(tx: Tx, submission_id: SubmissionId, recipient_ids: Sequenc
     """In the unit that tells the sender: it is owed no more, and the history says so. False: somebody else has."""
     if not tx.run(_PAID, submission=submission_id):
         return False
-    tx.run(_NOTIFIED, rows=list(recipient_ids), text=b"Told that it was delivered", now=now)
+    tx.run(_TOLD_OF, rows=list(recipient_ids), text=b"the sender was told of the delivery", now=now)
     return True
 
 
@@ -243,6 +246,4 @@ def late_recipients(rx: Rx, submission_id: SubmissionId) -> list[Late]:
 
 def told_of_delay(tx: Tx, recipient_ids: Sequence[int], now: int) -> frozenset[int]:
     """In the unit that tells the sender: note that it knows. Those that are still late, and were not told of before."""
-    told = frozenset(row[0] for row in tx.all(_TOLD, rows=list(recipient_ids), now=now))
-    tx.run(_NOTIFIED, rows=sorted(told), text=b"Told that it is late", now=now)
-    return told
+    return frozenset(row[0] for row in tx.all(_TOLD, rows=list(recipient_ids), now=now))

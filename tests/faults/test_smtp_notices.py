@@ -278,7 +278,7 @@ def test_delivery_here_is_told_of_where_it_was_asked_for(tmp_path: Path) -> None
             assert found["Diagnostic-Code"] is None
             assert "Message-ID: <orig@example.org>" in cast("str", returned(report).get_payload())
             [entry] = await it.queue()
-            assert [event.state for event in entry.attempts] == ["notified"]
+            assert [event.state for event in entry.attempts] == ["told"]
 
     run(main())
 

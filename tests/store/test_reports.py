@@ -220,7 +220,6 @@ async def test_delays_are_told_of_once(db: Database) -> None:
     assert await db.write(lambda tx: reports.told_of_delay(tx, told, NOW)) == set(told)
     assert await db.write(lambda tx: reports.told_of_delay(tx, told, NOW)) == frozenset()
     assert await db.read(lambda rx: reports.late(rx, NOW, 9)) == []
-    assert (await story(db, sent))[1].count("notified") == 2
 
 
 async def test_what_is_not_late(db: Database) -> None:

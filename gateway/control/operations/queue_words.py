@@ -9,6 +9,7 @@ from gateway.control.frames import Json
 from gateway.store.queue import OPEN, QueueState
 from gateway.store.queue_admin import Attempt, QueueEntry, Recipient
 from gateway.store.queue_list import Listed
+from gateway.store.reports import TOLD
 
 from .registry import LiveQueue
 from .values import moment
@@ -65,7 +66,7 @@ def story(entry: QueueEntry) -> list[Json]:
     """All events. `remote`: whose words `text` are; without one they are ours, or say who did it."""
     submission = entry.submission
     addresses = {each.id: each.address for each in entry.recipients}
-    tried = {event.recipient_id for event in entry.attempts}
+    tried = {event.recipient_id for event in entry.attempts if event.state != TOLD}
     events: list[tuple[int, dict[str, Json]]] = [
         (submission.created_at, {"event": "accepted", "recipient": None, "text": f"{submission.size} octets"})
     ]
