@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -22,8 +22,10 @@ from gateway.model.ids import BodyId, ContentId
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store import content, search_text
 from gateway.store.content import CHUNK, IdBlocks
-from gateway.store.db import Database, Rx, Tx, Wake, WakeKind
+from gateway.store.db import Database, Rx, Tx
 from gateway.store.search_text import INLINE, SearchText
+
+from .pace import Pace
 
 log = structlog.get_logger(__name__)
 
@@ -109,19 +111,18 @@ class TextBuilder:
         self._owner = owner or uuid.uuid4().hex
         self._leads_until = 0.0
         self._failed: set[ContentId] = set()
-        self._woken = asyncio.Event()
-        self._woken_at = 0.0
+        self._pace = Pace(db, self._settings.quiet)
         self._told_at = 0.0
 
     async def run(self) -> None:
         """Catch up, then wait for mail, and so on."""
-        unsubscribe = self._subscribe()
+        unsubscribe = self._pace.listen()
         try:
             while True:
-                self._woken.clear()
+                self._pace.begin()
                 await self._try()
-                await self._wait(self._settings.interval)
-                await self._quiet()
+                await self._pace.wait(self._settings.interval)
+                await self._pace.settle(self._settings.longest_wait)
         finally:
             unsubscribe()
 
@@ -147,8 +148,7 @@ class TextBuilder:
             count += len(made.texts)
             self._metrics.count("search_texts_total", len(made.texts))
             await self._tell(TELL_SECONDS)
-            if _now() - self._woken_at < self._settings.quiet:
-                await asyncio.sleep(_now() - began)
+            await self._pace.share(began)
         await self._tell(0)
         return count
 
@@ -215,27 +215,6 @@ class TextBuilder:
             mine = await self._db.write(lambda tx: search_text.lead(tx, self._owner, LEASE_SECONDS))
             self._leads_until = now + LEASE_SECONDS if mine else 0.0
         return self._leads_until > 0
-
-    def _subscribe(self) -> Callable[[], None]:
-        def woken(wake: Wake) -> None:
-            if wake.kind is WakeKind.MAIL:
-                self._woken_at = _now()
-                self._woken.set()
-
-        return self._db.subscribe(woken)
-
-    async def _wait(self, seconds: float) -> None:
-        """Until mail has come, or `seconds` are over."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return
-
-    async def _quiet(self) -> None:
-        until = _now() + self._settings.longest_wait
-        while (rest := min(until, self._woken_at + self._settings.quiet) - _now()) > 0:
-            await asyncio.sleep(rest)  # not until the next wake-up: among thousands each would cost a turn of the loop
 
 
 def _now() -> float:

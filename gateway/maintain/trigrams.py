@@ -20,9 +20,11 @@ from gateway.model.errors import GatewayError
 from gateway.model.ids import ContentId
 from gateway.model.ports import NULL_METRICS, Metrics
 from gateway.store import trigrams
-from gateway.store.db import Database, Rx, Wake, WakeKind
+from gateway.store.db import Database, Rx
 from gateway.store.trigram_file import TrigramFile, remove
 from gateway.store.trigrams import BLOCK, Index, IndexDamaged
+
+from .pace import Pace
 
 log = structlog.get_logger(__name__)
 
@@ -109,8 +111,7 @@ class TrigramBuilder:
         self._short = False
         self._again = True
         """Something was left at the last look."""
-        self._woken = asyncio.Event()
-        self._woken_at = float("-inf")
+        self._pace = Pace(db, self._settings.quiet)
         self.index: Index | None = None
 
     async def prepare(self) -> None:
@@ -121,10 +122,10 @@ class TrigramBuilder:
 
     async def run(self) -> None:
         """Catch up, wait, and so on; the file is closed at the end."""
-        unsubscribe = self._db.subscribe(self._wake)
+        unsubscribe = self._pace.listen()
         try:
             while True:
-                self._woken.clear()
+                self._pace.begin()
                 self._again = True
                 try:
                     await self.catch_up()
@@ -134,23 +135,10 @@ class TrigramBuilder:
                     log.warning("trigrams.deferred", reason=str(error))
                 await asyncio.sleep(self._settings.interval)
                 if not self._again:
-                    await self._idle()
+                    await self._pace.wait(self._settings.longest - self._settings.interval)
         finally:
             unsubscribe()
             await self.close()
-
-    def _wake(self, wake: Wake) -> None:
-        if wake.kind is WakeKind.MAIL:
-            self._woken_at = asyncio.get_running_loop().time()
-            self._woken.set()
-
-    async def _idle(self) -> None:
-        """Until mail has come, or a search found damage, or the longest time is over."""
-        try:
-            async with asyncio.timeout(self._settings.longest - self._settings.interval):
-                await self._woken.wait()
-        except TimeoutError:
-            return
 
     async def close(self) -> None:
         self.index = None
@@ -162,7 +150,7 @@ class TrigramBuilder:
         """A search could not read `index`: it is not asked any more, and made anew."""
         if self.index == index:
             self.index = None
-            self._woken.set()
+            self._pace.wake()
 
     async def catch_up(self) -> int:
         """Index all texts that are made; how many. Unavailable, IndexDamaged."""
@@ -236,9 +224,7 @@ class TrigramBuilder:
                 self._metrics.count("search_trigrams_total", len(piece.texts))
             some_late = some_late or piece.late
             after = piece.after
-            now = asyncio.get_running_loop().time()
-            if now - self._woken_at < self._settings.quiet:
-                await asyncio.sleep(now - began)
+            await self._pace.share(began)
         return count, some_late
 
     async def _room(self) -> bool:
