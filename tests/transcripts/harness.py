@@ -26,11 +26,16 @@ from gateway.ingest.writer import Ingest
 from gateway.model.errors import AuthenticationFailed, Throttled, Unavailable
 from gateway.model.ids import InboxId, KeyId, PodId
 from gateway.model.permissions import Principal, ScopeKind, expand
-from gateway.store import check, cleanup, content, inboxes, mailboxes, messages, pods, quota
+from gateway.model.recipient import Recipient
+from gateway.store import check, cleanup, content, inboxes, keys, mailboxes, messages, pods, queue_admin, quota
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.inboxes import Inbox
 from gateway.store.migrate import migrate
 from gateway.store.quota import Limits
+from gateway.submit.accept import Submissions
+from gateway.submit.drafting import Drafting
+from gateway.submit.envelope import SubmissionEnvelope
+from gateway.submit.settings import SubmitSettings
 from gateway.wire import scram
 
 NOW = 1_700_000_000
@@ -313,7 +318,15 @@ class Harness:
         self.states = States(self.db, self._settings)
         self.states.start()
         self.keys = Keys(self.inboxes)
+        settings = SubmitSettings(hostname="mail.example.org", max_recipients=3)
+        self.submissions = Submissions(
+            self.db, self.ingest, lambda: NOW, settings, not_carried=lambda sender, recipient: None
+        )
         self.services = ImapServices(
+            drafting=Drafting(
+                self.db, self.submissions.directory, lambda: NOW, settings,
+                not_carried=self.submissions.not_carried, token=self.submissions.token,
+            ),
             db=self.db,
             ingest=self.ingest,
             authenticator=self.keys,
@@ -337,6 +350,7 @@ class Harness:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         await self._stop()
+        await self.submissions.drain()
         try:
             if error is None:
                 findings = await self.db.read(check.check)
@@ -383,6 +397,40 @@ class Harness:
             ).uid
 
         return await self.db.write(unit, inboxes=(self.inbox,))
+
+    async def submit(self, key: str, message: bytes, recipients: Iterable[str], sender: str = "a@example.org") -> None:
+        """Somebody submits a message with that key."""
+        principal = await self.keys.authenticate(sender, key, "")
+        arrival = self.submissions.begin(SubmissionEnvelope(principal, sender, tuple(map(Recipient, recipients))))
+        await arrival.write(message)
+        await arrival.finish()
+
+    async def store_key(self) -> None:
+        """The row of the key that all have, as what is done in its name later looks for it."""
+
+        def unit(tx: Tx) -> None:
+            if keys.key_by_key_id(tx, "full") is not None:
+                return
+            made = keys.insert_key(
+                tx, key_id="full", hash="", name="full", scope=ScopeKind.INBOX, permissions=expand(KEYS["full"]),
+                now=NOW, inbox_id=self.inbox,
+            )
+            assert made.id == 1
+
+        await self.db.write(unit)
+
+    async def waiting(self) -> list[str]:
+        """Each recipient with its state and why it is held, in order."""
+        pages = await self.db.read(lambda rx: queue_admin.submissions(rx, open_only=False))
+        return [
+            f"{person.address} {person.state}" + (f":{person.hold_reason}" if person.hold_reason else "")
+            for entry in pages
+            for person in entry.recipients
+        ]
+
+    async def all_recipients(self) -> list[int]:
+        pages = await self.db.read(lambda rx: queue_admin.submissions(rx, open_only=False))
+        return [person.id for entry in pages for person in entry.recipients]
 
     async def expunge(self, uids: list[int], mailbox: str = "INBOX") -> None:
         def unit(tx: Tx) -> None:

@@ -16,6 +16,10 @@ RFC3501 = (
     b"See you.\r\n"
 )
 PLAIN = b"From: Ann <ann@example.org>\r\nSubject: lunch\r\nDate: Mon, 2 Feb 2026 23:30:00 -0500\r\n\r\nAt noon?\r\n"
+PROPOSAL = (
+    b"From: Ann <a@example.org>\r\nTo: b@example.org, x@elsewhere.net\r\nBcc: y@elsewhere.net\r\n"
+    b"Subject: plan\r\nMessage-ID: <1@example.org>\r\nDate: Tue, 14 Nov 2023 22:00:00 +0000\r\n\r\nShall we?\r\n"
+)
 TINY = b"Subject: x\r\n\r\nhi\r\n"
 MULTI = (
     b"From: bob@example.net\r\nTo: a@example.org\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
@@ -70,6 +74,7 @@ ALL = {
     **LETTERS,
     "rfc3501": RFC3501,
     "plain": PLAIN,
+    "proposal": PROPOSAL,
     "tiny": TINY,
     "multi": MULTI,
     "nul": NUL,

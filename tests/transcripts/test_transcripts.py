@@ -24,15 +24,18 @@ import asyncio
 import re
 import shlex
 from base64 import b64decode, b64encode
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from gateway.delivery.scheduler import Scheduler
 from gateway.model.flags import SYSTEM_FLAGS
+from gateway.store import queue_admin
 from gateway.store.quota import Limits
 from gateway.wire import sasl_client
 
-from .harness import BINDINGS, Client, Harness, template
+from .harness import BINDINGS, NOW, Client, Harness, template
 from .messages import ALL
 
 HERE = Path(__file__).parent
@@ -155,6 +158,32 @@ class Run:
 
     async def do_delete(self, mailbox: str) -> None:
         await self.harness.delete_mailbox(mailbox)
+
+    async def do_submit(self, key: str, message: str, *recipients: str) -> None:
+        await self.harness.submit(key, ALL[message], recipients)
+
+    async def do_waiting(self, *wanted: str) -> None:
+        """Each recipient there is, `address state` or `address state:reason`, in order."""
+        pairs = [f"{address} {state}" for address, state in zip(wanted[::2], wanted[1::2], strict=True)]
+        found = await self.harness.waiting()
+        if found != pairs:
+            raise AssertionError(f"got {found}")
+
+    async def do_due(self, moment: str, *how: str) -> None:
+        """At that time of the clock scheduled drafts are looked for. `revoked`: their key is not there."""
+        if "revoked" not in how:
+            await self.harness.store_key()
+        seconds = datetime.fromisoformat(moment).timestamp()
+        await Scheduler(self.harness.db, lambda: seconds).send_due()
+
+    async def do_release(self) -> None:
+        """An administrator lets everything go."""
+        rows = await self.harness.all_recipients()
+        await self.harness.db.write(lambda tx: queue_admin.release(tx, rows, NOW))
+
+    async def do_cancel(self) -> None:
+        rows = await self.harness.all_recipients()
+        await self.harness.db.write(lambda tx: queue_admin.cancel(tx, rows, NOW))
 
     async def do_end(self, *reason: str) -> None:
         """The key is revoked: every live session ends."""
