@@ -15,7 +15,7 @@ from gateway.submit.envelope import Accepted
 from gateway.submit.intake import Delivered, IntakeEnvelope
 
 from .lmtp_data import DeliveryDecoder
-from .ports import IntakeAcceptor, SubmissionServices
+from .ports import Acceptance, IntakeAcceptor, SubmissionServices
 from .replies import reply_to
 from .session import SubmissionSession
 from .syntax import parse_mail, parse_rcpt
@@ -81,6 +81,12 @@ class LmtpSession(SubmissionSession):
             self._fail("503 5.5.1 Nested MAIL command")
             return
         mail = parse_mail(argument)
+        if mail.hold is not None:
+            self._fail("555 5.5.4 Mail cannot be put off here")
+            return
+        if mail.body == "BINARYMIME":
+            self._fail("501 5.5.4 BODY must be 7BIT or 8BITMIME")
+            return
         if mail.size > self.settings.max_message_size:
             self._fail(f"552 5.3.4 A message may have {self.settings.max_message_size} octets at most")
             return
@@ -99,26 +105,27 @@ class LmtpSession(SubmissionSession):
         self._to.append(address)
         self.reply("250 2.1.5 Recipient OK")
 
-    async def _data(self, argument: bytes) -> None:
+    async def _no_bdat(self, argument: bytes) -> None:
+        await self._refuse_bdat(argument, "502 5.5.1 CHUNKING is not offered")
+
+    def _no_message(self) -> str | None:
+        if self._mail is None:
+            return "503 5.5.1 Need MAIL command"
+        return None if self._to else "503 5.5.1 No valid recipients"  # RFC 2033 4.2
+
+    def _begin(self) -> tuple[Acceptance[Accepted | Delivered], bool]:
         mail = self._mail
-        if argument:
-            self._fail("501 5.5.4 Syntax: DATA")
-        elif mail is None:
-            self._fail("503 5.5.1 Need MAIL command")
-        elif not self._to:
-            self._fail("503 5.5.1 No valid recipients")  # RFC 2033 4.2
-        else:
-            envelope = IntakeEnvelope(
-                mail_from=mail.address,
-                recipients=tuple(self._to),
-                size=mail.size,
-                body_8bit=mail.body != "7BIT",
-                smtputf8=mail.smtputf8,
-                protocol=f"{'UTF8' if mail.smtputf8 else ''}LMTP{'S' if self.encrypted else ''}",  # RFC 3848, 6531
-            )
-            self._reset()
-            self._answers = len(envelope.recipients)
-            await self._take(self._intake_service.begin(envelope))
+        assert mail is not None  # _no_message
+        envelope = IntakeEnvelope(
+            mail_from=mail.address,
+            recipients=tuple(self._to),
+            size=mail.size,
+            body_8bit=mail.body != "7BIT",
+            smtputf8=mail.smtputf8,
+            protocol=f"{'UTF8' if mail.smtputf8 else ''}LMTP{'S' if self.encrypted else ''}",  # RFC 3848, RFC 6531
+        )
+        self._answers = len(envelope.recipients)
+        return self._intake_service.begin(envelope), False
 
     @property
     def _intake_service(self) -> IntakeAcceptor:
@@ -138,8 +145,8 @@ class LmtpSession(SubmissionSession):
             else:
                 self._refuse(outcome)
 
-    def _reset(self) -> None:
-        super()._reset()
+    def _end_transaction(self) -> None:
+        super()._end_transaction()
         self._to = []
 
     def _fail(self, reply: str) -> None:
@@ -167,6 +174,7 @@ LmtpSession.commands = {
     "MAIL": LmtpSession._mail_from,
     "RCPT": LmtpSession._rcpt_to,
     "DATA": LmtpSession._data,
+    "BDAT": LmtpSession._no_bdat,
     "RSET": LmtpSession._rset,
     "NOOP": LmtpSession._noop,
     "HELP": LmtpSession._help,

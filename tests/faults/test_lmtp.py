@@ -300,7 +300,9 @@ def test_bad_input_is_answered_and_nothing_kept(tmp_path: Path) -> None:
                 b"MAIL FROM:<j\xc3\xb6rg@b>\r\n": "553 5.6.7",
                 b"X" * 5000 + b"\r\n": "500 5.5.2",
                 b"\0\r\n": "500 5.5.2",
-                b"BDAT 5 LAST\r\n": "500 5.5.2",
+                b"BDAT 7 LAST\r\nRSET x\n": "502 5.5.1",
+                b"MAIL FROM:<a@b> BODY=BINARYMIME\r\n": "501 5.5.4",
+                b"MAIL FROM:<a@b> HOLDFOR=60\r\n": "555 5.5.4",
             }.items():
                 assert (await client.say(line))[:9] == reply, line[:40]
             assert (await client.say("MAIL FROM:<a@b>")).startswith("250")
