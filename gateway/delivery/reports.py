@@ -48,7 +48,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class IncomingReport:
-    """`message_ids`: of the messages that it returns, without brackets."""
+    """`message_ids`: of the messages that it returns, without brackets; then those that it answers."""
 
     envelope_id: str | None
     message_ids: tuple[bytes, ...]
@@ -74,7 +74,10 @@ def read_report(octets: bytes) -> IncomingReport | None:
 
 
 def returned_ids(octets: bytes) -> tuple[bytes, ...]:
-    """Message-IDs in the headers of the messages that a report returns, whole or cut."""
+    """Message-IDs in the headers of the messages that a report returns, whole or cut.
+
+    Then those in its own In-Reply-To and References: some return nothing of the message, and tell of it so.
+    """
     message = parse(octets)
     body = octets[len(message.header) :]
     found: list[bytes] = []
@@ -85,6 +88,9 @@ def returned_ids(octets: bytes) -> tuple[bytes, ...]:
         end = _BLANK_LINE.search(inner)
         header = inner if end is None else inner[: end.start() + 1]
         found += message_ids(b"".join(index_fields(header).get(b"message-id", [])[:1]))
+    index = index_fields(message.header)
+    for name in (b"in-reply-to", b"references"):
+        found += message_ids(b"".join(index.get(name, [])[:1]))
     return tuple(dict.fromkeys(found))[:MAX_IDS]
 
 

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from gateway.model.errors import LimitReached, Throttled, Unavailable
-from gateway.model.recipient import Recipient
+from gateway.model.recipient import Notify, Recipient
 from gateway.ops.metrics import PrometheusMetrics
 from tests.faults.smtp_kit import SECRET, USER, Certificates, Door, certificates, door, principal, run
 
@@ -119,6 +119,39 @@ def test_extensions_exactly(tls: Certificates) -> None:
             lines = (await client.say("EHLO vm")).split("\n")
             assert lines[-1] == "250 STARTTLS"
             assert not any("AUTH" in line for line in lines)
+
+    run(main())
+
+
+def test_wishes_for_notices(tls: Certificates) -> None:
+    """RFC 3461 10.1, with our addresses; and what it forbids, after each of which the transaction goes on."""
+
+    async def main() -> None:
+        async with door(tls) as it, it.client() as client:
+            await client.login()
+            for bad in ("RET=ALL", "RET=FULL RET=HDRS", "ENVID=a=b", "ENVID=" + "x" * 101):
+                assert (await client.say(f"MAIL FROM:<{USER}> {bad}")).startswith("501 5.5.4"), bad
+            assert (await client.say(f"MAIL FROM:<{USER}> RET=HDRS ENVID=QQ+20314159")).startswith("250 2.1.0")
+            for bad in ("NOTIFY=NEVER,DELAY", "NOTIFY=A", "ORCPT=rfc822;a=b"):
+                assert (await client.say(f"RCPT TO:<Bob@Example.COM> {bad}")).startswith("501 5.5.4"), bad
+            assert (await client.say("RCPT TO:<Bob@Example.COM> ORCPT=utf-8;Zo\xeb")).startswith("553 5.6.7")
+            for name, options in (
+                ("Bob@Example.COM", "NOTIFY=SUCCESS ORCPT=rfc822;Bob@Example.COM"),
+                ("Dana@Ivory.EDU", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Dana@Ivory.EDU"),
+                ("Fred@Bombs.AF.MIL", "NOTIFY=NEVER"),
+                ("Gina@Example.COM", ""),
+            ):
+                assert (await client.say(f"RCPT TO:<{name}> {options}")).startswith("250 2.1.5")
+            assert (await client.say("DATA")).startswith("354")
+            assert (await client.say(MESSAGE + b".\r\n")).startswith("250 2.0.0")
+            [(envelope, _)] = it.acceptor.accepted
+            assert (envelope.ret, envelope.envelope_id) == ("HDRS", "QQ 314159")
+            assert envelope.recipients == (
+                Recipient("Bob@Example.COM", Notify.SUCCESS, "rfc822;Bob@Example.COM"),
+                Recipient("Dana@Ivory.EDU", Notify.SUCCESS | Notify.FAILURE, "rfc822;Dana@Ivory.EDU"),
+                Recipient("Fred@Bombs.AF.MIL", Notify.NEVER),
+                Recipient("Gina@Example.COM"),
+            )
 
     run(main())
 

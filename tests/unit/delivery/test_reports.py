@@ -114,6 +114,70 @@ def test_control_characters_of_others_are_gone() -> None:
     assert found.said[0].text == "a [2Jb"
 
 
+def test_what_is_answered_names_the_message_where_nothing_is_returned() -> None:
+    octets = b"In-Reply-To: <o@x>\r\nReferences: <a@x> <o@x>\r\n" + report(
+        b"Final-Recipient: rfc822;a@x\r\nAction: failed\r\n", returned=b"\r\n--b--\r\n"
+    )
+    found = read_report(octets)
+    assert found is not None
+    assert found.message_ids == (b"o@x", b"a@x")
+
+
+# RFC 3464 appendix E, and RFC 3461 10.9: fields about the message, fields of recipients, what is read of them.
+@pytest.mark.parametrize(
+    ("about", "recipients", "told"),
+    [
+        (
+            "Reporting-MTA: dns; cs.utk.edu",
+            ["Original-Recipient: rfc822;louisl@larry.slip.umd.edu\nFinal-Recipient: rfc822;louisl@larry.slip.umd.edu\n"
+             "Action: failed\nStatus: 4.0.0\nDiagnostic-Code: smtp; 426 connection timed out\n"
+             "Last-Attempt-Date: Thu, 7 Jul 1994 17:15:49 -0400"],
+            [("louisl@larry.slip.umd.edu", "bounced", 426, "4.0.0", "connection timed out")],
+        ),
+        (
+            "Reporting-MTA: dns; cs.utk.edu",
+            ["Original-Recipient: rfc822;arathib@vnet.ibm.com\nFinal-Recipient: rfc822;arathib@vnet.ibm.com\n"
+             "Action: failed\nStatus: 5.0.0 (permanent failure)\n"
+             "Diagnostic-Code: smtp;  550 'arathib@vnet.IBM.COM' is not a\n registered gateway user\n"
+             "Remote-MTA: dns; vnet.ibm.com",
+             "Original-Recipient: rfc822;johnh@hpnjld.njd.hp.com\nFinal-Recipient: rfc822;johnh@hpnjld.njd.hp.com\n"
+             "Action: delayed\nStatus: 4.0.0 (hpnjld.njd.jp.com: host name lookup failure)",
+             "Original-Recipient: rfc822;wsnell@sdcc13.ucsd.edu\nFinal-Recipient: rfc822;wsnell@sdcc13.ucsd.edu\n"
+             "Action: failed\nStatus: 5.0.0\nDiagnostic-Code: smtp; 550 user unknown\n"
+             "Remote-MTA: dns; sdcc13.ucsd.edu"],
+            [("arathib@vnet.ibm.com", "bounced", 550, "5.0.0",
+              "vnet.ibm.com said: 'arathib@vnet.IBM.COM' is not a registered gateway user"),
+             ("johnh@hpnjld.njd.hp.com", "delayed", None, "4.0.0", ""),
+             ("wsnell@sdcc13.ucsd.edu", "bounced", 550, "5.0.0", "sdcc13.ucsd.edu said: user unknown")],
+        ),
+        (
+            "Reporting-MTA: mailbus; SYS30",
+            ["Final-Recipient: unknown; nair_s\nStatus: 5.0.0 (unknown permanent failure)\nAction: failed"],
+            None,
+        ),
+        (
+            "Reporting-MTA: dns; sun2.nsfnet-relay.ac.uk",
+            ["Final-Recipient: rfc822;thomas@de-montfort.ac.uk\nStatus: 4.0.0 (unknown temporary failure)\n"
+             "Action: delayed"],
+            [("thomas@de-montfort.ac.uk", "delayed", None, "4.0.0", "")],
+        ),
+        (
+            "Reporting-MTA: Boondoggle.GOV\nOriginal-Envelope-ID: QQ314159",
+            ["Original-Recipient: rfc822;George@Tax-ME.GOV\nFinal-Recipient: rfc822;Sam@Boondoggle.GOV\n"
+             "Action: failed\nStatus: 4.2.2 (disk quota exceeded)"],
+            [("George@Tax-ME.GOV", "bounced", None, "4.2.2", "")],
+        ),
+    ],
+)  # fmt: skip
+def test_examples_of_the_rfcs(about: str, recipients: list[str], told: list[tuple[object, ...]] | None) -> None:
+    status = "\n\n".join([about, *recipients, ""]).replace("\n", "\r\n").encode()
+    found = read_report(TOP + status + RETURNED)
+    said = None if found is None else found.said
+    assert told == (said and [(each.addresses[0], each.event, each.code, each.enhanced, each.text) for each in said])
+    if found is not None:
+        assert found.envelope_id == ("QQ314159" if "QQ" in about else None)
+
+
 def test_ordinary_mail_is_none() -> None:
     assert read_report(b"From: a@b\r\nSubject: Action: failed\r\n\r\nFinal-Recipient: rfc822;a@x\r\n") is None
     assert read_foreign(b"From: a@b\r\nSubject: hi\r\n\r\nhello\r\n") is None
