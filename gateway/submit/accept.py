@@ -35,6 +35,7 @@ from .envelope import Accepted, SubmissionEnvelope
 from .errors import BadMessage, NoRoute
 from .identity import Sender, identify, owner_of
 from .keeping import Contents, Kept, Plan
+from .listed import place_for, require_recipient, require_recipients
 from .once import Marks, marks
 from .rates import Charge, charges
 from .recipients import Destinations, NotCarried, destinations, resolve
@@ -81,8 +82,14 @@ class Submissions:
             await self.directory.ask(lambda view: owner_of(view, principal, reverse_path))
 
     async def check_recipient(self, principal: Principal, reverse_path: str, address: str) -> None:
-        """UnknownRecipient, NoRoute."""
-        await self.directory.ask(lambda view: resolve(view, reverse_path, address, self.not_carried))
+        """UnknownRecipient, NoRoute, Blocked."""
+
+        def query(view: View) -> None:
+            resolve(view, reverse_path, address, self.not_carried)
+            writer = owner_of(view, principal, reverse_path) if reverse_path else principal.inbox_id
+            require_recipient(view, writer, address)
+
+        await self.directory.ask(query)
 
     def begin(self, envelope: SubmissionEnvelope) -> SubmissionArrival:
         """The envelope is complete; the message's octets follow."""
@@ -111,7 +118,7 @@ class _Body:
 
 
 class SubmissionArrival(Arrival[Accepted]):
-    """`finish` raises SenderNotAuthorized, UnknownRecipient, NoRoute: what MAIL and RCPT found may have changed."""
+    """`finish` raises SenderNotAuthorized, UnknownRecipient, NoRoute, Blocked: what was found may have changed."""
 
     def __init__(self, owner: Submissions, envelope: SubmissionEnvelope) -> None:
         super().__init__(
@@ -169,7 +176,7 @@ class SubmissionArrival(Arrival[Accepted]):
         db = self._owner.db
         kept = raw.staged
         for last_try in (False, True):
-            places = await self._owner.directory.ask(self._look_up)
+            places = await self._owner.directory.ask(lambda view: self._look_up(view, kept))
             sender = places.sender
             contents = await read_header(self.header, self._contents, raw, shown, places)
             plan = self._plan(places, contents, raw.writer.digest_under(self._received))
@@ -211,13 +218,18 @@ class SubmissionArrival(Arrival[Accepted]):
             held_as = new.uuid
         return Accepted(trace_id, done.submission, done.inboxes, done.queued, self.size, held_as)
 
-    def _look_up(self, view: View) -> _Places:
+    def _look_up(self, view: View, kept: StagedContent) -> _Places:
         """All that the unit has to know, in one read if in any."""
         sender = self._identify(view)
         to = destinations(view, self._envelope.mail_from, self._envelope.recipients, self._owner.not_carried)
+        writers = (sender.author, sender.inbox_id)
+        require_recipients(view, writers, self._envelope.recipients)
+        authors = self._facts.authors if self._facts is not None else ()
+        senders = tuple(dict.fromkeys(filter(None, (self._envelope.mail_from, *authors))))
+        answers = (*kept.meta.references, *kept.meta.in_reply_to)
         found = []
         for inbox_id in () if self._later else to.inboxes:
-            mailbox = view.inbox_mailbox(inbox_id)
+            mailbox = place_for(view, inbox_id, writers, senders, answers, self._owner.settings.blocked)
             if mailbox is None:
                 raise Unavailable("A mailbox is being changed, try again")
             found.append((inbox_id, mailbox))

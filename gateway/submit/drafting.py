@@ -28,6 +28,7 @@ from .errors import BadMessage
 from .identity import Sender, identify
 from .keeping import charge
 from .rates import Charge, charges
+from .listed import require_recipients
 from .recipients import Destinations, NotCarried, destinations
 from .settings import SubmitSettings
 
@@ -95,7 +96,9 @@ class Drafting:
             sender = identify(view, principal, author, facts.authors)
             if sender.author != inbox_id:
                 raise BadMessage("From must be an address of the inbox that the draft lies in")
-            return sender, destinations(view, author, to, self._not_carried)
+            places = destinations(view, author, to, self._not_carried)
+            require_recipients(view, (inbox_id,), to)
+            return sender, places
 
         sender, places = await self._directory.ask(look_up)
         if not await self._whole_lines(staged):

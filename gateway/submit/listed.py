@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 
-from gateway.model.ids import InboxId
+from gateway.model.ids import InboxId, MailboxId
+from gateway.model.recipient import Recipient
 from gateway.store.lists import Decision
 
 from .directory import View
@@ -26,6 +27,14 @@ def require_recipient(view: View, inbox_id: InboxId, address: str) -> None:
         raise Blocked("A list does not let this inbox write to that address")
 
 
+def require_recipients(view: View, writers: Iterable[InboxId], recipients: Iterable[Recipient]) -> None:
+    """Blocked: one of the inboxes that a message is from may not write to one of its recipients."""
+    named = tuple(recipients)
+    for inbox_id in set(writers):
+        for recipient in named:
+            require_recipient(view, inbox_id, recipient.address)
+
+
 def judge(
     view: View, inbox_id: InboxId, senders: Sequence[str], answers: Sequence[bytes], blocked: WhatIsBlocked
 ) -> Judged:
@@ -34,3 +43,26 @@ def judge(
     if decision.allowed:
         return Judged.WELCOME
     return Judged.REFUSED if blocked == "refuse" else Judged.JUNK
+
+
+def place_for(
+    view: View,
+    inbox_id: InboxId,
+    writers: Iterable[InboxId],
+    senders: Sequence[str],
+    answers: Sequence[bytes],
+    blocked: WhatIsBlocked,
+) -> MailboxId | None:
+    """The mailbox here for mail that another inbox of ours sends; None: it is being changed. Blocked.
+
+    What somebody writes to himself is welcome whatever lists say.
+    """
+    if inbox_id in writers:
+        return view.inbox_mailbox(inbox_id)
+    judged = judge(view, inbox_id, senders, answers, blocked)
+    if judged is Judged.WELCOME:
+        return view.inbox_mailbox(inbox_id)
+    junk = view.junk_mailbox(inbox_id)
+    if judged is Judged.REFUSED or junk is None:
+        raise Blocked("A recipient here does not take mail from this sender")
+    return junk
