@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import secrets
 from collections.abc import Iterator
 
 _WORDS = (
@@ -53,6 +54,11 @@ def message(number: int, size: int = 4096, *, sender: str = "") -> bytes:
 def messages(count: int, size: int = 4096) -> Iterator[bytes]:
     for number in range(count):
         yield message(number, size)
+
+
+def fresh(octets: bytes) -> bytes:
+    """The same mail under a Message-ID of its own: what comes twice is kept once."""
+    return octets.replace(b"\r\nMessage-ID: <", b"\r\nMessage-ID: <" + secrets.token_hex(8).encode() + b".", 1)
 
 
 def large(size: int, *, sender: str) -> bytes:
