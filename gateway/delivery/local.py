@@ -20,7 +20,7 @@ from gateway.model.mailbox import INBOX
 from gateway.model.ports import Clock
 from gateway.model.recipient import Notify
 from gateway.outbound.verdict import Outcome, Stage, Verdict
-from gateway.store import content, mailboxes, messages, queue_outcome, reports
+from gateway.store import content, lists, mailboxes, messages, queue_outcome, reports
 from gateway.store.addresses import Local, resolve_recipient
 from gateway.store.content import StagedContent
 from gateway.store.db import Database, Rx, Tx
@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 NAME: Final = "(here)"  # as no relay can be called
 ROUTE: Final = Found(Route(NAME, RouteKind.LOCAL))
 _RETURN_PATH: Final = 1_024  # octets of that field at most
+_JUNK: Final = "\\Junk"
 _FULL: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, 452, "4.2.2", "The mailbox is full")
 _CHANGING: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, 451, "4.2.1", "The mailbox just went away")
 # Reports tell of mail that was delivered here from what was handed on by this: nobody was asked.
@@ -74,7 +75,7 @@ class LocalDelivery:
         """
         refused = unasked(found)
         assert refused is not None
-        places = await self._db.read(lambda rx: [_place_of(rx, item.address) for item in items])
+        places = await self._db.read(lambda rx: [_place_of(rx, item) for item in items])
         left = [(item, refused) for item, place in zip(items, places, strict=True) if place is None]
         by_place: dict[_Place, list[QueueItem]] = {}
         for item, place in zip(items, places, strict=True):
@@ -135,12 +136,16 @@ class LocalDelivery:
         return None
 
 
-def _place_of(rx: Rx, address: str) -> _Place | None:
-    found = resolve_recipient(rx, address)
+def _place_of(rx: Rx, item: QueueItem) -> _Place | None:
+    """What a list of the recipient blocks goes to the mailbox for junk, for it was accepted long ago."""
+    found = resolve_recipient(rx, item.address)
     if not isinstance(found, Local):
         return None
     inbox = inbox_by_id(rx, found.inbox_id)
     mailbox = mailboxes.by_name(rx, found.inbox_id, INBOX)
+    senders = (item.mail_from,) if item.mail_from else ()
+    if found.inbox_id != item.inbox_id and not lists.may_receive(rx, found.inbox_id, senders, ()).allowed:
+        mailbox = mailboxes.by_role(rx, found.inbox_id, _JUNK) or mailbox
     if inbox is None or inbox.deleted_at is not None or mailbox is None:
         return None
     return _Place(found.inbox_id, mailbox.id)

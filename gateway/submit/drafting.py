@@ -27,8 +27,8 @@ from .directory import Directory, View
 from .errors import BadMessage
 from .identity import Sender, identify
 from .keeping import charge
-from .rates import Charge, charges
 from .listed import require_recipients
+from .rates import Charge, charges
 from .recipients import Destinations, NotCarried, destinations
 from .settings import SubmitSettings
 
