@@ -7,9 +7,8 @@ flags, a refusal never touch the event loop. All that one dispatch sends leaves 
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import structlog
 
@@ -17,6 +16,8 @@ from gateway.wire.events import Event, Fatal, Limits
 from gateway.wire.framing import Reader
 
 from .compression import BadStream, Deflater, Inflater
+from .driven import rest
+from .peer import Peer
 
 log = structlog.get_logger(__name__)
 
@@ -28,60 +29,6 @@ _BROKEN: Final = Fatal("The compressed data are broken")
 
 class Closed(Exception):
     """The connection has ended while a command waited; nobody is left to answer."""
-
-
-class Peer(Protocol):
-    """What the channel needs of a transport. `write` never blocks; the peer calls `pause` and `resume` back."""
-
-    @property
-    def address(self) -> str:
-        """The client's IP address, for throttling and logs."""
-
-    @property
-    def secure(self) -> bool:
-        """TLS protects the connection."""
-
-    @property
-    def can_bind(self) -> bool:
-        """The TLS ends here, so there is something that both ends of it know."""
-
-    def channel_binding(self, kind: str) -> bytes | None:
-        """What both ends know, by the type of RFC 5056; None for a type that is not to be had."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def close(self) -> None:
-        """Send what is waiting, then end the connection."""
-
-    def abort(self) -> None: ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def start_tls(self) -> None: ...
-
-
-@types.coroutine
-def _resumed(coroutine: Coroutine[Any, Any, None], waiting: Any) -> Generator[Any, Any, None]:
-    """Go on with a coroutine that was driven by hand and now waits for `waiting`."""
-    step: Callable[[Any], Any]
-    argument: Any
-    while True:
-        try:
-            sent = yield waiting
-        except BaseException as raised:  # handed to the coroutine, which owns it
-            step, argument = coroutine.throw, raised
-        else:
-            step, argument = coroutine.send, sent
-        try:
-            waiting = step(argument)
-        except StopIteration:
-            return
-
-
-async def _rest(coroutine: Coroutine[Any, Any, None], waiting: Any) -> None:
-    await _resumed(coroutine, waiting)
 
 
 class Channel:
@@ -394,7 +341,7 @@ class Channel:
             self._broken(error)
             return
         self.flush()
-        self._task = asyncio.get_running_loop().create_task(_rest(coroutine, waiting))
+        self._task = asyncio.get_running_loop().create_task(rest(coroutine, waiting))
         self._task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:

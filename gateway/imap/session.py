@@ -14,11 +14,12 @@ from gateway.model.permissions import Principal
 from gateway.wire.events import BEFORE_LOGIN, after_login
 
 from . import capabilities
-from .channel import Channel, Closed, Peer
+from .channel import Channel, Closed
 from .dispatch import Dispatcher
 from .mailbox_state import Delta
 from .metadata_news import ENABLED_BY, MetadataNews
 from .notify import Notify
+from .peer import Peer
 from .replies import no
 from .rules import State
 from .selected import Selected

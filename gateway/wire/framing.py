@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
+from .announcement import announcement
 from .events import (
     AppendEnd,
     Event,
@@ -31,16 +32,13 @@ from .events import (
     Rejected,
     tag_of,
 )
+from .octets import Octets
 
-_ANNOUNCEMENT: Final = re.compile(rb"(~?)\{([0-9]+)(\+?)\}\Z")
 _CUT_ANNOUNCEMENT: Final = re.compile(rb"[0-9]*\+\}\Z")
 _NAME: Final = re.compile(rb"[^ ]+ +([A-Za-z]+)")
 _LONG: Final = re.compile(rb"[^ ]+ (?:ID|AUTHENTICATE) ", re.IGNORECASE)
 _APPEND: Final = re.compile(rb"[^ ]+ +(?:APPEND|(?:UID +)?REPLACE +[^ ]+) +", re.IGNORECASE)
 _TAIL: Final = 64  # octets of a skipped line that are kept to see an announcement at its end
-_COMPACT: Final = 65_536
-_HUGE: Final = 1 << 63  # stands for any literal size of so many digits
-_HUGE_DIGITS: Final = 19
 _TOO_MUCH: Final = "Too much input"  # one text, so that the pieces in which octets come make no difference
 
 
@@ -61,36 +59,29 @@ class _State(Enum):
     DEAD = "after Fatal"
 
 
-class Reader:
+class Reader(Octets):
     """The receiving half of one connection. `next()` returns None when it needs more octets."""
 
     __slots__ = (
         "_append",
         "_awaiting",
-        "_buffer",
         "_drained",
         "_index",
         "_kept",
         "_limits",
         "_literals",
         "_long",
-        "_position",
         "_refused",
         "_remaining",
-        "_scanned",
         "_segments",
-        "_spent",
         "_state",
         "_tag",
         "_tail",
     )
 
     def __init__(self, limits: Limits) -> None:
+        super().__init__()
         self._limits = limits
-        self._buffer = bytearray()
-        self._position = 0  # start of what was not consumed
-        self._scanned = 0  # no LF stands before
-        self._spent = 0  # octets consumed under these limits
         self._start_command()
 
     def _start_command(self) -> None:
@@ -116,11 +107,6 @@ class Reader:
             self._buffer += data
 
     @property
-    def buffered(self) -> int:
-        """Octets that were fed and not consumed."""
-        return len(self._buffer) - self._position
-
-    @property
     def in_command(self) -> bool:
         """Part of a command has been consumed and its end has not."""
         return self._state not in {_State.LINE, _State.RAW} or bool(self._segments)
@@ -138,8 +124,7 @@ class Reader:
     def discard(self) -> int:
         """Forget all octets that were fed, and any unfinished command (RFC 3501 6.2.1: STARTTLS). Returns how many."""
         dropped = self.buffered
-        self._buffer.clear()
-        self._position = self._scanned = 0
+        self._clear()
         if self._state is not _State.DEAD:
             self._start_command()
         return dropped
@@ -217,7 +202,7 @@ class Reader:
             self._refused = "Command too long"
             self._drained += len(line)
             return self._end_skipped_line(line[-_TAIL:])
-        literal = _announcement(line)
+        literal = announcement(line)
         if literal is None:
             return self._end_command(line)
         size, synchronising, binary, start = literal
@@ -365,7 +350,7 @@ class Reader:
         """A line that is not kept has ended; `line` is all of it or its last octets."""
         if self._drained > self._drain_limit:
             return self._fatal(_TOO_MUCH)
-        literal = _announcement(line)
+        literal = announcement(line)
         if literal is None:
             if len(line) >= _TAIL - 1 and _CUT_ANNOUNCEMENT.match(line):
                 # Only digits are left of it: some `{000…5+}`, whose octets would follow.
@@ -380,13 +365,10 @@ class Reader:
         return Rejected(tag, reason) if reason else _AGAIN
 
     def _fatal(self, text: str) -> Fatal:
-        self._buffer.clear()
-        self._position = self._scanned = 0
+        self._clear()
         self._start_command()
         self._state = _State.DEAD
         return Fatal(text)
-
-    # The buffer.
 
     @property
     def _first(self) -> bool:
@@ -409,57 +391,6 @@ class Reader:
     def _over_session(self, size: int) -> bool:
         session = self._limits.session
         return session is not None and self._spent + size > session
-
-    def _find_line(self) -> tuple[int, bool]:
-        """Octets before the next LF, and whether there is one; else all that wait."""
-        end = self._buffer.find(b"\n", self._scanned)
-        if end < 0:
-            self._scanned = len(self._buffer)
-            return self._scanned - self._position, False
-        self._scanned = end
-        return end - self._position, True
-
-    def _ends_with_cr(self, length: int) -> bool:
-        return self._buffer[self._position + length - 1] == 0x0D
-
-    def _take_line(self, length: int) -> bytes:
-        line = bytes(self._buffer[self._position : self._position + length])
-        self._drop(length + 1)
-        return line[:-1] if line.endswith(b"\r") else line
-
-    def _take(self, size: int) -> bytes:
-        data = bytes(self._buffer[self._position : self._position + size])
-        self._drop(size)
-        return data
-
-    def _drop(self, size: int) -> None:
-        self._spent += size
-        self._position += size
-        if self._position == len(self._buffer):
-            self._buffer.clear()
-            self._position = self._scanned = 0
-            return
-        if self._position >= _COMPACT:
-            del self._buffer[: self._position]
-            self._scanned = max(0, self._scanned - self._position)
-            self._position = 0
-        if self._scanned < self._position:
-            self._scanned = self._position
-
-
-def _announcement(line: bytes) -> tuple[int, bool, bool, int] | None:
-    """(octets, synchronising, literal8, where it starts) of the literal announced at the end of `line`."""
-    if not line.endswith(b"}"):
-        return None
-    start = line.rfind(b"{")
-    if start > 0 and line[start - 1] == 0x7E:
-        start -= 1
-    found = _ANNOUNCEMENT.match(line, max(start, 0))
-    if found is None:
-        return None
-    digits = found[2].lstrip(b"0")
-    size = int(digits or b"0") if len(digits) < _HUGE_DIGITS else _HUGE
-    return size, not found[3], bool(found[1]), start
 
 
 def _tag_of_prefix(prefix: bytes) -> bytes | None:
