@@ -112,7 +112,8 @@ def start_postfix(directory: Path, extra: str = "") -> Postfix:
     server = Postfix(process, smtp, smtps, ca, queue, log)
     try:
         wait_for(lambda: port_open(server.smtps), "postfix")
-    except TimeoutError:
+    except TimeoutError as late:
         server.stop()
-        raise
+        said = log.read_text()[-2000:] if log.exists() else "nothing"
+        raise TimeoutError(f"{late}; its log says:\n{said}") from None
     return server
