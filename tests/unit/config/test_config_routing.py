@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from gateway.config import Config, ConfigError, Secret, host_port, load
 from gateway.config.checks import are_host_ports
 
+ROOT = Path(__file__).parents[3]
 RELAYS = """
 [relay]
 host = "relay.example"
@@ -103,3 +105,11 @@ def test_hosts_with_and_without_ports() -> None:
     assert host_port("::1", 25) == ("::1", 25)
     for wrong in ("a:", "a:b", "[::1]26", "1:2:x", "a:٣"):
         assert are_host_ports((wrong,)) == f"{wrong!r} is no host name, and no host:port"
+
+
+def test_the_examples_of_the_manual_load(tmp_path: Path) -> None:
+    """Each on its own, and all of it is meant: a rule that names a relay finds it."""
+    blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "sending.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 5
+    for block in blocks:
+        loaded(tmp_path, re.sub(r'^secret = ".*"', 'secret = "x"', block, flags=re.MULTILINE))
