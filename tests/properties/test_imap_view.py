@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.imap import mailbox_state, view
-from gateway.imap.mailbox_state import Delta, MailboxState, Row
+from gateway.imap.mailbox_state import Delta, FlagChange, MailboxState, Row
 from gateway.imap.view import Updates, View
 from gateway.model import sequence
 from gateway.model.ids import InboxId, MailboxId, UidValidity
+from tests.support.calls import calls
 from tests.support.soak import examples
 
 
@@ -106,6 +107,76 @@ class TwoViews(RuleBasedStateMachine):
         for client in self.clients:
             client.view.note(delta)
 
+    @rule(
+        which=st.integers(0, 1),
+        data=st.data(),
+        change=st.builds(FlagChange, st.sampled_from([0, -1, ~5]), st.sampled_from([0, 1, 4, 5])),
+        silent=st.booleans(),
+    )
+    def store_own(self, which: int, data: st.DataObject, change: FlagChange, silent: bool) -> None:
+        """A session stores flags: by itself where the state is current, else the state looks at the store."""
+        client = self.clients[which]
+        there = [uid for uid in client.uids if uid in self.truth and uid not in client.view.pending]
+        if not there:
+            return
+        uids = sequence.from_numbers(data.draw(st.lists(st.sampled_from(there), min_size=1, unique=True)))
+        known = client.view.flags_known(uids)
+        wanted = {uid: change.of(self.truth[uid]) for uid in sequence.numbers_of(uids) if uid in self.truth}
+        changed = [uid for uid, mask in wanted.items() if mask != self.truth[uid]]
+        if changed:
+            since, current = self.modseq, self.applied == self.modseq
+            self.modseq += 1
+            for uid in changed:
+                self.truth[uid], self.modseqs[uid] = wanted[uid], self.modseq
+            if current:
+                assert self.state.change_flags(uids, change, self.modseq, len(changed) + 1) is None
+                delta = self.state.change_flags(uids, change, self.modseq, len(changed))
+                assert delta is not None
+                assert delta.flags == tuple(changed)
+                self.applied = self.modseq
+                for each in self.clients:
+                    each.view.note(delta)
+            else:
+                self.wake(overlap=False)
+            knows_all = client.view.knows_own(since, self.modseq)
+        else:
+            knows_all = False
+        rows = client.view.rows(uids)
+        if silent:  # it reckons what it can, and is told the rest
+            for uid in sequence.numbers_of(uids):
+                if uid in client.flags:
+                    client.flags[uid] = change.of(client.flags[uid])
+            shown = {
+                uid: mask for _, uid, mask, at in rows
+                if changed and at == self.modseq and uid in known and change.of(known[uid]) == mask
+            }  # fmt: skip
+        else:
+            shown = {uid: mask for _, uid, mask, _ in rows}
+            for number, uid, mask, _ in rows:
+                assert client.uids[number - 1] == uid
+                client.flags[uid] = mask
+        if not knows_all:
+            client.view.told(shown)
+
+    @rule(which=st.integers(0, 1), data=st.data())
+    def expunge_own(self, which: int, data: st.DataObject) -> None:
+        """The same for an expunge, where the state is current."""
+        if not self.truth or self.applied != self.modseq:
+            return
+        doomed = data.draw(st.lists(st.sampled_from(sorted(self.truth)), min_size=1, unique=True))
+        uids = sequence.from_numbers(doomed)
+        assert self.state.remove((*uids, (self.uidnext, self.uidnext)), self.modseq + 1) is None
+        self.modseq += 1
+        for uid in doomed:
+            del self.truth[uid], self.modseqs[uid]
+            self.gone.append((uid, self.modseq))
+        delta = self.state.remove(uids, self.modseq)
+        assert delta is not None
+        assert sorted(delta.expunged) == sorted(doomed)
+        self.applied = self.modseq
+        for each in self.clients:
+            each.view.note(delta)
+
     @rule(which=st.integers(0, 1), expunge=st.booleans(), limit=st.sampled_from([1, 2, 3, 100]))
     def sync(self, which: int, expunge: bool, limit: int) -> None:
         """One page; what happens before the next one is any other rule."""
@@ -150,7 +221,39 @@ def change(state: MailboxState, rows: list[Row], expunged: sequence.Ranges, *, a
 
 
 TestTwoViews = TwoViews.TestCase
-TestTwoViews.settings = settings(max_examples=examples(150), stateful_step_count=30)
+TestTwoViews.settings = settings(max_examples=examples(300), stateful_step_count=30)
+
+
+def test_an_own_change_hides_none_of_others() -> None:
+    state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
+    state.load([(1, 0, 1), (2, 0, 1)])
+    state.loaded(1)
+    first, second = View(state), View(state)
+    assert state.change_flags(((1, 1),), FlagChange(-1, 1), 2, 1) is not None
+    assert first.knows_own(1, 2)
+    assert first.quiet
+    assert state.change_flags(((2, 2),), FlagChange(-1, 4), 3, 1) is not None
+    assert not second.knows_own(2, 3), "it has not been told of the first one's"
+    second.told({2: 4})
+    assert second.updates(expunge=True).flags == ((1, 1, 1, 2),)
+    assert first.updates(expunge=True).flags == ((2, 2, 4, 3),)
+    assert not first.knows_own(3, 4), "the state stands elsewhere"
+
+
+def test_the_work_for_a_range_is_not_one_call_a_message() -> None:
+    state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
+    state.load([(uid, 0, 1) for uid in range(1, 3001)])
+    state.loaded(1)
+    view, everything = View(state), ((1, 3000),)
+
+    def own() -> None:
+        assert len(view.flags_known(everything)) == 3000
+        assert state.change_flags(everything, FlagChange(-1, 2), 2, 3000) is not None
+        assert view.knows_own(1, 2)
+        assert len(view.rows(everything)) == 3000
+        assert view.updates(expunge=True) == Updates()
+
+    assert calls(own) < 100
 
 
 def test_told_flags_are_not_repeated_unless_changed_again() -> None:
