@@ -23,6 +23,7 @@ from .busy import busy_beside
 from .client import Account, Imap
 from .corpus import messages
 from .gateway import start_gateway
+from .lmtp import Place
 from .measure import Row, Sample, Side, imap_of
 from .report import Result, print_result, write_report
 from .rows import ROWS, make_folders
@@ -88,9 +89,12 @@ def main() -> None:
         stack.callback(dovecot.stop)
         postfix = start_postfix(root / "postfix", "relayhost = [127.0.0.1]:1\ndefer_transports = smtp\n")
         stack.callback(postfix.stop)
-        ours = Side("gateway", gateway.process.pid, gateway.imap, gateway.smtp, gateway.imap.user.encode())
+        ours = Side(
+            "gateway", gateway.process.pid, gateway.imap, gateway.smtp, gateway.imap.user.encode(), lmtp=gateway.lmtp
+        )
         imap_peer = Side(
-            "Dovecot", dovecot.process.pid, Account(dovecot.imaps, dovecot.ca, "bench", dovecot.password)
+            "Dovecot", dovecot.process.pid, Account(dovecot.imaps, dovecot.ca, "bench", dovecot.password),
+            lmtp=Place(dovecot.lmtp, gateway.lmtp.recipients),
         )
         relaxed = ours
         if any(row.protocol == "relaxed" for row in rows):
@@ -99,7 +103,7 @@ def main() -> None:
             relaxed = Side("gateway", lenient.process.pid, lenient.imap)
             fill_inbox(relaxed)
         smtp_peer = Side("Postfix", postfix.process.pid, None, Account(postfix.smtps, postfix.ca, "", ""))
-        if any(row.protocol != "smtp" for row in rows) or not options.quiet_only:
+        if any(row.protocol not in ("smtp", "lmtp") for row in rows) or not options.quiet_only:
             for side in (ours, imap_peer):
                 start = time.perf_counter()
                 _fill(side)

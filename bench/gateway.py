@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.store import sqlite
+from tests.servers.process import free_port
 from tests.support.gateway import Gateway
 
 from .client import Account
+from .lmtp import CONNECTIONS, Place
 
 _SETTINGS = """
 [limits]
@@ -24,6 +26,12 @@ host = "127.0.0.1"
 port = 1
 security = "none"
 allow_private = true
+[[listener]]
+kind = "lmtp"
+address = "127.0.0.1"
+port = {lmtp}
+security = "none"
+networks = ["127.0.0.1/32"]
 """
 
 
@@ -35,6 +43,7 @@ class Running:
     process: subprocess.Popen[bytes]
     imap: Account
     smtp: Account
+    lmtp: Place
 
     def settle(self) -> float:
         """Wait until the text for SEARCH is made of all that was appended; seconds."""
@@ -51,10 +60,15 @@ class Running:
 
 def start_gateway(directory: Path, **environ: str) -> Running:
     """A gateway with the bench's settings and, as environment variables, further ones."""
-    gateway = Gateway(directory, _SETTINGS, hostname="bench.test", environ=environ)
+    port = free_port()
+    gateway = Gateway(directory, _SETTINGS.format(lmtp=port), hostname="bench.test", environ=environ)
     gateway.init()
+    recipients = [f"to{number}@bench.test" for number in range(CONNECTIONS)]
+    for recipient in recipients:
+        gateway.run("inbox", "add", recipient)
     gateway.start()
     assert gateway.process is not None
     imap = Account(gateway.imaps, gateway.ca_file, gateway.address, gateway.key)
     smtp = Account(gateway.smtps, gateway.ca_file, gateway.address, gateway.key)
-    return Running(gateway, gateway.process, imap, smtp)
+    place = Place(port, tuple(recipient.encode() for recipient in recipients))
+    return Running(gateway, gateway.process, imap, smtp, place)

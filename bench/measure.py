@@ -6,10 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tests.servers.process import cpu_seconds
 
 from .client import Account, Imap
+
+if TYPE_CHECKING:
+    from .lmtp import Place
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Side:
     smtp: Account | None = None
     sender: bytes = b"bench@example.org"
     recipient: bytes = b"someone@elsewhere.test"
+    lmtp: Place | None = None
 
 
 @dataclass(frozen=True)

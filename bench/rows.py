@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from tests.servers.process import cpu_seconds, memory_bytes
 
-from . import changes
+from . import changes, lmtp
 from .client import Imap, Smtp
 from .corpus import fresh, large, message
 from .measure import Row, Sample, Side, imap_of, in_threads, on_selected, smtp_of, timed
@@ -225,6 +225,7 @@ ROWS: Iterable[Row] = (
     Row("LIST with STATUS of 1,000 folders", "ms", False, found_in(f"{LIST} RETURN (STATUS ({STATUS}))", 30)),
     Row("STATUS of one", "/s", True, status_of_one),
     *changes.ROWS,
+    *lmtp.ROWS,
     Row("delivery to IDLE push", "ms", False, idle_latency),
     Row("memory an idle connection at 1,000", "KiB", False, idle_memory),
     Row("durable submission, 8 KB, 20 connections", "/s", True, submissions, "smtp"),
