@@ -30,7 +30,7 @@ from tests.support.gateway import HOST, Gateway
 
 IN_CI = bool(os.environ.get("CI"))
 BARE = [
-    b"\n.\n", b"\r\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\r\r\n.\r\r\n", b"\r\n.\r\r\n", 
+    b"\n.\n", b"\r\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\r\r\n.\r\r\n", b"\r\n.\r\r\n",
     b"\0\r\n.\0\r\n",
     b"\r\n\0.\r\n", b"\n.\r", b"\r\n.\0\n",
 ]  # fmt: skip
