@@ -61,7 +61,7 @@ def read_foreign(octets: bytes) -> IncomingReport | None:
     remote = _reporter(header)
     events: tuple[tuple[Event, frozenset[bytes]], ...] = (("bounced", failed), ("delayed", delayed - failed))
     said = [
-        Said((address.decode("ascii"),), event, code, enhanced, text, remote)
+        Said((clean(address.decode("ascii")),), event, code, enhanced, text, remote)
         for event, addresses in events
         for address in sorted(addresses)
         if b"@" in address and address.isascii() and len(address) <= MAX_LINE

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.differential import broken
-from tests.fuzz import mime_targets, wire_targets
+from tests.fuzz import mime_targets, report_targets, wire_targets
 
 FOUND: Final = Path(__file__).with_name("found")
 LARGEST: Final = 65_536
@@ -128,6 +128,26 @@ TARGETS: Final = {
                 b"p=x,,n=\xc2\xaa,r=c\n",
             ),
             (b"n,,", b"n=", b"r=", b"=2C", b"=3D", b",", b"c=biws,", b"\n", b"p=", b"\xe2\x80\x8b", "א".encode()),
+        ),
+        Target(
+            report_targets.incoming_reports,
+            (
+                b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\n"
+                b"Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; a@x\nAction: failed\nStatus: 5.1.1\n"
+                b"Diagnostic-Code: smtp; 550 5.1.1 no\n\n--b\nContent-Type: message/rfc822\n\nMessage-ID: <o@x>\n",
+                b"X-Failed-Recipients: a@x\nFrom: MAILER-DAEMON@x\n\n550 5.1.1 no\n\nMessage-ID: <o@x>\n",
+            ),
+            (
+                b"Final-Recipient: ", b"Original-Recipient: ", b"rfc822;", b"utf-8;", b"\\x{EB}", b"\\x{FFFFFF}",
+                b"Action: delayed", b"Status: 4.0.0", b"Diagnostic-Code: ", b"\n\n", b"\r\n", b"\n--b\n", b"<a@x>",
+                b"Content-Transfer-Encoding: base64\n", b"Message-ID: <", b"failed addresses follow:", b"(", b"550-",
+                b"+2B",
+            ),
+        ),
+        Target(
+            report_targets.original_recipients,
+            (b"rfc822;a+2Bb@x", b"utf-8;zo\\x{EB}@x", "utf-8;zoë@x".encode()),
+            (b"+0D", b"+", b"\\x{", b"}", b"rfc822;", b"utf-8;", b"=", b"D800", b"10FFFF"),
         ),
         Target(mime_targets.scan, tuple(b"%c" % (n % 256) + octets for n, octets in enumerate(_SMALL)), _MAIL),
         Target(mime_targets.headers, tuple(b"subject,to\0" + octets for octets in _SMALL), _FIELDS),
