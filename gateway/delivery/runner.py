@@ -42,7 +42,7 @@ from .settings import DeliverySettings
 
 log = structlog.get_logger(__name__)
 
-GATHER_S: Final = 0.05  # between looks for news while there is enough to do: acceptance wakes us with each message
+GATHER_S: Final = 0.02  # between looks for news while there is enough to do: acceptance wakes us with each message
 SWEEP_S: Final = 60.0  # between looks for what grew too old while nothing may go to its next hop
 
 
