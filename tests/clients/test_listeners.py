@@ -23,7 +23,7 @@ def listener(kind: str, port: int, security: str, *more: str) -> str:
 
 @pytest.fixture(scope="module")
 def ports() -> dict[str, int]:
-    return {name: free_port() for name in ("imap-starttls", "imap-none", "smtp-none", "smtp-device", "strangers")}
+    return {name: free_port() for name in ("imap-starttls", "imap-none", "smtp-none", "smtp-device", "device-net", "strangers")}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> 
         + listener("imap", ports["imap-none"], "none")
         + listener("submission", ports["smtp-none"], "none")
         + listener("submission", ports["smtp-device"], "starttls", "allow_plaintext = true")
+        + listener("submission", ports["device-net"], "none", "allow_plaintext = true", 'networks = ["127.0.0.1/32"]')
         + listener("imap", ports["strangers"], "tls", 'networks = ["192.0.2.0/24"]')
     )
     served = Gateway(tmp_path_factory.mktemp("gateway"), settings)
@@ -75,6 +76,20 @@ def test_a_device_without_tls_may_send_where_that_is_allowed(gateway: Gateway, p
     with smtplib.SMTP(HOST, ports["smtp-device"], timeout=30) as smtp:
         smtp.starttls(context=gateway.tls())
         smtp.login(gateway.address, gateway.key)
+
+
+def test_a_port_without_encryption_is_for_its_networks_alone_and_doctor_warns(
+    gateway: Gateway, ports: dict[str, int]
+) -> None:
+    with smtplib.SMTP(HOST, ports["device-net"], timeout=30) as smtp:
+        smtp.login(gateway.address, gateway.key)
+        smtp.sendmail(gateway.address, [gateway.address], f"From: {gateway.address}\r\n\r\nx\r\n".encode())
+    with pytest.raises(smtplib.SMTPConnectError) as refused:
+        smtplib.SMTP(HOST, ports["device-net"], timeout=30, source_address=("127.0.0.7", 0))
+    assert (refused.value.smtp_code, refused.value.smtp_error[:5]) == (421, b"4.7.0")
+    said = [row["text"] for row in gateway.json("doctor") if row["level"] == "warning"]
+    warned = [text for text in said if "takes logins without encryption" in text]
+    assert [text.split()[1] for text in warned] == [str(ports["smtp-device"]), str(ports["device-net"])]
 
 
 def test_a_stranger_is_refused_before_the_handshake(gateway: Gateway, ports: dict[str, int]) -> None:

@@ -8,6 +8,7 @@ import shutil
 import smtplib
 import socket
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +69,34 @@ def test_ports_passed_by_systemd_outlive_the_process(
     client.logout()
 
 
+def test_a_unix_socket_of_systemds_takes_mail_and_stays(make_gateway: Callable[..., Gateway]) -> None:
+    place = Path(tempfile.mkdtemp(prefix="lmtp-", dir="/tmp"))  # a Unix socket's path is short
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
+            bound.bind(str(place / "lmtp"))
+            bound.listen(16)
+            said = f'[[listener]]\nkind = "lmtp"\nsocket = "lmtp"\npath = "{place}/lmtp"\n'
+            gateway = make_gateway(said, sockets={"lmtp": bound})
+            gateway.start()
+            with smtplib.LMTP(str(place / "lmtp"), timeout=30) as lmtp:
+                assert lmtp.sendmail("eve@elsewhere.test", [gateway.address], b"Subject: x\r\n\r\nx\r\n") == {}
+            reached = [row for row in gateway.json("doctor") if row["area"] == f"{place}/lmtp"]
+            assert [(row["level"], row["text"]) for row in reached] == [("ok", "lmtp (none) accepts connections")]
+            assert gateway.stop() == 0
+            assert (place / "lmtp").is_socket()
+    finally:
+        shutil.rmtree(place)
+
+
+def test_a_tcp_socket_of_systemds_for_lmtp_needs_networks(
+    make_gateway: Callable[..., Gateway], sockets: dict[str, socket.socket]
+) -> None:
+    gateway = make_gateway('[[listener]]\nkind = "lmtp"\nsocket = "imaps"\nsecurity = "none"\n', sockets=sockets)
+    with pytest.raises(RuntimeError, match="the socket imaps is for LMTP over TCP; it needs networks"):
+        gateway.start()
+    gateway.process = None
+
+
 def test_a_socket_that_was_not_passed_is_named(
     make_gateway: Callable[..., Gateway], sockets: dict[str, socket.socket]
 ) -> None:
@@ -85,11 +114,15 @@ def test_the_documents_name_the_sockets_that_the_units_have() -> None:
             parsed = configparser.ConfigParser()
             parsed.read(unit)
             assert parsed["Socket"]["Service"] == "gateway.service"
-            found[parsed["Socket"]["FileDescriptorName"]] = int(parsed["Socket"]["ListenStream"])
-    assert found == {"imaps": 993, "submissions": 465, "submission": 587}
+            found[parsed["Socket"]["FileDescriptorName"]] = parsed["Socket"]["ListenStream"]
+    path = found.pop("lmtp")
+    receiving = (ROOT / "docs" / "receiving.md").read_text()
+    assert f'socket = "lmtp"\npath = "{path}"' in receiving
+    assert "systemctl enable --now gateway-lmtp.socket" in receiving
+    assert found == {"imaps": "993", "submissions": "465", "submission": "587"}
     text = (ROOT / "docs" / "operation.md").read_text().split("### Ports from systemd")[1]
     example = tomllib.loads(text.split("```toml")[1].split("```")[0])["listener"][0]
-    assert found[example["socket"]] == example["port"]
+    assert found[example["socket"]] == str(example["port"])
     for name, port in found.items():
         assert f'"{name}" for {port}' in text or example["socket"] == name
         assert f"gateway-{name}.socket" in text
