@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -329,10 +330,10 @@ def test_rates_refuse_for_a_while_and_keep_nothing(tmp_path: Path) -> None:
             it.now = 1_800_000_000.0 - 1_800_000_000 % 86_400
             numbers = iter(range(100))
 
-            async def send(*recipients: str, **key: object) -> None:
+            async def send(*recipients: str, **key: Any) -> None:
                 await submit(it, *recipients, message=MESSAGE.replace(b"1@x", b"%d@x" % next(numbers)), **key)
 
-            limited = {"rates": Rates(per_hour=3)}
+            limited: dict[str, Any] = {"rates": Rates(per_hour=3)}
             await send(BOB, "ann@example.org", **limited)
             with pytest.raises(RateExceeded):
                 await send(BOB, "ann@example.org", **limited)
