@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
 from gateway.model.errors import NotFound
 from gateway.model.ids import ContentId, SubmissionId
 from gateway.model.ports import Clock
@@ -21,6 +23,8 @@ from .bounces import Mailing, Notices, Origin
 from .dsn import Action, Status
 from .notify import Letter, is_report, wishes
 from .settings import DeliverySettings
+
+log = structlog.get_logger(__name__)
 
 PIECE: Final = 20  # submissions asked for at once
 LONGEST_LOOK_S: Final = 60.0  # between looks for what is late, and after a lost wake-up
@@ -50,10 +54,14 @@ class Debts:
         now = self._clock()
         if self.settings.delay_notice and not self._looked_at <= now < self._looked_at + self.next_look:
             self._looked_at = now
-            before = int(now) - self.settings.delay_notice
-            while late := await self._db.read(lambda rx: reports.late(rx, before, PIECE)):
-                for submission_id in late:
-                    await self._late(submission_id)
+            await self._all_late(int(now) - self.settings.delay_notice)
+
+    async def _all_late(self, before: int) -> None:
+        after = 0
+        while late := await self._db.read(lambda rx: reports.late(rx, before, PIECE, after)):  # noqa: B023
+            for submission_id in late:
+                await self._late(submission_id)
+            after = late[-1]
 
     async def _delivered(self, submission_id: SubmissionId) -> None:
         """RFC 3461 5.2.3: delivered here, and the sender wants to know."""
@@ -72,6 +80,7 @@ class Debts:
                 mailing.deliver(tx, now, rows)
 
         await self._write(unit, mailing)
+        log.info("delivery.told", submission=submission_id, action="delivered", notice=mailing is not None)
 
     async def _late(self, submission_id: SubmissionId) -> None:
         """RFC 3461 5.2.5. Told or not (nobody may be left to tell), its rows are marked."""
@@ -96,6 +105,7 @@ class Debts:
                 mailing.deliver(tx, now, rows)
 
         await self._write(unit, mailing)
+        log.info("delivery.told", submission=submission_id, action="delayed", notice=mailing is not None)
 
     async def _stage(self, about: About | None, action: Action, told: list[tuple[int, Status]]) -> Mailing | None:
         """None: nobody is to be told, or left."""

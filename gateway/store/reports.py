@@ -41,7 +41,6 @@ _SETTLE = Stmt("DELETE FROM report_due WHERE content_id = :content AND inbox_id 
 _OWE = Stmt("INSERT INTO notice_due (submission_id, at) VALUES (:submission, :now) ON CONFLICT DO NOTHING")
 _OWED = Stmt("SELECT submission_id FROM notice_due ORDER BY submission_id LIMIT :most")
 _PAID = Stmt("DELETE FROM notice_due WHERE submission_id = :submission")
-_BY_UUID = Stmt("SELECT id FROM submission WHERE uuid = :envid AND inbox_id = :inbox")
 _BY_ENVELOPE = Stmt(
     "SELECT id FROM submission WHERE inbox_id = :inbox AND envelope_id = :envid ORDER BY id DESC LIMIT :most"
 )
@@ -66,9 +65,9 @@ _UNTOLD: Final = (
     "state IN ('queued', 'deferred', 'sending') AND delay_told IS NULL AND (notify IS NULL OR (notify & 4) <> 0)"
 )
 _LATE = Stmt(
-    "SELECT s.id FROM submission s WHERE s.finished_at IS NULL AND s.created_at <= :before AND COALESCE(s.release_at,"
-    " 0) <= :before AND s.mail_from <> '' AND EXISTS (SELECT 1 FROM queue_recipient WHERE submission_id = s.id AND"
-    f" {_UNTOLD}) ORDER BY s.id LIMIT :most"
+    "SELECT s.id FROM submission s WHERE s.finished_at IS NULL AND s.id > :after AND s.created_at <= :before AND"
+    " COALESCE(s.release_at, 0) <= :before AND s.mail_from <> '' AND EXISTS (SELECT 1 FROM queue_recipient WHERE"
+    f" submission_id = s.id AND {_UNTOLD}) ORDER BY s.id LIMIT :most"
 )
 _LATE_RECIPIENTS = Stmt(
     "SELECT id, address, orcpt, code, enhanced, text, (SELECT a.remote FROM queue_attempt a WHERE a.recipient_id ="
@@ -161,14 +160,12 @@ def due(rx: Rx, limit: int) -> list[tuple[ContentId, InboxId]]:
 def handed_on(rx: Rx, inbox_id: InboxId, envelope_id: str | None, message_ids: Sequence[bytes]) -> list[HandedOn]:
     """Recipients of the inbox's submissions that a report may mean, the latest submission first.
 
-    The envelope id decides when it is one of ours: our own name of the submission, or what the client called it. Else
-    the first Message-ID that was sent does.
+    The envelope id decides when it is what a client called a submission (no next hop is told any other: RFC 3461 5.2.1
+    a). Else the first Message-ID that was sent does.
     """
     found: list[int] = []
     if envelope_id:
-        found = [row[0] for row in rx.all(_BY_UUID, envid=envelope_id, inbox=inbox_id)] or [
-            row[0] for row in rx.all(_BY_ENVELOPE, envid=envelope_id, inbox=inbox_id, most=SUBMISSIONS)
-        ]
+        found = [row[0] for row in rx.all(_BY_ENVELOPE, envid=envelope_id, inbox=inbox_id, most=SUBMISSIONS)]
     for message_id in message_ids:
         if found:
             break
@@ -234,9 +231,12 @@ def told_of_delivery(tx: Tx, submission_id: SubmissionId, recipient_ids: Sequenc
     return True
 
 
-def late(rx: Rx, before: int, limit: int) -> list[SubmissionId]:
-    """Submissions that could go at or before `before` and did not, whose sender may want to know and does not."""
-    return [SubmissionId(row[0]) for row in rx.all(_LATE, before=before, most=limit)]
+def late(rx: Rx, before: int, limit: int, after: int = 0) -> list[SubmissionId]:
+    """Submissions that could go at or before `before` and did not, whose sender may want to know and does not.
+
+    By id, above `after`.
+    """
+    return [SubmissionId(row[0]) for row in rx.all(_LATE, before=before, after=after, most=limit)]
 
 
 def late_recipients(rx: Rx, submission_id: SubmissionId) -> list[Late]:
