@@ -4,7 +4,7 @@ How it works. The message's own header is buffered until its blank line. From th
 looked for: the blank line that ends a part's MIME header, and a line that is a boundary of an open multipart.
 A boundary line begins with "--" and what all open boundaries have in common, so `bytes.find` skips to the few
 places where one may stand; lines are counted by `bytes.count`, and only where BODYSTRUCTURE needs them.
-What may still become such a line at the end of a chunk is carried into the next: at most `_LONGEST_BOUNDARY_LINE`
+What may still become such a line at the end of a chunk is carried into the next: at most `boundaries.LONGEST_LINE`
 octets, or one unfinished MIME header. The body itself is never held.
 
 Offsets count from the end of the message's own header (model/body.py). Open parts stand on an explicit stack:
@@ -17,13 +17,12 @@ and body are the message; children lie inside their parent, in order, without ov
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from gateway.model.body import ParsedMessage, Part, PartKind
 
+from .boundaries import Boundaries, BoundaryLine
 from .building import OpenPart, as_opaque, closed
 from .date import parse_date
 from .envelope import envelope_of, own_message_id, references_of
@@ -37,7 +36,6 @@ MAX_HEADER: Final = 256 * 1024  # octets of one header that are parsed; real one
 MAX_NESTED_HEADERS: Final = 4 * 1024 * 1024  # octets of all MIME headers together: bounds BODYSTRUCTURE's size
 MAX_DEPTH: Final = 100  # nested parts, as Dovecot
 MAX_PARTS: Final = 10_000  # parts of one message, as Dovecot
-_LONGEST_BOUNDARY_LINE: Final = 2048  # "--", a boundary of at most 998 octets, "--", blanks, line end
 
 _COALESCE: Final = 16 * 1024  # smaller chunks wait for each other: else a header fed octet by octet is quadratic
 
@@ -50,14 +48,6 @@ class _Mode(Enum):
     OWN_HEADER = 0  # the message's header
     PART_HEADER = 1  # the header of a part, or of an encapsulated message
     BODY = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _BoundaryLine:
-    start: int  # index of the "--" in the buffer
-    end: int  # index behind the line end
-    level: int  # place of the multipart on the stack
-    closes: bool
 
 
 class Scanner:
@@ -76,8 +66,7 @@ class Scanner:
         self._search_from = -1  # offset from which line ends are looked at; -1: that of the header's blank line
         self._part_header = 0  # offset where the header being read begins
         self._stack: list[OpenPart] = []
-        self._levels: dict[bytes, list[int]] = {}  # open boundary -> places on the stack, innermost last
-        self._needle = b""  # "\n--" and the common beginning of all open boundaries; empty without any
+        self._open = Boundaries()
         self._parts = 0
         self._nested_headers = 0
         self._line_counters = 0  # open parts that need their lines
@@ -168,7 +157,7 @@ class Scanner:
     # The body
 
     def _feed_body(self, chunk: bytes) -> None:
-        if not self._needle and self._mode is _Mode.BODY:  # nothing is looked for any more
+        if not self._open.needle and self._mode is _Mode.BODY:  # nothing is looked for any more
             if self._line_counters:
                 self._lines += chunk.count(b"\n")
             self._base += len(self._buffer) + len(chunk)
@@ -192,7 +181,7 @@ class Scanner:
         while True:
             if self._mode is _Mode.PART_HEADER:
                 more = self._scan_header(final)
-            elif self._needle:
+            elif self._open.needle:
                 more = self._scan_body(final)
             else:
                 more = False
@@ -209,16 +198,16 @@ class Scanner:
             self._base = keep
 
     def _scan_body(self, final: bool) -> bool:
-        line, waits_at = self._find_boundary(self._search_from - self._base, final)
+        line, waits_at = self._open.find(self._buffer, self._search_from - self._base, final)
         if line is not None:
             self._boundary(line)
             return True
-        unseen = waits_at if waits_at >= 0 else len(self._buffer) - len(self._needle) + 1
+        unseen = waits_at if waits_at >= 0 else len(self._buffer) - len(self._open.needle) + 1
         self._search_from = max(self._search_from, self._base + unseen)
         return False
 
     def _scan_header(self, final: bool) -> bool:
-        buffer = self._buffer
+        buffer, needle = self._buffer, self._open.needle
         begin = self._part_header - self._base
         stop = min(len(buffer), begin + MAX_HEADER)
         # One pattern for both ends a header can have: searched apart, one of them would run far past the other.
@@ -229,8 +218,8 @@ class Scanner:
                 self._part_header_done(match.end(), cut=False)
                 return True
             # A needle cut off by the buffer's end counts as found: then the line is waited for.
-            if self._needle and self._needle.startswith(buffer[at : at + len(self._needle)]):
-                line, waits = self._boundary_line(at, final)
+            if needle and needle.startswith(buffer[at : at + len(needle)]):
+                line, waits = self._open.line_at(buffer, at, final)
                 if line is not None:
                     self._boundary(line)
                     return True
@@ -244,54 +233,13 @@ class Scanner:
         if final:
             self._part_header_done(len(buffer), cut=False)
             return True
-        unseen = len(buffer) - max(len(self._needle), 3) + 1
+        unseen = len(buffer) - max(len(needle), 3) + 1
         self._search_from = max(self._search_from, self._base + unseen)
         return False
 
-    def _find_boundary(self, low: int, final: bool) -> tuple[_BoundaryLine | None, int]:
-        """The first boundary line from the line end at index `low` on; or the index to wait at, or -1."""
-        buffer = self._buffer
-        needle = self._needle
-        if buffer.find(b"-", low) < 0:  # one octet is looked for ten times as fast, and base64 has no hyphen
-            return None, -1
-        at = buffer.find(needle, low)
-        while at >= 0:
-            line, waits = self._boundary_line(at, final)
-            if line is not None:
-                return line, -1
-            if waits:
-                return None, at
-            at = buffer.find(needle, at + 1)
-        return None, -1
-
-    def _boundary_line(self, at: int, final: bool) -> tuple[_BoundaryLine | None, bool]:
-        """The boundary line behind the line end at index `at`, if it is one; True if more octets must tell.
-
-        RFC 2046 5.1.1: "--", the boundary, "--" at the last one, then nothing but blanks. Of several open
-        multiparts that a line fits, the innermost gets it.
-        """
-        buffer = self._buffer
-        levels = self._levels
-        end = buffer.find(b"\n", at + 1, at + 1 + _LONGEST_BOUNDARY_LINE)
-        if end < 0:
-            if len(buffer) - at - 1 >= _LONGEST_BOUNDARY_LINE:
-                return None, False
-            if not final:
-                return None, True
-            end = len(buffer)
-        word = buffer[at + 3 : end].rstrip(b" \t\r")
-        level = levels[word][-1] if word in levels else -1
-        closes = False
-        if word.endswith(b"--") and word[:-2] in levels and levels[word[:-2]][-1] > level:
-            level = levels[word[:-2]][-1]
-            closes = True
-        if level < 0:
-            return None, False
-        return _BoundaryLine(at + 1, min(end + 1, len(buffer)), level, closes), False
-
     # Events
 
-    def _boundary(self, line: _BoundaryLine) -> None:
+    def _boundary(self, line: BoundaryLine) -> None:
         # RFC 2046 5.1.1: the line end before a boundary belongs to it.
         content_end = line.start - 1
         if content_end > 0 and self._buffer[content_end - 1] == 0x0D:
@@ -300,7 +248,7 @@ class Scanner:
         while self._mode is _Mode.PART_HEADER:  # never finished; a message part then begins an empty one inside
             offset = max(offset, self._part_header)
             self._part_header_done(offset - self._base, cut=False)
-        if not self._levels:  # that part was the last one allowed
+        if not self._open:  # that part was the last one allowed
             return
         self._close_parts(line.level + 1, max(offset, self._stack[-1].header_end))
         after = self._base + line.end
@@ -337,8 +285,7 @@ class Scanner:
         self._parts += 1
         if self._parts >= MAX_PARTS or self._nested_headers > MAX_NESTED_HEADERS:
             opaque = True
-            self._levels.clear()  # no boundary counts any more: this part is all the rest
-            self._set_needle()
+            self._open.clear()  # no boundary counts any more: this part is all the rest
         kind = PartKind.LEAF
         if fields.type == b"multipart":
             kind = PartKind.MULTIPART
@@ -354,8 +301,7 @@ class Scanner:
         if kind is PartKind.MULTIPART:
             part.boundary = fields.boundary
             if part.boundary is not None:
-                self._levels.setdefault(part.boundary, []).append(len(self._stack))
-                self._set_needle()
+                self._open.add(part.boundary, len(self._stack))
         self._stack.append(part)
         if kind is PartKind.MESSAGE:
             self._begin_header(end)
@@ -374,31 +320,14 @@ class Scanner:
                 self._root = part
 
     def _forget_boundary(self, level: int) -> None:
-        boundary = self._stack[level].boundary
-        self._stack[level].boundary = None
-        if boundary in self._levels:
-            levels = self._levels[boundary]
-            levels.remove(level)
-            if not levels:
-                del self._levels[boundary]
-            self._set_needle()
-
-    def _set_needle(self) -> None:
-        self._needle = b"\n--" + _common_prefix(self._levels) if self._levels else b""
+        boundary, self._stack[level].boundary = self._stack[level].boundary, None
+        self._open.forget(boundary, level)
 
     def _count_to(self, offset: int) -> None:
         if offset > self._counted:
             if self._line_counters:
                 self._lines += self._buffer.count(b"\n", self._counted - self._base, offset - self._base)
             self._counted = offset
-
-
-def _common_prefix(words: Collection[bytes]) -> bytes:
-    low, high = min(words), max(words)
-    for place, sign in enumerate(low):
-        if high[place] != sign:  # low < high, so high is no shorter than what they have in common
-            return low[:place]
-    return low
 
 
 def _end_of_header(octets: bytes | bytearray, begin: int) -> int | None:
