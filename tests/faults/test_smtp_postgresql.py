@@ -14,6 +14,7 @@ from tests.faults.smtp_kit import USER, envelope_of, principal, run
 from tests.faults.smtp_relay import relay
 from tests.faults.smtp_store import house
 
+
 def test_mail_from_a_server_in_front(tmp_path: Path, postgresql_url: str) -> None:
     """One unit for both inboxes, also when one of them is full; lists are asked in this engine's words too."""
 
