@@ -12,23 +12,18 @@ from .loader import Loaded, find, load
 from .routing import NamedRelay, RouteRule
 from .rules import encryption, plaintext_login
 from .sections import (
-    Auth,
     Config,
     InboxDefaults,
-    Limits,
     Listener,
-    Lists,
     Log,
     MetricsServer,
-    Queue,
-    Relay,
-    Retention,
-    Search,
     Server,
     Store,
     Tls,
     TlsVersion,
 )
+from .sections_access import Auth, Limits, Search
+from .sections_mail import Lists, Queue, Relay, Retention
 
 __all__ = [
     "Auth", "Change", "Config", "ConfigError", "InboxDefaults", "Limits", "Listener", "Lists", "Loaded",

@@ -9,7 +9,8 @@ from typing import Final
 
 from .checks import host_port
 from .routing import TARGETS, NamedRelay
-from .sections import Config, Listener, Relay
+from .sections import Config, Listener
+from .sections_mail import Relay
 
 Problem = tuple[str, str]
 """(dotted key, reason)"""
