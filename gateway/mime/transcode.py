@@ -213,10 +213,8 @@ def _relabelled(header: bytes, change: Change, *, top: bool) -> bytes:
     field = b"Content-Transfer-Encoding: " + change.label
     if _FIELD.search(header):
         return _FIELD.sub(lambda found: field + (b"\r" if found[0].endswith(b"\r") else b""), header)
-    line_end = b"\n" if header.endswith(b"\n") and not header.endswith(b"\r\n") else b"\r\n"
-    fields, blank = header, b""
-    if header == line_end or header.endswith(line_end + line_end):
-        fields, blank = header[: -len(line_end)], line_end
+    blank = next((end for end in (b"\r\n", b"\n") if header == end or header.endswith(b"\n" + end)), b"")
+    fields, line_end = header[: len(header) - len(blank)], blank or b"\r\n"
     version = b"" if not top or _VERSION.search(header) else b"MIME-Version: 1.0" + line_end
     return fields + version + field + line_end + blank
 

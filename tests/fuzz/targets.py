@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.differential import broken
-from tests.fuzz import mime_targets, report_targets, wire_targets
+from tests.fuzz import mime_targets, outbound_targets, report_targets, wire_targets
 
 FOUND: Final = Path(__file__).with_name("found")
 LARGEST: Final = 65_536
@@ -128,6 +128,21 @@ TARGETS: Final = {
                 b"p=x,,n=\xc2\xaa,r=c\n",
             ),
             (b"n,,", b"n=", b"r=", b"=2C", b"=3D", b",", b"c=biws,", b"\n", b"p=", b"\xe2\x80\x8b", "א".encode()),
+        ),
+        Target(
+            outbound_targets.server_replies,
+            (b"\x03220 hi\r\n250-a\r\n250 b\r\n", b"\x00250 ok\r\n\r\n", b"\xff354-x\r\n355 y\r\n"),
+            (b"250", b"-", b" ", b"\r\n", b"\n", b"\r", b"x", b"250-a\r\n", b"250 a\r\n", b"\xff", b"\0"),
+        ),
+        Target(
+            outbound_targets.going_out,
+            (
+                b"\0Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+                b"\xc3\xab and others\r\n--b--\r\n",
+                b"\1Content-Transfer-Encoding: binary\r\n\r\n\0\r\n.\r\n\n.\n",
+                b"\0Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xff\r\n--b--",
+            ),
+            (*_MAIL, b"\xff", b"x" * 70, b"--", b".", b"\r\n.\r\n", b"multipart/signed", b": binary\r\n"),
         ),
         Target(
             report_targets.incoming_reports,

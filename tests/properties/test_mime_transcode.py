@@ -70,7 +70,7 @@ def test_quoted_printable_in_any_chunking(text: bytes, cuts: list[int]) -> None:
     assert not any(b"\r" in line or b"\n" in line or len(line) > 76 or line.endswith((b" ", b"\t")) for line in lines)
 
 
-@pytest.mark.parametrize("unit", ["ü".encode(), b"a", b" ", b"=", b"word "])
+@pytest.mark.parametrize("unit", ["ü".encode(), b"a", b" ", b"=", b"word ", b"-", b"--b"])
 def test_a_line_without_end_is_not_kept(unit: bytes) -> None:
     encoder, out, told = QuotedPrintableEncoder(), b"", b""
     for _ in range(40):
@@ -81,6 +81,17 @@ def test_a_line_without_end_is_not_kept(unit: bytes) -> None:
     out += encoder.finish()
     assert quopri.decodestring(out) == told
     assert all(len(line) <= 76 for line in out.split(b"\r\n"))
+
+
+@pytest.mark.parametrize("before", range(60, 80))
+def test_a_soft_line_break_makes_no_boundary(before: int) -> None:
+    """A long line that names the boundary behind its seventieth sign: wrapped there, it would end the part."""
+    text = "ü" + "x" * before + "--b--\r\n--bb\r\n" + "-" * 300 + "\r\n"
+    message = multipart([("text/plain; charset=utf-8", "8bit", text.encode() + b"z" * 40), ("text/html", "", b"<p>")])
+    made = changed(message)
+    assert b"quoted-printable" in made
+    assert leaves(made) == leaves(message)
+    assert all(len(line) <= 76 for line in made.split(b"\r\n"))
 
 
 @given(st.binary(max_size=400), st.integers(1, 100))
