@@ -28,6 +28,7 @@ from gateway.delivery.runner import QueueRunner
 from gateway.delivery.scheduler import Scheduler
 from gateway.imap.services import ImapServices
 from gateway.imap.states import States
+from gateway.imap.submitted_urls import SubmittedUrls
 from gateway.ingest.writer import Ingest
 from gateway.maintain.janitor import Janitor
 from gateway.maintain.texts import TextBuilder
@@ -152,6 +153,7 @@ class Gateway:
                 metrics=self._metrics,
                 gate=gate,
                 intake=intake,
+                urls=SubmittedUrls(db, time.time, config.server.hostname),
             ),
             listen_sockets(),
         )

@@ -37,6 +37,18 @@ def authorized(rx: Rx, url: bytes, now: int, *, reader: InboxId | None) -> tuple
     `reader`: the inbox of an IMAP session; None: a message submission entity, which has checked the user after
     `submit+` itself (RFC 4467 3). None also for all that is wrong with a URL: nobody learns what.
     """
+    found = permitted(rx, url, now, reader=reader)
+    if found is None:
+        return None
+    owner, asked = found
+    try:
+        return url_parts.find_part(rx, owner, asked.mailbox or "", asked), asked
+    except NotFound:
+        return None
+
+
+def permitted(rx: Rx, url: bytes, now: int, *, reader: InboxId | None) -> tuple[InboxId, MessageUrl] | None:
+    """As `authorized`, without a look at the message: the inbox whose mailbox holds it."""
     try:
         asked = parse_url(url)
     except Malformed:
@@ -53,10 +65,7 @@ def authorized(rx: Rx, url: bytes, now: int, *, reader: InboxId | None) -> tuple
         return None
     if not _admits(rx, permit.access, permit.user, reader):
         return None
-    try:
-        return url_parts.find_part(rx, owner.id, asked.mailbox, asked), asked
-    except NotFound:
-        return None
+    return owner.id, asked
 
 
 def _admits(rx: Rx, access: str, user: str, reader: InboxId | None) -> bool:

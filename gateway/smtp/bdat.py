@@ -74,6 +74,10 @@ class ChunkingConnection(LoginConnection):
             acceptance, binary = self._begin()
             chunks = self._chunks = Chunks(acceptance, binary=binary)
         await self._receive(size, chunks.write)
+        await self._have(chunks, last, f"250 2.0.0 {size} octets received")
+
+    async def _have(self, chunks: Chunks, last: bool, more: str) -> None:
+        """A chunk has been read, from wherever: the one reply to its command; `more` where another is to follow."""
         if last:
             await chunks.end()
         if chunks.checker.violated:
@@ -85,7 +89,7 @@ class ChunkingConnection(LoginConnection):
         elif last:
             await self._keep(chunks.acceptance)
         else:
-            self.reply(f"250 2.0.0 {size} octets received")
+            self.reply(more)
 
     async def _refuse_bdat(self, argument: bytes, refusal: str) -> None:
         """In a state that has no BDAT: its octets are read past all the same."""

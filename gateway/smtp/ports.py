@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from gateway.auth.exchange import Authenticator
+from gateway.model.ids import InboxId
 from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
@@ -74,6 +75,14 @@ class IntakeAcceptor(Protocol):
     def begin(self, envelope: IntakeEnvelope) -> Acceptance[Delivered]: ...
 
 
+class Urls(Protocol):
+    """What signed URLs name (RFC 4467), for BURL."""
+
+    def read(self, url: bytes, inbox: InboxId, /) -> AsyncIterator[bytes]:
+        """The octets, in pieces. UrlRefused, UrlElsewhere, UrlUnavailable: `inbox` may not submit them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SubmissionServices:
     """All that a session reaches; shared by all listeners of a process."""
@@ -85,5 +94,6 @@ class SubmissionServices:
     settings: SmtpSettings = field(default_factory=SmtpSettings)
     metrics: Metrics = NULL_METRICS
     gate: Gate | None = None
+    urls: Urls | None = None
     intake: IntakeAcceptor | None = None
     """None: no listener speaks LMTP."""

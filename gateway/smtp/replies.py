@@ -7,7 +7,17 @@ from typing import Final
 
 from gateway.model import errors
 from gateway.model.errors import GatewayError
-from gateway.submit.errors import BadMessage, Blocked, MailLoop, NoRoute, RateExceeded, UnknownRecipient
+from gateway.submit.errors import (
+    BadMessage,
+    Blocked,
+    MailLoop,
+    NoRoute,
+    RateExceeded,
+    UnknownRecipient,
+    UrlElsewhere,
+    UrlRefused,
+    UrlUnavailable,
+)
 
 AT_MAIL: Final[Mapping[type[GatewayError], str]] = {
     errors.SenderNotAuthorized: "553 5.7.1 Sender not authorized",
@@ -27,6 +37,9 @@ IN_GENERAL: Final[Mapping[type[GatewayError], str]] = {
     Blocked: "550 5.7.1 {}",
     MailLoop: "554 5.4.6 {}",
     RateExceeded: "451 4.7.1 {}",
+    UrlRefused: "554 5.7.0 IMAP URL authorization failed",
+    UrlElsewhere: "554 5.7.8 URL resolution requires trust relationship",
+    UrlUnavailable: "554 5.6.6 IMAP URL resolution failed",
 }
 AT_LOGIN: Final[Mapping[type[GatewayError], str]] = {
     errors.AuthenticationFailed: "535 5.7.8 Authentication credentials invalid",

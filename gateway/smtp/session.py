@@ -13,7 +13,8 @@ from gateway.submit.envelope import Accepted, SubmissionEnvelope
 from gateway.submit.intake import Delivered
 
 from . import future
-from .bdat import MAX_DRAIN, RESET_FIRST, ChunkingConnection
+from .bdat import MAX_DRAIN, RESET_FIRST
+from .burl import UrlConnection
 from .connection import Disconnected, TooSlow
 from .data import DataDecoder, SlowBudget
 from .login import MAX_RESPONSE, MECHANISMS
@@ -31,7 +32,7 @@ Command = Callable[..., Awaitable[None]]
 """A session's method for one verb; it is given the argument."""
 
 
-class SubmissionSession(ChunkingConnection):
+class SubmissionSession(UrlConnection):
     """One client. Each command is a method that queues its reply; nothing a client sent is ever echoed or logged.
 
     What LMTP does otherwise stands in `lmtp`: its commands, how a message is read and who is answered for it.
@@ -133,6 +134,8 @@ class SubmissionSession(ChunkingConnection):
             "BINARYMIME",
             f"LIMITS RCPTMAX={self.settings.max_recipients}",
         ]
+        if self._burl_keyword is not None:
+            lines.append(self._burl_keyword)
         if self.settings.future_release_s:
             lines.append(future.advertised(self.services.clock(), self.settings.future_release_s))
         if self.may_log_in:
@@ -380,6 +383,7 @@ SubmissionSession.commands = {
     "RCPT": SubmissionSession._rcpt_to,
     "DATA": SubmissionSession._data,
     "BDAT": SubmissionSession._bdat,
+    "BURL": SubmissionSession._burl,
     "RSET": SubmissionSession._rset,
     "NOOP": SubmissionSession._noop,
     "HELP": SubmissionSession._help,

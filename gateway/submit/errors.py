@@ -25,5 +25,17 @@ class MailLoop(GatewayError):
     """The message was here before, or has passed through more servers than any does."""
 
 
+class UrlRefused(GatewayError):
+    """A URL that was not signed for its submission by this user, or no longer counts (RFC 4468 6)."""
+
+
+class UrlElsewhere(UrlRefused):
+    """A URL of another server, which does not know this one (RFC 4468 5)."""
+
+
+class UrlUnavailable(GatewayError):
+    """A URL that names nothing that could be read (RFC 4468 5)."""
+
+
 class RateExceeded(GatewayError):
     """The key or the inbox has sent to as many recipients as it may in an hour or a day: later."""

@@ -24,7 +24,7 @@ from gateway.model.ids import InboxId, KeyId, SubmissionId
 from gateway.model.permissions import ALL_PERMISSIONS, Principal, ScopeKind
 from gateway.model.ports import NULL_METRICS, Metrics
 from gateway.model.recipient import Recipient
-from gateway.smtp.ports import Acceptor, Gate, SubmissionServices
+from gateway.smtp.ports import Acceptor, Gate, SubmissionServices, Urls
 from gateway.smtp.server import SubmissionListener, SubmissionServer
 from gateway.smtp.settings import SmtpSettings
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
@@ -268,6 +268,7 @@ async def door(
     listener: dict[str, Any] | None = None,
     gate: Gate | None = None,
     metrics: Metrics = NULL_METRICS,
+    urls: Urls | None = None,
     **settings: Any,
 ) -> AsyncIterator[Door]:
     scripted, doorman = ScriptedAcceptor(), Doorman(who or principal())
@@ -279,6 +280,7 @@ async def door(
         settings=SmtpSettings(hostname="mail.example.org", **settings),
         gate=gate,
         metrics=metrics,
+        urls=urls,
     )
     place: dict[str, Any] = {"tls": tls.server, "host": "127.0.0.1", "port": 0, **(listener or {})}
     server = SubmissionServer(services, SubmissionListener(implicit_tls=implicit_tls, **place))
