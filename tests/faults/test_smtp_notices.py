@@ -267,7 +267,8 @@ def test_delivery_here_is_told_of_where_it_was_asked_for(tmp_path: Path) -> None
     async def main() -> None:
         async with house(tmp_path) as it, desk(it) as desk_:
             bob = Recipient("bob@example.org", Notify.SUCCESS, "rfc822;Bob@example.org")
-            await submit(it, bob, envelope_id="E1")
+            others = (Recipient("bob+quiet@example.org", Notify.FAILURE), "bob+more@example.org")
+            await submit(it, bob, *others, envelope_id="E1")
             await desk_.work()
             await desk_.work()
             [report] = await reports(it)
