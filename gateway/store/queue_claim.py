@@ -33,18 +33,22 @@ _LAPSED = Stmt(
 )
 _EXPIRED = Stmt(
     f"{_DUE_COLUMNS} WHERE s.finished_at IS NULL AND s.created_at <= :before AND COALESCE(s.release_at, 0) <= :before"
-    " AND r.state IN ('queued', 'deferred') AND r.next_attempt <= :now ORDER BY r.id LIMIT :most"
+    " AND r.state IN ('queued', 'deferred') AND r.next_attempt <= :now LIMIT :most"
 )
 _CLAIMABLE: Final = (
     "SELECT r.id, r.submission_id, s.uuid, r.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8,"
     " s.body8bit, s.bodybinary, s.ret, s.release_at, r.address, r.domain, r.notify, r.orcpt, r.delay_told, r.attempts,"
     " s.created_at, r.state"
     " FROM queue_recipient r JOIN submission s ON s.id = r.submission_id WHERE r.id IN :LIST(rows)"
-    " AND ((r.state IN ('queued', 'deferred') AND r.next_attempt <= :now)"
-    " OR (r.state = 'sending' AND r.lease_until <= :now))"
+    " AND (({state} IN ('queued', 'deferred') AND r.next_attempt <= :now)"
+    " OR ({state} = 'sending' AND r.lease_until <= :now))"
     " ORDER BY r.submission_id, r.id"
 )
-_CLAIM = Stmt(_CLAIMABLE, postgresql=f"{_CLAIMABLE} FOR UPDATE OF r SKIP LOCKED")
+# The plus keeps SQLite from walking all that is due, by the index on states, instead of the rows that are named.
+_CLAIM = Stmt(
+    sqlite=_CLAIMABLE.format(state="+r.state"),
+    postgresql=_CLAIMABLE.format(state="r.state") + " FOR UPDATE OF r SKIP LOCKED",
+)
 _LEASE = Stmt(
     "UPDATE queue_recipient SET state = 'sending', lease_owner = :owner, lease_until = :until, updated_at = :now"
     " WHERE id IN :LIST(rows)"
