@@ -7,9 +7,11 @@ one, and two rules that say the same are a mistake that the configuration names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from gateway.model.errors import InvalidName
@@ -17,6 +19,7 @@ from gateway.outbound.endpoint import Endpoint
 from gateway.store.addresses import canonical_domain, spellings
 from gateway.submit.errors import NoRoute, UnknownRecipient
 
+_PLAIN: Final = re.compile(r"([a-z0-9_.-]+)(\+[a-z0-9_.+-]*)?@([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)", re.ASCII)
 ANY: Final = "*"
 NULL_SENDER: Final = "<>"
 """The null reverse-path: receipts and other notices."""
@@ -92,11 +95,18 @@ def keys_of(address: str) -> tuple[str, ...]:
     """Patterns that fit `address`, the narrowest first: itself, it without +detail, its domain, those above, any."""
     if not address:
         return (NULL_SENDER, ANY)
-    found = spellings(address) or (address.lower(), "@" + address.rpartition("@")[2].lower())  # an address literal
-    domain = found[-1][1:]
+    lower = address.lower()
+    if (plain := _PLAIN.fullmatch(lower)) is not None:  # nearly all: a tenth of what the rest costs
+        base, detail, domain = plain.groups()
+        return (lower, f"{base}@{domain}", *_above(domain)) if detail else (lower, *_above(domain))
+    found = spellings(address) or (lower, "@" + lower.rpartition("@")[2])  # an address literal
+    return (*found[:-1], *_above(found[-1][1:]))
+
+
+@lru_cache(maxsize=4096)
+def _above(domain: str) -> tuple[str, ...]:
     labels = domain.split(".")
-    above = tuple("." + ".".join(labels[at:]) for at in range(1, len(labels)))
-    return (*found[:-1], domain, *above, ANY)
+    return (domain, *("." + ".".join(labels[at:]) for at in range(1, len(labels))), ANY)
 
 
 class Routes:

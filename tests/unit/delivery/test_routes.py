@@ -26,6 +26,7 @@ from gateway.delivery.schedule import Schedule
 from gateway.model.errors import InvalidName
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.verdict import Verdict
+from gateway.store.addresses import spellings
 from gateway.submit.errors import NoRoute, UnknownRecipient
 
 RELAY = Route.relay("relay", Endpoint("relay.example", 587))
@@ -50,6 +51,21 @@ def test_patterns_that_fit_an_address_narrowest_first() -> None:
     assert keys_of("zoë@bücher.example")[1:] == ("xn--bcher-kva.example", ".example", "*")
     assert keys_of("") == ("<>", "*")
     assert keys_of("ann@[192.0.2.1]")[:2] == ("ann@[192.0.2.1]", "[192.0.2.1]")
+
+
+DOMAINS = ["Example.org", "x", "-a.b", "a..b", "[1.2.3.4]", "ü.de"]
+
+
+@given(st.text("aZ9.+_-@é\"\\[]", max_size=12), st.sampled_from(DOMAINS))
+def test_the_short_way_says_what_the_long_one_says(local: str, domain: str) -> None:
+    address = f"{local}@{domain}"
+    long = spellings(address)
+    assert keys_of(address)[-1] == "*"
+    if long:
+        assert keys_of(address)[: len(long) - 1] == long[:-1]
+        assert keys_of(address)[len(long) - 1] == long[-1][1:]
+    else:
+        assert keys_of(address)[0] == address.lower()
 
 
 def test_patterns_are_compared_in_one_spelling() -> None:
