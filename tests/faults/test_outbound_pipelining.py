@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
+from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.smtp_transport import SmtpConnection
+from gateway.outbound.tls import Security, TlsPolicy
 from gateway.outbound.verdict import Stage, Verdict
-from tests.faults.smtp_kit import run
-from tests.faults.smtp_peer import DROP, MESSAGE, Peer, connected, mail, peer
+from tests.faults.smtp_kit import certificates, run
+from tests.faults.smtp_peer import DROP, FAST, MESSAGE, Peer, connected, mail, peer
+from tests.faults.smtp_relay import Relay, relay
 
 ALL = ("PIPELINING", "8BITMIME", "SIZE 50000000")
 THREE = ("a@x.net", "b@x.net", "c@x.net")
@@ -197,3 +203,27 @@ def test_a_thousand_recipients_at_once() -> None:
             assert [rcpt.split("<")[1].split("@")[0] for rcpt in it.got[0].rcpts] == [str(n) for n in range(0, 1000, 3)]
 
     run(main())
+
+
+@pytest.mark.parametrize("security", [Security.NONE, Security.STARTTLS, Security.TLS])
+@pytest.mark.parametrize("fast", [True, False], ids=["uvloop", "asyncio"])
+def test_taken_over_from_the_library_on_either_loop(tmp_path: Path, security: Security, fast: bool) -> None:
+    """The transport is handed on after TLS too; `doctor` runs on asyncio's own loop."""
+    tls = certificates(tmp_path)
+
+    async def main() -> list[tuple[str, str]]:
+        one = Relay(tls=tls.server, starttls=security is Security.STARTTLS, extensions=list(ALL))
+        async with relay(one, implicit_tls=security is Security.TLS):
+            endpoint = Endpoint(
+                "localhost", one.port, TlsPolicy(security, tls.ca_file), allow_private=True, timeouts=FAST
+            )
+            connection = await SmtpConnection.open(endpoint)
+            octets = MESSAGE + b"x" * 300_000
+            outcomes = await connection.send(mail(*THREE, octets=octets))
+            outcomes += await connection.send(mail(*THREE, octets=octets))
+            await connection.close()
+            assert [taken.octets for taken in one.taken] == [octets + b"\r\n"] * 2
+            assert one.connections == 1
+            return words(outcomes)
+
+    assert (run(main()) if fast else asyncio.run(main())) == [("sent", "final-dot")] * 6
