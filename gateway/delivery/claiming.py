@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from typing import Final
 
 import structlog
@@ -27,6 +26,7 @@ from .source import small_ones, stored
 
 log = structlog.get_logger(__name__)
 
+AT_HAND: Final = 33_554_432  # octets of messages read ahead; beyond it each is read when its turn comes
 EXPIRED_ROWS: Final = 200  # given up by one look
 
 
@@ -52,17 +52,20 @@ class Claims:
         self._clock = clock
         self._metrics = metrics
 
-    async def take(self, routes: Routes, under_way: AbstractSet[int]) -> int:
+    async def take(self, routes: Routes, under_way: set[int]) -> int:
         """Claims what the agenda wants now; how many rows were asked for. Unavailable: it wants them again."""
         picks = self._agenda.to_claim(self._clock())
         if not picks:
             return 0
         rows = [number for pick in picks for number in pick.recipients]
+        if ours := under_way.intersection(rows):  # their lease is over, the attempt is not
+            await self.renew(list(ours))
+            rows = [number for number in rows if number not in ours]
         jobs: list[Job] = []
         claimed: list[QueueItem] = []
         try:
             claimed = await self._claim(rows)
-            jobs = await self._jobs(routes, [item for item in claimed if item.recipient_id not in under_way])
+            jobs = await self._jobs(routes, claimed)
         except GatewayError:
             if claimed:
                 await self.unclaim(claimed)
@@ -98,13 +101,19 @@ class Claims:
             found = way(routes, item.mail_from, item.address, item.domain, released=item.recipient_id in released)
             key = (item.submission_id, found.route.name if found else "")
             grouped.setdefault(key, (found, []))[1].append(item)
-        messages = await small_ones(self._db, (item.content_id for item in items))
+        wanted = (item.content_id for item in items)
+        messages = await small_ones(self._db, wanted) if self._at_hand() < AT_HAND else {}
         size = self.settings.recipients
         return [
             Job(found, tuple(members[start : start + size]), messages.get(members[0].content_id))
             for found, members in grouped.values()
             for start in range(0, len(members), size)
         ]
+
+    def _at_hand(self) -> int:
+        """Octets of messages that were read and wait their turn, those of next hops that hang too."""
+        ready = (job.message for hop in self._agenda.hops() for job in hop.ready)
+        return sum(message.size for message in ready if message is not None)
 
     async def _released(self, routes: Routes, items: Sequence[QueueItem]) -> frozenset[int]:
         """Recipients that a rule would hold and somebody has let go: they are not held twice."""

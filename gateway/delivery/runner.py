@@ -297,7 +297,10 @@ class QueueRunner:
         while True:
             await asyncio.sleep(self._settings.lease_s / 3)
             jobs: Sequence[Job] = [*self._running.values(), *(job for hop in self._agenda.hops() for job in hop.ready)]
-            await self._claims.renew([item.recipient_id for job in jobs for item in job.items])
+            try:
+                await self._claims.renew([item.recipient_id for job in jobs for item in job.items])
+            except Exception as error:  # without renewals another process would send what we are sending
+                self._defect(error)
 
     async def _wind_up(self) -> None:
         """What waits is given back; what runs may finish; what does not is cut and, if it was not ended, given back."""
