@@ -151,11 +151,15 @@ def inbox_add(
     "--sent-copy", type=click.Choice(["auto", "always", "never"]),
     help="Copy of sent mail in Sent; a key may have a rule of its own.",
 )
+@click.option(
+    "--blocked", type=click.Choice(["spam", "refuse", "default"]),
+    help="What becomes of mail that a list keeps from it; default: as [lists] says.",
+)
 @quota_options
 @rate_options
 @pass_runtime
 def inbox_set(
-    runtime: Runtime, address: str, name: str | None, sent_copy: str | None,
+    runtime: Runtime, address: str, name: str | None, sent_copy: str | None, blocked: str | None,
     quota_storage: int | None, quota_messages: int | None, quota_mailboxes: int | None,
     per_hour: int | None, per_day: int | None,
 ) -> None:
@@ -167,11 +171,11 @@ def inbox_set(
       gateway inbox set alice@mail.example --quota-storage 2G --quota-messages none
       gateway inbox set bot@mail.example --per-hour 20 --per-day 100
     """
-    given = (name, sent_copy, quota_storage, quota_messages, quota_mailboxes, per_hour, per_day)
+    given = (name, sent_copy, blocked, quota_storage, quota_messages, quota_mailboxes, per_hour, per_day)
     if all(value is None for value in given):
-        raise click.UsageError("Say what to change: --name, --sent-copy, --quota-… or --per-….")
+        raise click.UsageError("Say what to change: --name, --sent-copy, --blocked, --quota-… or --per-….")
     made = runtime.call(
-        "inbox.set", address=address, name=name, sent_copy=sent_copy, quota_storage=quota_storage,
+        "inbox.set", address=address, name=name, sent_copy=sent_copy, blocked=blocked, quota_storage=quota_storage,
         quota_messages=quota_messages, quota_mailboxes=quota_mailboxes, per_hour=per_hour, per_day=per_day,
     )
     click.echo(

@@ -56,6 +56,10 @@ SentCopy = Literal["auto", "always", "never"]
 """When a submission leaves its copy in Sent; `auto`: unless the client stores its own (clients.md)."""
 
 
+WhatIsBlocked = Literal["spam", "refuse"]
+"""Where mail goes that a list keeps from an inbox: into its mailbox for junk, or back."""
+
+
 class ScopeKind(StrEnum):
     ALL = "all"
     POD = "pod"

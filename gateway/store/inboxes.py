@@ -12,7 +12,7 @@ from typing import Any, Final, cast, get_args
 from gateway.model.errors import AlreadyExists, InvalidName, NotFound
 from gateway.model.ids import InboxId, MailboxId, ModSeq, PodId
 from gateway.model.mailbox import STANDARD_MAILBOXES
-from gateway.model.permissions import SentCopy
+from gateway.model.permissions import SentCopy, WhatIsBlocked
 from gateway.model.rates import UNSAID, Rates
 
 from . import counters, mailboxes, queue, quota
@@ -23,6 +23,7 @@ from .statements import Stmt
 from .texts import storable
 
 SENT_COPY: Final[tuple[SentCopy, ...]] = get_args(SentCopy)
+BLOCKED: Final[tuple[WhatIsBlocked, ...]] = get_args(WhatIsBlocked)
 
 _INBOX: Final = (
     "SELECT i.id, i.uuid, i.pod_id, a.address, i.name, i.created_at, i.deleted_at, i.settings, i.messages, i.octets,"
@@ -105,10 +106,11 @@ _WIDE: Final = (  # tables of an inbox that may be large, by the column that cut
 @dataclass(frozen=True, slots=True)
 class InboxSettings:
     """`sent_copy`: when a submission leaves its copy in Sent (clients.md "Sent mail appears once"). `rates`: what it
-    may send, as far as it says."""
+    may send, as far as it says. `blocked`: what becomes of mail that a list keeps from it; None: as is configured."""
 
     sent_copy: SentCopy = "auto"
     rates: Rates = UNSAID
+    blocked: WhatIsBlocked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +273,8 @@ def _last(tx: Tx, select: Stmt, limit: int, **params: Any) -> int | None:
 
 
 def _dump(settings: InboxSettings) -> str:
-    return json.dumps({"sent_copy": settings.sent_copy} | rates_stored(settings.rates))
+    said = {} if settings.blocked is None else {"blocked": settings.blocked}
+    return json.dumps({"sent_copy": settings.sent_copy} | said | rates_stored(settings.rates))
 
 
 def rates_stored(rates: Rates) -> dict[str, int]:
@@ -289,7 +292,11 @@ def _inbox(row: tuple[Any, ...] | None) -> Inbox | None:
     if row is None:
         return None
     stored = json.loads(row[7])
-    copy = stored.get("sent_copy")
-    settings = InboxSettings(cast(SentCopy, copy) if copy in SENT_COPY else "auto", rates_in(stored))
+    copy, blocked = stored.get("sent_copy"), stored.get("blocked")
+    settings = InboxSettings(
+        cast(SentCopy, copy) if copy in SENT_COPY else "auto",
+        rates_in(stored),
+        cast(WhatIsBlocked, blocked) if blocked in BLOCKED else None,
+    )
     values = [*row[:7], settings, *row[8:13], Limits(*row[13:])]
     return Inbox(*values)

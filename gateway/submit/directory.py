@@ -15,7 +15,7 @@ from typing import Final, TypeVar, cast
 
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import INBOX
-from gateway.model.permissions import Principal, SentCopy
+from gateway.model.permissions import Principal, SentCopy, WhatIsBlocked
 from gateway.model.rates import UNSAID, Rates
 from gateway.store import inboxes, lists, mailboxes
 from gateway.store.addresses import Resolution, UnknownLocal, may_send_as, resolve_recipient
@@ -99,6 +99,15 @@ class View:
             return None if found is None or found.noselect else found.id
 
         return self._answer((JUNK, inbox), ask)
+
+    def blocked(self, inbox: InboxId) -> WhatIsBlocked | None:
+        """What becomes of blocked mail, as far as the inbox says."""
+
+        def ask(rx: Rx) -> WhatIsBlocked | None:
+            found = inboxes.inbox_by_id(rx, inbox)
+            return None if found is None else found.settings.blocked
+
+        return self._answer(("blocked", inbox), ask, keep=lambda found: True)
 
     def may_send(self, inbox: InboxId, recipient: str) -> Decision:
         """What lists say; a change of them comes with a wake-up, so that everything is kept."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 
 from gateway.model.ids import InboxId, MailboxId
+from gateway.model.permissions import WhatIsBlocked
 from gateway.model.recipient import Recipient
 from gateway.store.lists import Decision
 
 from .directory import View
 from .errors import Blocked
-from .settings import WhatIsBlocked
 
 
 class Judged(Enum):
@@ -38,11 +38,14 @@ def require_recipients(view: View, writers: Iterable[InboxId], recipients: Itera
 def judge(
     view: View, inbox_id: InboxId, senders: Sequence[str], answers: Sequence[bytes], blocked: WhatIsBlocked
 ) -> Judged:
-    """Where mail from `senders` goes in this inbox; `answers`: the msg-ids that it names as those before it."""
+    """Where mail from `senders` goes in this inbox; `answers`: the msg-ids that it names as those before it.
+
+    `blocked`: what becomes of blocked mail where the inbox does not say.
+    """
     decision: Decision = view.may_receive(inbox_id, tuple(senders), tuple(answers))
     if decision.allowed:
         return Judged.WELCOME
-    return Judged.REFUSED if blocked == "refuse" else Judged.JUNK
+    return Judged.REFUSED if (view.blocked(inbox_id) or blocked) == "refuse" else Judged.JUNK
 
 
 def place_for(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from gateway.model.permissions import WhatIsBlocked
 from gateway.model.rates import UNSAID, Rates
-
-WhatIsBlocked = Literal["spam", "refuse"]
-"""Where mail goes that a list keeps from an inbox: into its mailbox for junk, or back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +19,7 @@ class SubmitSettings:
 
     hostname: str = "localhost"
     max_message_size: int = 10_485_760
-    blocked: WhatIsBlocked = "spam"
+    blocked: WhatIsBlocked = "spam"  # of inboxes that do not say
     same_mail_s: int = 3_600
     future_release_s: int = 30 * 86_400
     inbox_rates: Rates = UNSAID

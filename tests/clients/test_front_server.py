@@ -218,6 +218,14 @@ def test_lists_at_once_by_the_command_line(front: Front) -> None:
     }
     said = front.gateway.run("list", "check", "receive", "x@other.test", "--inbox", jana)
     assert said == f"Receive: x@other.test is blocked for {jana} (scope inbox allows others only).\n"
+    assert front.gateway.json("inbox", "show", jana)["blocked"] is None
+    front.gateway.run("inbox", "set", jana, "--blocked", "refuse")
+    with smtplib.LMTP(front.path, timeout=60) as lmtp:
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            lmtp.sendmail("x@elsewhere.test", [jana], b"Subject: four\r\n\r\nx\r\n")
+        assert refused.value.smtp_code == 550
+    front.gateway.run("inbox", "set", jana, "--blocked", "default")
+    assert front.gateway.json("inbox", "show", jana)["blocked"] is None
     front.gateway.run("list", "remove", "receive", SENDER, "--inbox", jana)
     front.gateway.run("list", "remove", "receive", "elsewhere.test", "--inbox", jana)
     again = front.gateway.cli("list", "remove", "receive", "elsewhere.test", "--inbox", jana)

@@ -209,6 +209,23 @@ def test_what_is_blocked_is_refused_where_that_is_set(tmp_path: Path) -> None:
     run(main())
 
 
+def test_an_inbox_may_say_itself_what_becomes_of_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with post(tmp_path, submit={"blocked": "refuse"}) as it, it.client() as client:
+            house = it.house
+            for inbox in (house.ann, house.bob):
+                await blocks(it, inbox, Verdict.BLOCK, "elsewhere.net")
+            spam = inboxes.InboxSettings(blocked="spam")
+            await house.db.write(lambda tx: inboxes.change_settings(tx, house.bob, settings=spam, name=None))
+            assert codes(await client.deliver("bob@example.org", "ann@example.org")) == ["250 2.0.0", "550 5.7.1"]
+            assert len(await house.mail(house.bob, "Spam")) == 1
+            stored = await house.db.read(lambda rx: inboxes.inbox_by_id(rx, house.bob))
+            assert stored is not None
+            assert stored.settings == spam
+
+    run(main())
+
+
 def test_reports_are_noted_with_their_delivery(tmp_path: Path) -> None:
     report = MAIL.replace(b"Subject", b"Content-Type: multipart/report; report-type=delivery-status\r\nSubject")
 

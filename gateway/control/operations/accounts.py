@@ -90,6 +90,7 @@ def _inbox(inbox: Inbox, names: Mapping[PodId, str]) -> dict[str, Json]:
         "sent_copy": inbox.settings.sent_copy,
         "per_hour": inbox.settings.rates.per_hour,
         "per_day": inbox.settings.rates.per_day,
+        "blocked": inbox.settings.blocked,
         "created_at": moment(inbox.created_at),
         "deleted_at": moment(inbox.deleted_at),
         "id": inbox.uuid,
@@ -171,16 +172,23 @@ async def inbox_add(
 async def inbox_set(
     context: Context, stream: Stream, *, address: str, name: str | None = None, sent_copy: str | None = None,
     quota_storage: int | None = None, quota_messages: int | None = None, quota_mailboxes: int | None = None,
-    per_hour: int | None = None, per_day: int | None = None,
+    per_hour: int | None = None, per_day: int | None = None, blocked: str | None = None,
 ) -> Json:
-    """Change what is named; an empty `name` takes it away, and 0 a quota or a rate; rates: -1 as is configured."""
+    """Change what is named; an empty `name` takes it away, and 0 a quota or a rate; rates: -1 as is configured.
+
+    `blocked`: what becomes of mail that a list keeps from it; "default": as is configured.
+    """
     copies = sent_copy_named(sent_copy)
+    if blocked is not None and blocked not in (*inboxes.BLOCKED, "default"):
+        raise InvalidRequest(f"blocked is one of {', '.join(inboxes.BLOCKED)}, default")
 
     def unit(tx: Tx) -> Json:
         inbox = inbox_named(tx, address)
         label = inbox.name if name is None else (name or None)
         settings = inbox.settings if copies is None else replace(inbox.settings, sent_copy=copies)
         settings = replace(settings, rates=rates_given(settings.rates, per_hour, per_day))
+        if blocked is not None:
+            settings = replace(settings, blocked=next((rule for rule in inboxes.BLOCKED if rule == blocked), None))
         inboxes.change_settings(tx, inbox.id, settings=settings, name=label)
         limits = limits_given(inbox.limits, quota_storage, quota_messages, quota_mailboxes)
         if limits != inbox.limits:
