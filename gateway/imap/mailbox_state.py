@@ -274,9 +274,10 @@ class MailboxState:
             changed = [index for index in changed if self.modseqs[index] <= unchanged_since]
         if len(changed) != count:
             return None
+        all_masks, all_modseqs = self.masks, self.modseqs
         for index in changed:
-            self.masks[index] = self.masks[index] & keep | bits
-            self.modseqs[index] = modseq
+            all_masks[index] = all_masks[index] & keep | bits
+            all_modseqs[index] = modseq
         if not (keep | bits) & model_flags.SEEN:
             self._first_unseen = min(self._first_unseen, changed[0])
         if keywords is not None:

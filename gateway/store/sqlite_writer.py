@@ -201,7 +201,8 @@ class Writer:
         self._busy = True
         job = self._run_here() if quick else _Job([])
         if not (quick and self._committed_here(job)):
-            self._jobs.put(job)
+            # With the next turn: until then the loop has the interpreter's lock, and the thread would wake to wait.
+            self._loop.call_soon(self._jobs.put, job)
 
     def _run_here(self) -> _Job:
         """Run quick units; the thread commits them. A lock that is held is waited for in the thread."""
