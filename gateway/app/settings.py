@@ -77,7 +77,7 @@ def store_settings(config: Config, *, serving: bool) -> StoreSettings:
         readers=config.store.readers,
         reader_processes=config.store.reader_processes if serving else 0,
         reader_modules=(
-            "gateway.delivery.desk",
+            "gateway.delivery.looking",
             "gateway.imap.fetch_page",
             "gateway.imap.mailbox_load",
             "gateway.imap.search_page",

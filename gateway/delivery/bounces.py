@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from gateway.ingest.writer import Ingest
-from gateway.model.errors import NotFound
+from gateway.model.errors import GatewayError, NotFound
 from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.model.mailbox import INBOX
 from gateway.store import content, mailboxes, messages
@@ -20,10 +22,11 @@ from .dsn import Action, Notice, compose
 from .notify import Ended, Letter, owed
 from .source import StoredMessage, stored
 
+log = structlog.get_logger(__name__)
+
 RETURNED: Final = 1_048_576
 """Octets of a message that a notice returns whole where RET=FULL asks for it (RFC 3461 4.3); of larger ones, the
 header."""
-_MAX_NOTICE: Final = 1_048_576  # octets of a notice: a block a recipient, and the original header
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,14 @@ class Notices:
         mailbox = await self._db.tiny(query)
         if mailbox is None:
             return None
-        staged = [(await self._write(origin, action, letter, now), letter.rows) for action, letter in letters.items()]
+        staged = []
+        for action, letter in letters.items():
+            try:
+                staged.append((await self._write(origin, action, letter, now), letter.rows))
+            except GatewayError:
+                raise
+            except Exception as error:  # a defect here must not have mail sent again, or keep other notices waiting
+                log.error("delivery.notice_defect", action=action, inbox=origin.inbox_id, kind=type(error).__name__)
         return Mailing(origin.inbox_id, mailbox, tuple(staged))
 
     async def _write(self, origin: Origin, action: Action, letter: Letter, now: int) -> StagedContent:
@@ -116,7 +126,7 @@ class Notices:
                 full=message is not None,
             )
         )
-        writer = self._ingest.writer(max_size=_MAX_NOTICE + RETURNED)
+        writer = self._ingest.writer(max_size=len(composed.head) + len(composed.tail) + RETURNED)
         try:
             await writer.write(composed.head)
             if message is not None:

@@ -8,74 +8,23 @@ anybody, and one part of the reading is somebody else's code.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from gateway.model import xtext
-from gateway.model.errors import GatewayError, NotFound, TookTooLong
+from gateway.model.errors import GatewayError
 from gateway.model.ids import ContentId, InboxId
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
-from gateway.store import content, reports
-from gateway.store.db import Database, Rx, Wake, WakeKind
-from gateway.store.reports import HandedOn, Told
+from gateway.store import reports
+from gateway.store.db import Database, Wake, WakeKind
 
 from .debts import Debts
-from .foreign import Unreadable, read_foreign
-from .reports import MAX_OCTETS, IncomingReport, Said, address_key, read_report
+from .looking import Looked, look
 
 log = structlog.get_logger(__name__)
 
 PIECE: Final = 20  # of what is due, asked for at once
 SETTLING_S: Final = 0.2  # so that a burst of mail is one look at what is due
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What came of a look. `defect`: the detectors could not cope with it, by the name of what they raised."""
-
-    told: tuple[Told, ...]
-    defect: str | None = None
-
-
-def look(rx: Rx, inbox_id: InboxId, content_id: ContentId) -> Looked:
-    """Read a report, and find the recipients that it means; runs in a reader process."""
-    try:
-        header = content.read_header(rx, content_id)
-        octets = header + content.read_body(rx, content_id, 0, max(MAX_OCTETS - len(header), 0))
-    except NotFound:  # expunged and collected meanwhile
-        return Looked(())
-    octets = octets[:MAX_OCTETS]
-    try:
-        report = read_report(octets) or read_foreign(octets)
-    except Unreadable as error:
-        return Looked((), str(error))
-    if report is None:
-        return Looked(())
-    return Looked(tuple(_meant(report, reports.handed_on(rx, inbox_id, report.envelope_id, report.message_ids))))
-
-
-def _meant(report: IncomingReport, rows: list[HandedOn]) -> list[Told]:
-    """The row of each recipient that the report names, of the latest submission that has it; each row once."""
-    by_address: dict[str, HandedOn] = {}
-    for row in rows:
-        original = xtext.original(row.orcpt) if row.orcpt else None
-        for address in (row.address, *(original[1:] if original else ())):
-            by_address.setdefault(address_key(address), row)
-    found: dict[int, Told] = {}
-    for said in report.said:
-        for key in map(address_key, said.addresses):
-            if key in by_address:
-                row = by_address[key]
-                found.setdefault(row.recipient_id, _told(row, said))
-                break
-    return list(found.values())
-
-
-def _told(row: HandedOn, said: Said) -> Told:
-    text = said.text.encode("utf-8", "replace")
-    return Told(row, said.event, said.code, said.enhanced, text, said.remote)
 
 
 class ReportDesk:
@@ -110,10 +59,7 @@ class ReportDesk:
         await self.debts.pay()
 
     async def _read(self, inbox_id: InboxId, content_id: ContentId) -> None:
-        try:
-            looked = await self._db.offload_bulk(look, inbox_id, content_id)
-        except TookTooLong:
-            looked = Looked((), "time limit")
+        looked = await self._look(inbox_id, content_id)
         now = int(self._clock())
         count = await self._db.write(lambda tx: reports.settle_report(tx, inbox_id, content_id, looked.told, now))
         if looked.defect is not None:
@@ -128,6 +74,17 @@ class ReportDesk:
                 enhanced=told.enhanced,
             )
         self._metrics.count("delivery_reports_total", result="matched" if count else "other")
+
+    async def _look(self, inbox_id: InboxId, content_id: ContentId) -> Looked:
+        """Unavailable, when the store is. A report that nobody can read is given up: it never holds up the others."""
+        try:
+            return await self._db.offload_bulk(look, inbox_id, content_id)
+        except GatewayError as error:
+            await self._db.read(lambda rx: reports.due(rx, 1))  # the store is there: it is this report
+            return Looked((), type(error).__name__)
+        except Exception as error:  # a defect of ours: said loudly, without the error's text, for that may hold mail
+            log.error("reports.defect", content=content_id, kind=type(error).__name__)
+            return Looked(())
 
     def _wake(self, wake: Wake) -> None:
         if wake.kind is WakeKind.QUEUE:

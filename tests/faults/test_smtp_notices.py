@@ -13,14 +13,18 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.delivery import bounces
 from gateway.delivery.bounces import Notices
 from gateway.delivery.debts import Debts
 from gateway.delivery.desk import ReportDesk
+from gateway.delivery.dsn import Composed, Notice
 from gateway.delivery.routes import Route, RouteKind, Routes
 from gateway.delivery.settings import DeliverySettings
-from gateway.model.ids import InboxId
+from gateway.model.errors import TookTooLong, Unavailable
+from gateway.model.ids import ContentId, InboxId
 from gateway.model.recipient import Notify, Recipient
 from gateway.store import inboxes, quota
+from gateway.store import reports as stored_reports
 from gateway.store.quota import Limits
 from gateway.submit.envelope import SubmissionEnvelope
 from tests.faults.smtp_kit import USER, principal, run
@@ -335,6 +339,28 @@ def test_notices_come_to_a_full_inbox(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_defect_of_notices_does_not_send_mail_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What becomes of the mail is written down all the same, and the next notice is made."""
+
+    def broken(_: Notice) -> Composed:
+        raise RuntimeError("defect")
+
+    async def main() -> None:
+        async with house(tmp_path) as it, relay() as peer, desk(it) as desk_:
+            with monkeypatch.context() as defect:
+                defect.setattr(bounces, "compose", broken)
+                await sent_to_relay(it, peer, *(Recipient(to, Notify.SUCCESS) for to in (EVE, "bob@example.org")))
+                await desk_.work()
+            assert (await it.states()) == ["sent", "sent"]
+            assert len(peer.taken) == 1
+            assert await reports(it) == []
+            await submit(it, Recipient("bob@example.org", Notify.SUCCESS), message=MESSAGE.replace(b"orig@", b"next@"))
+            await desk_.work()
+            assert len(await reports(it)) == 1
+
+    run(main())
+
+
 # -- reports that come in
 
 REPORT = (
@@ -435,6 +461,51 @@ def test_the_envelope_id_names_the_submission(tmp_path: Path) -> None:
                 b"Final-Recipient: rfc822; forwarded@third.test",
             )
             await comes_back(it, report.replace(b"Message-ID", b"X-Gone"))
+            await desk_.work()
+            assert await story(it) == ("bounced", ["sent", "bounced"])
+
+    run(main())
+
+
+@pytest.mark.parametrize("error", [Unavailable("a process died"), TookTooLong("a minute"), RuntimeError("defect")])
+def test_a_report_that_nobody_can_read_holds_up_no_other(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as it, relay() as peer, desk(it) as desk_:
+            await sent_to_relay(it, peer, EVE)
+            await comes_back(it, REPORT % b"delayed")
+            await comes_back(it, REPORT.replace(b"Subject: Und", b"Subject: Another und") % b"failed")
+            [(first, _), _] = await it.db.read(lambda rx: stored_reports.due(rx, 9))
+            offload = it.db.offload_bulk
+
+            async def dies_of_the_first(job: Any, inbox_id: InboxId, content_id: ContentId) -> Any:
+                if content_id == first:
+                    raise error
+                return await offload(job, inbox_id, content_id)
+
+            monkeypatch.setattr(it.db, "offload_bulk", dies_of_the_first)
+            await desk_.work()
+            assert await story(it) == ("bounced", ["sent", "bounced"])
+            assert await it.db.read(lambda rx: stored_reports.due(rx, 9)) == []
+
+    run(main())
+
+
+def test_while_the_store_is_away_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as it, relay() as peer, desk(it) as desk_:
+            await sent_to_relay(it, peer, EVE)
+            await comes_back(it, REPORT % b"failed")
+
+            async def away(*_: Any) -> Any:
+                raise Unavailable("away")
+
+            with monkeypatch.context() as outage:
+                outage.setattr(it.db, "offload_bulk", away)
+                outage.setattr(it.db, "read", away)
+                with pytest.raises(Unavailable):
+                    await desk_.work()
             await desk_.work()
             assert await story(it) == ("bounced", ["sent", "bounced"])
 
