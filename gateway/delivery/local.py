@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from gateway.ingest.binary import as_text
 from gateway.ingest.writer import ContentWriter, Ingest
 from gateway.mime import may_be_report
 from gateway.model.errors import NotFound, OverQuota
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 NAME: Final = "(here)"  # as no relay can be called
 ROUTE: Final = Found(Route(NAME, RouteKind.LOCAL))
 _RETURN_PATH: Final = 1_024  # octets of that field at most
+_GROWTH: Final = 4  # base64 grows by a third, text in quoted-printable three times at the very most
 _JUNK: Final = "\\Junk"
 _FULL: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, 452, "4.2.2", "The mailbox is full")
 _CHANGING: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, 451, "4.2.1", "The mailbox just went away")
@@ -82,8 +84,7 @@ class LocalDelivery:
             if place is not None:
                 by_place.setdefault(place, []).append(item)
         if by_place:
-            writer = self._ingest.writer(max_size=message.size + _RETURN_PATH)
-            staged = await self._stage(writer, items[0].mail_from, message)
+            writer, staged = await self._stage(items[0], message)
             kept = False
             for place, members in by_place.items():  # aliases of one inbox: one copy
                 # Unavailable: what was staged may have been attached after all, and is the janitor's to judge.
@@ -94,15 +95,25 @@ class LocalDelivery:
                 await writer.abort()
         return left
 
-    async def _stage(self, writer: ContentWriter, reverse_path: str, message: StoredMessage) -> StagedContent:
+    async def _stage(self, item: QueueItem, message: StoredMessage) -> tuple[ContentWriter, StagedContent]:
+        """As it lies in an inbox, and who wrote it. What came as BINARYMIME becomes text that says the same."""
+        writer = self._ingest.writer(max_size=message.size + _RETURN_PATH)
+        shown = None
         try:
-            await writer.write(b"Return-Path: <" + reverse_path.encode() + b">\r\n")  # RFC 5321 4.4
+            await writer.write(b"Return-Path: <" + item.mail_from.encode() + b">\r\n")  # RFC 5321 4.4
             async for chunk in message.chunks(self._db):
                 await writer.write(chunk)
-            return await writer.finish()
+            staged = await writer.finish()
+            if item.bodybinary:
+                size = _GROWTH * staged.size
+                shown = await as_text(self._db, staged, lambda: self._ingest.writer(max_size=size))
         except BaseException:
             await writer.abort()
             raise
+        if shown is None:
+            return writer, staged
+        await writer.abort()
+        return shown
 
     async def _keep(self, place: _Place, items: Sequence[QueueItem], staged: StagedContent) -> Outcome | None:
         """One inbox; None when it is done, also by somebody else meanwhile."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -366,5 +367,29 @@ def test_a_retry_is_not_charged_again(tmp_path: Path) -> None:
             for _ in range(3):
                 await submit(it, BOB, rates=Rates(per_hour=1))
             assert len(await it.mail(it.bob)) == 1
+
+    run(main())
+
+
+def test_binary_mail_for_later_is_text_here(tmp_path: Path) -> None:
+    """As it is at once (RFC 3030 3, RFC 3516 6): what IMAP shows has lines."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it:
+            octets = bytes(range(256)) * 40
+            fields = b"MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary"
+            message = MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n" + fields + b"\r\n\r\n" + octets
+            who = principal(inbox_id=it.ann)
+            envelope = SubmissionEnvelope(who, USER, (Recipient(BOB),), release_at=int(it.now) + 60, body_binary=True)
+            arrival = it.submissions.begin(envelope)
+            await arrival.write(message)
+            await arrival.finish()
+            it.now += 60
+            async with it.runner():
+                await it.until(lambda: quiet(it))
+            [got] = await it.mail(it.bob)
+            header, _, body = got.octets.partition(b"\r\n\r\n")
+            assert b"Content-Transfer-Encoding: base64" in header
+            assert base64.b64decode(body) == octets
 
     run(main())
