@@ -527,3 +527,27 @@ def test_it_runs_by_itself(tmp_path: Path) -> None:
             await asyncio.wait([task])
 
     run(main())
+
+
+def test_all_of_it_on_postgresql(tmp_path: Path, postgresql_url: str) -> None:
+    async def main() -> None:
+        async with house(tmp_path, postgresql_url) as it, relay() as peer, desk(it, delay_notice=10) as desk_:
+            peer.scripts.append({"rcpt2": "450 4.2.1 later"})
+            told = [Recipient(to, Notify.SUCCESS | Notify.DELAY) for to in (EVE, JOE, "bob@example.org")]
+            await sent_to_relay(it, peer, *told, envelope_id="E1")
+            it.now += 100
+            await comes_back(it, REPORT % b"failed")
+            await desk_.work()
+            await desk_.work()
+            entry = (await it.queue())[0]
+            assert {each.address: str(each.state) for each in entry.recipients} == {
+                EVE: "bounced", JOE: "deferred", "bob@example.org": "sent",
+            }  # fmt: skip
+            assert [event.state for event in entry.attempts] == ["sent", "deferred", "bounced", "told"]
+            mail = [email.message_from_bytes(each.octets) for each in await it.mail(it.ann)]
+            ours = [each for each in mail if each["Auto-Submitted"]]
+            assert [each["Action"] for report in ours for each in blocks(report)[1:]] == [
+                "relayed", "delivered", "delayed",
+            ]  # fmt: skip
+
+    run(main())
