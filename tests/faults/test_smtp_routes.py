@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import json
 import subprocess
 import sys
@@ -65,6 +66,42 @@ def test_two_relays_for_one_message(tmp_path: Path) -> None:
                 await it.until(lambda: _all_sent(it))
             assert [len(got.rcpts) for got in one.got] == [2]
             assert [len(got.rcpts) for got in other.got] == [2]
+
+    run(main())
+
+
+LINE = "zoë wrote this line\r\n"
+LONG = (
+    "From: ann@example.org\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    + LINE * 30_000
+    + "--b\r\nContent-Type: text/plain\r\n\r\nplain\r\n--b\r\nContent-Type: application/x\r\n"
+    "Content-Transfer-Encoding: binary\r\n\r\n"
+).encode()
+RAW = bytes(range(256)) * 2_000
+RAW_MESSAGE = LONG + RAW + b"\r\n--b--\r\n"
+
+
+@pytest.mark.parametrize("offered", [(), ("8BITMIME",), ("8BITMIME", "CHUNKING", "BINARYMIME", "PIPELINING")])
+def test_a_stored_message_for_who_takes_less(tmp_path: Path, offered: tuple[str, ...]) -> None:
+    """Parts larger than a page of the store, read while they are converted; nothing of them is lost."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it, peer(Peer(offered)) as one:
+            it.routes = Routes(Route.relay("relay", one.endpoint()))
+            envelope = envelope_of(principal(inbox_id=it.ann), USER, ("eve@x.net",), body_binary=True)
+            arrival = it.submissions.begin(envelope)
+            await arrival.write(RAW_MESSAGE)
+            await arrival.finish()
+            async with it.runner():
+                await it.until(lambda: _all_sent(it))
+            [got] = one.got
+            text, plain, raw = email.message_from_bytes(got.octets).get_payload()
+            assert text.get_payload(decode=True) == (LINE * 30_000).removesuffix("\r\n").encode()
+            assert plain.get_payload() == "plain"
+            assert raw.get_payload(decode=True) == RAW
+            assert text["Content-Transfer-Encoding"] == ("8bit" if offered else "quoted-printable")
+            assert got.by == ("BDAT" if "BINARYMIME" in offered else "DATA")
 
     run(main())
 
