@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import imaplib
 import secrets
+import smtplib
 import socket
 from base64 import b64decode, b64encode
+from typing import Any
 
 import pytest
 from OpenSSL import SSL
@@ -67,6 +69,37 @@ def test_scram(gateway: Gateway, account: tuple[str, str]) -> None:
     gateway.run("key", "revoke", second)
     with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
         log_in(gateway, "SCRAM-SHA-256", scram(address, second))
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2"])
+def test_submission_has_them_too(gateway: Gateway, account: tuple[str, str], mechanism: str) -> None:
+    """smtplib's AUTH, over both ports; a wrong key is 535 and may be mended."""
+    address, key = account
+
+    def begun(secret: str) -> Any:
+        exchange = {"XOAUTH2": sasl_client.xoauth2, "OAUTHBEARER": sasl_client.oauthbearer}.get(mechanism, scram)(
+            address, secret
+        )
+
+        def answer(challenge: bytes | None = None) -> str:
+            response = next(exchange) if challenge is None else exchange.send(challenge)
+            assert response is not None
+            return response.decode()
+
+        return answer
+
+    with smtplib.SMTP_SSL("localhost", gateway.smtps, context=gateway.tls()) as client:
+        client.ehlo()
+        assert mechanism in client.esmtp_features["auth"].split()
+        with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+            client.auth(mechanism, begun("gw_wrong"))
+        assert refused.value.smtp_code == 535
+        assert client.auth(mechanism, begun(key))[0] == 235
+        assert client.docmd("MAIL", f"FROM:<{address}>")[0] == 250
+    with smtplib.SMTP("localhost", gateway.submission) as other:
+        other.starttls(context=gateway.tls())
+        other.ehlo()
+        assert other.auth(mechanism, begun(key))[0] == 235
 
 
 def test_scram_bound_to_the_certificate(gateway: Gateway, account: tuple[str, str]) -> None:

@@ -575,6 +575,7 @@ def test_random_octets_never_harm(tls: Certificates) -> None:
         words = [
             b"EHLO x", b"MAIL FROM:<ann@example.org>", b"RCPT TO:<b@c>", b"DATA", b"AUTH PLAIN", b"=", b"*", b"RSET",
             b"\r\n", b"\n", b".\r\n", b"\r\n.\r\n", b"\0", b"\xff\xfe", b"QUIT", b"STARTTLS", b" ", b"<>" * 50,
+            b"BDAT 5\r\n", b"BDAT 0 LAST\r\n", b"BDAT 70000\r\n", b"BDAT x", b" BODY=BINARYMIME\r\n", b"AUTH XOAUTH2 ",
         ]  # fmt: skip
         async with door(tls) as it:
             for number in range(60):
