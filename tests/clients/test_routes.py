@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import smtplib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -143,3 +144,15 @@ def test_an_open_relay_it_is_not(house: Gateway) -> None:
             client.mail(address)
             assert client.rcpt(recipient)[0] in (550, 553, 501), "a path through us is no address here"
             client.rset()
+
+
+def test_doctor_looks_at_every_host(house: Gateway) -> None:
+    """One host of several that is down is a warning, for mail goes on; the only one is a problem."""
+    done = house.cli("doctor", "--json")
+    rows = [row for row in json.loads(done.stdout) if row["area"].startswith("relay ")]
+    found = sorted((row["area"], row["level"]) for row in rows)
+    assert found == [
+        ("relay 127.0.0.1", "problem"), ("relay 127.0.0.1", "warning"), ("relay ::1", "warning"),
+    ]  # fmt: skip
+    assert all('section [[relays]] "inside"' in row["remedy"] for row in rows if row["level"] == "warning")
+    assert "hidden" not in done.stdout + done.stderr
