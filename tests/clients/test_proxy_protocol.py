@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import imaplib
+import os
+import re
+import shutil
 import smtplib
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.clients.test_listeners import listener
 from tests.faults.process_kit import PATIENCE
-from tests.servers.process import free_port
+from tests.servers.process import free_port, port_open, stop, wait_for
 from tests.support.gateway import HOST, Gateway
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -94,6 +99,32 @@ def logged(gateway: Gateway, peer: str) -> bool:
 
 @pytest.mark.parametrize("header", [line, block])
 @pytest.mark.parametrize("source", [CLIENT, WIDE])
+def test_haproxy_as_the_page_says(
+    gateway: Gateway, ports: dict[str, int], tmp_path: Path, missing: Callable[[str], None]
+) -> None:
+    """docs/receiving.md word for word but for the addresses; its health checks are served too."""
+    program = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin")
+    if program is None:
+        missing("haproxy")
+        return
+    page = (Path(__file__).parents[2] / "docs" / "receiving.md").read_text()
+    block = next(text for text in re.findall(r"```\n(.*?)```", page, re.DOTALL) if "frontend imaps" in text)
+    front = free_port()
+    said = block.replace("bind :993", f"bind 127.0.0.1:{front}").replace("192.0.2.10:1993", f"{HOST}:{ports['imaps']}")
+    config = tmp_path / "haproxy.cfg"
+    config.write_text("defaults\n    timeout connect 5s\n    timeout client 31m\n" + said)
+    process = subprocess.Popen([program, "-db", "-f", str(config)], stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: port_open(front), "haproxy")
+        sock = socket.create_connection((HOST, front), timeout=PATIENCE, source_address=("127.0.0.44", 0))
+        imap = Imap(gateway.tls().wrap_socket(sock, server_hostname=HOST))
+        imap.login(gateway.address, gateway.key)
+        imap.logout()
+        assert logged(gateway, "127.0.0.44")
+    finally:
+        stop(process)
+
+
 def test_every_listener_knows_the_client(gateway: Gateway, ports: dict[str, int], header: Any, source: str) -> None:
     tls = gateway.tls()
     secured = tls.wrap_socket(joined(ports["imaps"], header(source)), server_hostname=HOST)
