@@ -25,7 +25,10 @@ def folded_fields(header: bytes) -> bytes:
 
 
 def folded_text(rx: Rx, content_id: ContentId) -> bytes:
-    """Text parts and reports with a separator between them; of HTML what a reader sees (parsing.md). NotFound once collected."""
+    """Text parts and reports with a separator between them; of HTML what a reader sees (parsing.md).
+
+    NotFound once collected.
+    """
     row = content.content_row(rx, content_id)
     found: list[bytes] = []
     budget = TEXT_LIMIT
