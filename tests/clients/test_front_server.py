@@ -92,6 +92,7 @@ def front() -> Iterator[Front]:
         assert not gateway.defects(), gateway.log_tail()
     finally:
         postfix.stop()
+        print(postfix.log.read_text(errors="replace")[-4000:])  # shown when a test has failed
         shutil.rmtree(directory)
 
 
