@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-_ENHANCED: Final = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|\Z)")  # RFC 2034
+_ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s|\Z)")  # RFC 2034
 _UNSAFE: Final = re.compile(r"[^\x20-\x7e\x80-\U0010ffff]+")
 MAX_TEXT: Final = 500  # characters of a reply that are kept
 
@@ -63,11 +63,12 @@ def clean(text: str) -> str:
 
 def of_reply(stage: Stage, code: int, text: str) -> Outcome:
     """The outcome that a reply gives. A code outside 2yz-5yz is a protocol error: temporary."""
-    text = clean(text)
+    text = text.lstrip()
     match = _ENHANCED.match(text)
     enhanced = match.group(1) if match else None
-    if match:
-        text = text[match.end() :].lstrip()
+    if enhanced is not None:  # many servers put it before each line
+        text = "\n".join(line.removeprefix(enhanced).lstrip(" ") for line in text.split("\n"))
+    text = clean(text)
     at_once = False
     if 200 <= code < 300:
         verdict = Verdict.SENT

@@ -158,3 +158,12 @@ def test_one_mechanism_is_chosen() -> None:
 
 def test_secret_is_not_shown() -> None:
     assert "canary" not in repr(RelayLogin("me", "canary"))
+
+
+def test_an_enhanced_code_before_each_line_is_said_once() -> None:
+    outcome = of_reply(Stage.FINAL_DOT, 550, "5.7.26 This mail is not authenticated.\n5.7.26 See\n5.7.26  https://x.example")
+    assert (outcome.enhanced, outcome.text) == ("5.7.26", "This mail is not authenticated. See https://x.example")
+    other = of_reply(Stage.RCPT, 550, "5.1.1 nobody\n5.2.1 or not")
+    assert (other.enhanced, other.text) == ("5.1.1", "nobody 5.2.1 or not")
+    assert of_reply(Stage.RCPT, 550, "5.1.\u0661 nobody").enhanced is None
+    assert of_reply(Stage.RCPT, 550, "").text == ""
