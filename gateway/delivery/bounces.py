@@ -17,6 +17,7 @@ from gateway.store import content, mailboxes, messages
 from gateway.store.content import StagedContent
 from gateway.store.db import Database, Rx, Tx
 from gateway.store.inboxes import inbox_by_id
+from gateway.store.submissions import hold_of
 
 from .dsn import Action, Notice, compose
 from .notify import Ended, Letter, owed
@@ -90,27 +91,30 @@ class Notices:
     async def stage(self, origin: Origin, letters: Mapping[Action, Letter], now: int) -> Mailing | None:
         """None: nobody to tell (an inbox that is gone). Unavailable."""
 
-        def query(rx: Rx) -> MailboxId | None:
+        def query(rx: Rx) -> tuple[MailboxId, str | None] | None:
             inbox = inbox_by_id(rx, origin.inbox_id)
             if inbox is None or inbox.deleted_at is not None:
                 return None
             mailbox = mailboxes.by_name(rx, origin.inbox_id, INBOX)
-            return None if mailbox is None else mailbox.id
+            return None if mailbox is None else (mailbox.id, hold_of(rx, origin.content_id))
 
-        mailbox = await self._db.tiny(query)
-        if mailbox is None:
+        found = await self._db.tiny(query)
+        if found is None:
             return None
+        mailbox, hold = found
         staged = []
         for action, letter in letters.items():
             try:
-                staged.append((await self._write(origin, action, letter, now), letter.rows))
+                staged.append((await self._write(origin, action, letter, hold, now), letter.rows))
             except GatewayError:
                 raise
             except Exception as error:  # a defect here must not have mail sent again, or keep other notices waiting
                 log.error("delivery.notice_defect", action=action, inbox=origin.inbox_id, kind=type(error).__name__)
         return Mailing(origin.inbox_id, mailbox, tuple(staged))
 
-    async def _write(self, origin: Origin, action: Action, letter: Letter, now: int) -> StagedContent:
+    async def _write(
+        self, origin: Origin, action: Action, letter: Letter, hold: str | None, now: int
+    ) -> StagedContent:
         message = await self._whole(origin) if origin.full and action == "failed" else None
         composed = compose(
             Notice(
@@ -124,6 +128,7 @@ class Notices:
                 now=now,
                 token=secrets.token_hex(16),
                 full=message is not None,
+                hold=hold,
             )
         )
         writer = self._ingest.writer(max_size=len(composed.head) + len(composed.tail) + RETURNED)

@@ -59,7 +59,8 @@ class Notice:
     """`mail_from` is never empty: no report is sent about a report (RFC 3464 2). `header`: the original's.
 
     `full`: the whole message is returned, not its header alone. `token`: random letters for boundary and Message-ID,
-    which nobody can have known before; `now` and `accepted_at`: Unix seconds.
+    which nobody can have known before; `now` and `accepted_at`: Unix seconds. `hold`: until when the sender put it off,
+    in its own words (RFC 4865 5.1.2).
     """
 
     hostname: str
@@ -72,6 +73,7 @@ class Notice:
     now: int
     token: str
     full: bool = False
+    hold: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,8 @@ def _fields(notice: Notice, utf8: bool) -> bytes:
     if notice.envelope_id:  # RFC 3461 6.3: only what the client called it
         block.append(f"Original-Envelope-Id: {_ascii(_line(notice.envelope_id))}")
     block += [f"Reporting-MTA: dns; {notice.hostname}", f"Arrival-Date: {_date(notice.accepted_at)}"]
+    if notice.hold is not None:
+        block.append(f"Future-Release-Request: {notice.hold}")
     blocks = [block]
     for status in notice.recipients:
         block = []

@@ -21,6 +21,11 @@ class Hold:
     seconds: int | None = None
     until: int | None = None
 
+    @property
+    def text(self) -> str:
+        """`orig-hold-param-value` (RFC 4865 5.1.2)."""
+        return f"for;{self.seconds}" if self.until is None else f"until;{_moment(self.until)}"
+
 
 def parse_hold_for(value: str | None) -> Hold | None:
     """None: no number of seconds."""
@@ -48,5 +53,8 @@ def release_at(hold: Hold, now: float, longest: int) -> int | None:
 
 def advertised(now: float, longest: int) -> str:
     """The EHLO line (RFC 4865 3, item 3)."""
-    moment = datetime.fromtimestamp(int(now) + longest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"FUTURERELEASE {longest} {moment}"
+    return f"FUTURERELEASE {longest} {_moment(int(now) + longest)}"
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -293,6 +293,7 @@ class SubmissionSession(UrlConnection):
             envelope_id=mail.envelope_id,
             ret=mail.ret,
             release_at=self._release,
+            hold=None if mail.hold is None else mail.hold.text,
             protocol=f"{'UTF8SMTP' if mail.smtputf8 else 'ESMTP'}{'SA' if self.encrypted else 'A'}",
         )
         return self.services.acceptor.begin(envelope), envelope.body_binary

@@ -17,7 +17,7 @@ from gateway.model.ids import ContentId, InboxId, SubmissionId
 from gateway.model.recipient import Notify, Recipient
 
 from . import reports
-from .db import Tx, WakeKind
+from .db import Rx, Tx, WakeKind
 from .queue import QueueState, domain_of
 from .statements import Stmt
 
@@ -27,10 +27,12 @@ HERE_LATER: Final = "."
 
 _INSERT = Stmt(
     "INSERT INTO submission (uuid, inbox_id, key_id, mail_from, content_id, envelope_id, smtputf8, body8bit,"
-    " bodybinary, created_at, finished_at, ret, message_id, size, release_at, draft, trace)"
+    " bodybinary, created_at, finished_at, ret, message_id, size, release_at, draft, trace, hold)"
     " VALUES (:uuid, :inbox, :key, :sender, :content, :envid, :smtputf8, :body8bit, :bodybinary,"
-    " :now, :finished, :ret, :message, :size, :release, :draft, :trace) RETURNING id"
+    " :now, :finished, :ret, :message, :size, :release, :draft, :trace,"
+    " :hold) RETURNING id"
 )
+_HOLD_OF = Stmt("SELECT hold FROM submission WHERE content_id = :content")
 _INSERT_RECIPIENT = Stmt(
     "INSERT INTO queue_recipient (submission_id, inbox_id, address, domain, state, next_attempt, updated_at, notify,"
     " orcpt, hold_reason, code, enhanced, text)"
@@ -68,7 +70,8 @@ class SubmissionNew(SubmissionFacts):
     """One acceptance. `recipients` go into the queue, `here` are delivered by the same unit, `later` wait for it.
 
     With `hold_reason` what is queued is held: `approval`, `scheduled`, `route`. `uuid`: its name for people. `trace`:
-    the id in its Received field, which its sender was told.
+    the id in its Received field, which its sender was told. `hold`: the wish that made its release time, as reports
+    repeat it (RFC 4865 5.1.2).
     """
 
     recipients: Sequence[Recipient] = ()
@@ -76,6 +79,7 @@ class SubmissionNew(SubmissionFacts):
     later: Sequence[Recipient] = field(default=())
     hold_reason: str | None = None
     trace: str | None = None
+    hold: str | None = None
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -107,6 +111,7 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
         release=new.release_at,
         draft=new.draft,
         trace=new.trace,
+        hold=new.hold,
     )
     submission = SubmissionId(number)
     common = {"submission": submission, "inbox": new.inbox_id, "now": now}
@@ -143,6 +148,12 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
     if new.mail_from and any((each.notify or Notify.NEVER) & Notify.SUCCESS for each in new.here):
         reports.owe_notice(tx, submission, now)
     return submission
+
+
+def hold_of(rx: Rx, content_id: ContentId) -> str | None:
+    """What the sender of a content that goes out asked for: `for;3600`, `until;2027-01-31T12:00:00Z`."""
+    found: str | None = rx.scalar(_HOLD_OF, content=content_id)
+    return found
 
 
 def _columns(recipient: Recipient) -> dict[str, object]:

@@ -267,6 +267,7 @@ class SubmissionArrival(Arrival[Accepted]):
             message_id=contents.kept.meta.message_id,
             size=self.size,
             release_at=envelope.release_at,
+            hold=envelope.hold,
             recipients=to.remote,
             here=() if self._later else to.here,
             later=to.here if self._later else (),

@@ -15,7 +15,8 @@ class SubmissionEnvelope:
     """Who sends what to whom. `mail_from` "" is the null reverse-path.
 
     `envelope_id`, `ret`: DSN's ENVID, decoded, and RET (RFC 3461 4.3, 4.4). `release_at`: Unix seconds, not sent before
-    (RFC 4865). `protocol` is the `with` word of the trace field (RFC 3848, RFC 6531): ESMTPSA and the like.
+    (RFC 4865); `hold`: how the client said so, as reports repeat it. `protocol` is the `with` word of the trace field
+    (RFC 3848, RFC 6531): ESMTPSA and the like.
     """
 
     principal: Principal
@@ -27,6 +28,7 @@ class SubmissionEnvelope:
     envelope_id: str | None = None
     ret: Literal["FULL", "HDRS"] | None = None
     release_at: int | None = None
+    hold: str | None = None
     protocol: str = "ESMTPSA"
 
 

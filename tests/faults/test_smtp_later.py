@@ -37,12 +37,13 @@ PROPOSES = expand(["read", "draft"])
 
 
 async def submit(
-    it: House, *recipients: str | Recipient, message: bytes = MESSAGE, wait: int | None = None, **key: object
-) -> Accepted:
+    it: House, *recipients: str | Recipient, message: bytes = MESSAGE, wait: int | None = None, hold: str | None = None,
+    **key: object,
+) -> Accepted:  # fmt: skip
     to = tuple(each if isinstance(each, Recipient) else Recipient(each) for each in recipients)
     release = None if wait is None else int(it.now) + wait
     who = principal(inbox_id=it.ann, **key)
-    arrival = it.submissions.begin(SubmissionEnvelope(who, USER, to, release_at=release))
+    arrival = it.submissions.begin(SubmissionEnvelope(who, USER, to, release_at=release, hold=hold))
     try:
         await arrival.write(message)
         return await arrival.finish()
@@ -138,7 +139,7 @@ def test_aliases_get_one_copy_and_a_full_inbox_gets_it_later(tmp_path: Path) -> 
 def test_an_inbox_that_is_gone_by_then_is_a_bounce(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as it:
-            await submit(it, BOB, wait=60)
+            await submit(it, BOB, wait=60, hold="for;60")
             await it.db.write(lambda tx: inboxes.delete_inbox(tx, it.bob, int(it.now)), inboxes=(it.bob,))
             it.now += 60
             async with it.runner():
@@ -146,6 +147,7 @@ def test_an_inbox_that_is_gone_by_then_is_a_bounce(tmp_path: Path) -> None:
             assert await it.states() == ["bounced"]
             [bounce] = await it.mail(it.ann)
             assert b"bob@example.org" in bounce.octets
+            assert b"\r\nFuture-Release-Request: for;60\r\n" in bounce.octets
 
     run(main())
 

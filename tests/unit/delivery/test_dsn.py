@@ -55,6 +55,12 @@ def text(part: Message) -> str:
     return payload.decode()
 
 
+def test_a_wish_to_be_sent_later_is_repeated() -> None:
+    """RFC 4865 5.1.2."""
+    assert blocks(octets_of(notice(hold="for;3600")))[0]["Future-Release-Request"] == "for;3600"
+    assert "Future-Release-Request" not in blocks(octets_of(notice()))[0]
+
+
 def test_a_failure_is_a_report_of_rfc_3464() -> None:
     octets = octets_of(notice(recipients=[Status("eve@x", 550, "5.1.1", "nobody\r\nX: injected", "relay.example")]))
     assert octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")

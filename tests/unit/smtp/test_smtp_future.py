@@ -54,6 +54,12 @@ def test_what_is_advertised() -> None:
     assert advertised(NOW, 3_600) == "FUTURERELEASE 3600 2027-01-15T09:00:00Z"
 
 
+def test_the_wish_as_reports_repeat_it() -> None:
+    """RFC 4865 5.1.2."""
+    assert Hold(seconds=60).text == "for;60"
+    assert Hold(until=1_800_000_000).text == "until;2027-01-15T08:00:00Z"
+
+
 def test_parameters_of_mail() -> None:
     """RFC 4865 7: the examples' forms; 4.2, 7-10: what is refused by 501 5.5.4."""
     assert parse_mail(b"FROM:<eljefe@example.org> HOLDFOR=86400").hold == Hold(seconds=86_400)
