@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.servers.dovecot import start_dovecot
 from tests.servers.postfix import start_postfix
 
+from . import queue
 from .busy import busy_beside
 from .client import Account, Imap
 from .corpus import messages
@@ -103,7 +104,8 @@ def main() -> None:
             relaxed = Side("gateway", lenient.process.pid, lenient.imap)
             fill_inbox(relaxed)
         smtp_peer = Side("Postfix", postfix.process.pid, None, Account(postfix.smtps, postfix.ca, "", ""))
-        if any(row.protocol not in ("smtp", "lmtp") for row in rows) or not options.quiet_only:
+        queues = queue.sides(root, stack) if any(row.protocol == "queue" for row in rows) else (ours, smtp_peer)
+        if any(row.protocol not in ("smtp", "lmtp", "queue") for row in rows) or not options.quiet_only:
             for side in (ours, imap_peer):
                 start = time.perf_counter()
                 _fill(side)
@@ -114,6 +116,8 @@ def main() -> None:
             for row in rows:
                 peer = smtp_peer if row.protocol == "smtp" else imap_peer
                 side = relaxed if row.protocol == "relaxed" else ours
+                if row.protocol == "queue":
+                    side, peer = queues
                 result = _measure(row, side, peer, options.rounds, busy)
                 print_result(result)
                 results.append(result)

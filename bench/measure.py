@@ -14,6 +14,7 @@ from .client import Account, Imap
 
 if TYPE_CHECKING:
     from .lmtp import Place
+    from .queue import Emptying
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Side:
     sender: bytes = b"bench@example.org"
     recipient: bytes = b"someone@elsewhere.test"
     lmtp: Place | None = None
+    queue: Emptying | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from tests.servers.process import cpu_seconds, memory_bytes
 
-from . import changes, lmtp
+from . import changes, lmtp, queue
 from .client import Imap, Smtp
 from .corpus import fresh, large, message
 from .measure import Row, Sample, Side, imap_of, in_threads, on_selected, smtp_of, timed
@@ -226,6 +226,7 @@ ROWS: Iterable[Row] = (
     Row("STATUS of one", "/s", True, status_of_one),
     *changes.ROWS,
     *lmtp.ROWS,
+    *queue.ROWS,
     Row("delivery to IDLE push", "ms", False, idle_latency),
     Row("memory an idle connection at 1,000", "KiB", False, idle_memory),
     Row("durable submission, 8 KB, 20 connections", "/s", True, submissions, "smtp"),

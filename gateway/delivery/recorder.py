@@ -65,6 +65,11 @@ class Recorder:
             sender = ended.items[0].mail_from
             log.warning("delivery.no_bounce", submission=ended.items[0].submission_uuid, null_sender=not sender)
 
+    async def drained(self, seconds: float) -> None:
+        """Waits until nothing is left to write, or so long: an attempt that was cut may have ended before."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=seconds)
+
     async def _drain(self) -> None:
         """Until nothing waits. Never fails: failures belong to those who wait."""
         try:

@@ -72,10 +72,12 @@ class QueueRunner:
         self._scout = Scout(db, self._hop_of)
         self._claims = Claims(db, self._agenda, self._scout, settings, owner=self._owner, clock=clock, metrics=metrics)
         self._carrier = Carrier(db, settings, clock=clock, connect=connect, metrics=metrics)
+        notices = Notices(db, ingest, hostname=settings.hostname)
+        self._recorder = Recorder(db, notices, owner=self._owner, clock=clock)
         self._attempts = Attempts(
             db,
             self._carrier,
-            Recorder(db, Notices(db, ingest, hostname=settings.hostname), owner=self._owner, clock=clock),
+            self._recorder,
             settings,
             here=local.LocalDelivery(db, ingest, owner=self._owner, clock=clock),
             clock=clock,
@@ -312,6 +314,7 @@ class QueueRunner:
             if late:
                 await asyncio.wait(late)
                 log.warning("delivery.cut", count=len(late))
+                await self._recorder.drained(self._settings.stop_s)
         await self._carrier.close()
         if self._not_begun:
             await self._claims.unclaim(self._not_begun)
