@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 MAX_HOPS: Final = 100
 """Received fields of a message that is not going round in circles (RFC 5321 6.3: at least 100)."""
+MAX_AUTHORS: Final = 20
+"""Addresses in From that lists are asked about: one is usual, and a header has room for ten thousand."""
+_ADDRESS: Final = 320  # octets of an address that can be anybody's (RFC 5321 4.5.3.1)
 _QUICK_INBOXES: Final = 4  # a unit that delivers to more is too long for the loop
 _TRIES: Final = 3  # as planned; with each inbox's room looked at; and once more when a mailbox went meanwhile
 
@@ -248,16 +251,17 @@ class IntakeArrival(Arrival[Delivered]):
 def _examine(header: bytes) -> _Facts:
     """MailLoop: it has passed through more servers than any message does."""
     index = index_fields(header)
-    if len(index.get(b"received", ())) > MAX_HOPS:
-        raise MailLoop("The message goes round in circles: it has too many Received fields")
+    if max(len(index.get(name, ())) for name in (b"received", b"delivered-to")) > MAX_HOPS:
+        raise MailLoop("The message goes round in circles: it has too many trace fields")
     authors = [
         f"{address.mailbox.decode('utf-8', 'replace')}@{address.host.decode('utf-8', 'replace')}"
         for value in index.get(b"from", ())
         for address in parse_addresses(value)
-        if address.mailbox and address.host
+        if address.mailbox and address.host and len(address.mailbox) + len(address.host) < _ADDRESS
     ]
     earlier = [value.decode("utf-8", "replace").strip() for value in index.get(b"delivered-to", ())]
-    return _Facts(tuple(authors), frozenset(filter(None, map(_spelling, earlier))), b"return-path" in index)
+    before = frozenset(filter(None, map(_spelling, earlier)))
+    return _Facts(tuple(authors[:MAX_AUTHORS]), before, b"return-path" in index)
 
 
 def _spelling(address: str) -> str:

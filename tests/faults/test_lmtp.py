@@ -209,6 +209,19 @@ def test_what_is_blocked_is_refused_where_that_is_set(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_from_field_of_thousands_is_read_as_far_as_it_matters(tmp_path: Path) -> None:
+    many = b"From: " + b",\r\n ".join(b"x%d@far%d.example" % (n, n) for n in range(7000)) + b"\r\n\r\nbody\r\n"
+
+    async def main() -> None:
+        async with post(tmp_path) as it, it.client() as client:
+            await blocks(it, it.house.bob, Verdict.BLOCK, "far5.example")
+            await blocks(it, it.house.ann, Verdict.BLOCK, "far5000.example")
+            assert codes(await client.deliver("bob@example.org", "ann@example.org", octets=many)) == ["250 2.0.0"] * 2
+            assert len(await it.house.mail(it.house.bob, "Spam")) == len(await it.house.mail(it.house.ann)) == 1
+
+    run(main())
+
+
 def test_an_inbox_may_say_itself_what_becomes_of_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with post(tmp_path, submit={"blocked": "refuse"}) as it, it.client() as client:
