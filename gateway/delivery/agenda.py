@@ -105,6 +105,7 @@ class Agenda(Generic[Job]):
     def _forget(self) -> None:
         for name in [name for name, hop in self._hops.items() if not hop.busy and not hop.breaker.failures]:
             del self._hops[name]
+            self._own.pop(name, None)  # said again with the next row that goes there
 
     def hops(self) -> Iterator[NextHop[Job]]:
         """In the order of their turn."""
