@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.test_listeners import listener
+from tests.faults.process_kit import PATIENCE
 from tests.servers.postfix import Postfix, start_postfix
 from tests.servers.process import PeerMissing, free_port, wait_for
 from tests.support.gateway import HOST, Gateway
@@ -50,6 +51,11 @@ class Front:
         )
         return (done.stdout + done.stderr).decode("utf-8", "replace")
 
+    def flush(self) -> None:
+        """What Postfix has deferred is tried now."""
+        etc = str(self.postfix.queue.parent / "etc")
+        subprocess.run(["/usr/sbin/postqueue", "-c", etc, "-f"], check=True, timeout=60)
+
     def mail(self, address: str, key: str, mailbox: str = "INBOX") -> list[bytes]:
         client = self.gateway.imap(address, key)
         try:
@@ -60,7 +66,7 @@ class Front:
             client.logout()
 
     def arrived(self, address: str, key: str, count: int = 1, mailbox: str = "INBOX") -> list[bytes]:
-        wait_for(lambda: len(self.mail(address, key, mailbox)) >= count, f"mail for {address}")
+        wait_for(lambda: len(self.mail(address, key, mailbox)) >= count, f"mail for {address}", PATIENCE)
         return self.mail(address, key, mailbox)
 
 
@@ -128,12 +134,10 @@ def test_a_full_inbox_waits_in_front_and_harms_nobody(front: Front) -> None:
     large = b"From: eve@elsewhere.test\r\nSubject: large\r\n\r\n" + b"x" * 4000 + b"\r\n"
     front.send(cleo, dora, octets=large)
     assert b"Delivered-To" not in front.arrived(dora, doras)[0]
-    wait_for(lambda: "452 4.2.2" in front.queue(), "Postfix tells why it waits")
+    wait_for(lambda: "452 4.2.2" in front.queue(), "Postfix tells why it waits", PATIENCE)
     assert front.mail(cleo, cleos) == []
     front.gateway.run("inbox", "set", cleo, "--quota-storage", "none")
-    subprocess.run(
-        ["/usr/sbin/postqueue", "-c", str(front.postfix.queue.parent / "etc"), "-f"], check=True, timeout=60,
-    )
+    front.flush()
     front.arrived(cleo, cleos)
     assert len(front.mail(dora, doras)) == 1
 
@@ -232,6 +236,30 @@ def test_lists_at_once_by_the_command_line(front: Front) -> None:
     again = front.gateway.cli("list", "remove", "receive", "elsewhere.test", "--inbox", jana)
     assert again.returncode == 1
     assert "There is no entry for elsewhere.test" in again.stderr
+
+
+def test_a_crash_loses_nothing_that_postfix_took(front: Front) -> None:
+    kurt, key = front.gateway.inbox("kurt@mail.example")
+    subjects = {f"crash{number}".encode() for number in range(40)}
+    for number, subject in enumerate(sorted(subjects)):
+        front.send(kurt, octets=b"Subject: %s\r\n\r\nx\r\n" % subject)
+        if number == 20:
+            front.gateway.kill()
+            Path(front.path).unlink()  # Postfix finds nobody at all
+    front.gateway.start()
+
+    def there() -> list[bytes]:
+        found = (re.search(rb"\r\nSubject: (\w+)\r\n", mail) for mail in front.mail(kurt, key))
+        return [match[1] for match in found if match is not None]
+
+    def all_there() -> bool:
+        front.flush()
+        return subjects <= set(there())
+
+    wait_for(all_there, "all mail", PATIENCE)
+    wait_for(lambda: "Mail queue is empty" in front.queue(), "an empty queue", PATIENCE)
+    twice = len(there()) - len(subjects)
+    assert twice <= 20, "only what was under way when it died may come again: Postfix has 20 connections at most"
 
 
 def test_the_socket_is_replaced_when_nobody_answers_and_only_then(front: Front) -> None:
