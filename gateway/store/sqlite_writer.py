@@ -24,7 +24,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,23 +34,17 @@ from gateway.model.errors import Unavailable
 from .db import StoreSettings, Tx, Wake, joined, settle
 from .gates import ReaderGate
 from .gathering import Gathering
-from .sqlite_copier import LONGEST, Copier
-from .sqlite_errors import BUSY, FULL, error_code, is_io_error, translate
+from .sqlite_errors import BUSY, error_code, is_io_error, translate
+from .sqlite_wal import COUNT_UP, WriteAheadLog
 
 if TYPE_CHECKING:
     from .sqlite import SqliteTx
 
 log = structlog.get_logger(__name__)
 
-NOOP_CHECKPOINT: Final = (3, 51, 0)  # first SQLite with wal_checkpoint(NOOP), which only tells the WAL's length
 LOOP_SECONDS: Final = 0.003  # quick units run on the loop so long at a time; the rest waits for the next group
 BUSY_SECONDS: Final = 5.0  # only another process's check or backup can hold the lock
 BUSY_PAUSE: Final = 0.005
-GATE_WAIT_SECONDS: Final = 2.0  # a reader's transaction is one page; longer means it is stuck, and we go on without
-
-_COUNT_UP: Final = (
-    "INSERT INTO meta (key, value) VALUES (?, '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
-)
 
 
 class _Unit:
@@ -123,7 +116,6 @@ class Writer:
         self._settings = settings
         self._loop = loop
         self._publish = publish
-        self._gates = gates
         self._waiting: deque[_Unit] = deque()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._busy = False  # the thread has the connection; set and read on the loop
@@ -133,14 +125,11 @@ class Writer:
         self._relaxed = False  # COMMIT does not flush now
         self._owes = False  # the open transaction holds a unit whose flush is to follow
         self._streams = False  # … and one of a message that is still arriving
-        self._copier = None if beside is None else Copier(beside, _copy, self._checkpoint_failed)
+        self._wal = WriteAheadLog(self._execute, settings, gates, lambda error: self._break(error, []), beside)
         self._owed = False  # something is committed and not flushed yet
         self._before = 0  # rows that this connection had changed before the open transaction
         self._flush: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
-        self._counts_wal = self._sqlite_version() >= NOOP_CHECKPOINT
-        self._full = False  # the last checkpoint found no space
-        self._unflushed = 0  # octets written since the last checkpoint, where the WAL's length cannot be asked
 
     def start(self) -> None:
         self._thread.start()
@@ -175,10 +164,6 @@ class Writer:
     def _close(self) -> None:
         self._closing = True
         self._turn()
-
-    def _sqlite_version(self) -> tuple[int, ...]:
-        text: str = self._execute("SELECT sqlite_version()").fetchone()[0]
-        return tuple(int(part) for part in text.split("."))
 
     # -- the loop
 
@@ -226,9 +211,9 @@ class Writer:
         except _GroupLost as lost:
             job.lost = lost
             return False
-        self._unflushed += sum(unit.octets for unit in job.group)
+        self._wal.wrote(sum(unit.octets for unit in job.group))
         self._deliver(job.group, free=False, soon=True)
-        if self._checkpoint_due():  # in an open transaction SQLite refuses to say
+        if self._wal.due(streams=self._streams):  # in an open transaction SQLite refuses to say
             self._jobs.put(_Job([], committed=True))
             return True
         self._busy = False
@@ -246,7 +231,7 @@ class Writer:
         """The end of `flag_sync`: a durable unit flushes what relaxed ones have written before it."""
         self._flush = None
         if self._owed and not self._closing and self.broken is None:
-            self.submit(lambda tx: self._execute(_COUNT_UP, ("flushes",)), 0, quick=True)
+            self.submit(lambda tx: self._execute(COUNT_UP, ("flushes",)), 0, quick=True)
 
     # -- the thread
 
@@ -265,10 +250,9 @@ class Writer:
                 log.exception("store.writer_defect")
                 self._break(error, group)
             self._answer_and_tidy(group)
-        if self._copier is not None:
-            self._copier.stop()
+        self._wal.stop()
         if self.broken is None:
-            self._checkpoint()
+            self._wal.checkpoint(patient=False)
 
     def _refuse(self, group: list[_Unit]) -> None:
         while self._waiting:
@@ -283,7 +267,7 @@ class Writer:
                 self._begin(relaxed=self._waiting[0].relaxed, patient=True)
                 self._run(group, self._settings.group_seconds)
             self._commit()
-            self._unflushed += sum(unit.octets for unit in group)
+            self._wal.wrote(sum(unit.octets for unit in group))
         except _GroupLost as lost:
             self._rollback()
             if not group:  # not even begun: the unit that waits first hears of it
@@ -292,9 +276,9 @@ class Writer:
 
     def _answer_and_tidy(self, group: list[_Unit]) -> None:
         """Answer first, then look after the WAL; the connection is free once both are done."""
-        if self.broken is None and self._checkpoint_due():
+        if self.broken is None and self._wal.due(streams=self._streams):
             self._tell(group, free=False)
-            self._checkpoint()
+            self._wal.checkpoint(patient=not self._closing)
             group = []
         self._tell(group, free=True)
 
@@ -438,63 +422,6 @@ class Writer:
             self._busy = False
             if self._waiting or self._closing:
                 self._turn()
-
-    # -- the write-ahead log
-
-    def _checkpoint(self) -> None:
-        """Copy the WAL into the database and look at the result: a failed flush shows here."""
-        if self._copier is not None:
-            self._copier.wait()
-        try:
-            _busy, pages, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self._unflushed = 0
-            if copied < pages and pages > self._settings.gate_pages and not self._closing:
-                self._checkpoint_behind_gate(pages)
-            self._full = False
-        except Exception as error:
-            self._checkpoint_failed(error)
-
-    def _checkpoint_failed(self, error: Exception) -> None:
-        if error_code(error) == FULL:
-            # Nothing is lost: the WAL keeps what was acknowledged. Told once, for each unit would tell it again.
-            if not self._full:
-                log.warning("store.checkpoint_delayed", error=repr(error), remedy="free space on the disk")
-            self._full = True
-            return
-        log.error("store.checkpoint_failed", error=repr(error))
-        if is_io_error(error):
-            self._break(error, [])
-
-    def _checkpoint_due(self) -> bool:
-        """Whether the WAL is to be copied here and now; while a large message arrives, it is begun beside."""
-        most = self._settings.checkpoint_pages
-        if not self._counts_wal:
-            return self._unflushed > most * 4096
-        try:
-            _busy, pages, copied = self._execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
-        except Exception as error:  # the checkpoint itself meets the same error and judges it
-            log.warning("store.wal_length_unknown", error=repr(error))
-            return True
-        copier = self._copier
-        if copier is None or pages > LONGEST * most or not (self._streams or copier.busy):
-            return bool(pages > most)
-        if pages - copied > most and not copier.busy:
-            copier.start()
-        return False
-
-    def _checkpoint_behind_gate(self, pages: int) -> None:
-        """Readers always somewhere in the WAL keep it from starting over: hold them while it is copied and reset."""
-        with ExitStack() as held:
-            for gate in list(self._gates):
-                if gate.acquire(True, GATE_WAIT_SECONDS):
-                    held.callback(gate.release)
-            _busy, left, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self._execute(_COUNT_UP, ("wal_reset",))  # the first write after a complete checkpoint starts the WAL over
-        log.info("store.wal_gate", pages=pages, left=left - copied)
-
-
-def _copy(connection: Any) -> None:
-    connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def _outage(cause: BaseException | None) -> Unavailable:

@@ -72,7 +72,7 @@ async def test_a_failed_copy_is_not_ignored(
         while not tried.is_set():
             await writer.submit(put(number, PIECE), 0, staged=True)
             number += 1
-        writer._copier.wait()  # type: ignore[union-attr]
+        writer._wal._copier.wait()  # type: ignore[union-attr]
         if broken:
             with pytest.raises(Unavailable, match="read-only"):
                 await writer.submit(put(number, 10), 0)
