@@ -99,7 +99,11 @@ def start_postfix(directory: Path, extra: str = "") -> Postfix:
     ca, cert, key = make_certificates(directory)
     shutil.chown(data, "postfix", "postfix")
     smtp, smtps, log = free_port(), free_port(), directory / "postfix.log"
-    main = _MAIN.format(queue=queue, data=data, cert=cert, key=key, log=log, root=directory, extra=extra)
+    # A setting that stands twice is warned of by each process, and ten warnings before its log daemon listens stop
+    # them all, the daemon too, for they wait for each other.
+    said = {line.partition("=")[0].strip() for line in extra.splitlines()} - {""}
+    ours = "".join(line for line in _MAIN.splitlines(keepends=True) if line.partition("=")[0].strip() not in said)
+    main = ours.format(queue=queue, data=data, cert=cert, key=key, log=log, root=directory, extra=extra)
     (etc / "main.cf").write_text(main)
     (etc / "master.cf").write_text(_MASTER.format(smtp=f"127.0.0.1:{smtp}", smtps=f"127.0.0.1:{smtps}"))
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MAIL_CONFIG": str(etc)}
