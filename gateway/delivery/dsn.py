@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final, Literal
 
 from gateway.mime import index_fields, message_ids
@@ -229,8 +230,11 @@ def _ascii(text: str) -> str:
 
 def _line(text: str) -> str:
     """Text of others: no line ends, nothing unprintable, not endless."""
-    return "".join(char if char.isprintable() else " " for char in text)[:_MAX_LINE]
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return text[:_MAX_LINE]
 
 
+@lru_cache(maxsize=4)  # the same for all recipients
 def _date(moment: int) -> str:
     return formatdate(moment).replace("-0000", "+0000")
