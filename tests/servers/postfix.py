@@ -10,6 +10,9 @@ from pathlib import Path
 from .process import PeerMissing, free_port, port_open, stop, wait_for
 from .tls import make_certificates
 
+TRIES = 3
+"""A master whose ports another run beside this one has taken meanwhile ends at once, without a word in its log."""
+
 _MAIN = """
 compatibility_level = 3.6
 queue_directory = {queue}
@@ -98,12 +101,24 @@ def start_postfix(directory: Path, extra: str = "") -> Postfix:
         parent.chmod(parent.stat().st_mode | 0o055)
     ca, cert, key = make_certificates(directory)
     shutil.chown(data, "postfix", "postfix")
-    smtp, smtps, log = free_port(), free_port(), directory / "postfix.log"
-    # A setting that stands twice is warned of by each process, and ten warnings before its log daemon listens stop
-    # them all, the daemon too, for they wait for each other.
-    said = {line.partition("=")[0].strip() for line in extra.splitlines()} - {""}
-    ours = "".join(line for line in _MAIN.splitlines(keepends=True) if line.partition("=")[0].strip() not in said)
-    main = ours.format(queue=queue, data=data, cert=cert, key=key, log=log, root=directory, extra=extra)
+    for _ in range(TRIES):
+        server = _started(master, etc, (queue, data, ca, cert, key), directory, extra)
+        try:
+            wait_for(lambda: server.process.poll() is not None or port_open(server.smtps), "postfix")  # noqa: B023
+        except TimeoutError as late:
+            server.stop()
+            said = server.log.read_text()[-2000:] if server.log.exists() else "nothing"
+            raise TimeoutError(f"{late}; its log says:\n{said}") from None
+        if server.process.poll() is None:
+            return server
+    raise RuntimeError(f"postfix ended at its start, {TRIES} times")
+
+
+def _started(master: Path, etc: Path, paths: tuple[Path, Path, Path, Path, Path], root: Path, extra: str) -> Postfix:
+    """The master process on ports that were free a moment ago."""
+    queue, data, ca, cert, key = paths
+    smtp, smtps, log = free_port(), free_port(), root / "postfix.log"
+    main = _MAIN.format(queue=queue, data=data, cert=cert, key=key, log=log, root=root, extra=extra)
     (etc / "main.cf").write_text(main)
     (etc / "master.cf").write_text(_MASTER.format(smtp=f"127.0.0.1:{smtp}", smtps=f"127.0.0.1:{smtps}"))
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MAIL_CONFIG": str(etc)}
@@ -113,11 +128,4 @@ def start_postfix(directory: Path, extra: str = "") -> Postfix:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     process = subprocess.Popen([str(master), "-c", str(etc), "-d"], stdin=subprocess.DEVNULL, env=environment)
-    server = Postfix(process, smtp, smtps, ca, queue, log)
-    try:
-        wait_for(lambda: port_open(server.smtps), "postfix")
-    except TimeoutError as late:
-        server.stop()
-        said = log.read_text()[-2000:] if log.exists() else "nothing"
-        raise TimeoutError(f"{late}; its log says:\n{said}") from None
-    return server
+    return Postfix(process, smtp, smtps, ca, queue, log)
