@@ -89,7 +89,7 @@ class QueueRunner:
         self._not_begun: list[QueueItem] = []
         self._wakeup = asyncio.Event()
         self._news = True
-        self._next_look = self._next_survey = self._next_sweep = 0.0
+        self._gather_until = self._next_poll = self._next_survey = self._next_sweep = 0.0
         self._stopping = False
 
     # -- from outside
@@ -206,13 +206,15 @@ class QueueRunner:
             self._agenda.adopt(await self._scout.everything(now))
             took = loop.time() - started
             self._next_survey = loop.time() + max(self._settings.survey_s, 100 * took)
-            self._next_look = loop.time()
-        elif self._news or started >= self._next_look:
-            if self._agenda.ready and started < self._next_look:
-                return self._next_look - started
+        elif self._news or started >= self._next_poll:
+            if started < self._gather_until:
+                return self._gather_until - started
             self._news = False
             await self._scout.news(now, lambda name: self._agenda.hop(name).lanes)
-            self._next_look = loop.time() + GATHER_S
+        else:
+            return 0.0
+        self._gather_until = loop.time() + GATHER_S
+        self._next_poll = loop.time() + min(self._settings.poll_s, 1.0)
         return 0.0
 
     async def _pause(self, look: float) -> float:
@@ -221,11 +223,11 @@ class QueueRunner:
         waits = [self._settings.poll_s, *([look] if look else [])]
         if (opens := self._agenda.wait(now)) is not None:
             waits.append(opens)
-        due = await self._db.tiny(lambda rx: queue_claim.next_due(rx, int(now)))
+        due = await self._db.tiny(lambda rx: queue_claim.next_due(rx, self._scout.until))  # what came before is known
         if due is not None:
             waits.append(due - now)
         wait = max(min(waits), 0.001) + 0.01
-        self._next_look = min(self._next_look, asyncio.get_running_loop().time() + wait)
+        self._next_poll = asyncio.get_running_loop().time() + wait
         return wait
 
     def _hop_of(self, due: Due) -> str:

@@ -35,6 +35,11 @@ class Scout:
         """A whole look has been made since `forget`."""
         return self._until is not None
 
+    @property
+    def until(self) -> int:
+        """All that was due at this moment has been seen; -1 before the first look."""
+        return -1 if self._until is None else self._until
+
     def forget(self) -> None:
         """Begin with a whole look: what was found was for other routes."""
         self._until = None
