@@ -136,6 +136,13 @@ class LmtpSession(SubmissionSession):
     def _decoder(self) -> DeliveryDecoder:
         return DeliveryDecoder(self.settings.max_message_size)
 
+    def _settle(self, acceptance: Acceptance[Accepted | Delivered], accepted: Accepted | Delivered | None) -> None:
+        if isinstance(accepted, Delivered) and None not in accepted.outcomes:  # nobody has it
+            self._tell(accepted)
+            self.services.metrics.count(self.counted_as, result="refused")
+        else:
+            super()._settle(acceptance, accepted)
+
     def _tell(self, accepted: Accepted | Delivered) -> None:
         assert isinstance(accepted, Delivered)
         for outcome in accepted.outcomes:

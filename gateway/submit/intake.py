@@ -160,7 +160,7 @@ class IntakeArrival(Arrival[Delivered]):
         return added + prepare.received(self._trace) + header
 
     async def _check(self) -> None:
-        """A large message is not staged for inboxes that are all full."""
+        """A large message is not staged for nobody: when all recipients are refused, and for one reason."""
         found = await self._owner.directory.ask(self._homes)
         octets = max(self.size, self._envelope.size)
         inboxes = {home for home in found if not isinstance(home, GatewayError)}
@@ -168,8 +168,11 @@ class IntakeArrival(Arrival[Delivered]):
         def full(rx: Rx) -> bool:
             return all(_is_full(rx, inbox, octets) for inbox in inboxes)
 
-        if await self._owner.db.tiny(full):
-            raise next((home for home in found if isinstance(home, GatewayError)), OverQuota("The inbox is full"))
+        errors = [home for home in found if isinstance(home, GatewayError)]
+        if not inboxes and len(set(map(type, errors))) == 1:
+            raise errors[0]
+        if not errors and await self._owner.db.tiny(full):
+            raise OverQuota("The inbox is full")
 
     async def _keep(self, writer: ContentWriter) -> Delivered:
         kept = await writer.finish()

@@ -270,13 +270,19 @@ def test_sizes(tmp_path: Path) -> None:
 
 def test_a_large_message_for_full_inboxes_is_not_staged(tmp_path: Path) -> None:
     async def main() -> None:
-        async with post(tmp_path) as it, it.client() as client:
+        metrics = PrometheusMetrics()
+        async with post(tmp_path, metrics=metrics) as it, it.client() as client:
             await it.house.db.write(lambda tx: quota.set_limits(tx, it.house.bob, Limits(messages=0)))
             big = MAIL + b"x" * 1_000_000
             assert codes(await client.deliver("bob@example.org", octets=big)) == ["452 4.2.2"]
             assert codes(await client.deliver("bob@example.org", "ann@example.org", octets=big)) == [
                 "452 4.2.2", "250 2.0.0",
             ]
+            looped = b"Delivered-To: ann@example.org\r\n" + big
+            replies = await client.deliver("ann@example.org", "bob@example.org", octets=looped)
+            assert codes(replies) == ["554 5.4.6", "452 4.2.2"], "each is told its own reason"
+            assert 'lmtp_messages_total{result="accepted"} 1.0' in metrics.page().decode()
+            assert 'lmtp_messages_total{result="refused"} 2.0' in metrics.page().decode()
 
     run(main())
 
