@@ -111,7 +111,7 @@ async def send(session: Session, selected: Selected, uids: array[int]) -> array[
     if not held:
         return uids
     principal, services = session.require_principal(), session.services
-    if not principal.may_send:
+    if not principal.may_send_drafts:
         raise NoPermission("This key may not send")
     if len(held) > MOST:
         raise LimitReached(f"One command sends {MOST} drafts at most")

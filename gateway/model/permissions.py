@@ -102,6 +102,10 @@ class Principal:
         return "message_send" in self.permissions
 
     @property
+    def may_send_drafts(self) -> bool:
+        return self.may_send or "draft_send" in self.permissions
+
+    @property
     def may_propose(self) -> bool:
         """What it submits waits for the consent of somebody who may send."""
         return "draft_create" in self.permissions

@@ -170,7 +170,7 @@ def send_due(tx: Tx, submission_id: SubmissionId, now: int) -> bool:
     if waiting is None:
         return True
     key = keys.key_by_id(tx, KeyId(waiting.key_id)) if waiting.key_id is not None else None
-    if key is None or not key.usable(now) or "message_send" not in key.permissions:
+    if key is None or not key.usable(now) or not {"message_send", "draft_send"} & key.permissions:
         fail(tx, submission_id, now, "its key may no longer send")
         return False
     release(tx, submission_id, now, "its time has come")

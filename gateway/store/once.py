@@ -19,14 +19,17 @@ from .statements import Stmt
 
 _GIVEN_UP: Final = frozenset({QueueState.BOUNCED, QueueState.CANCELLED})
 
-_TAKE: Final = (
-    " ON CONFLICT (digest) DO UPDATE SET at = :now, trace = :trace WHERE accepted_once.at <= :since RETURNING digest"
+_NOTHING: Final = " ON CONFLICT (digest) DO NOTHING"
+_TAKE_ONE = Stmt("INSERT INTO accepted_once (digest, at, trace) VALUES (:digest, :now, :trace)" + _NOTHING)
+# Each statement gives up the interpreter's lock: nearly all submissions have one recipient, and that and the message.
+_TAKE_TWO = Stmt(
+    "INSERT INTO accepted_once (digest, at, trace) VALUES (:a, :now, :trace), (:b, :now, :trace)" + _NOTHING
 )
-_TAKE_ONE = Stmt("INSERT INTO accepted_once (digest, at, trace) VALUES (:digest, :now, :trace)" + _TAKE)
 _TAKE_ALL = Stmt(
     postgresql="INSERT INTO accepted_once (digest, at, trace)"
-    " SELECT d.digest, :now, :trace FROM unnest(CAST(:digests AS bytea[])) AS d (digest)" + _TAKE
+    " SELECT d.digest, :now, :trace FROM unnest(CAST(:digests AS bytea[])) AS d (digest)" + _NOTHING
 )
+_TAKE_OLD = Stmt("UPDATE accepted_once SET at = :now, trace = :trace WHERE digest = :digest AND at <= :since")
 _TRACE = Stmt("SELECT trace FROM accepted_once WHERE digest = :digest")
 _BECAME = Stmt(
     "SELECT s.uuid, s.draft, r.state FROM submission s"
@@ -61,11 +64,23 @@ class Earlier:
 
 def take(tx: Tx, attempt: Attempt, digests: Sequence[bytes]) -> set[bytes]:
     """Those of the digests that nobody had; they are the caller's now."""
-    values = {"trace": attempt.trace, "now": attempt.now, "since": attempt.since}
     ordered = sorted(set(digests))  # two units that share some never wait for each other
+    values = {"trace": attempt.trace, "now": attempt.now}
     if tx.dialect == "postgresql":
-        return {bytes(row[0]) for row in tx.all(_TAKE_ALL, digests=ordered, **values)}
-    return {digest for digest in ordered if tx.one(_TAKE_ONE, digest=digest, **values) is not None}
+        count = tx.run(_TAKE_ALL, digests=ordered, **values)
+    else:
+        count = sum(tx.run(_TAKE_TWO, a=a, b=b, **values) for a, b in zip(ordered[::2], ordered[1::2], strict=False))
+        if len(ordered) % 2:
+            count += tx.run(_TAKE_ONE, digest=ordered[-1], **values)
+    if count == len(ordered):
+        return set(ordered)
+    # No two acceptances have one trace: what bears this one's was not there before.
+    return {
+        digest
+        for digest in ordered
+        if tx.scalar(_TRACE, digest=digest) == attempt.trace
+        or tx.run(_TAKE_OLD, digest=digest, since=attempt.since, **values)
+    }
 
 
 def take_back(tx: Tx, attempt: Attempt, taken: Mapping[bytes, Sequence[str]]) -> set[bytes]:

@@ -84,7 +84,7 @@ class Drafting:
             staged.header, holds.is_scheduled, staged.header
         ):
             return None
-        if not principal.may_send:
+        if not principal.may_send_drafts:
             raise NoPermission("This key may not send")
         now = int(self._clock())
         at = await read_header(staged.header, holds.send_at, staged.header, now, self._settings.future_release_s)

@@ -68,8 +68,9 @@ def keep(tx: Tx, plan: Plan) -> Kept:
         attempt, marks = plan.retry
         fresh = _fresh(tx, attempt, marks, plan)
         if not fresh - {marks.message}:
-            return Kept(None, earlier=once.earlier(tx, attempt, next(iter(marks.all[1:]))))
-        plan = _without(plan, marks, fresh)
+            return Kept(None, earlier=once.earlier(tx, attempt, marks.all[1]))
+        if len(fresh) < len(marks.all):
+            plan = _without(plan, marks, fresh)
     new = plan.submission
     charge(tx, plan.charges, len(new.recipients) + len(new.here) + len(new.later), plan.now)
     if new.draft is not None:

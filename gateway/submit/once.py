@@ -53,8 +53,4 @@ def folded(address: str) -> str:
 
 def _digest(*parts: bytes) -> bytes:
     """Each part with its length before it, so that no two lists of parts look the same."""
-    digest = sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(4, "big"))
-        digest.update(part)
-    return digest.digest()
+    return sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).digest()
