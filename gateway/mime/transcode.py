@@ -25,7 +25,7 @@ Read = Callable[[int, int], Awaitable[bytes]]
 PIECE: Final = 57 * 4096  # octets read at once: whole lines of base64
 _FIELD: Final = re.compile(rb"^Content-Transfer-Encoding[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*", re.IGNORECASE | re.MULTILINE)
 _VERSION: Final = re.compile(rb"^MIME-Version[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_EIGHT_BIT: Final = re.compile(rb"[\x80-\xff]")
+_EIGHT_BIT: Final = bytes(range(128, 256))
 _IDENTITY: Final = (b"7bit", b"8bit", b"binary")
 _SEALED: Final = (b"signed", b"encrypted")  # RFC 1847: every octet counts
 
@@ -69,7 +69,7 @@ class Octets:
             return
         self.size += len(chunk)
         if not chunk.isascii():
-            self.eight_bit += len(_EIGHT_BIT.findall(chunk))
+            self.eight_bit += len(chunk) - len(chunk.translate(None, _EIGHT_BIT))
         if not self.raw:
             pairs = chunk.count(b"\r\n") + (self._cr and chunk.startswith(b"\n"))
             open_cr = chunk.endswith(b"\r")
