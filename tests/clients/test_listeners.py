@@ -6,6 +6,7 @@ import imaplib
 import json
 import re
 import smtplib
+import socket
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,8 +25,8 @@ def listener(kind: str, port: int, security: str, *more: str) -> str:
 
 @pytest.fixture(scope="module")
 def ports() -> dict[str, int]:
-    names = ("imap-starttls", "imap-none", "smtp-none", "smtp-device", "device-net", "strangers")
-    return {name: free_port() for name in names}
+    names = "imap-starttls imap-none smtp-none smtp-device device-net strangers lmtp-starttls lmtp-tls"
+    return {name: free_port() for name in names.split()}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> 
         + listener("submission", ports["smtp-none"], "none")
         + listener("submission", ports["smtp-device"], "starttls", "allow_plaintext = true")
         + listener("submission", ports["device-net"], "none", "allow_plaintext = true", 'networks = ["127.0.0.1/32"]')
+        + listener("lmtp", ports["lmtp-starttls"], "starttls", 'networks = ["127.0.0.1/32"]')
+        + listener("lmtp", ports["lmtp-tls"], "tls", 'networks = ["127.0.0.1/32"]')
         + listener("imap", ports["strangers"], "tls", 'networks = ["192.0.2.0/24"]')
     )
     served = Gateway(tmp_path_factory.mktemp("gateway"), settings)
@@ -93,6 +96,25 @@ def test_a_port_without_encryption_is_for_its_networks_alone_and_doctor_warns(
     said = [row["text"] for row in report if row["level"] == "warning"]
     warned = [text for text in said if "takes logins without encryption" in text]
     assert [text.split()[1] for text in warned] == [str(ports["smtp-device"]), str(ports["device-net"])]
+
+
+def test_lmtp_under_tls(gateway: Gateway, ports: dict[str, int]) -> None:
+    address, key = gateway.inbox("lmtp@mail.test")
+    mail = b"Subject: under TLS\r\n\r\nx\r\n"
+    with smtplib.LMTP(HOST, ports["lmtp-starttls"], timeout=30) as lmtp:
+        lmtp.starttls(context=gateway.tls())
+        assert not lmtp.has_extn("starttls")
+        assert lmtp.sendmail("eve@elsewhere.test", [address], mail) == {}
+    lmtp = smtplib.LMTP(timeout=30)
+    lmtp.sock = gateway.tls().wrap_socket(socket.create_connection((HOST, ports["lmtp-tls"])), server_hostname=HOST)
+    assert lmtp.getreply()[0] == 220
+    assert lmtp.sendmail("eve@elsewhere.test", [address], mail) == {}
+    lmtp.quit()
+    client = gateway.imap(address, key)
+    client.select("INBOX")
+    fields = client.fetch("1:2", "(BODY.PEEK[HEADER.FIELDS (RECEIVED)])")[1]
+    assert [b"with LMTPS id" in row[1] for row in fields if isinstance(row, tuple)] == [True, True]
+    client.logout()
 
 
 def test_a_stranger_is_refused_before_the_handshake(gateway: Gateway, ports: dict[str, int]) -> None:
