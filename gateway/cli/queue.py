@@ -13,7 +13,7 @@ from .runtime import Runtime, pass_runtime
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 STATES: Final = ("queued", "sending", "deferred", "held", "sent", "bounced", "cancelled")
-REASONS: Final = ("approval", "operator", "outcome", "route", "restore")
+REASONS: Final = ("approval", "scheduled", "operator", "outcome", "route", "restore")
 LIMIT: Final = 1_000
 
 
@@ -140,7 +140,7 @@ def queue_stats(runtime: Runtime, limit: int | None, as_json: bool) -> None:
 def queue_retry(runtime: Runtime, /, **choice: Any) -> None:
     """Try again now what was deferred or is held.
 
-    What waits for consent is left alone (gateway queue release), and so is what has a release time still to come.
+    What waits for consent is left alone (gateway queue release), and so is what waits for its time.
     """
     _change(runtime, "queue.retry", choice, "Try all this now?", "tried now")
 
@@ -160,7 +160,7 @@ def queue_release(runtime: Runtime, /, **choice: Any) -> None:
     """Let go what is held.
 
     One message that is named goes whatever it is held for, and before its release time too when it waits for that.
-    With --all, what waits for consent goes only with --reason approval.
+    With --all, what waits for consent goes only with --reason approval, scheduled drafts with --reason scheduled.
     """
     _change(runtime, "queue.release", choice, "Release all this?", "released")
 

@@ -15,7 +15,7 @@ from gateway.store.queue import OPEN, QueueState
 from gateway.store.queue_list import Destination, Listed, QueueFilter
 
 from .accounts import inbox_named
-from .queue_words import recipient_json, story, text_of, why
+from .queue_words import next_of, recipient_json, story, text_of, why
 from .registry import Context, Stream, operation
 from .values import moment
 
@@ -71,7 +71,7 @@ def _row(context: Context, each: Listed, names: Mapping[InboxId, str | None]) ->
         "recipient": each.address,
         "state": each.state.value,
         "attempts": each.attempts,
-        "next_attempt_at": moment(each.next_attempt) if each.state in OPEN else None,
+        "next_attempt_at": moment(next_of(each)),
         "hold_reason": each.hold_reason,
         "code": each.code,
         "enhanced": each.enhanced,
@@ -182,17 +182,20 @@ async def _change(
     sender: str | None,
     reason: str | None,
     *,
-    spare_approval: bool = False,
+    spare: Sequence[str] = (),
 ) -> int:
-    """Changes what fits, so many recipients a unit; how many. One message that was named is changed at once."""
+    """Changes what fits, so many recipients a unit; how many.
+
+    What is held for a reason of `spare` only when its message or that reason was named.
+    """
 
     def query(rx: Rx) -> list[int]:
         wanted = _filter(rx, submission, inbox, state, to, sender, reason)
         numbers = queue_list.matching(rx, wanted, MOST)
-        if not spare_approval or submission is not None or reason is not None:
+        if submission is not None or reason is not None:
             return numbers
-        waiting = QueueFilter(inbox_id=wanted.inbox_id, states=(QueueState.HELD,), reason="approval")
-        spared = set(queue_list.matching(rx, waiting, MOST))
+        held = (QueueFilter(inbox_id=wanted.inbox_id, states=(QueueState.HELD,), reason=each) for each in spare)
+        spared = {number for waiting in held for number in queue_list.matching(rx, waiting, MOST)}
         return [number for number in numbers if number not in spared]
 
     numbers = await context.db.read(query)
@@ -230,7 +233,7 @@ async def queue_release(
     named = submission is not None
     held = state if named else (state or QueueState.HELD.value)
     return await _change(
-        context, queue_admin.release, submission, inbox, held, to, sender, reason, spare_approval=True
+        context, queue_admin.release, submission, inbox, held, to, sender, reason, spare=("approval", "scheduled")
     )
 
 

@@ -16,6 +16,7 @@ from .values import moment
 
 HOLD_REASONS: Final[Mapping[str, str]] = {
     "approval": "waits for somebody's consent",
+    "scheduled": "a draft that is sent at its time",
     "operator": "held by the administrator",
     "outcome": "its last attempt may have delivered it",
     "route": "held by a rule of the routes",
@@ -30,6 +31,13 @@ def text_of(reply: bytes | None) -> str | None:
 def said(code: int | None, enhanced: str | None, text: bytes | None) -> str:
     """A reply on one line."""
     return " ".join(str(word) for word in (code, enhanced, text_of(text)) if word)
+
+
+def next_of(each: Listed) -> int | None:
+    """When it goes by itself; None: never, for it is done or somebody has to decide."""
+    if each.hold_reason == "scheduled" and each.state is QueueState.HELD:
+        return each.release_at
+    return each.next_attempt if each.state in OPEN else None
 
 
 def why(each: Listed, live: LiveQueue | None, now: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.control.operations.queue_words import story, why
+from gateway.control.operations.queue_words import next_of, story, why
 from gateway.model.ids import ContentId, InboxId, SubmissionId
 from gateway.store.queue import QueueState
 from gateway.store.queue_admin import Attempt, QueueEntry, Recipient, Submission
@@ -29,7 +29,7 @@ class Live:
 def listed(state: str, *, at: int | None = NOW, text: str | None = None, reason: str | None = None) -> Listed:
     return Listed(
         1, "uuid", InboxId(1), "ann@x.test", "eve@y.test", "y.test", QueueState(state), 1, at,
-        451 if text else None, "4.7.1" if text else None, text.encode() if text else None, reason, NOW, NOW,
+        451 if text else None, "4.7.1" if text else None, text.encode() if text else None, reason, NOW, NOW, NOW + 9,
     )  # fmt: skip
 
 
@@ -39,6 +39,7 @@ def listed(state: str, *, at: int | None = NOW, text: str | None = None, reason:
         (listed("held", reason="approval"), None, "waits for somebody's consent"),
         (listed("held", reason="outcome", text="lost"), None, "its last attempt may have delivered it: 451 4.7.1 lost"),
         (listed("held"), None, "held"),
+        (listed("held", reason="scheduled"), None, "a draft that is sent at its time"),
         (listed("sending"), Live("closed"), "is being sent"),
         (listed("queued", at=NOW + 60), Live("closed"), "waits for its time"),
         (listed("deferred", at=NOW + 60, text="greylisted"), Live("closed"), "451 4.7.1 greylisted"),
@@ -51,6 +52,13 @@ def listed(state: str, *, at: int | None = NOW, text: str | None = None, reason:
 )
 def test_why(each: Listed, live: Live | None, words: str) -> None:
     assert why(each, live, NOW) == words
+
+
+def test_when_it_goes_by_itself() -> None:
+    assert next_of(listed("deferred", at=NOW + 60)) == NOW + 60
+    assert next_of(listed("held", at=None, reason="scheduled")) == NOW + 9
+    assert next_of(listed("held", at=None, reason="approval")) is None
+    assert next_of(listed("sent")) is None
 
 
 def recipient(number: int, state: str, **changes: Any) -> Recipient:
