@@ -49,7 +49,9 @@ def write_and_kill(url: str, inbox: int, mailbox: int, round_: int) -> list[int]
     assert process.stdout is not None
     acknowledged = [int(process.stdout.readline()) for _ in range(40 + 13 * round_)]
     process.send_signal(signal.SIGKILL)
-    rest, _ = process.communicate(timeout=20)
+    rest = process.stdout.read()  # communicate() would pass over what readline() has read ahead
+    process.wait(20)
+    process.stdout.close()
     return acknowledged + [int(line) for line in rest.split(b"\n")[:-1]]
 
 
