@@ -10,7 +10,8 @@ from typing import Final
 
 import structlog
 
-from gateway.model.errors import GatewayError
+from gateway.model.errors import GatewayError, Unavailable
+from gateway.model.ids import InboxId, SubmissionId
 from gateway.model.ports import Clock
 from gateway.store import drafts
 from gateway.store.db import Database, Wake, WakeKind
@@ -57,14 +58,22 @@ class Scheduler:
             now = int(self._clock())
             page = await self._db.read(lambda rx: drafts.due(rx, now, PAGE))  # noqa: B023
             for submission, inbox in page:
-                sent = await self._db.write(
-                    lambda tx: drafts.send_due(tx, submission, now),  # noqa: B023
-                    inboxes=(inbox,),
-                )
+                sent = await self._send(submission, inbox, now)
                 log.info("drafts.sent" if sent else "drafts.failed", submission=submission, inbox=inbox)
             count += len(page)
             if len(page) < PAGE:
                 return count
+
+    async def _send(self, submission: SubmissionId, inbox: InboxId, now: int) -> bool:
+        """False: it cannot be sent, which its owner sees. Unavailable."""
+        try:
+            return await self._db.write(lambda tx: drafts.send_due(tx, submission, now), inboxes=(inbox,))
+        except Unavailable:
+            raise
+        except GatewayError as error:  # its copy has no place: it must not keep others waiting
+            why = str(error)
+            await self._db.write(lambda tx: drafts.fail(tx, submission, now, why), inboxes=(inbox,))
+            return False
 
     async def _pause(self, seconds: float) -> None:
         """So long, or until there is news; never shorter than `gather_s` for that."""

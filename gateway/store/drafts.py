@@ -7,10 +7,11 @@ its recipients in the queue, and never both or neither.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.model.errors import NotFound
+from gateway.model.errors import LimitReached, NotFound
 from gateway.model.flags import DRAFT, SEEN
 from gateway.model.ids import ContentId, InboxId, KeyId, MailboxId, SubmissionId
 from gateway.model.permissions import SentCopy
@@ -82,20 +83,20 @@ class _Draft:
 
 
 def place(tx: Tx, inbox_id: InboxId, now: int) -> MailboxId:
-    """The mailbox for drafts, made anew where the inbox has none. OverQuota, AlreadyExists."""
+    """The mailbox for drafts, which is made or gets that use where the inbox has none. OverQuota, LimitReached."""
     found = mailboxes.by_role(tx, inbox_id, holds.DRAFTS)
-    if found is None:
-        found = mailboxes.create(tx, inbox_id, _DRAFTS_NAME, now=now, role=holds.DRAFTS)
-    return found.id
+    if found is not None:
+        return found.id
+    named = mailboxes.by_name(tx, inbox_id, _DRAFTS_NAME)
+    if named is None or named.noselect:
+        return mailboxes.create(tx, inbox_id, _DRAFTS_NAME, now=now, role=holds.DRAFTS).id
+    mailboxes.set_role(tx, inbox_id, named.name, holds.DRAFTS)
+    return named.id
 
 
 def make_outbox(tx: Tx, inbox_id: InboxId, now: int) -> None:
     """See to it that there is a mailbox to move drafts to, if the inbox may have one more."""
-    if mailboxes.by_name(tx, inbox_id, OUTBOX) is not None:
-        return
-    limits = quota.usage(tx, inbox_id)
-    most = min(MAX_MAILBOXES, limits.limits.mailboxes or MAX_MAILBOXES)
-    if limits.mailboxes < most:
+    if mailboxes.by_name(tx, inbox_id, OUTBOX) is None and _room_for_a_mailbox(tx, inbox_id):
         mailboxes.create(tx, inbox_id, OUTBOX, now=now)
         mailboxes.subscribe(tx, inbox_id, OUTBOX)
 
@@ -146,7 +147,9 @@ def fail(tx: Tx, submission_id: SubmissionId, now: int, why: str) -> None:
     cancel_rows(tx, recipients_of(tx, submission_id), now, why)
     draft = _unmark(tx, waiting)
     if draft is not None:
-        store_flags(tx, waiting.inbox_id, draft.mailbox, [draft.uid], "add", 0, (FAILED,))
+        # A mailbox that has all the keywords it may have gets no other one: the draft is not marked then.
+        with suppress(LimitReached):
+            store_flags(tx, waiting.inbox_id, draft.mailbox, [draft.uid], "add", 0, (FAILED,))
     tx.wake(waiting.inbox_id, kind=WakeKind.QUEUE)
 
 
@@ -175,6 +178,11 @@ def send_due(tx: Tx, submission_id: SubmissionId, now: int) -> bool:
         return False
     release(tx, submission_id, now, "its time has come")
     return True
+
+
+def _room_for_a_mailbox(rx: Rx, inbox_id: InboxId) -> bool:
+    used = quota.usage(rx, inbox_id)
+    return used.mailboxes < min(MAX_MAILBOXES, used.limits.mailboxes or MAX_MAILBOXES)
 
 
 def _waiting(tx: Tx, submission_id: SubmissionId) -> _Waiting | None:
@@ -238,8 +246,11 @@ def _sent_copy(tx: Tx, waiting: _Waiting) -> SentCopy:
     return inbox.settings.sent_copy if inbox is not None else "never"
 
 
-def _sent_mailbox(tx: Tx, inbox_id: InboxId, now: int) -> MailboxId:
+def _sent_mailbox(tx: Tx, inbox_id: InboxId, now: int) -> MailboxId | None:
+    """None: there is none, and no room for one: the mail goes all the same."""
     found = mailboxes.by_role(tx, inbox_id, _SENT) or mailboxes.by_name(tx, inbox_id, _SENT_NAME)
-    if found is None or found.noselect:
-        found = mailboxes.create(tx, inbox_id, _SENT_NAME, now=now, role=_SENT)
-    return found.id
+    if found is not None and not found.noselect:
+        return found.id
+    if not _room_for_a_mailbox(tx, inbox_id):
+        return None
+    return mailboxes.create(tx, inbox_id, _SENT_NAME, now=now, role=_SENT).id

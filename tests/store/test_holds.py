@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.delivery.scheduler import Scheduler
 from gateway.model.errors import NotFound
 from gateway.model.ids import InboxId, SubmissionId
 from gateway.model.permissions import ScopeKind, expand
@@ -181,3 +182,49 @@ async def test_a_digest_has_one_owner(db: Database) -> None:
     assert await take("later", wanted, NOW + 3_599) == set()
     assert await take("later", wanted, NOW + 3_600) == set(wanted)
     assert await take("later still", wanted, NOW + 3_601) == set()
+
+
+async def test_a_mailbox_for_drafts_without_its_use_gets_it_back(db: Database) -> None:
+    inbox = await make_inbox(db)
+
+    def unit(tx: Tx) -> tuple[InboxId, bool]:
+        mailboxes.set_role(tx, inbox.id, "Drafts", None)
+        place = drafts.place(tx, inbox.id, NOW)
+        found = mailboxes.by_role(tx, inbox.id, holds.DRAFTS)
+        return inbox.id, found is not None and found.id == place
+
+    assert (await db.write(unit))[1]
+    await db.write(lambda tx: mailboxes.delete(tx, inbox.id, "Drafts", now=NOW))
+    await db.write(lambda tx: drafts.place(tx, inbox.id, NOW))
+    assert await count(db, inbox.id, "Drafts") == 0
+
+
+async def test_a_draft_whose_copy_has_no_place_does_not_stop_the_others(db: Database) -> None:
+    """No Sent and no room for one: it goes without. A Sent that takes no keyword more: it fails, and says so."""
+    inbox = await make_inbox(db)
+    key = await db.write(
+        lambda tx: keys.insert_key(
+            tx, key_id="k", hash="", name="", scope=ScopeKind.INBOX, permissions=expand(["send"]), now=NOW,
+            inbox_id=inbox.id,
+        )
+    )
+    bad = await draft(db, inbox, reason="scheduled", at=NOW + 1, key=key.id)
+
+    def crowd(tx: Tx) -> None:
+        boxes = [mailboxes.by_name(tx, inbox.id, name) for name in ("Sent", "Drafts")]
+        assert boxes[0] is not None
+        assert boxes[1] is not None
+        for number in range(58):
+            messages.flag_mask(tx, boxes[0].id, (f"k{number}",))
+        messages.store_flags(tx, inbox.id, boxes[1].id, [1], "add", 0, ("Own",))
+
+    await db.write(crowd, inboxes=(inbox.id,))
+    good = await draft(db, inbox, reason="scheduled", at=NOW + 2, key=key.id)
+    assert await Scheduler(db, lambda: NOW + 3.0).send_due() == 2
+    assert {state for state, _, _ in await states(db, bad)} == {"cancelled"}
+    assert {state for state, _, _ in await states(db, good)} == {"queued"}
+    await db.write(lambda tx: mailboxes.delete(tx, inbox.id, "Sent", now=NOW))
+    await db.write(lambda tx: set_limits(tx, inbox.id, Limits(mailboxes=4)))
+    last = await draft(db, inbox, reason="scheduled", at=NOW + 3, key=key.id)
+    assert await Scheduler(db, lambda: NOW + 3.0).send_due() == 1
+    assert {state for state, _, _ in await states(db, last)} == {"queued"}
