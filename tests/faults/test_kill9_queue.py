@@ -176,7 +176,9 @@ def test_killed_after_the_dot_one_comes_again_and_is_counted(
     peer.call(lambda: setattr(peer.relay, "hold", asyncio.Event()))
     submit(gateway, names)
     peer.wait(lambda: peer.relay.at_dot)
-    assert len(rows(gateway, "sending")) == (5 if policy == "resend" else 1)
+    claimed = len(rows(gateway, "sending"))
+    assert claimed > 1 or policy == "hold"
+    assert claimed == 1 or policy == "resend", "what a crash would hold is no more than was begun"
     if heard:
         with closing(sqlite3.connect(gateway.data_dir / "gateway.db", isolation_level=None)) as store:
             store.execute("BEGIN IMMEDIATE")  # the outcome cannot be written while we hold this
@@ -201,7 +203,8 @@ def test_killed_after_the_dot_one_comes_again_and_is_counted(
     assert peer.taken == Counter(f"{name}@far.test" for name in names) + Counter(["dot0@far.test"])
     shown = gateway.json("queue", "show", rows(gateway, "sent")[0]["id"])
     assert [event["event"] for event in shown["history"]] == ["accepted", "interrupted", "sent"]
-    assert "gateway_delivery_repeated_total 5.0" in metrics(gateway), "all that was claimed counts as possibly repeated"
+    counted = f"gateway_delivery_repeated_total {claimed}.0"
+    assert counted in metrics(gateway), "all that was claimed counts as possibly repeated"
 
 
 def metrics(gateway: Gateway) -> str:
