@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from .corpus import message
 from .measure import Row, Sample, Side, in_threads, timed
 
-CONNECTIONS = 8
-MESSAGES = 1_600
+CONNECTIONS = 20  # as many as Postfix opens to one destination unless it is told otherwise
+MESSAGES = 2_000
 
 
 @dataclass(frozen=True)
@@ -78,5 +78,5 @@ def intake(side: Side) -> Sample:
 
 
 ROWS: Iterable[Row] = (
-    Row("LMTP intake, 4 KB, 8 connections", "/s", True, intake, "lmtp"),
+    Row("LMTP intake, 4 KB, 20 connections", "/s", True, intake, "lmtp"),
 )
