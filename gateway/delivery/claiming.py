@@ -30,6 +30,15 @@ AT_HAND: Final = 33_554_432  # octets of messages read ahead; beyond it each is 
 EXPIRED_ROWS: Final = 200  # given up by one look
 
 
+def hop_name(agenda: Agenda[Job], found: Found | None) -> str:
+    """What the next hop of a way is called, having told the agenda its limits; "" for what nothing carries."""
+    if found is None:
+        return ""
+    limits = found.route.limits
+    agenda.tune(found.route.name, limits.connections or None, limits.per_minute or None)
+    return found.route.name
+
+
 class Claims:
     """One a process; `owner` is its name on leases."""
 
@@ -76,7 +85,7 @@ class Claims:
                 self._agenda.claimed(pick, [])
         turn = {number: place for place, number in enumerate(rows)}
         for job in sorted(jobs, key=lambda job: turn[job.items[0].recipient_id]):
-            self._agenda.hop(job.hop).ready.append(job)
+            self._agenda.hop(hop_name(self._agenda, job.found)).ready.append(job)
         return len(rows)
 
     async def _claim(self, rows: Sequence[int]) -> list[QueueItem]:

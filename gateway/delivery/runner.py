@@ -33,7 +33,7 @@ from .agenda import Agenda, NextHop
 from .attempt import Attempts, Job
 from .bounces import Notices
 from .carrier import Carrier, CutBeforeTheDot, OpenConnection
-from .claiming import Claims
+from .claiming import Claims, hop_name
 from .figures import hop_json, publish_hops, why_not
 from .recorder import Recorder
 from .routes import Routes
@@ -231,12 +231,7 @@ class QueueRunner:
         return wait
 
     def _hop_of(self, due: Due) -> str:
-        found = local.way(self._routes, due.mail_from, due.address, due.domain)
-        if found is None:
-            return ""
-        limits = found.route.limits
-        self._agenda.tune(found.route.name, limits.connections or None, limits.per_minute or None)
-        return found.route.name
+        return hop_name(self._agenda, local.way(self._routes, due.mail_from, due.address, due.domain))
 
     def _under_way(self) -> set[int]:
         """A clock that jumped, or an outage, may have ended the lease of what we still send: it is only renewed."""

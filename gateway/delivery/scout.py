@@ -16,7 +16,8 @@ from gateway.store.queue_claim import Due, DueState
 
 from .lanes import Lanes
 
-PAGE: Final = 2_000  # rows a read: a few milliseconds of a reader thread
+PAGE: Final = 500  # rows a read: their ways are looked up on the loop, with many rules in 20 us each
+RECENT: Final = 2_000  # rows remembered beyond the margin before they are forgotten
 MARGIN_S: Final = 5  # news are looked for so far back: a row is dated before its commit
 _STATES: Final[tuple[DueState, ...]] = ("queued", "deferred")
 
@@ -75,7 +76,7 @@ class Scout:
             count += await self._pages(state, now, (since - MARGIN_S, 0), found, known)
         count += await self._lapsed(now, found, known)
         self._until = now
-        if len(self._recent) > PAGE:
+        if len(self._recent) > RECENT:
             self._recent = {number: at for number, at in self._recent.items() if at >= now - MARGIN_S}
         return count
 
