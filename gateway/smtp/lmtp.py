@@ -28,7 +28,6 @@ class LmtpSession(SubmissionSession):
     """`_answers`: how many replies the running command owes its client: one a recipient once the message is there."""
 
     protocol_name: ClassVar[str] = "LMTP"
-    counted_as: ClassVar[str] = "lmtp_messages"
     violation: ClassVar[str] = "550 5.6.0 The message holds a lone dot between line ends, which could end it elsewhere"
 
     def __init__(
@@ -139,9 +138,12 @@ class LmtpSession(SubmissionSession):
     def _settle(self, acceptance: Acceptance[Accepted | Delivered], accepted: Accepted | Delivered | None) -> None:
         if isinstance(accepted, Delivered) and None not in accepted.outcomes:  # nobody has it
             self._tell(accepted)
-            self.services.metrics.count(self.counted_as, result="refused")
+            self._count("refused")
         else:
             super()._settle(acceptance, accepted)
+
+    def _count(self, result: str) -> None:
+        self.services.metrics.count("lmtp_messages", result=result)
 
     def _tell(self, accepted: Accepted | Delivered) -> None:
         assert isinstance(accepted, Delivered)

@@ -25,7 +25,6 @@ from .syntax import MailCommand, parse_mail, parse_rcpt
 class TransactionConnection(UrlConnection):
     """A connection that takes mail; what it says of itself, and which commands it knows, is the session's."""
 
-    counted_as: ClassVar[str] = "smtp_submissions"  # the metric of messages, by result
     violation: ClassVar[str] = "550 5.6.0 The message holds a bare CR, a bare LF or a NUL"
 
     def __init__(
@@ -185,7 +184,11 @@ class TransactionConnection(UrlConnection):
             result = "accepted"
             self._idle_commands = 0
             self._tell(accepted)
-        self.services.metrics.count(self.counted_as, result=result)
+        self._count(result)
+
+    def _count(self, result: str) -> None:
+        """A message more that was `accepted`, or `refused`."""
+        self.services.metrics.count("smtp_submissions", result=result)
 
     def _decoder(self) -> DataDecoder:
         return DataDecoder(self.settings.max_message_size)
