@@ -27,7 +27,7 @@ LARGE: Final = frozenset(
     {
         "message", "expunged", "change", "thread_ref", "sent_mark", "garbage", "staging", "submission",
         "queue_recipient", "queue_attempt", "content_meta", "content_fetch", "content_header", "content_chunk",
-        "content_fields", "content_text", "text_due",
+        "content_fields", "content_text", "text_due", "accepted_once",
     }
 )
 """Tables that grow with mail. The others grow with people."""
