@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.differential import broken
-from tests.fuzz import mime_targets, outbound_targets, report_targets, wire_targets
+from tests.fuzz import intake_targets, mime_targets, outbound_targets, report_targets, wire_targets
 
 FOUND: Final = Path(__file__).with_name("found")
 LARGEST: Final = 65_536
@@ -65,6 +65,8 @@ _SMALL = tuple(octets for octets in broken.MESSAGES.values() if len(octets) < 40
 TARGETS: Final = {
     target.run.__name__: target
     for target in (
+        Target(intake_targets.proxy_header, intake_targets.PROXY_SEEDS, intake_targets.PROXY_TOKENS),
+        Target(intake_targets.lmtp_data, intake_targets.DATA_SEEDS, intake_targets.DATA_TOKENS),
         Target(
             wire_targets.framing,
             tuple(b"%c%c%ca %b\r\nb NOOP\r\n" % (n & 3, n, n, c) for n, c in enumerate(_COMMANDS)),
