@@ -143,7 +143,10 @@ class SubmissionArrival(Arrival[Accepted]):
         return prepare.complete(header, facts, self._trace, message_id)
 
     async def _check(self) -> None:
-        await self._owner.directory.ask(self._identify)
+        charges, count = self._charges(await self._owner.directory.ask(self._identify)), len(self._envelope.recipients)
+        if charges:
+            now = self._trace.now
+            await self._owner.db.tiny(lambda rx: keeping.require_rates(rx, charges, count, now))
 
     def _identify(self, view: View) -> Sender:
         if self._facts is None:

@@ -10,7 +10,7 @@ from gateway.model.flags import DRAFT, SEEN
 from gateway.model.ids import InboxId, MailboxId, SubmissionId
 from gateway.store import content, drafts, mailboxes, messages, once, rates, reports, submissions
 from gateway.store.content import StagedContent
-from gateway.store.db import Tx
+from gateway.store.db import Rx, Tx
 from gateway.store.holds import PENDING
 from gateway.store.once import Attempt, Earlier
 from gateway.store.submissions import SubmissionNew
@@ -22,6 +22,7 @@ from .rates import Charge, exceeded
 
 _SENT: Final = "\\Sent"
 _SENT_NAME: Final = "Sent"
+_TOO_MUCH: Final = "Too much mail was sent lately, try again later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,19 @@ def keep(tx: Tx, plan: Plan) -> Kept:
     return _kept(plan, submissions.enqueue(tx, new, now))
 
 
+def require_rates(rx: Rx, charges: tuple[Charge, ...], recipients: int, now: int) -> None:
+    """RateExceeded when so many more would be too many now: the unit that counts them decides."""
+    for each in charges:
+        sent = rates.sent(rx, each.subject, each.period, now)
+        if exceeded(each, replace(sent, count=sent.count + recipients), now):
+            raise RateExceeded(_TOO_MUCH)
+
+
 def charge(tx: Tx, charges: tuple[Charge, ...], recipients: int, now: int) -> None:
     """RateExceeded: then nothing of the unit is kept, nor is it counted."""
     for each in charges:
         if exceeded(each, rates.add(tx, each.subject, each.period, recipients, now), now):
-            raise RateExceeded("Too much mail was sent lately, try again later")
+            raise RateExceeded(_TOO_MUCH)
 
 
 def _kept(plan: Plan, submission: SubmissionId) -> Kept:

@@ -363,6 +363,19 @@ def test_rates_refuse_for_a_while_and_keep_nothing(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_large_message_beyond_a_rate_is_refused_before_it_has_come(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as it:
+            await submit(it, BOB, rates=Rates(per_day=1))
+            who = principal(inbox_id=it.ann, rates=Rates(per_day=1))
+            arrival = it.submissions.begin(SubmissionEnvelope(who, USER, (Recipient(BOB),)))
+            with pytest.raises(RateExceeded):
+                await arrival.write(MESSAGE.replace(b"1@x", b"2@x") + b"line\r\n" * 20_000)
+            arrival.abort()
+
+    run(main())
+
+
 def test_a_retry_is_not_charged_again(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as it:
