@@ -21,12 +21,13 @@ from gateway.store.db import Tx
 from gateway.store.holds import SCHEDULED, draft_id
 from gateway.store.inboxes import InboxSettings
 from gateway.store.quota import Limits
-from gateway.store.submissions import SubmissionNew
+from gateway.store.submissions import HERE_LATER, SubmissionNew
 from gateway.submit.envelope import Accepted, SubmissionEnvelope
 from gateway.submit.errors import RateExceeded
 from tests.faults.smtp_kit import USER, principal, run
 from tests.faults.smtp_relay import relay
 from tests.faults.smtp_store import House, house
+from tests.support.queue import claim_due
 
 BOB, EVE = "bob@example.org", "eve@elsewhere.net"
 MESSAGE = (
@@ -167,6 +168,24 @@ def test_a_relay_that_hangs_delays_nobody_here(tmp_path: Path) -> None:
                 await peer.stalled.wait()
                 await it.until(here)
                 peer.released.set()
+
+    run(main())
+
+
+def test_a_delivery_here_that_was_cut_is_made_without_a_doubt(tmp_path: Path) -> None:
+    """It is one unit with its outcome: whatever the policy for unknown outcomes, it was not made and is made now."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it:
+            await submit(it, BOB, wait=60)
+            it.now += 60
+            now = int(it.now)
+            [item] = await it.db.write(lambda tx: claim_due(tx, now, 10, 900, "who died"))
+            assert item.domain == HERE_LATER
+            async with it.runner(unknown_outcome="hold"):
+                await it.until(lambda: quiet(it))
+            assert await it.states() == ["sent"]
+            assert len(await it.mail(it.bob)) == 1
 
     run(main())
 
