@@ -104,11 +104,12 @@ _INSERT_FETCH = Stmt(
 )
 _INSERT_HEADER = Stmt(sqlite="INSERT INTO content_header (id, octets) VALUES (:id, :octets)")
 _INSERT_CHUNK = Stmt(sqlite="INSERT INTO content_chunk (id, octets) VALUES (:id, :octets) ON CONFLICT (id) DO NOTHING")
-_GROUP: Final = 4
-# Each statement gives up the interpreter's lock and has to get it back from a busy loop: four rows in one.
+_GROUP: Final = 8
+# Each statement gives up the interpreter's lock and has to get it back from a busy loop: eight rows in one.
 _INSERT_CHUNKS = Stmt(
     sqlite="INSERT INTO content_chunk (id, octets)"
-    " VALUES (:first, :a), (:first + 1, :b), (:first + 2, :c), (:first + 3, :d) ON CONFLICT (id) DO NOTHING"
+    " VALUES (:first, :a), (:first + 1, :b), (:first + 2, :c), (:first + 3, :d), (:first + 4, :e), (:first + 5, :f),"
+    " (:first + 6, :g), (:first + 7, :h) ON CONFLICT (id) DO NOTHING"
 )
 _INSERT_ALL = Stmt(
     postgresql=f"WITH m AS (INSERT INTO content_meta ({_META_COLUMNS}, created_at) VALUES {_META_VALUES}),"
@@ -181,8 +182,8 @@ def _insert_chunks(tx: Tx, first: int, chunks: Sequence[bytes | memoryview]) -> 
     """SQLite's way. A row that is there stays: variants share the pieces."""
     whole = len(chunks) - len(chunks) % _GROUP
     for at in range(0, whole, _GROUP):
-        a, b, c, d = chunks[at : at + _GROUP]
-        tx.do(_INSERT_CHUNKS, first=first + at, a=a, b=b, c=c, d=d)
+        a, b, c, d, e, f, g, h = chunks[at : at + _GROUP]
+        tx.do(_INSERT_CHUNKS, first=first + at, a=a, b=b, c=c, d=d, e=e, f=f, g=g, h=h)
     for at in range(whole, len(chunks)):
         tx.do(_INSERT_CHUNK, id=first + at, octets=chunks[at])
 

@@ -135,12 +135,12 @@ async def test_abort_while_a_unit_is_under_way(db: Database, runner: asyncio.Run
 
 async def test_too_big_is_said_at_once_and_leaves_nothing(db: Database, runner: asyncio.Runner) -> None:
     writer = ingest_of(db).writer(max_size=STAGE_OCTETS * 2)
-    chunk = b"x" * 100_000
+    chunk = b"x" * (STAGE_OCTETS * 2 // 5)
     for _ in range(5):
         await writer.write(chunk)
     with pytest.raises(TooBig):
         await writer.write(chunk)
-    assert writer.size == 600_000
+    assert writer.size == 6 * len(chunk)
     await writer.abort()
     assert await db.read(lambda rx: rx.scalar(CHUNKS)) == 0
 
