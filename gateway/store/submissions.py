@@ -40,6 +40,12 @@ _INSERT_RECIPIENT = Stmt(
     " :text)"
 )
 
+_HELD = Stmt(
+    "INSERT INTO queue_attempt (recipient_id, at, state, text)"
+    " SELECT id, CAST(:now AS bigint), state, :reason FROM queue_recipient WHERE submission_id = :submission"
+    " AND state = 'held'"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionFacts:
@@ -143,6 +149,8 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
             **_columns(recipient),
             **common,
         )
+    if new.hold_reason is not None:  # the history keeps it when the recipient goes on
+        tx.run(_HELD, submission=submission, reason=new.hold_reason.encode(), now=now)
     if waiting:
         tx.wake(new.inbox_id, kind=WakeKind.QUEUE)
     if new.mail_from and any((each.notify or Notify.NEVER) & Notify.SUCCESS for each in new.here):

@@ -65,7 +65,7 @@ async def test_one_recipient_that_is_released_lets_all_go(db: Database) -> None:
     assert await states(db, number) == [("queued", None, NOW + 5)] * 2
     assert [await count(db, inbox.id, name) for name in ("Drafts", "Sent")] == [0, 1]
     assert (await show(db, number)).submission.draft is None
-    assert [event.state for event in (await show(db, number)).attempts] == ["released", "released"]
+    assert [event.state for event in (await show(db, number)).attempts] == ["held", "held", "released", "released"]
     assert await db.write(lambda tx: drafts.release(tx, number, NOW + 6)) == 0
     with pytest.raises(NotFound):
         await db.write(lambda tx: drafts.release(tx, SubmissionId(999_999), NOW))

@@ -13,6 +13,7 @@ from gateway.store.db import Rx, Tx
 from gateway.store.inboxes import inbox_by_id
 from gateway.store.queue import OPEN, QueueState
 from gateway.store.queue_list import Destination, Listed, QueueFilter
+from gateway.store.submissions import HERE_LATER
 
 from .accounts import inbox_named
 from .queue_words import next_of, recipient_json, story, text_of, why
@@ -155,7 +156,7 @@ async def queue_stats(context: Context, stream: Stream, *, limit: int | None = N
 
 def _destination(each: Destination) -> dict[str, Json]:
     return {
-        "domain": each.domain,
+        "domain": "(here)" if each.domain == HERE_LATER else each.domain,
         "recipients": each.recipients,
         "active": each.active,
         "due": each.due,

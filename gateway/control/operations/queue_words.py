@@ -81,9 +81,6 @@ def story(entry: QueueEntry) -> list[Json]:
     for each in entry.recipients:
         if each.id not in tried and each.state is QueueState.SENT:  # here: it was delivered by its acceptance
             events.append((submission.created_at, _reply("delivered", each.address, each)))
-        elif each.id not in tried and each.state is QueueState.HELD:
-            reason = HOLD_REASONS.get(each.hold_reason or "", "held")
-            events.append((submission.created_at, {"event": "held", "recipient": each.address, "text": reason}))
         if each.delay_told is not None:
             told = {"event": "told", "recipient": each.address, "text": "the sender was told of the delay"}
             events.append((each.delay_told, dict(told)))
@@ -94,11 +91,12 @@ def story(entry: QueueEntry) -> list[Json]:
 
 
 def _reply(event: str, address: str | None, of: Attempt | Recipient) -> dict[str, Json]:
+    text = text_of(of.text)
     return {
         "event": str(event),
         "recipient": address,
         "code": of.code,
         "enhanced": of.enhanced,
-        "text": text_of(of.text),
+        "text": HOLD_REASONS.get(text or "", text) if event == QueueState.HELD else text,
         "remote": of.remote if isinstance(of, Attempt) else None,
     }

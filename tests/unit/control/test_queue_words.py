@@ -84,6 +84,7 @@ def test_a_story_is_told_in_the_order_of_time() -> None:
             recipient(3, "sent"),
         ),
         (
+            Attempt(2, NOW, "held", None, None, b"approval", None),
             Attempt(3, NOW + 5, "deferred", 451, "4.7.1", b"later \xff", "mx.y.test"),
             Attempt(3, NOW + 90, "interrupted", None, None, b"not known", None),
             Attempt(3, NOW + 90, "sent", 250, "2.0.0", b"ok", "mx.y.test"),
