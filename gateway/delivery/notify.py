@@ -43,7 +43,7 @@ class Letter:
 
 
 def owed(ended: Ended) -> Mapping[Action, Letter]:
-    """The notices that the sender gets. Delay is not told of here: it needs no attempt (`delays`)."""
+    """The notices that the sender gets. Delay is not told of here: it needs no attempt (`debts`)."""
     if not ended.items[0].mail_from or is_report(ended.header):
         return {}
     found: dict[Action, list[tuple[int, Status]]] = {}

@@ -349,10 +349,6 @@ class View:
         index = self.state.index_of(uid)
         return self.state.modseqs[index] if index is not None else self._floor
 
-    def modseq_at(self, index: int) -> int:
-        """`modseq_of` by index."""
-        return self.state.modseqs[index] if self.uids is self.state.uids else self.modseq_of(self.uids[index])
-
     def modseqs_of(self, start: int, stop: int) -> Sequence[int]:
         """MODSEQs of the view's slice, in order."""
         if self.uids is self.state.uids:

@@ -86,16 +86,8 @@ class Principal:
     """What the key may send, as far as it says."""
 
     @property
-    def may_read(self) -> bool:
-        return "message_read" in self.permissions
-
-    @property
     def may_write(self) -> bool:
         return "message_update" in self.permissions
-
-    @property
-    def may_draft(self) -> bool:
-        return "draft_create" in self.permissions or self.may_write
 
     @property
     def may_send(self) -> bool:

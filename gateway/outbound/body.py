@@ -26,12 +26,11 @@ PIECE: Final = 65_536  # octets written between two drains
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """`binary`: by BDAT, octet for octet; else by DATA. `converted`: parts were given another encoding."""
+    """`binary`: by BDAT, octet for octet; else by DATA."""
 
     body: Body
     chunks: Callable[[], AsyncIterator[bytes]]
     binary: bool = False
-    converted: bool = False
 
 
 async def prepared(mail: OutgoingMail, offer: Offer) -> Prepared:
@@ -54,7 +53,7 @@ async def prepared(mail: OutgoingMail, offer: Offer) -> Prepared:
     size = 0
     async for octets in chunks():
         size += len(octets)
-    return Prepared(Body(declared, size), chunks, converted=True)
+    return Prepared(Body(declared, size), chunks)
 
 
 class Sending:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from gateway.model.errors import NotFound
 from gateway.model.ids import ContentId, InboxId, SubmissionId
 
 from .db import Rx, Tx
@@ -32,10 +31,6 @@ class QueueState(StrEnum):
 
 OPEN: Final = (QueueState.QUEUED, QueueState.SENDING, QueueState.DEFERRED, QueueState.HELD)
 """States of recipients that are not done."""
-_LOCK_SUBMISSION = Stmt(
-    "SELECT inbox_id FROM submission WHERE id = :submission",
-    postgresql="SELECT inbox_id FROM submission WHERE id = :submission FOR UPDATE",
-)
 _DONE_OF: Final = (
     "s.id IN :LIST(rows) AND s.finished_at IS NULL AND NOT EXISTS (SELECT 1 FROM queue_recipient r"
     " WHERE r.submission_id = s.id AND r.state IN ('queued', 'sending', 'deferred', 'held'))"
@@ -106,14 +101,6 @@ class QueueItem:
 def domain_of(address: str) -> str:
     """The destination an address is queued under: its domain in lower case."""
     return address.rpartition("@")[2].lower()
-
-
-def lock_submission(tx: Tx, submission_id: SubmissionId) -> InboxId:
-    """Hold a submission's row till commit; the inbox it came from. NotFound when there is none."""
-    inbox_id = tx.scalar(_LOCK_SUBMISSION, submission=submission_id)
-    if inbox_id is None:
-        raise NotFound("No such submission")
-    return InboxId(inbox_id)
 
 
 def lock_submissions(tx: Tx, submission_ids: Sequence[SubmissionId]) -> None:

@@ -32,8 +32,8 @@ _LIST_INBOX_OPEN = Stmt(f"{_SUBMISSIONS} AND s.inbox_id = :inbox AND s.finished_
 _BY_UUID = Stmt(f"SELECT {_COLUMNS} FROM submission s WHERE s.uuid = :uuid")
 _BY_ID = Stmt(f"SELECT {_COLUMNS} FROM submission s WHERE s.id = :submission")
 _RECIPIENTS = Stmt(
-    "SELECT id, submission_id, address, domain, state, attempts, next_attempt, lease_owner, lease_until, code,"
-    " enhanced, text, updated_at, hold_reason, notify, orcpt, delay_told FROM queue_recipient"
+    "SELECT id, submission_id, address, domain, state, attempts, next_attempt, lease_until, code,"
+    " enhanced, text, hold_reason, notify, orcpt, delay_told FROM queue_recipient"
     " WHERE submission_id IN :LIST(rows) ORDER BY submission_id, id"
 )
 _ATTEMPTS = Stmt(
@@ -104,12 +104,10 @@ class Recipient:
     state: QueueState
     attempts: int
     next_attempt: int | None
-    lease_owner: str | None
     lease_until: int | None
     code: int | None
     enhanced: str | None
     text: bytes | None
-    updated_at: int
     hold_reason: str | None
     notify: int | None
     orcpt: str | None

@@ -30,7 +30,7 @@ _MATCHING = Stmt(f"SELECT r.id {_FROM} WHERE {_FITS} ORDER BY r.id LIMIT :most")
 _MATCHING_OF = Stmt(f"SELECT r.id {_FROM} WHERE s.id = :submission AND {_FITS} ORDER BY r.id LIMIT :most")
 _ROWS = Stmt(
     "SELECT r.id, s.uuid, s.inbox_id, s.mail_from, r.address, r.domain, r.state, r.attempts, r.next_attempt, r.code,"
-    f" r.enhanced, r.text, r.hold_reason, s.created_at, r.updated_at, s.release_at {_FROM} WHERE r.id IN :LIST(rows)"
+    f" r.enhanced, r.text, r.hold_reason, s.created_at, s.release_at {_FROM} WHERE r.id IN :LIST(rows)"
     " ORDER BY r.id"
 )
 _DESTINATIONS = Stmt(
@@ -99,7 +99,6 @@ class Listed:
     text: bytes | None
     hold_reason: str | None
     created_at: int
-    updated_at: int
     release_at: int | None
 
 

@@ -21,8 +21,8 @@ MAX_HEADER: Final = 262_144  # octets: what the parser reads of a header; real o
 MAX_ADDED: Final = 2_048  # octets that the fields added here have at most
 END: Final = b"\r\n\r\n"
 
-_BLIND: Final = (b"bcc", b"resent-bcc")  # RFC 5322 3.6.3: nobody else may learn of these
-_PRIVATE: Final = (*_BLIND, b"return-path")  # RFC 5321 4.4: only the last server writes Return-Path
+# RFC 5322 3.6.3: nobody else may learn of Bcc. RFC 5321 4.4: only the last server writes Return-Path.
+_PRIVATE: Final = (b"bcc", b"resent-bcc", b"return-path")
 _UNSAFE: Final = re.compile(r"[\r\n\0]")
 
 
@@ -33,7 +33,6 @@ class HeaderFacts:
     authors: tuple[str, ...]
     has_date: bool
     has_message_id: bool
-    has_blind: bool
     has_private: bool
 
 
@@ -74,7 +73,6 @@ def examine(header: bytes) -> HeaderFacts:
         authors=tuple(dict.fromkeys(authors)),
         has_date=b"date" in index,
         has_message_id=b"message-id" in index,
-        has_blind=any(name in index for name in _BLIND),
         has_private=any(name in index for name in _PRIVATE),
     )
 

@@ -46,7 +46,6 @@ _DATE: Final = re.compile(
     rb"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]++)?(?:Z|([+-])([0-9]{2}):([0-9]{2}))\Z",
     re.IGNORECASE,
 )
-_WHOLE: Final = b"BODY[]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ class Relay:
     """Complete messages whose reply was never sent."""
     commands: list[str] = field(default_factory=list)
     connections: int = 0
-    keep_when_dropping: bool = False
     hold: asyncio.Event | None = None
     """Waited for before the reply to the final dot."""
     stall_at: str = ""

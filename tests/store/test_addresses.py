@@ -180,7 +180,6 @@ async def test_octets_that_no_database_holds_find_nothing_and_break_nothing(db: 
         assert await _resolve(db, f"{junk}@example.test") == UnknownLocal()
         assert await _resolve(db, f"anna@{junk}") == Remote()
         assert await db.read(lambda rx, junk=junk: inboxes.inbox_by_address(rx, f"{junk}@example.test")) is None
-        assert await db.read(lambda rx, junk=junk: inboxes.inbox_by_uuid(rx, junk)) is None
         assert await db.read(lambda rx, junk=junk: pods.pod_by_name(rx, junk)) is None
         assert await db.read(lambda rx, junk=junk: keys.key_by_key_id(rx, junk)) is None
         assert await db.read(lambda rx, junk=junk: queue_admin.submission_by_uuid(rx, junk)) is None

@@ -64,8 +64,8 @@ def test_when_it_goes_by_itself() -> None:
 def recipient(number: int, state: str, **changes: Any) -> Recipient:
     values: dict[str, Any] = {
         "id": number, "submission_id": SubmissionId(1), "address": f"r{number}@y.test", "domain": "y.test",
-        "state": QueueState(state), "attempts": 0, "next_attempt": None, "lease_owner": None, "lease_until": None,
-        "code": None, "enhanced": None, "text": None, "updated_at": NOW, "hold_reason": None, "notify": None,
+        "state": QueueState(state), "attempts": 0, "next_attempt": None, "lease_until": None,
+        "code": None, "enhanced": None, "text": None, "hold_reason": None, "notify": None,
         "orcpt": None, "delay_told": None,
     }  # fmt: skip
     return Recipient(**{**values, **changes})
