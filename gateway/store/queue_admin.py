@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from gateway.model.errors import NotFound
-from gateway.model.ids import InboxId, SubmissionId
+from gateway.model.ids import SubmissionId
 
 from . import drafts
 from .db import Rx, Tx, WakeKind
@@ -24,17 +24,12 @@ _COLUMNS: Final = (
     "s.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8, s.body8bit, s.bodybinary, s.ret,"
     " s.message_id, s.size, s.release_at, s.draft, s.id, s.uuid, s.created_at, s.finished_at"
 )
-_SUBMISSIONS: Final = f"SELECT {_COLUMNS} FROM submission s WHERE s.id > :after"
-_LIST = Stmt(f"{_SUBMISSIONS} ORDER BY s.id LIMIT :most")
-_LIST_OPEN = Stmt(f"{_SUBMISSIONS} AND s.finished_at IS NULL ORDER BY s.id LIMIT :most")
-_LIST_INBOX = Stmt(f"{_SUBMISSIONS} AND s.inbox_id = :inbox ORDER BY s.id LIMIT :most")
-_LIST_INBOX_OPEN = Stmt(f"{_SUBMISSIONS} AND s.inbox_id = :inbox AND s.finished_at IS NULL ORDER BY s.id LIMIT :most")
 _BY_UUID = Stmt(f"SELECT {_COLUMNS} FROM submission s WHERE s.uuid = :uuid")
 _BY_ID = Stmt(f"SELECT {_COLUMNS} FROM submission s WHERE s.id = :submission")
 _RECIPIENTS = Stmt(
     "SELECT id, submission_id, address, domain, state, attempts, next_attempt, lease_until, code,"
     " enhanced, text, hold_reason, notify, orcpt, delay_told FROM queue_recipient"
-    " WHERE submission_id IN :LIST(rows) ORDER BY submission_id, id"
+    " WHERE submission_id = :submission ORDER BY id"
 )
 _ATTEMPTS = Stmt(
     "SELECT a.recipient_id, a.at, a.state, a.code, a.enhanced, a.text, a.remote FROM queue_attempt a"
@@ -132,11 +127,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """A submission with its recipients; `attempts` only from `show`, the oldest first."""
+    """A submission with its recipients and all that happened to them, the oldest first."""
 
     submission: Submission
     recipients: tuple[Recipient, ...]
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[Attempt, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +150,6 @@ class HeldRecipient:
     address: str
 
 
-def submissions(
-    rx: Rx, *, inbox_id: InboxId | None = None, open_only: bool = True, after: int = 0, limit: int = 100
-) -> list[QueueEntry]:
-    """A page in order of acceptance; continue with `after` = the last one's `submission.id`."""
-    if inbox_id is None:
-        rows = rx.all(_LIST_OPEN if open_only else _LIST, after=after, most=limit)
-    else:
-        statement = _LIST_INBOX_OPEN if open_only else _LIST_INBOX
-        rows = rx.all(statement, after=after, most=limit, inbox=inbox_id)
-    found = [_submission(row) for row in rows]
-    people = _recipients(rx, [submission.id for submission in found])
-    return [QueueEntry(submission, people.get(submission.id, ())) for submission in found]
-
-
 def submission_by_uuid(rx: Rx, uuid: str) -> Submission | None:
     row = rx.one(_BY_UUID, uuid=uuid.lower()) if storable(uuid) else None
     return None if row is None else _submission(row)
@@ -180,7 +161,8 @@ def show(rx: Rx, submission_id: SubmissionId) -> QueueEntry:
     if row is None:
         raise NotFound("No such submission")
     attempts = tuple(Attempt(*found) for found in rx.all(_ATTEMPTS, submission=submission_id))
-    return QueueEntry(_submission(row), _recipients(rx, [submission_id]).get(submission_id, ()), attempts)
+    recipients = tuple(_recipient(found) for found in rx.all(_RECIPIENTS, submission=submission_id))
+    return QueueEntry(_submission(row), recipients, attempts)
 
 
 def retry(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int:
@@ -247,14 +229,6 @@ def _let_go(tx: Tx, statement: Stmt, recipient_ids: Sequence[int], now: int, eve
         note(tx, changed, event, now, by)
         tx.wake(None, kind=WakeKind.QUEUE)
     return len(changed)
-
-
-def _recipients(rx: Rx, submission_ids: list[int]) -> dict[int, tuple[Recipient, ...]]:
-    found: dict[int, list[Recipient]] = {}
-    if submission_ids:
-        for row in rx.all(_RECIPIENTS, rows=submission_ids):
-            found.setdefault(row[1], []).append(_recipient(row))
-    return {submission: tuple(people) for submission, people in found.items()}
 
 
 def _submission(row: tuple[Any, ...]) -> Submission:

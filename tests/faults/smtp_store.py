@@ -18,7 +18,7 @@ from gateway.model.ids import InboxId
 from gateway.model.ports import NULL_METRICS, Metrics
 from gateway.outbound.endpoint import Endpoint, Timeouts
 from gateway.outbound.tls import Security, TlsPolicy
-from gateway.store import content, inboxes, mailboxes, messages, pods, queue_admin
+from gateway.store import content, inboxes, mailboxes, messages, pods
 from gateway.store.check import check
 from gateway.store.db import Database, Rx, Tx, open_database
 from gateway.store.migrate import migrate
@@ -26,6 +26,7 @@ from gateway.store.queue_admin import QueueEntry
 from gateway.store.rows import Columns
 from gateway.submit.accept import Submissions
 from gateway.submit.settings import SubmitSettings
+from tests.support.queue import entries
 
 FAST = Timeouts(connect=5, greeting=5, mail=5, rcpt=5, data=5, block=5, final=5, quit=1)
 
@@ -110,9 +111,7 @@ class House:
 
     async def queue(self) -> list[QueueEntry]:
         """All submissions with their attempts."""
-        return await self.db.read(
-            lambda rx: [queue_admin.show(rx, it.submission.id) for it in queue_admin.submissions(rx, open_only=False)]
-        )
+        return await self.db.read(entries)
 
     async def states(self) -> list[str]:
         return [str(person.state) for entry in await self.queue() for person in entry.recipients]

@@ -13,8 +13,8 @@ from gateway.delivery.routes import Route, RouteKind, RouteLimits, Routes, Rule
 from gateway.delivery.schedule import Schedule
 from gateway.model.ids import InboxId
 from gateway.ops.metrics import PrometheusMetrics
-from gateway.store import queue, queue_admin
-from gateway.store.db import Rx, Tx
+from gateway.store import queue_admin
+from gateway.store.db import Tx
 from gateway.store.statements import Stmt
 from tests.faults.smtp_kit import USER, envelope_of, principal, run
 from tests.faults.smtp_relay import DROP, Relay, relay
@@ -45,11 +45,7 @@ async def ended(it: House, state: str, count: int) -> bool:
 
 
 async def rows(it: House) -> list[int]:
-    def query(rx: Rx) -> list[int]:
-        found = queue_admin.submissions(rx, open_only=False, limit=1000)
-        return [number for entry in found for number in queue.recipients_of(rx, entry.submission.id)]
-
-    return await it.db.read(query)
+    return [recipient.id for entry in await it.queue() for recipient in entry.recipients]
 
 
 @pytest.mark.parametrize("stage", ["greeting", "mail", "rcpt", "data", "final-dot"])

@@ -15,7 +15,6 @@ from gateway.store import (
     keys,
     mailboxes,
     messages,
-    queue_admin,
     queue_outcome,
     submissions,
 )
@@ -24,7 +23,7 @@ from gateway.store.inboxes import InboxSettings
 from gateway.store.queue import QueueState
 from gateway.store.queue_outcome import Result
 from gateway.store.statements import Stmt
-from tests.support.queue import claim_due
+from tests.support.queue import claim_due, entries
 
 from .helpers import NOW, assert_consistent, fill, mailbox_id, make_inbox, put, staged, submission
 
@@ -109,7 +108,7 @@ async def test_deleting_ends_keys_and_queue_at_once_and_keeps_the_mail(db: Datab
     revoked = await db.read(lambda rx: keys.key_by_id(rx, key.id))
     assert revoked is not None
     assert revoked.revoked_at == NOW + 5
-    [entry] = await db.read(lambda rx: queue_admin.submissions(rx, open_only=False))
+    [entry] = await db.read(entries)
     assert entry.submission.finished_at == NOW + 5
     assert [who.state for who in entry.recipients] == [QueueState.CANCELLED]
     with pytest.raises(NotFound):

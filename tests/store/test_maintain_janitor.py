@@ -15,9 +15,10 @@ from gateway.model.ids import InboxId, MailboxId
 from gateway.model.permissions import ScopeKind, expand
 from gateway.model.ports import NULL_METRICS
 from gateway.ops.metrics import PrometheusMetrics
-from gateway.store import changes, content, inboxes, keys, mailboxes, messages, queue, queue_admin, submissions, vacuum
+from gateway.store import changes, content, inboxes, keys, mailboxes, messages, queue, submissions, vacuum
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.statements import Stmt
+from tests.support.queue import entries
 
 from .helpers import NOW, fill, mailbox_id, make_inbox, put, staged, submission
 
@@ -79,7 +80,7 @@ async def test_octets_that_a_copy_or_the_queue_still_needs_stay(db: Database) ->
     await db.write(lambda tx: messages.expunge(tx, inbox, box, [(1, 2)], only_deleted=False, now=NOW))
     await _round(db, NOW + 2 * HOUR)
     assert await _counts(db) == (2, 2)
-    [entry] = await db.read(queue_admin.submissions)
+    [entry] = await db.read(entries)
     await db.write(lambda tx: queue.cancel_rows(tx, queue.recipients_of(tx, entry.submission.id), NOW))
     await _round(db, NOW + 2 * HOUR)
     assert await _counts(db) == (1, 1)

@@ -13,6 +13,7 @@ from gateway.store.db import Database, Wake, WakeKind
 from gateway.store.queue import QueueState
 from gateway.store.queue_outcome import Result
 from gateway.store.statements import Stmt
+from tests.support.queue import entries
 
 from .helpers import NOW, make_inbox
 from .queue_kit import claim, end, ended, numbers, send, settle, show, states
@@ -216,5 +217,5 @@ async def test_finished_submissions_are_forgotten_in_pieces(db: Database) -> Non
     assert await db.write(lambda tx: queue.purge_finished(tx, NOW + 3, 3)) == 3
     assert await db.write(lambda tx: queue.purge_finished(tx, NOW + 3, 3)) == 1
     assert await db.write(lambda tx: queue.purge_finished(tx, NOW + 3, 3)) == 0
-    left = await db.read(lambda rx: queue_admin.submissions(rx, open_only=False))
+    left = await db.read(entries)
     assert [entry.submission.id for entry in left] == [submission, stays]

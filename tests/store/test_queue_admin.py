@@ -106,7 +106,7 @@ async def test_a_restore_holds_everything_and_says_why(db: Database) -> None:
 async def test_lists_are_filtered(db: Database) -> None:
     anna, ben = await make_inbox(db), await make_inbox(db, "ben@example.test")
     one = await send(db, anna, "a@X.test", "b@y.test")
-    two = await send(db, ben, "c@y.test", held="approval")
+    await send(db, ben, "c@y.test", held="approval")
     [item] = await claim(db, limit=1)
     await end(db, item, "sent")
 
@@ -133,7 +133,6 @@ async def test_lists_are_filtered(db: Database) -> None:
     assert len(await db.read(lambda rx: queue_list.matching(rx, QueueFilter(), 1))) == 1
     [row] = await db.read(lambda rx: queue_list.listed(rx, [item.recipient_id]))
     assert (row.inbox_id, row.state, row.code, row.text) == (anna.id, QueueState.SENT, 250, b"ok \xff")
-    assert [entry.submission.id for entry in await db.read(queue_admin.submissions)] == [one, two]
 
 
 async def test_destinations_tell_how_they_stand(db: Database) -> None:

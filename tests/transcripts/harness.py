@@ -27,7 +27,7 @@ from gateway.model.errors import AuthenticationFailed, Throttled, Unavailable
 from gateway.model.ids import InboxId, KeyId, PodId
 from gateway.model.permissions import Principal, ScopeKind, expand
 from gateway.model.recipient import Recipient
-from gateway.store import check, cleanup, content, inboxes, keys, mailboxes, messages, pods, queue_admin, quota
+from gateway.store import check, cleanup, content, inboxes, keys, mailboxes, messages, pods, quota
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.inboxes import Inbox
 from gateway.store.migrate import migrate
@@ -37,6 +37,7 @@ from gateway.submit.drafting import Drafting
 from gateway.submit.envelope import SubmissionEnvelope
 from gateway.submit.settings import SubmitSettings
 from gateway.wire import scram
+from tests.support.queue import entries
 
 NOW = 1_700_000_000
 PATIENCE = 10.0  # seconds until a missing response is a failure; nothing waits this long when it passes
@@ -421,16 +422,16 @@ class Harness:
 
     async def waiting(self) -> list[str]:
         """Each recipient with its state and why it is held, in order."""
-        pages = await self.db.read(lambda rx: queue_admin.submissions(rx, open_only=False))
+        found = await self.db.read(entries)
         return [
             f"{person.address} {person.state}" + (f":{person.hold_reason}" if person.hold_reason else "")
-            for entry in pages
+            for entry in found
             for person in entry.recipients
         ]
 
     async def all_recipients(self) -> list[int]:
-        pages = await self.db.read(lambda rx: queue_admin.submissions(rx, open_only=False))
-        return [person.id for entry in pages for person in entry.recipients]
+        found = await self.db.read(entries)
+        return [person.id for entry in found for person in entry.recipients]
 
     async def expunge(self, uids: list[int], mailbox: str = "INBOX") -> None:
         def unit(tx: Tx) -> None:

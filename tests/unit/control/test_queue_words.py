@@ -29,7 +29,7 @@ class Live:
 def listed(state: str, *, at: int | None = NOW, text: str | None = None, reason: str | None = None) -> Listed:
     return Listed(
         1, "uuid", InboxId(1), "ann@x.test", "eve@y.test", "y.test", QueueState(state), 1, at,
-        451 if text else None, "4.7.1" if text else None, text.encode() if text else None, reason, NOW, NOW, NOW + 9,
+        451 if text else None, "4.7.1" if text else None, text.encode() if text else None, reason, NOW, NOW + 9,
     )  # fmt: skip
 
 
@@ -38,6 +38,8 @@ def listed(state: str, *, at: int | None = NOW, text: str | None = None, reason:
     [
         (listed("held", reason="approval"), None, "waits for somebody's consent"),
         (listed("held", reason="outcome", text="lost"), None, "its last attempt may have delivered it: 451 4.7.1 lost"),
+        (listed("held", reason="route", text="Held by rule 2"), None, "451 4.7.1 Held by rule 2"),
+        (listed("held", reason="route"), None, "held by a rule of the routes"),
         (listed("held"), None, "held"),
         (listed("held", reason="scheduled"), None, "a draft that is sent at its time"),
         (listed("sending"), Live("closed"), "is being sent"),
