@@ -35,6 +35,7 @@ from .bounces import Notices
 from .carrier import Carrier, CutBeforeTheDot, OpenConnection
 from .claiming import Claims, hop_name
 from .figures import hop_json, publish_hops, why_not
+from .lanes import Lanes
 from .recorder import Recorder
 from .routes import Routes
 from .scout import Scout
@@ -42,7 +43,8 @@ from .settings import DeliverySettings
 
 log = structlog.get_logger(__name__)
 
-GATHER_S: Final = 0.02  # between looks for news while there is enough to do: acceptance wakes us with each message
+GATHER_S: Final = 0.02  # between turns that only acceptance asks for: it does so with each message
+NEWS_S: Final = 1.0  # between looks for what became due by time, while more arrives
 SWEEP_S: Final = 60.0  # between looks for what grew too old while nothing may go to its next hop
 
 
@@ -90,6 +92,7 @@ class QueueRunner:
         self._wakeup = asyncio.Event()
         self._news = True
         self._gather_until = self._next_poll = self._next_survey = self._next_sweep = 0.0
+        self._gathering: asyncio.TimerHandle | None = None
         self._stopping = False
 
     # -- from outside
@@ -154,13 +157,24 @@ class QueueRunner:
                     await self._sleep(wait)
         finally:
             unsubscribe()
+            if self._gathering is not None:
+                self._gathering.cancel()
             renewal.cancel()
             await self._wind_up()
 
     def _woken(self, wake: Wake) -> None:
-        if wake.kind is WakeKind.QUEUE:
-            self._news = True
+        if wake.kind is not WakeKind.QUEUE:
+            return
+        self._news = True
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._gather_until:
             self._wakeup.set()
+        elif self._gathering is None:
+            self._gathering = loop.call_at(self._gather_until, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._wakeup.set()
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -206,15 +220,17 @@ class QueueRunner:
             self._agenda.adopt(await self._scout.everything(now))
             took = loop.time() - started
             self._next_survey = loop.time() + max(self._settings.survey_s, 100 * took)
+            self._gather_until = loop.time() + GATHER_S
+            self._next_poll = loop.time() + min(self._settings.poll_s, NEWS_S)
         elif self._news or started >= self._next_poll:
             if started < self._gather_until:
                 return self._gather_until - started
             self._news = False
-            await self._scout.news(now, lambda name: self._agenda.hop(name).lanes)
-        else:
-            return 0.0
-        self._gather_until = loop.time() + GATHER_S
-        self._next_poll = loop.time() + min(self._settings.poll_s, 1.0)
+            arrived = await self._scout.arrivals(now, self._lanes)
+            if not arrived or started >= self._next_poll:  # somebody has let older ones go, or it is time
+                await self._scout.news(now, self._lanes)
+                self._next_poll = loop.time() + min(self._settings.poll_s, NEWS_S)
+            self._gather_until = loop.time() + GATHER_S
         return 0.0
 
     async def _pause(self, look: float) -> float:
@@ -223,12 +239,19 @@ class QueueRunner:
         waits = [self._settings.poll_s, *([look] if look else [])]
         if (opens := self._agenda.wait(now)) is not None:
             waits.append(opens)
-        due = await self._db.tiny(lambda rx: queue_claim.next_due(rx, self._scout.until))  # what came before is known
+        due = await self._db.tiny(lambda rx: queue_claim.next_due(rx, self._scout.arrived))  # what came before is known
         if due is not None:
             waits.append(due - now)
+        owed = self._scout.arrived > self._scout.until  # what became due by time in between
+        if owed:
+            waits.append(NEWS_S)
         wait = max(min(waits), 0.001) + 0.01
-        self._next_poll = asyncio.get_running_loop().time() + wait
+        poll = asyncio.get_running_loop().time() + wait
+        self._next_poll = min(self._next_poll, poll) if owed else poll
         return wait
+
+    def _lanes(self, name: str) -> Lanes:
+        return self._agenda.hop(name).lanes
 
     def _hop_of(self, due: Due) -> str:
         return hop_name(self._agenda, local.way(self._routes, due.mail_from, due.address, due.domain))

@@ -1,5 +1,8 @@
 """Looks through the queue for what is due, and tells it by next hop: a whole look now and then, news in between.
 
+News are what was queued since, by number, which is asked for with each wake-up and costs what is new; and what became
+due by time, or is somebody's no more, which costs what the last seconds brought and is asked for once a second.
+
 What it finds is a plan, not the truth: a row may be found twice or be gone by the time it is claimed, and the claim
 sorts that out. A row missed (its commit took longer than the margin, another process gave it back) is found by the
 next whole look.
@@ -29,6 +32,8 @@ class Scout:
         self._db = db
         self._hop_of = hop_of
         self._until: int | None = None
+        self._last = 0  # the highest number that was seen
+        self._arrived = -1  # when arrivals were asked for
         self._recent: dict[int, int] = {}
 
     @property
@@ -40,6 +45,11 @@ class Scout:
     def until(self) -> int:
         """All that was due at this moment has been seen; -1 before the first look."""
         return -1 if self._until is None else self._until
+
+    @property
+    def arrived(self) -> int:
+        """All that was queued by this moment has been seen, or what `until` says."""
+        return max(self._arrived, self.until)
 
     def forget(self) -> None:
         """Begin with a whole look: what was found was for other routes."""
@@ -59,14 +69,30 @@ class Scout:
         """All that is due, in place of what was known. Unavailable."""
         self._recent = {}
         found: dict[str, Lanes] = {}
+        self._last = await self._db.read(queue_claim.last_number)
         for state in _STATES:
             await self._pages(state, now, (-1, 0), found)
         await self._lapsed(now, found)
         self._until = now
         return found
 
+    async def arrivals(self, now: int, known: Callable[[str], Lanes]) -> int:
+        """What was queued since the last look, into the lanes that `known` gives by name; how many. Unavailable.
+
+        With several processes a row may be committed behind one of a higher number: `news` finds it.
+        """
+        count = 0
+        self._arrived = now
+        while True:
+            page = await self._db.read(lambda rx: queue_claim.fresh(rx, now, PAGE, self._last))
+            count += self._sort(page, now, {}, known)
+            if page:
+                self._last = page[-1].recipient_id
+            if len(page) < PAGE:
+                return count
+
     async def news(self, now: int, known: Callable[[str], Lanes]) -> int:
-        """What became due since the last look, into the lanes that `known` gives by name; how many. Unavailable."""
+        """What became due since the last time, into the lanes that `known` gives by name; how many. Unavailable."""
         since = self._until
         if since is None or now < since:  # a clock set back: what is between was not due before, and is not now
             since = now

@@ -28,6 +28,13 @@ _PAGE = Stmt(
     f"{_DUE_COLUMNS} WHERE r.state = :state AND (r.next_attempt, r.id) > (:at, :id) AND r.next_attempt <= :now"
     " ORDER BY r.next_attempt, r.id LIMIT :most"
 )
+# The plus keeps SQLite from walking all that is due, as in _CLAIM.
+_FRESH = Stmt(
+    f"{_DUE_COLUMNS} WHERE r.id > :id AND +r.state = 'queued' AND r.next_attempt <= :now ORDER BY r.id LIMIT :most",
+    postgresql=f"{_DUE_COLUMNS} WHERE r.id > :id AND r.state = 'queued' AND r.next_attempt <= :now"
+    " ORDER BY r.id LIMIT :most",
+)
+_LAST = Stmt("SELECT max(id) FROM queue_recipient")
 _LAPSED = Stmt(
     f"{_DUE_COLUMNS} WHERE r.state = 'sending' AND r.lease_until <= :now AND r.id > :id ORDER BY r.id LIMIT :most"
 )
@@ -76,6 +83,7 @@ _NEXT_DUE = Stmt(
 )
 _HELD_BEFORE = Stmt(
     "SELECT DISTINCT recipient_id FROM queue_attempt WHERE state = 'held' AND recipient_id IN :LIST(rows)"
+    " AND (text IS NULL OR text <> :clock)"
 )
 
 
@@ -95,6 +103,16 @@ class Due:
 def due_page(rx: Rx, state: DueState, now: int, limit: int, after: tuple[int, int] = (-1, 0)) -> list[Due]:
     """Recipients due by `now`, the longest due first; continue with `after` = the last one's (`at`, `recipient_id`)."""
     return [Due(*row) for row in rx.all(_PAGE, state=state, now=now, most=limit, at=after[0], id=after[1])]
+
+
+def fresh(rx: Rx, now: int, limit: int, after: int) -> list[Due]:
+    """Due recipients that were queued after number `after`, by number; continue with the last one's."""
+    return [Due(*row) for row in rx.all(_FRESH, now=now, most=limit, id=after)]
+
+
+def last_number(rx: Rx) -> int:
+    """The highest number that a recipient has; 0: there is none."""
+    return rx.scalar(_LAST) or 0
 
 
 def lapsed(rx: Rx, now: int, limit: int, after: int = 0) -> list[Due]:
@@ -149,5 +167,8 @@ def next_due(rx: Rx, after: int = -1) -> int | None:
 
 
 def held_before(rx: Rx, recipient_ids: Sequence[int]) -> frozenset[int]:
-    """Those that were once held: when they are due again, somebody has let them go."""
-    return frozenset(row[0] for row in rx.all(_HELD_BEFORE, rows=list(recipient_ids)))
+    """Those that were once held: when they are due again, somebody has let them go.
+
+    A scheduled draft is let go by its writer or the clock, who decide nothing.
+    """
+    return frozenset(row[0] for row in rx.all(_HELD_BEFORE, rows=list(recipient_ids), clock=b"scheduled"))

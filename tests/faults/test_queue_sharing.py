@@ -130,6 +130,7 @@ def test_an_open_breaker_keeps_mail_where_it_is_and_one_probe_lets_all_go(tmp_pa
                 await it.until(lambda: _at_rest(it))
                 tried = peer.connections
                 assert tried <= 2
+                await it.until(lambda: _wait(runner, 30 - tried))  # the plan knows it a moment after the store
                 [hop] = runner.next_hops()
                 assert (hop["breaker"], hop["active"], hop["waiting"]) == ("open", 0, 30 - tried)
                 assert "421" in hop["reason"]
@@ -155,6 +156,9 @@ def test_an_open_breaker_keeps_mail_where_it_is_and_one_probe_lets_all_go(tmp_pa
 
     async def _at_rest(it: House) -> bool:
         return "sending" not in await it.states()
+
+    async def _wait(runner: Any, recipients: int) -> bool:
+        return [hop["waiting"] for hop in runner.next_hops()] == [recipients]
 
     async def _probed(peer: Relay, connections: int) -> bool:
         return peer.connections >= connections

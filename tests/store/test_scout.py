@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.delivery import scout
 from gateway.delivery.lanes import Lanes
 from gateway.delivery.scout import MARGIN_S, Scout
@@ -25,6 +27,9 @@ class Watch:
 
     async def news(self, now: int) -> int:
         return await self.scout.news(now, lambda name: self.lanes.setdefault(name, Lanes()))
+
+    async def arrivals(self, now: int) -> int:
+        return await self.scout.arrivals(now, lambda name: self.lanes.setdefault(name, Lanes()))
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -121,3 +126,32 @@ async def test_a_clock_set_back_and_forward_misses_nothing(db: Database) -> None
     await watch.everything(NOW + 500)
     assert await watch.news(NOW) == 0
     assert await watch.news(NOW + 5000) == 1
+
+
+async def test_arrivals_are_found_by_number_each_once(db: Database) -> None:
+    inbox = await make_inbox(db)
+    watch = Watch(db)
+    assert await watch.arrivals(NOW) == 0
+    await send(db, inbox, "a@x.test", "b@y.test")
+    assert await watch.everything(NOW) == {"x.test": 1, "y.test": 1}
+    assert await watch.arrivals(NOW) == 0, "a whole look knows them"
+    await send(db, inbox, "c@x.test", now=NOW + 1)
+    await send(db, inbox, "d@x.test", held="operator")
+    await send(db, inbox, "e@x.test", now=NOW + 100)
+    await send(db, inbox, "f@x.test", now=NOW + 1)
+    assert await watch.arrivals(NOW + 1) == 2
+    assert (watch.scout.arrived, watch.scout.until) == (NOW + 1, NOW)
+    assert watch.waiting == {"x.test": 3, "y.test": 1}
+    assert await watch.arrivals(NOW + 1) == 0
+    assert await watch.news(NOW + 2) == 0, "the look by time knows them too"
+    assert await watch.news(NOW + 100) == 1, "what was put off is not forgotten"
+
+
+async def test_arrivals_of_more_than_a_page(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scout, "PAGE", 3)
+    inbox = await make_inbox(db)
+    watch = Watch(db)
+    await watch.everything(NOW)
+    await send(db, inbox, *(f"{number}@x.test" for number in range(10)))
+    assert await watch.arrivals(NOW) == 10
+    assert watch.waiting == {"x.test": 10}
