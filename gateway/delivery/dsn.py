@@ -9,12 +9,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.utils import formatdate
-from functools import lru_cache
 from typing import Final, Literal
 
 from gateway.mime import index_fields, message_ids
-from gateway.model import xtext
+from gateway.model import moments, xtext
 
 Action = Literal["failed", "delayed", "delivered", "relayed"]
 """RFC 3464 2.3.3, without `expanded`: an address here is one inbox, never a list."""
@@ -134,7 +132,7 @@ def _addresses(status: Status) -> tuple[str, ...]:
 def _top(notice: Notice, boundary: str) -> bytes:
     lines = [
         "Return-Path: <>",
-        f"Date: {_date(notice.now)}",
+        f"Date: {moments.rfc5322(notice.now)}",
         f"From: Mail Delivery System <mailer-daemon@{notice.hostname}>",
         f"To: <{_line(notice.mail_from)}>",
         f"Subject: {_SUBJECTS[notice.action]}",
@@ -161,7 +159,7 @@ def _words(notice: Notice) -> bytes:
         prefix = f"{_line(status.remote)} said: " if status.remote and status.code else ""
         lines += [f"    {line}" for line in textwrap.wrap(prefix + (said or "no reason was given"), 70)]
         if status.retry_until is not None:
-            lines.append(f"    It is tried until {_date(status.retry_until)}.")
+            lines.append(f"    It is tried until {moments.rfc5322(status.retry_until)}.")
     lines += ["", "Your message is attached." if notice.full else "The header of your message is attached."]
     return "\r\n".join(lines).encode() + b"\r\n"
 
@@ -171,7 +169,7 @@ def _fields(notice: Notice, utf8: bool) -> bytes:
     block = []
     if notice.envelope_id:  # RFC 3461 6.3: only what the client called it
         block.append(f"Original-Envelope-Id: {_ascii(_line(notice.envelope_id))}")
-    block += [f"Reporting-MTA: dns; {notice.hostname}", f"Arrival-Date: {_date(notice.accepted_at)}"]
+    block += [f"Reporting-MTA: dns; {notice.hostname}", f"Arrival-Date: {moments.rfc5322(notice.accepted_at)}"]
     if notice.hold is not None:
         block.append(f"Future-Release-Request: {notice.hold}")
     blocks = [block]
@@ -191,9 +189,9 @@ def _fields(notice: Notice, utf8: bool) -> bytes:
         if status.code is not None:
             said = f"{status.code} {status.enhanced + ' ' if status.enhanced else ''}{_line(status.text)}"
             block.append(f"Diagnostic-Code: smtp; {said if utf8 else _ascii(said)}")
-        block.append(f"Last-Attempt-Date: {_date(notice.now)}")
+        block.append(f"Last-Attempt-Date: {moments.rfc5322(notice.now)}")
         if status.retry_until is not None:
-            block.append(f"Will-Retry-Until: {_date(status.retry_until)}")
+            block.append(f"Will-Retry-Until: {moments.rfc5322(status.retry_until)}")
         blocks.append(block)
     return "\r\n\r\n".join("\r\n".join(block) for block in blocks).encode() + b"\r\n"
 
@@ -233,8 +231,3 @@ def _line(text: str) -> str:
     if not text.isprintable():
         text = "".join(char if char.isprintable() else " " for char in text)
     return text[:_MAX_LINE]
-
-
-@lru_cache(maxsize=4)  # the same for all recipients
-def _date(moment: int) -> str:
-    return formatdate(moment).replace("-0000", "+0000")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
+from gateway.model import moments
 from gateway.model.errors import Unavailable
 from gateway.model.ports import Clock, Metrics
 from gateway.store import queue_admin
@@ -36,7 +36,7 @@ def hop_json(hop: NextHop[Any], now: float) -> dict[str, Any]:
         "rate": hop.rate.per_minute or None,
         "breaker": breaker.state(now).value,
         "failures": breaker.failures,
-        "until": _moment(breaker.until) if breaker.failures else None,
+        "until": moments.rfc3339(breaker.until) if breaker.failures else None,
         "reason": breaker.reason or None,
         "last": hop.last or None,
     }
@@ -46,7 +46,7 @@ def why_not(hop: NextHop[Any], now: float) -> str | None:
     """Why nothing more may go to it now; None: it may."""
     state = hop.breaker.state(now)
     if state is BreakerState.OPEN:
-        return f"{hop.name} is not asked until {_moment(hop.breaker.until)}: {hop.breaker.reason}"
+        return f"{hop.name} is not asked until {moments.rfc3339(hop.breaker.until)}: {hop.breaker.reason}"
     if state is BreakerState.HALF_OPEN:
         return f"{hop.name} is being probed: {hop.breaker.reason}"
     if hop.rate.available(now) == 0:
@@ -54,10 +54,6 @@ def why_not(hop: NextHop[Any], now: float) -> str | None:
     if hop.running >= hop.each:
         return f"all {hop.each} places of {hop.name} are taken"
     return None
-
-
-def _moment(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def publish_hops(agenda: Agenda[Any], now: float, metrics: Metrics) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from gateway.model import moments
+
 _INTERVAL: Final = re.compile(r"[1-9][0-9]{0,8}\Z")  # RFC 4865 3: 1-999999999 seconds
 # RFC 3339 5.6, and in UTC (RFC 4865 3); a leap second is the next one's first.
 _MOMENT: Final = re.compile(
@@ -24,7 +26,7 @@ class Hold:
     @property
     def text(self) -> str:
         """`orig-hold-param-value` (RFC 4865 5.1.2)."""
-        return f"for;{self.seconds}" if self.until is None else f"until;{_moment(self.until)}"
+        return f"for;{self.seconds}" if self.until is None else f"until;{moments.rfc3339(self.until)}"
 
 
 def parse_hold_for(value: str | None) -> Hold | None:
@@ -53,8 +55,4 @@ def release_at(hold: Hold, now: float, longest: int) -> int | None:
 
 def advertised(now: float, longest: int) -> str:
     """The EHLO line (RFC 4865 3, item 3)."""
-    return f"FUTURERELEASE {longest} {_moment(int(now) + longest)}"
-
-
-def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"FUTURERELEASE {longest} {moments.rfc3339(int(now) + longest)}"

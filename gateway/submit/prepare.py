@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.utils import formatdate
-from functools import lru_cache
 from typing import Final
 
 from gateway.mime import index_fields, parse_addresses, select_fields
+from gateway.model import moments
 from gateway.model.envelope import Address
 
 from .errors import BadMessage
 
 MAX_HEADER: Final = 262_144  # octets: what the parser reads of a header; real ones are below 64 KiB
+MAX_AUTHORS: Final = 50
+"""Addresses that a message may be from: each is looked up, and a header has room for ten thousand of one inbox."""
 MAX_ADDED: Final = 2_048  # octets that the fields added here have at most
 END: Final = b"\r\n\r\n"
 
@@ -58,7 +59,8 @@ def header_end(octets: bytes | bytearray, start: int = 0) -> int | None:
 
 
 def examine(header: bytes) -> HeaderFacts:
-    """BadMessage: not exactly one From field, one without an address, an author that is no address (RFC 6409 8.1)."""
+    """BadMessage: not exactly one From field, one without an address, an author that is no address (RFC 6409 8.1), too
+    many of them."""
     index = index_fields(header)
     senders = index.get(b"from", [])
     if len(senders) != 1:
@@ -69,8 +71,11 @@ def examine(header: bytes) -> HeaderFacts:
     for name in (b"sender", b"resent-from", b"resent-sender"):
         for value in index.get(name, []):
             authors += _mailboxes(parse_addresses(value), name.decode().title())
+    authors = list(dict.fromkeys(authors))
+    if len(authors) > MAX_AUTHORS:
+        raise BadMessage(f"A message may be from {MAX_AUTHORS} addresses at most")
     return HeaderFacts(
-        authors=tuple(dict.fromkeys(authors)),
+        authors=tuple(authors),
         has_date=b"date" in index,
         has_message_id=b"message-id" in index,
         has_private=any(name in index for name in _PRIVATE),
@@ -81,7 +86,7 @@ def complete(header: bytes, facts: HeaderFacts, trace: Trace, message_id: str) -
     """The header with its trace field on top and, where they are missing, Date and Message-ID at its end."""
     added = b""
     if not facts.has_date:
-        added += field("Date", rfc5322_date(trace.now))
+        added += field("Date", moments.rfc5322(trace.now))
     if not facts.has_message_id:
         added += field("Message-ID", f"<{message_id}>")
     if added:
@@ -105,7 +110,7 @@ def received(trace: Trace) -> bytes:
     """RFC 5321 4.4, without a `from` clause: the address of somebody's home is nobody's business down the line."""
     way = f" with {trace.protocol}" if trace.protocol else ""
     value = f"by {trace.hostname}{way} id {trace.trace_id};"
-    return field("Received", value).removesuffix(b"\r\n") + b"\r\n\t" + rfc5322_date(trace.now).encode() + b"\r\n"
+    return field("Received", value).removesuffix(b"\r\n") + b"\r\n\t" + moments.rfc5322(trace.now).encode() + b"\r\n"
 
 
 def field(name: str, value: str) -> bytes:
@@ -113,12 +118,6 @@ def field(name: str, value: str) -> bytes:
     if _UNSAFE.search(value):
         raise ValueError(f"a line end in the value of {name}")
     return f"{name}: {value}\r\n".encode()
-
-
-@lru_cache(maxsize=1)  # whatever arrives in one second bears the same
-def rfc5322_date(now: int) -> str:
-    """`Sat, 21 Nov 2026 09:24:05 +0000` (RFC 5322 3.3)."""
-    return formatdate(now).replace("-0000", "+0000")
 
 
 def _mailboxes(addresses: tuple[Address, ...], name: str) -> list[str]:

@@ -7,10 +7,10 @@ import smtplib
 import subprocess
 import time
 import uuid
-from email.utils import formatdate
 
 import pytest
 
+from gateway.model import moments
 from tests.support.gateway import Gateway
 
 PATIENCE_S = 60
@@ -106,7 +106,7 @@ def test_a_program_proposes_and_a_person_lets_go(gateway: Gateway, account: tupl
 
 def test_a_draft_with_a_date_sends_itself(gateway: Gateway, account: tuple[str, str]) -> None:
     client = gateway.imap(*account)
-    due = formatdate(time.time() + 4).replace("-0000", "+0000")
+    due = moments.rfc5322(int(time.time()) + 4)
     assert client.append("Drafts", "(\\Draft)", None, mail(account[0], "later", f"X-Send-At: {due}"))[0] == "OK"
     client.select("Drafts")
     assert client.search(None, "KEYWORD", "$Scheduled")[1] == [b"1"]

@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
+from gateway.model import moments
 from tests.support.gateway import Gateway
 from tests.support.soak import SOAK
 
@@ -158,7 +158,7 @@ def test_scheduled_drafts_around_a_crash(gateway: Gateway) -> None:
             for number in range(EACH):
                 name = f"later{run}x{number}"
                 names.add(name)
-                due = formatdate(time.time() + 3).replace("-0000", "+0000")
+                due = moments.rfc5322(int(time.time()) + 3)
                 mail = _mail(gateway.address, name, f"X-Send-At: {due}")
                 assert client.append("Drafts", "(\\Draft)", None, mail)[0] == "OK"
             client.select("INBOX")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from gateway.model import moments
 
 
 def moment(unix: int | None) -> str | None:
     """Unix seconds as `2026-01-31T12:00:00Z`; None stays None."""
-    if unix is None:
-        return None
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if unix is None else moments.rfc3339(unix)
