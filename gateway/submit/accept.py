@@ -179,7 +179,9 @@ class SubmissionArrival(Arrival[Accepted]):
         db = self._owner.db
         kept = raw.staged
         for last_try in (False, True):
-            places = await self._owner.directory.ask(lambda view: self._look_up(view, kept))
+            places = await self._owner.directory.ask(
+                lambda view: self._look_up(view, kept), inboxes=len(self._envelope.recipients)
+            )
             sender = places.sender
             contents = await read_header(self.header, self._contents, raw, shown, places)
             plan = self._plan(places, contents, raw.writer.digest_under(self._received))

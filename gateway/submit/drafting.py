@@ -100,7 +100,7 @@ class Drafting:
             require_recipients(view, (inbox_id,), to)
             return sender, places
 
-        sender, places = await self._directory.ask(look_up)
+        sender, places = await self._directory.ask(look_up, inboxes=len(to))
         if not await self._whole_lines(staged):
             raise BadMessage("The draft holds a bare CR, a bare LF or a NUL")
         trace = prepare.Trace(self._settings.hostname, "", self._token(), now)

@@ -180,7 +180,9 @@ class IntakeArrival(Arrival[Delivered]):
         report = may_be_report(self.header)
         full: frozenset[InboxId] | None = None
         for last_try in range(1 - _TRIES, 1):
-            found = await self._owner.directory.ask(lambda view: self._look_up(view, kept))
+            found = await self._owner.directory.ask(
+                lambda view: self._look_up(view, kept), inboxes=len(self._envelope.recipients)
+            )
             places, careful = found.places, full is not None
             if not places:
                 full = frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,10 +10,11 @@ from typing import Any, TypeVar
 import pytest
 
 from gateway.model.errors import SenderNotAuthorized
+from gateway.model.ids import InboxId, MailboxId, PodId
 from gateway.store import addresses, inboxes, mailboxes
 from gateway.store.addresses import Local, Remote, UnknownLocal
 from gateway.store.db import Rx
-from gateway.submit.directory import SECONDS, Directory, View
+from gateway.submit.directory import INLINE_INBOXES, SECONDS, Directory, View
 from gateway.submit.errors import UnknownRecipient
 from tests.faults.smtp_kit import USER, envelope_of, principal, run
 from tests.faults.smtp_store import House, house
@@ -156,5 +158,35 @@ def test_a_sent_mailbox_that_went_is_made_again(tmp_path: Path) -> None:
             await submit(it, "bob@example.org")
             assert len(await it.mail(it.ann, "Sent")) == 1
             assert len(await it.mail(it.bob)) == 2, "and nothing is there twice"
+
+    run(main())
+
+
+def test_a_question_about_many_inboxes_is_none_for_the_loop(tmp_path: Path) -> None:
+    """Lists that look at twenty authors and forty answers for a hundred recipients take half a second."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it:
+            names = [f"u{number}@example.org" for number in range(INLINE_INBOXES + 1)]
+            for name in names:
+                await it.db.write(lambda tx, name=name: inboxes.create_inbox(tx, PodId(1), name, now=1))  # type: ignore[misc]
+            asked: list[int] = []
+
+            class Watched(View):
+                def inbox_mailbox(self, inbox: InboxId) -> MailboxId | None:
+                    if self._rx is not None:
+                        asked.append(threading.get_ident())
+                    return super().inbox_mailbox(inbox)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("gateway.submit.directory.View", Watched)
+                it.submissions.directory.forget()
+                await submit(it, *names)
+                assert len(asked) >= len(names)
+                assert threading.get_ident() not in asked
+                asked.clear()
+                it.submissions.directory.forget()
+                await submit(it, "bob@example.org")
+                assert asked == [threading.get_ident()], "few are asked about where it costs least"
 
     run(main())

@@ -102,3 +102,17 @@ def test_header_end_does_not_depend_on_chunks(rest: bytes, step: int) -> None:
             assert end == 19
             return
     assert not rest
+
+
+def test_a_message_is_from_so_many_at_most() -> None:
+    """Each is looked up, and all that is needed for thousands is one inbox: its address with details."""
+
+    def header(count: int) -> bytes:
+        names = [b"a+%d@b" % number for number in range(count)]
+        return b"From: " + b",\r\n ".join(names[:-1]) + b"\r\nResent-From: " + names[-1] + b"\r\n\r\n"
+
+    assert len(prepare.examine(header(prepare.MAX_AUTHORS)).authors) == prepare.MAX_AUTHORS
+    with pytest.raises(BadMessage):
+        prepare.examine(header(prepare.MAX_AUTHORS + 1))
+    again = b"From: " + b", ".join([b"a@b"] * 200) + b"\r\n\r\n"
+    assert prepare.examine(again).authors == ("a@b",)
