@@ -253,6 +253,9 @@ class SubmissionArrival(Arrival[Accepted]):
             header = self.header if shown is raw else kept.header
             public = prepare.without_private(header, facts)
             local = shown.writer.variant(kept, prepare.with_return_path(public, self._envelope.mail_from))
+        if self._draft is not None:
+            named = prepare.naming(kept.header, [each.address for each in self._envelope.recipients])
+            kept = kept if named is kept.header else shown.writer.variant(kept, named)
         return Contents(kept, outgoing, local)
 
     def _plan(self, places: _Places, contents: Contents, octets: bytes) -> Plan:

@@ -7,6 +7,7 @@ as the client sent it, or signatures and odd but valid headers would break.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ from gateway.model import moments
 from gateway.model.envelope import Address
 
 from .errors import BadMessage
+from .once import folded
 
 MAX_HEADER: Final = 262_144  # octets: what the parser reads of a header; real ones are below 64 KiB
 MAX_AUTHORS: Final = 50
@@ -99,6 +101,26 @@ def complete(header: bytes, facts: HeaderFacts, trace: Trace, message_id: str) -
 def without_private(header: bytes, facts: HeaderFacts) -> bytes:
     """What others get: no Bcc, and no Return-Path but the one that delivery writes."""
     return select_fields(header, _PRIVATE, exclude=True) if facts.has_private else header
+
+
+def naming(header: bytes, recipients: Iterable[str]) -> bytes:
+    """The header as somebody must see it who decides whether the mail goes: to whom it goes is the envelope's business,
+    so who gets it and stands in neither To nor Cc is its Bcc, whatever that said. Of fields that may stand once only
+    the first counts, for programs show no other.
+    """
+    index = index_fields(header)
+    shown = {
+        folded(f"{address.mailbox.decode('utf-8', 'replace')}@{address.host.decode('utf-8', 'replace')}")
+        for name in (b"to", b"cc")
+        for value in index.get(name, [])[:1]
+        for address in parse_addresses(value)
+        if address.mailbox and address.host
+    }
+    hidden = [address for address in recipients if folded(address) not in shown]
+    if not hidden:
+        return header
+    blind = b"Bcc: " + b",\r\n ".join(address.encode() for address in hidden) + b"\r\n"
+    return select_fields(header, (b"bcc",), exclude=True).removesuffix(b"\r\n") + blind + b"\r\n"
 
 
 def with_return_path(header: bytes, reverse_path: str) -> bytes:

@@ -230,7 +230,9 @@ def test_what_goes_out_is_what_the_approver_saw(tmp_path: Path) -> None:
             [sent] = await it.mail(it.ann, "Sent")
             assert await it.mail(it.ann, "Drafts") == []
             assert (sent.octets, sent.flags) == (draft.octets, SEEN)
-            public = draft.octets.replace(b"Bcc: z@elsewhere.net\r\n", b"")
+            assert b"\r\nBcc: eve@elsewhere.net\r\n\r\nhello" in draft.octets, "who gets it, not who is said to"
+            assert b"z@elsewhere.net" not in draft.octets
+            public = draft.octets.replace(b"Bcc: eve@elsewhere.net\r\n", b"")
             assert [mail.octets for mail in peer.taken] == [public]
             assert got.octets == b"Return-Path: <ann@example.org>\r\n" + public
             assert await release(it) == 0

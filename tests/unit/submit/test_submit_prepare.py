@@ -116,3 +116,14 @@ def test_a_message_is_from_so_many_at_most() -> None:
         prepare.examine(header(prepare.MAX_AUTHORS + 1))
     again = b"From: " + b", ".join([b"a@b"] * 200) + b"\r\n\r\n"
     assert prepare.examine(again).authors == ("a@b",)
+
+
+def test_who_decides_sees_who_gets_it() -> None:
+    header = b"From: a@b\r\nTo: Boss <boss@x>,\r\n Second <s@X>\r\nBcc: nobody@x,\r\n z@x\r\nCc: c@x\r\n\r\n"
+    assert prepare.naming(header, ["boss@X", "s@x", "c@x"]) is header, "all of them stand there"
+    plain = b"From: a@b\r\nTo: Boss <boss@x>,\r\n Second <s@X>\r\nCc: c@x\r\n"
+    assert prepare.naming(header, ["boss@x", "eve@y", "z@x"]) == plain + b"Bcc: eve@y,\r\n z@x\r\n\r\n"
+    twice = b"To: boss@x\r\nTo: eve@y\r\n"  # a program shows one of them
+    assert prepare.naming(twice, ["boss@x", "eve@y"]) == twice + b"Bcc: eve@y\r\n\r\n"
+    tricks = b'To: "eve@y" <boss@x>, (eve@y) Boss <boss@x>\r\n\r\n'
+    assert prepare.naming(tricks, ["eve@y"]) == tricks[:-2] + b"Bcc: eve@y\r\n\r\n"
