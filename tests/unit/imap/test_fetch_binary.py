@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import quopri
 import random
@@ -14,7 +13,8 @@ import pytest
 
 from gateway.imap.settings import BODY_READ
 from gateway.store import cleanup
-from tests.transcripts.harness import NOW, Client, Harness, template
+from tests.transcripts.harness import NOW, Client, Harness
+from tests.transcripts.play import play
 
 Body = Callable[[Harness, Client], Awaitable[None]]
 SIZE = 900_000
@@ -22,17 +22,14 @@ OCTETS = random.Random(1).randbytes(SIZE)
 LETTERS = b"".join(b"%d: gr\xc3\xbcn = so, weit \r\n" % number for number in range(40_000))
 
 
-def play(directory: Path, message: bytes, body: Body) -> None:
-    template()
+def begin(directory: Path, message: bytes, body: Body) -> None:
+    async def begun(harness: Harness) -> None:
+        await harness.deliver(message)
+        client = await harness.logged_in()
+        await client.run(b"SELECT INBOX")
+        await body(harness, client)
 
-    async def run() -> None:
-        async with Harness(directory, max_message_size=20_000_000) as harness:
-            await harness.deliver(message)
-            client = await harness.logged_in()
-            await client.run(b"SELECT INBOX")
-            await body(harness, client)
-
-    asyncio.run(run())
+    play(directory, begun, max_message_size=20_000_000)
 
 
 def part(encoding: bytes, octets: bytes) -> bytes:
@@ -79,7 +76,7 @@ def test_large_parts(tmp_path: Path, encoding: bytes, encoded: bytes, octets: by
         _, whole = await fetched(client, b"BINARY.PEEK[]")
         assert whole == part(encoding, encoded)
 
-    play(tmp_path, part(encoding, encoded), body)
+    begin(tmp_path, part(encoding, encoded), body)
 
 
 def test_a_large_part_is_never_held(tmp_path: Path) -> None:
@@ -101,7 +98,7 @@ def test_a_large_part_is_never_held(tmp_path: Path) -> None:
         assert peak < 20 * BODY_READ
         await client.until(b"t")
 
-    play(tmp_path, part(b"base64", octets), body)
+    begin(tmp_path, part(b"base64", octets), body)
 
 
 def test_octets_that_go_in_the_middle_end_the_connection(tmp_path: Path) -> None:
@@ -115,4 +112,4 @@ def test_octets_that_go_in_the_middle_end_the_connection(tmp_path: Path) -> None
         await client.wait_closed()
         assert client.aborted
 
-    play(tmp_path, part(b"base64", base64.encodebytes(OCTETS * 8)), body)
+    begin(tmp_path, part(b"base64", base64.encodebytes(OCTETS * 8)), body)

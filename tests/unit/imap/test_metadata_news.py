@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,17 @@ from gateway.imap import metadata_news
 from gateway.model.errors import Unavailable
 from gateway.store import entries, mailboxes
 from gateway.store.db import Tx
-from tests.transcripts.harness import NOW, Client, Harness, template
+from tests.transcripts.harness import NOW, Client, Harness
+from tests.transcripts.play import play
 
 
-def play(directory: Path, body: Callable[[Harness, Client], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with Harness(directory) as harness:
-            client = await harness.logged_in()
-            await client.run(b"ENABLE METADATA")
-            await body(harness, client)
+def begin(directory: Path, body: Callable[[Harness, Client], Awaitable[None]]) -> None:
+    async def begun(harness: Harness) -> None:
+        client = await harness.logged_in()
+        await client.run(b"ENABLE METADATA")
+        await body(harness, client)
 
-    template()
-    asyncio.run(run())
+    play(directory, begun)
 
 
 async def note(harness: Harness, *mailboxes_noted: str, entry: str = "/shared/x") -> None:
@@ -50,7 +48,7 @@ def test_an_outage_delays_the_news_and_spoils_no_command(tmp_path: Path, monkeyp
             assert await client.run(b"NOOP") == [b"x OK NOOP completed"]
         assert await client.run(b"NOOP") == [b"* METADATA INBOX /shared/x", b"x OK NOOP completed"]
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_much_news_comes_in_pages_and_each_of_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +65,7 @@ def test_much_news_comes_in_pages_and_each_of_it_once(tmp_path: Path, monkeypatc
         )
         assert await client.run(b"NOOP") == [b"x OK NOOP completed"]
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_a_session_that_is_over_hears_nothing(tmp_path: Path) -> None:
@@ -80,7 +78,7 @@ def test_a_session_that_is_over_hears_nothing(tmp_path: Path) -> None:
         await note(harness, "INBOX")
         assert not news.stale
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_mail_is_no_news_of_entries(tmp_path: Path) -> None:
@@ -91,4 +89,4 @@ def test_mail_is_no_news_of_entries(tmp_path: Path) -> None:
         )
         assert await client.run(b"NOOP") == [b"x OK NOOP completed"]
 
-    play(tmp_path, body)
+    begin(tmp_path, body)

@@ -15,16 +15,15 @@ from gateway.model.errors import Unavailable
 from gateway.store import mailboxes
 from gateway.store.db import Tx
 from gateway.store.listing import Listed
-from tests.transcripts.harness import NOW, Client, Harness, template
+from tests.transcripts.harness import NOW, Client, Harness
+from tests.transcripts.play import play
 
 
-def play(directory: Path, body: Callable[[Harness, Client], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with Harness(directory) as harness:
-            await body(harness, await harness.logged_in())
+def begin(directory: Path, body: Callable[[Harness, Client], Awaitable[None]]) -> None:
+    async def begun(harness: Harness) -> None:
+        await body(harness, await harness.logged_in())
 
-    template()
-    asyncio.run(run())
+    play(directory, begun)
 
 
 async def create(harness: Harness, *names: str) -> None:
@@ -49,7 +48,7 @@ def test_too_many_mailboxes_are_refused(tmp_path: Path, monkeypatch: pytest.Monk
         lines = await client.run(b"NOTIFY SET (personal (MailboxName)) " + few)
         assert lines == [b"x OK NOTIFY completed"]
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_who_is_too_far_behind_is_told_so_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +67,7 @@ def test_who_is_too_far_behind_is_told_so_and_nothing_else(tmp_path: Path, monke
         assert await client.run(b"NOOP") == [b"x OK NOOP completed"]
         assert not harness.states.inboxes._by_inbox
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_an_outage_delays_the_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +91,7 @@ def test_an_outage_delays_the_news(tmp_path: Path, monkeypatch: pytest.MonkeyPat
                     await asyncio.sleep(0)
         assert await client.line() == b'* LIST (\\HasNoChildren) "/" a'
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def row(number: int, name: str) -> Listed:

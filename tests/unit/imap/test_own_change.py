@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,19 +11,10 @@ from gateway.store import changes, messages
 from gateway.store.db import Wake, WakeKind, joined
 from gateway.store.sqlite import SqliteRx, SqliteTx
 from gateway.store.statements import Stmt
-from tests.transcripts.harness import Harness, template
+from tests.transcripts.harness import Harness
+from tests.transcripts.play import play
 
 Statements = list[str]
-
-
-def play(directory: Path, body: Callable[[Harness], Awaitable[None]]) -> None:
-    template()
-
-    async def run() -> None:
-        async with Harness(directory) as harness:
-            await body(harness)
-
-    asyncio.run(run())
 
 
 @pytest.fixture

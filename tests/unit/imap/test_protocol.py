@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from gateway.imap.protocol import ImapFactory, ImapProtocol
 from gateway.imap.settings import ImapSettings
 from gateway.model.errors import LimitReached
 from gateway.ops.metrics import PrometheusMetrics
-from tests.transcripts.harness import Harness, template, until
+from tests.transcripts.harness import Harness, until
+from tests.transcripts.play import play
 
 
 class Transport(StringTransport):
@@ -53,16 +53,6 @@ class Gate:
 
     def close(self, source: str, /) -> None:
         self.room += 1
-
-
-def play(directory: Path, body: Callable[[Harness], Awaitable[None]]) -> None:
-    template()
-
-    async def run() -> None:
-        async with Harness(directory) as harness:
-            await body(harness)
-
-    asyncio.run(run())
 
 
 def connect(factory: ImapFactory, transport: Transport) -> ImapProtocol:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from array import array
 from collections.abc import Awaitable, Callable
@@ -20,25 +19,24 @@ from gateway.store.db import Database
 from gateway.store.statements import Stmt
 from gateway.wire import search as keys
 from gateway.wire import search_results as results
-from tests.transcripts.harness import Client, Harness, template
+from tests.transcripts.harness import Client, Harness
+from tests.transcripts.play import play
 
 Body = Callable[[Harness, Client], Awaitable[None]]
 _KEYS = Stmt("SELECT count(*) FROM content_sort")
 
 
-def play(directory: Path, body: Body, *, messages: int) -> None:
+def begin(directory: Path, body: Body, *, messages: int) -> None:
     """Run `body` with a client that has INBOX selected, which holds `messages` messages of five subjects."""
-    template()
 
-    async def run() -> None:
-        async with Harness(directory) as harness:
-            for number in range(messages):
-                await harness.deliver(b"Subject: s%d\r\nX-Number: %d\r\n\r\nbody\r\n" % (number % 5, number))
-            client = await harness.logged_in()
-            await client.run(b"SELECT INBOX")
-            await body(harness, client)
+    async def begun(harness: Harness) -> None:
+        for number in range(messages):
+            await harness.deliver(b"Subject: s%d\r\nX-Number: %d\r\n\r\nbody\r\n" % (number % 5, number))
+        client = await harness.logged_in()
+        await client.run(b"SELECT INBOX")
+        await body(harness, client)
 
-    asyncio.run(run())
+    play(directory, begun)
 
 
 def test_a_result_of_too_many_pieces_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +51,7 @@ def test_a_result_of_too_many_pieces_is_not_saved(tmp_path: Path, monkeypatch: p
         assert lines[-1].startswith(b"x NO [NOTSAVED]")
         assert (await client.run(b"SEARCH $"))[0] == b"* SEARCH"
 
-    play(tmp_path, body, messages=8)
+    begin(tmp_path, body, messages=8)
 
 
 def test_a_search_ends_when_it_has_found_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +80,7 @@ def test_a_search_ends_when_it_has_found_enough(tmp_path: Path, monkeypatch: pyt
             assert lines[0] == b'* ESEARCH (TAG "x") ' + answer
             assert read == looked_at, options
 
-    play(tmp_path, body, messages=20)
+    begin(tmp_path, body, messages=20)
 
 
 def test_a_page_that_takes_too_long_is_refused_with_the_reason(
@@ -102,7 +100,7 @@ def test_a_page_that_takes_too_long_is_refused_with_the_reason(
             b"* 1 FETCH (UID 1)", b"* 2 FETCH (UID 2)", b"x OK FETCH completed"
         ]  # fmt: skip
 
-    play(tmp_path, body, messages=8)
+    begin(tmp_path, body, messages=8)
 
 
 def test_an_order_is_kept_and_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +135,7 @@ def test_an_order_is_kept_and_carried_on(tmp_path: Path, monkeypatch: pytest.Mon
         assert (await client.run(b"SORT (SIZE) UTF-8 1:2"))[0] == b"* SORT 1 2"  # few: by themselves
         assert jobs == ["sort_order"]
 
-    play(tmp_path, body, messages=10)
+    begin(tmp_path, body, messages=10)
 
 
 def test_keys_that_cannot_be_stored_are_made_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +150,7 @@ def test_keys_that_cannot_be_stored_are_made_each_time(tmp_path: Path, monkeypat
             assert (await client.run(b"SORT (SUBJECT) UTF-8 ALL"))[0] == b"* SORT 1 6 2 7 3 4 5"
             assert (await client.run(b"THREAD ORDEREDSUBJECT UTF-8 ALL"))[0] == b"* THREAD (1 6)(2 7)(3)(4)(5)"
 
-    play(tmp_path, body, messages=7)
+    begin(tmp_path, body, messages=7)
 
 
 def test_a_thread_of_too_many_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +160,7 @@ def test_a_thread_of_too_many_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         assert (await client.run(b"THREAD REFS UTF-8 1:4"))[-1].startswith(b"x OK")
         assert (await client.run(b"THREAD REFS UTF-8 ALL"))[-1].startswith(b"x NO [LIMIT]")
 
-    play(tmp_path, body, messages=5)
+    begin(tmp_path, body, messages=5)
 
 
 def test_a_context_of_too_many_results_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +176,7 @@ def test_a_context_of_too_many_results_is_given_up(tmp_path: Path, monkeypatch: 
         assert lines[1] == b'* NO [NOUPDATE "x"] Too many contexts'
         assert lines[2].startswith(b"x OK")
 
-    play(tmp_path, body, messages=5)
+    begin(tmp_path, body, messages=5)
 
 
 def test_runs_of_neighbours(tmp_path: Path) -> None:
@@ -196,7 +194,7 @@ def test_runs_of_neighbours(tmp_path: Path) -> None:
         ):
             assert neighbours(selected, array("I", uids)) == slices
 
-    play(tmp_path, body, messages=12)
+    begin(tmp_path, body, messages=12)
 
 
 def test_what_is_saved_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +224,7 @@ def test_what_is_saved_is_resolved_once(tmp_path: Path, monkeypatch: pytest.Monk
         assert len(sets) == 500
         assert len({id(key) for key in sets}) == 1
 
-    play(tmp_path, body, messages=6)
+    begin(tmp_path, body, messages=6)
 
 
 def test_numbers_that_updates_would_have_to_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +237,7 @@ def test_numbers_that_updates_would_have_to_keep(tmp_path: Path, monkeypatch: py
         lines = await client.run(b"SEARCH RETURN (UPDATE COUNT) OR 1:* 1:*")
         assert [line.split(b" ")[1] for line in lines] == [b"ESEARCH", b"OK"]
 
-    play(tmp_path, body, messages=8)
+    begin(tmp_path, body, messages=8)
 
 
 def test_modseqs_below_or_mean_so_many_messages_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +249,7 @@ def test_modseqs_below_or_mean_so_many_messages_at_most(tmp_path: Path, monkeypa
         lines = await client.run(b"SEARCH OR MODSEQ 1 OR MODSEQ 2 SUBJECT s1")
         assert lines == [b"x NO [LIMIT] The MODSEQs of this search stand for too many messages"]
 
-    play(tmp_path, body, messages=6)
+    begin(tmp_path, body, messages=6)
 
 
 @pytest.mark.parametrize("count", [3, 500])
@@ -300,4 +298,4 @@ def test_long_answers_are_made_beside_the_loop(tmp_path: Path, monkeypatch: pyte
         assert makers
         assert makers.isdisjoint(loop)
 
-    play(tmp_path, body, messages=12)
+    begin(tmp_path, body, messages=12)

@@ -30,25 +30,24 @@ from gateway.store import cleanup
 from gateway.store.db import Rx
 from gateway.store.statements import Stmt
 from gateway.wire import commands as c
-from tests.transcripts.harness import NOW, PATIENCE, Client, Harness, template, until
+from tests.transcripts.harness import NOW, PATIENCE, Client, Harness, until
+from tests.transcripts.play import play
 
 Body = Callable[[Harness, Client], Awaitable[None]]
 
 
-def play(directory: Path, body: Body, *, messages: int = 0, **settings: Any) -> None:
+def begin(directory: Path, body: Body, *, messages: int = 0, **settings: Any) -> None:
     """Run `body` with one logged-in client, INBOX holding `messages` small messages, selected when there are any."""
-    template()
 
-    async def run() -> None:
-        async with Harness(directory, **settings) as harness:
-            for number in range(messages):
-                await harness.deliver(b"Subject: %d\r\n\r\nbody\r\n" % number)
-            client = await harness.logged_in()
-            if messages:
-                await client.run(b"SELECT INBOX")
-            await body(harness, client)
+    async def begun(harness: Harness) -> None:
+        for number in range(messages):
+            await harness.deliver(b"Subject: %d\r\n\r\nbody\r\n" % number)
+        client = await harness.logged_in()
+        if messages:
+            await client.run(b"SELECT INBOX")
+        await body(harness, client)
 
-    asyncio.run(run())
+    play(directory, begun, **settings)
 
 
 def test_a_defect_shows_an_id_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +63,7 @@ def test_a_defect_shows_an_id_and_nothing_else(tmp_path: Path, monkeypatch: pyte
         assert b"canary" not in lines[0]
         assert (await client.run(b"CAPABILITY"))[-1].startswith(b"x OK")
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_an_outage_is_no_defect_and_the_session_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +77,7 @@ def test_an_outage_is_no_defect_and_the_session_goes_on(tmp_path: Path, monkeypa
                 assert (await client.run(command))[-1].startswith(b"x NO [UNAVAILABLE]")
         assert (await client.run(b"STORE 1 +FLAGS (\\Seen)"))[-1] == b"x OK STORE completed"
 
-    play(tmp_path, body, messages=1)
+    begin(tmp_path, body, messages=1)
 
 
 def test_too_many_sessions_of_an_inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +91,7 @@ def test_too_many_sessions_of_an_inbox(tmp_path: Path, monkeypatch: pytest.Monke
         assert await other.run(b"LOGIN a@example.org full") == [b"x NO [LIMIT] Too many connections for this inbox"]
         assert (await other.run(b"SELECT INBOX"))[-1].startswith(b"x BAD")
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_autologout_counts_from_the_last_command(tmp_path: Path) -> None:
@@ -106,7 +105,7 @@ def test_autologout_counts_from_the_last_command(tmp_path: Path) -> None:
         await client.wait_closed()
         assert not harness.timers.waiting
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_autologout_in_the_middle_of_a_message_that_never_comes(tmp_path: Path) -> None:
@@ -124,7 +123,7 @@ def test_autologout_in_the_middle_of_a_message_that_never_comes(tmp_path: Path) 
         await until(lambda: not client.session.channel.busy)
         assert not harness.timers.waiting
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_the_end_of_a_session_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_the_end_of_a_session_leaves_nothing_behind(tmp_path: Path) -> None:
         assert not harness.timers.waiting
         assert not harness.watch.ends
 
-    play(tmp_path, body, messages=1)
+    begin(tmp_path, body, messages=1)
 
 
 def test_a_large_body_waits_for_a_slow_reader(tmp_path: Path) -> None:
@@ -166,7 +165,7 @@ def test_a_large_body_waits_for_a_slow_reader(tmp_path: Path) -> None:
         client.session.connection_lost()
         await until(lambda: not client.session.channel.busy)
 
-    play(tmp_path, body, messages=1)
+    begin(tmp_path, body, messages=1)
 
 
 def test_a_congested_idler_is_told_later(tmp_path: Path) -> None:
@@ -181,7 +180,7 @@ def test_a_congested_idler_is_told_later(tmp_path: Path) -> None:
         client.session.writable()
         assert await client.line() == b"* 2 EXISTS"
 
-    play(tmp_path, body, messages=1)
+    begin(tmp_path, body, messages=1)
 
 
 def test_many_changes_are_told_in_pages_that_stay_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +219,7 @@ def test_many_changes_are_told_in_pages_that_stay_right(tmp_path: Path, monkeypa
         assert len(writes) == 3
         assert await client.run(b"NOOP") == [b"x OK NOOP completed"]
 
-    play(tmp_path, body, messages=8)
+    begin(tmp_path, body, messages=8)
 
 
 def test_an_idler_is_told_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +238,7 @@ def test_an_idler_is_told_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         client.send(b"DONE\r\n")
         assert await client.until(b"i") == [b"i OK IDLE terminated"]
 
-    play(tmp_path, body, messages=8)
+    begin(tmp_path, body, messages=8)
 
 
 def test_octets_that_are_collected_are_refused(tmp_path: Path) -> None:
@@ -256,7 +255,7 @@ def test_octets_that_are_collected_are_refused(tmp_path: Path) -> None:
         ]
         assert (await client.run(b"UID FETCH 2 BODY.PEEK[TEXT]"))[-1] == b"x OK FETCH completed"
 
-    play(tmp_path, body, messages=3)
+    begin(tmp_path, body, messages=3)
 
 
 @pytest.mark.parametrize("reason", ["keywords", "mailbox"])
@@ -281,7 +280,7 @@ def test_a_message_that_is_not_attached_leaves_nothing_behind(tmp_path: Path, re
         assert reply.startswith(b"y NO [TRYCREATE]" if reason == "mailbox" else b"y NO [LIMIT]")
         assert await harness.db.read(staged) == (0, 0)
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_large_sets_are_cut_into_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +305,7 @@ def test_large_sets_are_cut_into_units(tmp_path: Path, monkeypatch: pytest.Monke
         assert await client.run(b"EXPUNGE") == [b"* 1 EXPUNGE", b"* 1 EXPUNGE", b"x OK EXPUNGE completed"]
         assert (await other.run(b"NOOP")) == [*[b"* 1 EXPUNGE"] * 5, b"x OK NOOP completed"]
 
-    play(tmp_path, body, messages=5)
+    begin(tmp_path, body, messages=5)
 
 
 def test_many_search_keys_take_many_turns_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +327,7 @@ def test_many_search_keys_take_many_turns_of_the_loop(tmp_path: Path, monkeypatc
         assert (await client.run(b"SEARCH " + many))[0] == b"* SEARCH 1 2 3 4 5 6 7 8"
         assert len(turns) == 3
 
-    play(tmp_path, body, messages=8)
+    begin(tmp_path, body, messages=8)
 
 
 def test_fetch_sets_seen_and_shows_it_in_the_same_response(tmp_path: Path) -> None:
@@ -340,14 +339,14 @@ def test_fetch_sets_seen_and_shows_it_in_the_same_response(tmp_path: Path) -> No
         assert (await client.run(b"FETCH 3 BODY.PEEK[TEXT]"))[0] == b"* 3 FETCH (BODY[TEXT] {6}"
         assert (await client.run(b"STATUS INBOX (UNSEEN)"))[0] == b"* STATUS INBOX (UNSEEN 1)"
 
-    play(tmp_path, body, messages=3)
+    begin(tmp_path, body, messages=3)
 
 
 def test_the_client_is_named_to_the_authenticator(tmp_path: Path) -> None:
     async def body(harness: Harness, client: Client) -> None:
         assert harness.keys.asked == [("a@example.org", "full", "192.0.2.1")]
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_matching_many_names_takes_many_turns_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +369,7 @@ def test_matching_many_names_takes_many_turns_of_the_loop(tmp_path: Path, monkey
         assert len(await client.run(b'LSUB "" *')) == 7
         assert len(turns) == 3
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_a_page_of_large_values_is_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,7 +398,7 @@ def test_a_page_of_large_values_is_not_held_in_memory(tmp_path: Path, monkeypatc
         assert max(pieces) < 1_200_000
         assert (await client.run(b"SEARCH HEADER X-Field 0001999"))[0] == b"* SEARCH 1 2 3 4 5 6 7 8 9 10 11 12"
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_many_sections_of_one_message_are_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,7 +429,7 @@ def test_many_sections_of_one_message_are_streamed(tmp_path: Path, monkeypatch: 
         assert await client.line() == b"x OK FETCH completed"
         assert max(pieces) < 100_000
 
-    play(tmp_path, body)
+    begin(tmp_path, body)
 
 
 def test_only_short_work_is_rendered_on_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,7 +453,7 @@ def test_only_short_work_is_rendered_on_the_loop(tmp_path: Path, monkeypatch: py
             assert (await client.run(b"FETCH 1 " + item))[-1] == b"x OK FETCH completed"
         assert places == [True, False, False, False, False]
 
-    play(tmp_path, body, messages=2)
+    begin(tmp_path, body, messages=2)
 
 
 def test_what_proves_long_on_the_loop_is_left_to_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,7 +474,7 @@ def test_what_proves_long_on_the_loop_is_left_to_a_thread(tmp_path: Path, monkey
         assert lines[2:] == [b"* 3 FETCH (BODY[2] {1}", b"x)", b"x OK FETCH completed"]
         assert decoded == [True, True, False]
 
-    play(tmp_path, body, messages=2)
+    begin(tmp_path, body, messages=2)
 
 
 def test_a_literal_holds_nothing_but_the_message(tmp_path: Path) -> None:
@@ -492,4 +491,4 @@ def test_a_literal_holds_nothing_but_the_message(tmp_path: Path) -> None:
         await client.wait_closed()
         assert set(client.received) == {ord("y")}
 
-    play(tmp_path, body)
+    begin(tmp_path, body)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +9,8 @@ import pytest
 
 from gateway.imap.session_commands import spoken
 from gateway.model.errors import Unavailable
-from tests.transcripts.harness import Harness, template
-
-
-def play(directory: Path, body: Callable[[Harness], Awaitable[None]], **settings: object) -> None:
-    template()
-
-    async def run() -> None:
-        async with Harness(directory, **settings) as harness:
-            await body(harness)
-
-    asyncio.run(run())
+from tests.transcripts.harness import Harness
+from tests.transcripts.play import play
 
 
 def test_progress_names_the_running_command(tmp_path: Path) -> None:

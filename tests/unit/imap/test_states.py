@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from gateway.imap.states import SharedState, States
 from gateway.model.errors import NotFound, Unavailable
 from gateway.model.mailbox import Mailbox
 from gateway.store import changes, mailboxes
-from tests.transcripts.harness import Harness, template, until
+from tests.transcripts.harness import Harness, until
+from tests.transcripts.play import play
 
 
 class Listener:
@@ -30,16 +30,6 @@ class Listener:
 
     def mailbox_gone(self) -> None:
         self.gone += 1
-
-
-def play(directory: Path, body: Callable[[Harness], Awaitable[None]]) -> None:
-    template()
-
-    async def run() -> None:
-        async with Harness(directory) as harness:
-            await body(harness)
-
-    asyncio.run(run())
 
 
 async def row(harness: Harness, name: str = "INBOX") -> Mailbox:
