@@ -42,7 +42,7 @@ LOGIN_REFUSED: Final = Pauses(60.0, 3.0, 3600.0)  # servers lock accounts whose 
 class Breaker:
     """Times are the caller's clock. `reason` is why it opened last, safe to show."""
 
-    __slots__ = ("_losses", "failures", "probing", "reason", "until")
+    __slots__ = ("_losses", "_since", "failures", "probing", "reason", "until")
 
     def __init__(self) -> None:
         self.failures = 0
@@ -50,11 +50,13 @@ class Breaker:
         self.reason = ""
         self.probing = False
         self._losses = 0
+        self._since = 0.0
 
     def state(self, now: float) -> BreakerState:
+        """A clock that was set back behind the failure ends the pause: it would last as long as the clock was ahead."""
         if not self.failures:
             return BreakerState.CLOSED
-        return BreakerState.OPEN if now < self.until else BreakerState.HALF_OPEN
+        return BreakerState.OPEN if self._since <= now < self.until else BreakerState.HALF_OPEN
 
     def admits(self, now: float) -> bool:
         """Whether an attempt may begin: any while closed, one while half-open."""
@@ -73,8 +75,9 @@ class Breaker:
         """
         self.probing = False
         self._losses = 0
-        if now < self.until:
+        if self.state(now) is BreakerState.OPEN:
             return False
+        self._since = now
         self.failures += 1
         self.reason = reason
         self.until = now + pauses.after(self.failures) * (1 + _JITTER * (2 * chance - 1))

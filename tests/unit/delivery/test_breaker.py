@@ -104,3 +104,14 @@ def test_a_clock_set_back_brings_no_messages() -> None:
     rate.take(100)
     assert rate.available(50) == 0
     assert rate.available(60) == 1
+
+
+def test_a_clock_that_is_set_back_ends_the_pause() -> None:
+    """It was a year ahead: the pause would last that year."""
+    breaker, year = Breaker(), 31_536_000.0
+    breaker.failed(year, "refused", 0.5)
+    assert not breaker.admits(year)
+    assert breaker.admits(0.0)
+    breaker.begin(0.0)
+    assert breaker.failed(0.0, "refused", 0.5), "the probe counts by the clock as it is now"
+    assert (breaker.until, breaker.admits(14.9), breaker.admits(15.0)) == (15.0, False, True)
