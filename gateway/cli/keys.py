@@ -64,7 +64,7 @@ def key_create(
     click.echo(made["key"])
     click.echo(
         f"Shown this once; the store keeps only a hash of it. Id {made['id']}, opens {made['opens']}, "
-        f"ends {made['expires_at'] or 'never'}.\n"
+        f"{'ends ' + made['expires_at'] if made['expires_at'] else 'never ends'}.\n"
         "User name: the inbox's address, whatever way of logging in the program takes (password, SCRAM, OAuth token).",
         err=True,
     )

@@ -78,7 +78,7 @@ def list_remove(runtime: Runtime, direction: str, pattern: str, pod: str | None,
 
 
 @lists.command("list")
-@click.option("--direction", type=DIRECTIONS)
+@click.option("--direction", type=DIRECTIONS, help="Only this list.")
 @place_options
 @json_option
 @pass_runtime

@@ -27,6 +27,8 @@ def queue() -> None:
 
     A message has a row for each recipient: queued (not tried yet), sending, deferred (tried, and tried again later),
     held (until somebody decides); then sent, bounced or cancelled.
+
+    ID is the one of the list, or the one that the sender was told ("250 2.0.0 Accepted as ID").
     """
 
 
@@ -34,7 +36,7 @@ def _filters(command: Command) -> Command:
     """What picks recipients."""
     for option in (
         click.option("--reason", type=click.Choice(REASONS), help="Only what is held for this reason."),
-        click.option("--from", "sender", metavar="SENDER", help='Only from this address or domain; "<>": notices.'),
+        click.option("--from", "sender", metavar="SENDER", help='Only from this address or domain; "<>": reports.'),
         click.option("--to", metavar="RECIPIENT", help="Only to this address or domain."),
         click.option("--state", type=click.Choice(STATES), help="Only in this state."),
         click.option("--inbox", metavar="ADDRESS", help="Only mail that this inbox sent."),
@@ -50,13 +52,13 @@ def _chosen(command: Command) -> Command:
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--all", "everything", is_flag=True, help="All that fits the filters; without any: all."),
         _filters,
-        click.argument("submission", metavar="ID", required=False),
+        click.argument("submission", metavar="[ID]", required=False),
     ):
         command = option(command)
     return command
 
 
-@queue.command("list")
+@queue.command("list", short_help="List what waits, why, and when it goes next.")
 @_filters
 @click.option("--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="Rows at most.")
 @json_option
@@ -64,18 +66,18 @@ def _chosen(command: Command) -> Command:
 def queue_list(runtime: Runtime, /, limit: int, as_json: bool, **filters: Any) -> None:
     """List recipients, one a line, with why they wait and when they are tried next.
 
-    Without --state: all that is not done.
+    Without --state: all that is not done. --json has the inbox too.
     """
     rows = runtime.call("queue.list", limit=limit + 1, **filters)
     show_list(rows[:limit], {
-        "id": "Id", "inbox": "Inbox", "sender": "From", "recipient": "To", "state": "State", "attempts": "Tries",
+        "id": "Id", "sender": "From", "recipient": "To", "state": "State", "attempts": "Tries",
         "next_attempt_at": "Next try", "why": "Why",
     }, as_json=as_json, empty="The queue is empty." if not any(filters.values()) else "Nothing in the queue fits.")
     if len(rows) > limit:
         click.echo(f"There are more than {limit}: --limit shows them, gateway queue stats counts them.", err=True)
 
 
-@queue.command("show")
+@queue.command("show", short_help="Show all that happened to a message.")
 @click.argument("submission", metavar="ID")
 @json_option
 @pass_runtime
@@ -90,7 +92,7 @@ def queue_show(runtime: Runtime, submission: str, as_json: bool) -> None:
         "created_at": "Accepted", "release_at": "Not before", "finished_at": "Finished",
     })
     click.echo()
-    show_list(shown["recipients"], {
+    show_list([{**each, "state": _state(each)} for each in shown["recipients"]], {
         "recipient": "To", "state": "State", "attempts": "Tries", "next_attempt_at": "Next try", "code": "Code",
         "text": "Last answer",
     }, as_json=False)
@@ -101,6 +103,17 @@ def queue_show(runtime: Runtime, submission: str, as_json: bool) -> None:
     }, as_json=False)
 
 
+def _state(recipient: dict[str, Any]) -> str:
+    """With what it is held for, as `--reason` calls it."""
+    reason = recipient["hold_reason"] if recipient["state"] == "held" else None
+    return f"held ({reason})" if reason else str(recipient["state"])
+
+
+def _last(of: dict[str, Any]) -> str | None:
+    """The last reply, on one line."""
+    return " ".join(str(of[part]) for part in ("code", "enhanced", "text") if of[part]) or None
+
+
 @queue.command("stats")
 @click.option("--limit", type=click.IntRange(min=1), help="Domains at most.  [default: 50]")
 @json_option
@@ -108,8 +121,9 @@ def queue_show(runtime: Runtime, submission: str, as_json: bool) -> None:
 def queue_stats(runtime: Runtime, limit: int | None, as_json: bool) -> None:
     """Count what waits, by state, by domain and by next hop.
 
-    Next hops are those of the running server: attempts under way, and whether its breaker is open: then nothing is
-    tried until the time that is shown, when one attempt probes it.
+    Next hops are those that the running server has met since its start: attempts under way, and whether the breaker is
+    open: then nothing is tried until the time that is shown, when one attempt probes it. Some are no servers: (here)
+    are inboxes of this gateway, hold and discard are what rules say.
     """
     found = runtime.call("queue.stats", limit=limit)
     if as_json:
@@ -128,9 +142,9 @@ def queue_stats(runtime: Runtime, limit: int | None, as_json: bool) -> None:
         }, as_json=False)
     if found["destinations"]:
         click.echo()
-        show_list(found["destinations"], {
+        show_list([{**each, "last": _last(each)} for each in found["destinations"]], {
             "domain": "Domain", "recipients": "Recipients", "active": "Active", "due": "Due", "deferred": "Deferred",
-            "held": "Held", "oldest_at": "Oldest since", "next_attempt_at": "Next try", "text": "Last answer",
+            "held": "Held", "oldest_at": "Oldest since", "next_attempt_at": "Next try", "last": "Last answer",
         }, as_json=False)
 
 
@@ -184,3 +198,5 @@ def _change(runtime: Runtime, op: str, choice: dict[str, Any], question: str, do
         print_json({"recipients": count})
     else:
         click.echo(f"{count} recipient{'s are' if count != 1 else ' is'} {done}.")
+        if not count:
+            click.echo("What fits is done, being sent, or left alone by this command (--help).", err=True)

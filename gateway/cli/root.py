@@ -64,7 +64,7 @@ def commands() -> click.Group:
 def run() -> None:
     """Run the command; errors are one line and a non-zero exit, never a traceback."""
     try:
-        commands().main(standalone_mode=False)
+        commands().main(prog_name="gateway", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:

@@ -96,7 +96,7 @@ def domain_delete(runtime: Runtime, name: str) -> None:
     click.echo(f"Domain {name} is gone.")
 
 
-@click.group(short_help="Inboxes: add, list, show, delete.")
+@click.group(short_help="Inboxes: mailboxes under one address.")
 def inbox() -> None:
     """Inboxes: mailboxes under one address, which is the user name of mail clients."""
 
@@ -180,7 +180,7 @@ def inbox_set(
     )
     click.echo(
         f"Inbox {made['address']}: name {made['name'] or 'none'}, sent copy {made['sent_copy']}, quota {_quota(made)}, "
-        f"sends {rates_text(made)}."
+        f"sends {rates_text(made)}, blocked mail {made['blocked'] or 'as configured'}."
     )
 
 
@@ -219,11 +219,12 @@ def inbox_show(runtime: Runtime, address: str, as_json: bool) -> None:
         print_json(shown)
         return
     (sized,) = with_sizes([shown], "octets")
-    sized["quota"] = _quota(shown)
+    sized.update(quota=_quota(shown), sends=rates_text(shown), blocked=shown["blocked"] or "as configured")
     sized["addresses"] = [f"{row['address']} ({row['kind']})" for row in shown["addresses"]]
     print_fields(sized, {
         "address": "Address", "name": "Name", "pod": "Pod", "addresses": "Addresses", "messages": "Messages",
-        "octets": "Size", "quota": "Quota", "sent_copy": "Sent copy", "created_at": "Created", "id": "Id",
+        "octets": "Size", "quota": "Quota", "sends": "Sends", "blocked": "Blocked mail", "sent_copy": "Sent copy",
+        "created_at": "Created", "id": "Id",
     })
     click.echo()
     print_mailboxes(shown["mailboxes"], as_json=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,7 @@ from .statements import Stmt
 from .texts import storable
 
 ANY: Final = "*"
+_TRACE_ID: Final = re.compile(r"[0-9A-Fa-f]{20}")
 
 _FITS: Final = (
     "r.state IN :TEXTS(states)"
@@ -33,6 +35,7 @@ _ROWS = Stmt(
     f" r.enhanced, r.text, r.hold_reason, s.created_at, s.release_at {_FROM} WHERE r.id IN :LIST(rows)"
     " ORDER BY r.id"
 )
+_BY_TRACE = Stmt("SELECT id FROM submission WHERE trace = :trace ORDER BY id DESC LIMIT 1")
 _DESTINATIONS = Stmt(
     "SELECT r.domain, count(*), sum(CASE WHEN r.state = 'sending' THEN 1 ELSE 0 END),"
     " sum(CASE WHEN r.state = 'held' THEN 1 ELSE 0 END), sum(CASE WHEN r.state = 'deferred' THEN 1 ELSE 0 END),"
@@ -46,6 +49,15 @@ _LAST_WORDS = Stmt(
     " (PARTITION BY domain ORDER BY updated_at DESC, id DESC) AS place FROM queue_recipient"
     " WHERE state = 'deferred' AND domain IN :TEXTS(domains)) AS said WHERE place = 1"
 )
+
+
+def by_trace(rx: Rx, trace: str) -> SubmissionId | None:
+    """The submission with this id in its Received field, which its sender was told ("Accepted as …").
+
+    Only a person asks, so there is no index for it: each acceptance would have to keep one.
+    """
+    found = rx.scalar(_BY_TRACE, trace=trace.lower()) if _TRACE_ID.fullmatch(trace) else None
+    return None if found is None else SubmissionId(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,11 +104,13 @@ def _filter(
     )
 
 
-def _named(rx: Rx, uuid: str) -> SubmissionId:
-    found = queue_admin.submission_by_uuid(rx, uuid)
-    if found is None:
-        raise NotFound(f"The queue has no message {uuid}")
-    return found.id
+def _named(rx: Rx, name: str) -> SubmissionId:
+    """By its own id, or the one that its sender was told."""
+    found = queue_admin.submission_by_uuid(rx, name)
+    number = found.id if found is not None else queue_list.by_trace(rx, name)
+    if number is None:
+        raise NotFound(f"The queue has no message {name}")
+    return number
 
 
 @operation("queue.show")

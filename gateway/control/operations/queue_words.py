@@ -45,6 +45,8 @@ def why(each: Listed, live: LiveQueue | None, now: float) -> str:
     last = said(each.code, each.enhanced, each.text)
     match each.state:
         case QueueState.HELD:
+            if each.hold_reason == "route" and last:
+                return last  # it names the rule
             reason = HOLD_REASONS.get(each.hold_reason or "", "held")
             return f"{reason}: {last}" if last else reason
         case QueueState.SENDING:
