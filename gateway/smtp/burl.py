@@ -55,6 +55,7 @@ class UrlConnection(ChunkingConnection):
         if chunks is None:
             acceptance, binary = self._begin()
             chunks = self._chunks = Chunks(acceptance, binary=binary)
+        before = self._received
         try:
             async for piece in urls.read(url, principal.inbox_id):
                 if self._received + len(piece) > self.settings.max_message_size:
@@ -62,7 +63,11 @@ class UrlConnection(ChunkingConnection):
                     self._fail("554 5.3.4 Message too big for system")
                     return
                 await chunks.write(piece)
+                if chunks.refused:
+                    break  # unlike a chunk's octets, these need not be read to their end
         except GatewayError:
             self._spoil()  # RFC 4468 3.2: the whole transaction fails
             raise
+        if self._received == before:
+            self._count_idle()
         await self._have(chunks, last, "250 2.5.0 Waiting for additional BURL or BDAT commands")

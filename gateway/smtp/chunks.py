@@ -76,9 +76,14 @@ class Chunks:
         self.failed: GatewayError | None = None
         self._held = bytearray()
 
+    @property
+    def refused(self) -> bool:
+        """Nothing will become of it, whatever else comes."""
+        return self.failed is not None or self.checker.violated
+
     async def write(self, piece: bytes) -> None:
         """Never fails: the octets have to be read to their end all the same."""
-        if self.failed is not None or self.checker.violated:
+        if self.refused:
             return
         self.checker.feed(piece)
         if self._held or len(piece) < _WORTH_WRITING:
@@ -92,7 +97,7 @@ class Chunks:
     async def end(self) -> None:
         """The last chunk was read."""
         self.checker.finish()
-        if self._held and self.failed is None and not self.checker.violated:
+        if self._held and not self.refused:
             await self._pass_on(bytes(self._held))
 
     async def _pass_on(self, piece: bytes) -> None:

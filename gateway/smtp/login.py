@@ -52,6 +52,7 @@ class LoginConnection(Connection):
         self._live: SessionHandle | None = None
         self._errors = 0
         self._auth_failures = 0
+        self._idle_commands = 0  # since the last message
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
@@ -132,6 +133,12 @@ class LoginConnection(Connection):
     def _fail(self, reply: str) -> None:
         self.reply(reply)
         self._count_error()
+
+    def _count_idle(self) -> None:
+        """A command that brings no message nearer: so many are no error, as many as one likes would be."""
+        self._idle_commands += 1
+        if self._idle_commands > self.settings.max_idle_commands:
+            self._count_error()
 
     def _count_error(self) -> None:
         self._errors += 1

@@ -87,10 +87,8 @@ class SubmissionSession(TransactionConnection):
                 return
             self._fail("500 5.5.2 Command not recognized")
             return
-        if verb in _IDLE_COMMANDS or (verb == "BDAT" and argument == b"0"):
-            self._idle_commands += 1
-            if self._idle_commands > self.settings.max_idle_commands:
-                self._count_error()
+        if verb in _IDLE_COMMANDS or (verb == "BDAT" and not argument.strip(b"0")):
+            self._count_idle()
         refusal = None
         if not self.may_log_in and verb not in _BEFORE_TLS:
             refusal = "530 5.7.0 Must issue a STARTTLS command first"  # RFC 3207 4

@@ -35,7 +35,6 @@ class TransactionConnection(UrlConnection):
         self._release: int | None = None  # when the mail may go (RFC 4865)
         self._recipients: dict[str, Recipient] = {}
         self._good_sender: str | None = None  # passed at MAIL in this session, and no message was refused since
-        self._idle_commands = 0  # since the last message
 
     async def _mail_from(self, argument: bytes) -> None:
         principal = self._principal

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -13,10 +14,11 @@ from gateway.imap.url_access import fresh_key, token_of
 from gateway.model.ids import InboxId
 from gateway.smtp.burl import parse_burl
 from gateway.store import content, mailboxes, messages, url_keys
-from gateway.store.db import Tx
+from gateway.store.db import Rx, Tx
 from tests.faults.smtp_kit import USER, Certificates, Client, Door, certificates, door, principal, run
 from tests.faults.smtp_store import House, house
 
+T = TypeVar("T")
 HEADER = b"From: ann@example.org\r\nTo: bob@example.org\r\nSubject: stored\r\n\r\n"
 BODY = b"line\r\n" * 60_000  # more than a page
 HOST = "mail.example.org"
@@ -200,5 +202,42 @@ def test_bounds_and_line_ends_are_those_of_any_message(tmp_path: Path, tls: Cert
             assert (await client.say(f"BURL {url}")).startswith("250 2.5.0")
             assert (await client.say(f"BURL {url}")).startswith("554 5.3.4")
             assert await it.mail(it.bob) == []
+
+    run(main())
+
+
+def test_what_brings_nothing_ends(tmp_path: Path, tls: Certificates) -> None:
+    """Each look-up costs a read and a signature; chunks without an octet are no cheaper however they are written."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it:
+            empty = await signed(it, await store(it, HEADER), section="/;SECTION=TEXT")
+            for line in (f"BURL {empty}", "BDAT 0", "BDAT 00"):
+                async with entrance(it, tls, max_idle_commands=5, max_errors=3) as (_, client):
+                    await begin(client)
+                    for _ in range(7):  # EHLO is one of five; the third error is the last one
+                        assert (await client.say(line)).startswith("250")
+                    assert await client.reply() == "421 4.7.0 Too many errors"
+                    assert await client.reply() == ""
+
+    run(main())
+
+
+def test_of_a_message_that_is_refused_no_more_is_read(tmp_path: Path, tls: Certificates) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as it, entrance(it, tls) as (_, client):
+            url = await signed(it, await store(it, HEADER + b"a\nb\r\n" + BODY * 3))
+            reads = 0
+            real = it.db.read
+
+            async def counted(query: Callable[[Rx], T]) -> T:
+                nonlocal reads
+                reads += 1
+                return await real(query)
+
+            it.db.read = counted  # type: ignore[method-assign]
+            await begin(client)
+            assert (await client.say(f"BURL {url} LAST")).startswith("550 5.6.0")
+            assert reads == 2, "what the URL names, and its first page"
 
     run(main())
