@@ -100,6 +100,7 @@ _FITTING = Stmt(
 _CLOSED = Stmt(
     f"SELECT DISTINCT scope FROM list_entry WHERE direction = :direction AND verdict = 'allow' AND {_REACH}"
 )
+_SAYS = Stmt(f"SELECT 1 FROM list_entry WHERE direction = :direction AND {_REACH} LIMIT 1")
 _PUT = Stmt(
     f"INSERT INTO list_entry ({_COLUMNS})"
     " VALUES (:uuid, :scope, :pod, :inbox, :direction, :verdict, :pattern, :reason, :now)"
@@ -200,7 +201,13 @@ def excerpt(rx: Rx, direction: Direction, inbox_id: InboxId, addresses: Iterable
 
 
 def may_send(rx: Rx, inbox_id: InboxId, recipient: str) -> Decision:
-    """Whether this inbox may write to `recipient`."""
+    """Whether this inbox may write to `recipient`.
+
+    Where lists say anything at all, not to an address that no entry can name (a host's number, a domain that is none):
+    it may be another way to somebody who is blocked.
+    """
+    if not patterns_of(recipient) and rx.one(_SAYS, direction=Direction.SEND.value, inbox=inbox_id) is not None:
+        return Decision(False)
     return decide(excerpt(rx, Direction.SEND, inbox_id, (recipient,)))
 
 

@@ -8,7 +8,7 @@ from gateway.model.errors import InvalidName, NotFound
 from gateway.model.ids import InboxId, PodId
 from gateway.model.permissions import ScopeKind
 from gateway.store import content, inboxes, lists, pods, submissions
-from gateway.store.db import Database, Tx, Wake, WakeKind
+from gateway.store.db import Database, Rx, Tx, Wake, WakeKind
 from gateway.store.inboxes import Inbox
 from gateway.store.lists import EVERYWHERE, Decision, Direction, Place, Verdict
 
@@ -100,6 +100,21 @@ async def test_a_scope_that_allows_anybody_blocks_all_others_in_that_direction(d
     assert (await db.read(lambda rx: lists.may_send(rx, anna.id, "x@corp.test"))).allowed
     assert (await receives(db, anna, "x@elsewhere.test")).allowed
     assert not (await db.read(lambda rx: lists.may_send(rx, anna.id, "x@[127.0.0.1]"))).allowed
+
+
+async def test_an_address_that_no_entry_can_name_is_no_way_around_lists(db: Database) -> None:
+    """The number of a blocked domain's host, and names that only a lenient resolver takes."""
+    anna, other = await make_inbox(db), await make_inbox(db, "other@mail.test")
+    ways = ("x@[192.0.2.1]", "x@a.-b.evil.test", "x@\N{SNOWMAN}.evil.test")
+
+    def asked(rx: Rx, inbox: Inbox) -> list[bool]:
+        return [lists.may_send(rx, inbox.id, address).allowed for address in ways]
+
+    assert await db.read(lambda rx: asked(rx, anna)) == [True] * 3, "there are no lists at all"
+    await put(db, of(anna), SEND, BLOCK, ".evil.test")
+    assert await db.read(lambda rx: asked(rx, anna)) == [False] * 3
+    assert await db.read(lambda rx: asked(rx, other)) == [True] * 3
+    assert (await db.read(lambda rx: lists.may_send(rx, anna.id, "x@corp.test"))).allowed
 
 
 async def test_envelope_and_from_are_one_sender(db: Database) -> None:

@@ -106,6 +106,8 @@ async def list_check(
         said = lists.excerpt(rx, way, inbox_id, (address,))
         if way is Direction.REPLY:
             decision = lists.decide_reply(said, lists.excerpt(rx, Direction.RECEIVE, inbox_id, (address,)))
+        elif way is Direction.SEND:
+            decision = lists.may_send(rx, inbox_id, address)
         else:
             decision = lists.decide(said)
         entry = None if decision.entry is None else _entry(decision.entry, pod_names(rx), inbox_names(rx))
@@ -119,4 +121,6 @@ def _why(decision: Decision) -> str:
         return f"{decision.entry.verdict} {decision.entry.pattern}, scope {decision.scope}"
     if decision.scope is not None:
         return f"scope {decision.scope} allows others only"
+    if not decision.allowed:
+        return "there are entries, and none can name such an address"
     return "no list says anything"
