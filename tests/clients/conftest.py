@@ -7,26 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway
-
-
-def _end(gateway: Gateway) -> None:
-    if gateway.process is not None:
-        status = gateway.stop()
-        assert status == 0, f"the gateway ended with {status}:\n{gateway.log_tail()}"
-    assert not gateway.defects(), gateway.log_tail()
+from tests.support.gateway import Gateway, ended, running
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A running gateway that the module's tests share; each test should use an inbox of its own."""
-    served = Gateway(tmp_path_factory.mktemp("gateway"))
-    served.init()
-    served.start()
-    try:
+    with running(Gateway(tmp_path_factory.mktemp("gateway"))) as served:
         yield served
-    finally:
-        _end(served)
 
 
 @pytest.fixture
@@ -45,4 +33,4 @@ def make_gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
 
     yield make
     for one in made:
-        _end(one)
+        ended(one)

@@ -18,7 +18,7 @@ from tests.clients.test_listeners import listener
 from tests.faults.process_kit import PATIENCE
 from tests.servers.postfix import Postfix, start_postfix
 from tests.servers.process import PeerMissing, free_port, wait_for
-from tests.support.gateway import HOST, Gateway
+from tests.support.gateway import HOST, Gateway, running
 
 PAGE = Path(__file__).parents[2] / "docs" / "receiving.md"
 SPOOL = "/var/spool/postfix"
@@ -88,14 +88,8 @@ def front() -> Iterator[Front]:
         said = said.replace(SPOOL, str(postfix.queue)).replace('socket = "lmtp"\n', 'mode = "0666"\n')
         tcp = free_port()
         more = listener("lmtp", tcp, "none", 'networks = ["127.0.0.1/32"]')
-        gateway = Gateway(directory / "gateway", said + more, hostname="mail.example")
-        gateway.init()
-        gateway.start()
-        try:
+        with running(Gateway(directory / "gateway", said + more, hostname="mail.example")) as gateway:
             yield Front(postfix, gateway, tcp, f"{postfix.queue}/private/gateway-lmtp")
-        finally:
-            assert gateway.stop() == 0
-        assert not gateway.defects(), gateway.log_tail()
     finally:
         postfix.stop()
         print(postfix.log.read_text(errors="replace")[-4000:])  # shown when a test has failed

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.model import moments
 from tests.support.gateway import Gateway
+from tests.support.looks import closing, subjects
 
 PATIENCE_S = 60
 
@@ -27,22 +28,16 @@ def mail(address: str, subject: str, *fields: str) -> bytes:
     return "\r\n".join([*lines, *fields, "", "body", ""]).encode()
 
 
-def subjects(gateway: Gateway, account: tuple[str, str], mailbox: str) -> list[str]:
-    client = gateway.imap(*account)
-    try:
-        if client.select(mailbox, readonly=True)[1] == [b"0"]:
-            return []
-        rows = client.fetch("1:*", "BODY.PEEK[HEADER.FIELDS (Subject)]")[1]
-        return [row[1].split(b"Subject: ")[1].strip().decode() for row in rows if isinstance(row, tuple)]
-    finally:
-        client.logout()
+def seen(gateway: Gateway, account: tuple[str, str], mailbox: str) -> list[str]:
+    with closing(gateway.imap(*account)) as client:
+        return subjects(client, mailbox)
 
 
 def until(gateway: Gateway, account: tuple[str, str], subject: str, mailbox: str = "INBOX") -> None:
     end = time.monotonic() + PATIENCE_S
-    while subject not in subjects(gateway, account, mailbox):
+    while subject not in seen(gateway, account, mailbox):
         assert time.monotonic() < end, f"{subject} is not in {mailbox}"
-        time.sleep(0.05)
+        time.sleep(0.05)  # imaplib knows no IDLE: there is nothing to wait on
 
 
 def waiting(gateway: Gateway, account: tuple[str, str]) -> list[dict[str, str]]:
@@ -68,7 +63,7 @@ def test_put_off_listed_released_and_cancelled(gateway: Gateway, account: tuple[
     gateway.run("queue", "cancel", second["id"])
     until(gateway, account, "released")
     assert waiting(gateway, account) == []
-    assert sorted(subjects(gateway, account, "INBOX")) == ["released", "soon"]
+    assert sorted(seen(gateway, account, "INBOX")) == ["released", "soon"]
 
 
 def test_a_program_proposes_and_a_person_lets_go(gateway: Gateway, account: tuple[str, str]) -> None:
@@ -85,7 +80,7 @@ def test_a_program_proposes_and_a_person_lets_go(gateway: Gateway, account: tupl
         found = re.search(rb"250 2\.0\.0 held for approval as ([0-9a-f-]{36})", done.stdout)
         assert found is not None, done.stdout
         names.append(found[1].decode())
-    assert sorted(subjects(gateway, account, "Drafts")) == ["by command", "by moving", "never"]
+    assert sorted(seen(gateway, account, "Drafts")) == ["by command", "by moving", "never"]
     assert {row["id"] for row in waiting(gateway, account)} == set(names)
     gateway.run("queue", "release", names[0])
     until(gateway, account, "by command")
@@ -99,9 +94,9 @@ def test_a_program_proposes_and_a_person_lets_go(gateway: Gateway, account: tupl
     client.expunge()
     client.logout()
     assert waiting(gateway, account) == []
-    assert sorted(subjects(gateway, account, "INBOX")) == ["by command", "by moving"]
-    assert sorted(subjects(gateway, account, "Sent")) == ["by command", "by moving"]
-    assert subjects(gateway, account, "Drafts") == []
+    assert sorted(seen(gateway, account, "INBOX")) == ["by command", "by moving"]
+    assert sorted(seen(gateway, account, "Sent")) == ["by command", "by moving"]
+    assert seen(gateway, account, "Drafts") == []
 
 
 def test_a_draft_with_a_date_sends_itself(gateway: Gateway, account: tuple[str, str]) -> None:
@@ -113,8 +108,8 @@ def test_a_draft_with_a_date_sends_itself(gateway: Gateway, account: tuple[str, 
     assert [row["state"] for row in waiting(gateway, account)] == ["held"]
     client.logout()
     until(gateway, account, "later")
-    assert subjects(gateway, account, "Drafts") == []
-    assert subjects(gateway, account, "Sent") == ["later"]
+    assert seen(gateway, account, "Drafts") == []
+    assert seen(gateway, account, "Sent") == ["later"]
 
 
 def test_rates_on_the_command_line(gateway: Gateway, account: tuple[str, str]) -> None:
@@ -134,7 +129,7 @@ def test_rates_on_the_command_line(gateway: Gateway, account: tuple[str, str]) -
             client.sendmail(address, [address], mail(address, "four"))
         gateway.run("inbox", "set", address, "--per-hour", "none")
         client.sendmail(address, [address], mail(address, "five"))
-    assert sorted(subjects(gateway, account, "INBOX")) == ["first that counts", "five", "one", "two"]
+    assert sorted(seen(gateway, account, "INBOX")) == ["first that counts", "five", "one", "two"]
 
 
 def test_the_same_mail_twice(gateway: Gateway, account: tuple[str, str]) -> None:
@@ -146,5 +141,5 @@ def test_the_same_mail_twice(gateway: Gateway, account: tuple[str, str]) -> None
             client.rcpt(address)
             replies.append(client.data(octets))
     assert replies[0] == replies[1]
-    assert subjects(gateway, account, "INBOX") == ["once"]
-    assert subjects(gateway, account, "Sent") == ["once"]
+    assert seen(gateway, account, "INBOX") == ["once"]
+    assert seen(gateway, account, "Sent") == ["once"]

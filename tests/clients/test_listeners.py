@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.process import free_port
-from tests.support.gateway import HOST, Gateway
+from tests.support.gateway import HOST, Gateway, running
 
 
 def listener(kind: str, port: int, security: str, *more: str) -> str:
@@ -41,12 +41,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> 
         + listener("lmtp", ports["lmtp-tls"], "tls", 'networks = ["127.0.0.1/32"]')
         + listener("imap", ports["strangers"], "tls", 'networks = ["192.0.2.0/24"]')
     )
-    served = Gateway(tmp_path_factory.mktemp("gateway"), settings)
-    served.init()
-    served.start()
-    yield served
-    assert served.stop() == 0
-    assert not served.defects()
+    with running(Gateway(tmp_path_factory.mktemp("gateway"), settings)) as served:
+        yield served
 
 
 def test_imap_starttls(gateway: Gateway, ports: dict[str, int]) -> None:

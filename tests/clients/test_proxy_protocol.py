@@ -22,7 +22,7 @@ import pytest
 from tests.clients.test_listeners import listener
 from tests.faults.process_kit import PATIENCE
 from tests.servers.process import free_port, port_open, stop, wait_for
-from tests.support.gateway import HOST, Gateway
+from tests.support.gateway import HOST, Gateway, running
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 BEHIND = 'proxy_networks = ["127.0.0.1/32"]'
@@ -85,12 +85,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> 
         + listener("imap", ports["named"], "tls", BEHIND, 'networks = ["192.0.2.0/24"]')
         + "[limits]\nhandshake_timeout = 2\nconnections_per_ip = 3\n[auth]\nfailures_per_minute = 2\n"
     )
-    served = Gateway(tmp_path_factory.mktemp("gateway"), settings)
-    served.init()
-    served.start()
-    yield served
-    assert served.stop() == 0
-    assert not served.defects()
+    with running(Gateway(tmp_path_factory.mktemp("gateway"), settings)) as served:
+        yield served
 
 
 def logged(gateway: Gateway, peer: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.clients.test_command_line import wait_for_log
-from tests.support.gateway import HOST, Gateway
+from tests.support.gateway import HOST, Gateway, running
 
 SETTINGS = """
 [relay]
@@ -45,16 +45,12 @@ via = "connector"
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    one = Gateway(tmp_path_factory.mktemp("routes"), SETTINGS)
-    one.init()
-    one.start()
-    one.inbox("ann@mail.test")
-    one.run("address", "add", "alias@mail.test", "--inbox", "ann@mail.test")
-    one.inbox("all@catch.test")
-    one.run("address", "add", "@catch.test", "--inbox", "all@catch.test")
-    yield one
-    assert one.stop() == 0
-    assert not one.defects()
+    with running(Gateway(tmp_path_factory.mktemp("routes"), SETTINGS)) as one:
+        one.inbox("ann@mail.test")
+        one.run("address", "add", "alias@mail.test", "--inbox", "ann@mail.test")
+        one.inbox("all@catch.test")
+        one.run("address", "add", "@catch.test", "--inbox", "all@catch.test")
+        yield one
 
 
 def way(gateway: Gateway, sender: str, recipient: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.servers.postfix import start_postfix
 from tests.servers.process import PeerMissing, free_port, wait_for
-from tests.support.gateway import HOST, Gateway
+from tests.support.gateway import HOST, Gateway, running
 
 IN_CI = bool(os.environ.get("CI"))
 BARE = [
@@ -100,14 +100,8 @@ def way() -> Iterator[Way]:
                 raise
             pytest.skip(f"needs Postfix and root: {missing}")
         try:
-            gateway = Gateway(directory / "gateway", RELAY.format(port=postfix.smtp))
-            gateway.init()
-            gateway.start()
-            try:
+            with running(Gateway(directory / "gateway", RELAY.format(port=postfix.smtp))) as gateway:
                 yield Way(gateway, sink, gateway.address, gateway.key)
-            finally:
-                assert gateway.stop() == 0
-            assert not gateway.defects(), gateway.log_tail()
         finally:
             postfix.stop()
     finally:

@@ -26,7 +26,7 @@ from gateway.wire import render
 from tests.differential import corpora
 from tests.differential.client import Client, Refused
 from tests.differential.corpora import Mail
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,8 @@ def mails(missing: Callable[[str], None]) -> list[Mail]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    served = Gateway(tmp_path_factory.mktemp("octets"))
-    served.init()
-    served.start()
-    try:
+    with running(Gateway(tmp_path_factory.mktemp("octets"))) as served:
         yield served
-    finally:
-        assert served.stop() == 0, served.log_tail()
-    assert not served.defects(), served.log_tail()
 
 
 def test_every_octet_comes_back(gateway: Gateway, mails: list[Mail], request: pytest.FixtureRequest) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.process_kit import control, secrets_in
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running
 
 
 def end(gateway: Gateway) -> None:
@@ -24,7 +24,5 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A running gateway that the module's tests share, with the module's SETTINGS; its log holds every event."""
     settings = getattr(request.module, "SETTINGS", "")
     one = Gateway(tmp_path_factory.mktemp("process"), '[log]\nlevel = "debug"\n' + settings)
-    one.init()
-    one.start()
-    yield one
-    end(one)
+    with running(one, end):
+        yield one

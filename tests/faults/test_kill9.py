@@ -9,14 +9,14 @@ import imaplib
 import random
 import smtplib
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running
+from tests.support.looks import closing, whole
 from tests.support.soak import SOAK
 
 KILLS = 25 if SOAK else 3
@@ -25,28 +25,14 @@ LOST = (OSError, imaplib.IMAP4.error, smtplib.SMTPException, EOFError)
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    one = Gateway(tmp_path / "gateway")
-    one.init()
-    one.start()
-    yield one
-    if one.process is not None:
-        one.stop()
-    assert not one.defects(), one.log_tail()
+    with running(Gateway(tmp_path / "gateway")) as one:
+        yield one
 
 
 def _mail(address: str, token: str, octets: int) -> bytes:
     line = (token.encode() + b" ") * 8 + b"\r\n"
     head = f"From: {address}\r\nTo: {address}\r\nSubject: {token}\r\nMessage-ID: <{token}@kill.test>\r\n\r\n".encode()
     return head + line * max(1, octets // len(line))
-
-
-@contextmanager
-def closing(client: imaplib.IMAP4_SSL) -> Iterator[imaplib.IMAP4_SSL]:
-    """Closes the socket of a client whose server may be dead."""
-    try:
-        yield client
-    finally:
-        client.shutdown()
 
 
 class Load:
@@ -94,22 +80,6 @@ class Load:
                 client.close()
 
 
-def _subjects(client: imaplib.IMAP4_SSL, mailbox: str) -> Counter[str]:
-    total = client.select(mailbox, readonly=True)[1][0]
-    if total == b"0":
-        return Counter()
-    rows = client.fetch("1:*", "(RFC822.SIZE BODY.PEEK[])")[1]
-    found: Counter[str] = Counter()
-    for row in rows:
-        if isinstance(row, tuple):
-            octets: bytes = row[1]
-            size = int(row[0].split(b"RFC822.SIZE ")[1].split()[0])
-            assert len(octets) == size, "a message is half there"
-            assert octets.endswith(b"\r\n")
-            found[octets.split(b"Subject: ")[1].split(b"\r\n")[0].decode()] += 1
-    return found
-
-
 def test_what_was_acknowledged_survives(gateway: Gateway) -> None:
     acknowledged: set[str] = set()
     started: set[str] = set()
@@ -129,9 +99,9 @@ def test_what_was_acknowledged_survives(gateway: Gateway) -> None:
         gateway.start()
 
     with gateway.imap() as client:
-        appended = _subjects(client, "Trash")
-        delivered = _subjects(client, "INBOX")
-        sent = _subjects(client, "Sent")
+        appended = whole(client, "Trash")
+        delivered = whole(client, "INBOX")
+        sent = whole(client, "Sent")
     assert {token for token in acknowledged if token.startswith("append")} <= set(appended)
     assert {token for token in acknowledged if token.startswith("submit")} <= set(delivered)
     assert delivered == sent, "the delivery and the Sent copy are one unit"

@@ -11,13 +11,14 @@ import smtplib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from gateway.model import moments
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running
+from tests.support.looks import closing, subjects
 from tests.support.soak import SOAK
 
 RUNS = 15 if SOAK else 2
@@ -28,33 +29,13 @@ LOST = (OSError, imaplib.IMAP4.error, smtplib.SMTPException, EOFError)
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    one = Gateway(tmp_path / "gateway")
-    one.init()
-    one.start()
-    yield one
-    if one.process is not None:
-        one.stop()
-    assert not one.defects(), one.log_tail()
+    with running(Gateway(tmp_path / "gateway")) as one:
+        yield one
 
 
 def _mail(address: str, name: str, *fields: str) -> bytes:
     lines = [f"From: {address}", f"To: {address}", f"Subject: {name}", f"Message-ID: <{name}@kill.test>", *fields]
     return "\r\n".join([*lines, "", name * 10, ""]).encode()
-
-
-@contextmanager
-def _closing(client: imaplib.IMAP4_SSL) -> Iterator[imaplib.IMAP4_SSL]:
-    try:
-        yield client
-    finally:
-        client.shutdown()
-
-
-def _subjects(client: imaplib.IMAP4_SSL, mailbox: str) -> list[str]:
-    if client.select(mailbox, readonly=True)[1] == [b"0"]:
-        return []
-    rows = client.fetch("1:*", "BODY.PEEK[HEADER.FIELDS (Subject)]")[1]
-    return [row[1].split(b"Subject: ")[1].strip().decode() for row in rows if isinstance(row, tuple)]
 
 
 def _expunged(client: imaplib.IMAP4_SSL) -> bool:
@@ -68,7 +49,7 @@ def _settled(gateway: Gateway) -> None:
     end = time.monotonic() + PATIENCE_S
     while {row["state"] for row in gateway.json("queue", "list")} - {"held"}:
         assert time.monotonic() < end, gateway.json("queue", "list")
-        time.sleep(0.05)
+        time.sleep(0.05)  # another process works the queue off: there is nothing to wait on
 
 
 class Clients:
@@ -91,7 +72,7 @@ class Clients:
 
     def decide(self, seed: int) -> None:
         rng = random.Random(seed)
-        with suppress(*LOST), _closing(self.gateway.imap()) as client:
+        with suppress(*LOST), closing(self.gateway.imap()) as client:
             client.select("Drafts")
             while True:
                 numbers = client.uid("SEARCH", "KEYWORD", "$PendingApproval")[1][0].split()
@@ -137,7 +118,7 @@ def test_each_draft_is_sent_once_or_not_at_all(gateway: Gateway) -> None:
         gateway.start()
     _settled(gateway)
     with gateway.imap() as client:
-        delivered, copies, drafts = (_subjects(client, box) for box in ("INBOX", "Sent", "Drafts"))
+        delivered, copies, drafts = (subjects(client, box) for box in ("INBOX", "Sent", "Drafts"))
     delivered = [name for name in delivered if name in names]
     assert len(delivered) == len(set(delivered)), "something was sent twice"
     assert sorted(delivered) == sorted(copies), "what was sent is in Sent, and nothing else is"
@@ -163,17 +144,17 @@ def test_scheduled_drafts_around_a_crash(gateway: Gateway) -> None:
                 assert client.append("Drafts", "(\\Draft)", None, mail)[0] == "OK"
             client.select("INBOX")
             end = time.monotonic() + PATIENCE_S
-            while not any(name.startswith(f"later{run}x") for name in _subjects(client, "INBOX")):
+            while not any(name.startswith(f"later{run}x") for name in subjects(client, "INBOX")):
                 assert time.monotonic() < end, "nothing was sent"
         gateway.kill()  # some are delivered, some released, some not looked at yet
         gateway.start()
     end = time.monotonic() + PATIENCE_S
     with gateway.imap() as client:
-        while _subjects(client, "Drafts"):
-            assert time.monotonic() < end, _subjects(client, "Drafts")
+        while subjects(client, "Drafts"):
+            assert time.monotonic() < end, subjects(client, "Drafts")
     _settled(gateway)
     with gateway.imap() as client:
-        assert sorted(name for name in _subjects(client, "INBOX") if name in names) == sorted(names)
-        assert sorted(_subjects(client, "Sent")) == sorted(names)
+        assert sorted(name for name in subjects(client, "INBOX") if name in names) == sorted(names)
+        assert sorted(subjects(client, "Sent")) == sorted(names)
     assert gateway.stop() == 0
     assert "error" not in gateway.run("doctor", "--store").lower()

@@ -20,7 +20,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.faults.smtp_relay import Relay, relay
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running
 
 BEFORE_THE_DOT = ("greeting", "ehlo", "mail", "rcpt", "data", "body")
 EACH = 6  # messages a step: one is on its way, some are claimed, the rest waits
@@ -100,13 +100,8 @@ def pair(tmp_path: Path, policy: str) -> Iterator[tuple[Gateway, Peer]]:
     with ExitStack() as stack:
         peer = Peer()
         stack.callback(peer.close)
-        gateway = Gateway(tmp_path / "gateway", _RELAY.format(port=peer.relay.port, policy=policy))
-        gateway.init()
-        gateway.start()
-        yield gateway, peer
-        if gateway.process is not None:
-            gateway.stop()
-        assert not gateway.defects(), gateway.log_tail()
+        settings = _RELAY.format(port=peer.relay.port, policy=policy)
+        yield stack.enter_context(running(Gateway(tmp_path / "gateway", settings))), peer
 
 
 def submit(gateway: Gateway, names: list[str]) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from tests.clients.test_listeners import listener
 from tests.servers.process import free_port
-from tests.support.gateway import HOST, Gateway
+from tests.support.gateway import HOST, Gateway, running
+from tests.support.looks import closing, whole
 from tests.support.soak import SOAK
 
 KILLS = 20 if SOAK else 3
@@ -32,13 +33,8 @@ def port() -> int:
 
 @pytest.fixture
 def gateway(tmp_path: Path, port: int) -> Iterator[Gateway]:
-    one = Gateway(tmp_path / "gateway", listener("lmtp", port, "none", 'networks = ["127.0.0.1/32"]'))
-    one.init()
-    one.start()
-    yield one
-    if one.process is not None:
-        one.stop()
-    assert not one.defects(), one.log_tail()
+    with running(Gateway(tmp_path / "gateway", listener("lmtp", port, "none", 'networks = ["127.0.0.1/32"]'))) as one:
+        yield one
 
 
 class Load:
@@ -84,23 +80,6 @@ class Load:
             self.kill_now.set()
 
 
-def _subjects(gateway: Gateway, address: str, key: str) -> Counter[str]:
-    found: Counter[str] = Counter()
-    client = gateway.imap(address, key)
-    try:
-        total = client.select("INBOX", readonly=True)[1][0]
-        rows = client.fetch("1:*", "(RFC822.SIZE BODY.PEEK[])")[1] if total != b"0" else []
-    finally:
-        client.logout()
-    for row in rows:
-        if isinstance(row, tuple):
-            octets: bytes = row[1]
-            assert len(octets) == int(row[0].split(b"RFC822.SIZE ")[1].split()[0]), "a message is half there"
-            assert octets.endswith(b" \r\n")
-            found[octets.split(b"Subject: ")[1].split(b"\r\n")[0].decode()] += 1
-    return found
-
-
 def test_what_was_answered_is_there_once(gateway: Gateway, port: int) -> None:
     other, key = gateway.inbox("other@mail.test")
     recipients = (gateway.address, other)
@@ -118,7 +97,10 @@ def test_what_was_answered_is_there_once(gateway: Gateway, port: int) -> None:
         started |= load.started
         answered += load.answered
         gateway.start()
-    boxes = {gateway.address: _subjects(gateway, gateway.address, gateway.key), other: _subjects(gateway, other, key)}
+    boxes = {}
+    for address, password in ((gateway.address, gateway.key), (other, key)):
+        with closing(gateway.imap(address, password)) as client:
+            boxes[address] = whole(client, "INBOX")
     for address, box in boxes.items():
         assert {token for to, token in answered if to == address} <= set(box)
         assert set(box) <= started

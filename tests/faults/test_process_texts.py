@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.conftest import end
 from tests.faults.process_kit import Imap, mail, new_inbox, text_counts, until_texts
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running
 from tests.support.soak import SOAK
 
 KILLS = 20 if SOAK else 3
@@ -22,11 +22,8 @@ LARGE = b"Subject: large\r\n\r\n" + b"words and words\r\n" * 100_000 + b"the ver
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    one = Gateway(tmp_path / "gateway")
-    one.init()
-    one.start()
-    yield one
-    end(one)
+    with running(Gateway(tmp_path / "gateway"), end) as one:
+        yield one
 
 
 def test_it_goes_on_after_a_kill_at_any_moment(gateway: Gateway) -> None:

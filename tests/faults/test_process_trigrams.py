@@ -14,7 +14,7 @@ import pytest
 from gateway.store import driver
 from tests.faults.conftest import end
 from tests.faults.process_kit import Imap, mail, new_inbox
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running
 from tests.support.soak import SOAK
 
 KILLS = 20 if SOAK else 3
@@ -24,11 +24,8 @@ ON = "[search]\ntrigram = true\n"
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    one = Gateway(tmp_path / "gateway", settings=ON)
-    one.init()
-    one.start()
-    yield one
-    end(one)
+    with running(Gateway(tmp_path / "gateway", settings=ON), end) as one:
+        yield one
 
 
 def indexed(gateway: Gateway) -> int:

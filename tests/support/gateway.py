@@ -12,7 +12,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,22 @@ class Gateway:
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith("GATEWAY_") and name != "NOTIFY_SOCKET"}
         return kept | {"PYTHONUNBUFFERED": "1"} | dict(self.environ)
+
+
+def ended(gateway: Gateway) -> None:
+    """Stops it, if it runs: by itself, and its log tells of no defect."""
+    if gateway.process is not None:
+        status = gateway.stop()
+        assert status == 0, f"the gateway ended with {status}:\n{gateway.log_tail()}"
+    assert not gateway.defects(), gateway.log_tail()
+
+
+@contextmanager
+def running(gateway: Gateway, end: Callable[[Gateway], None] = ended) -> Iterator[Gateway]:
+    """A gateway with its first inbox, started; what `end` asks of it holds afterwards."""
+    gateway.init()
+    gateway.start()
+    try:
+        yield gateway
+    finally:
+        end(gateway)
