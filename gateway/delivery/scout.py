@@ -149,10 +149,10 @@ class Scout:
         for due in page:
             if due.recipient_id in recent and known is not None:
                 continue
-            if due.at >= edge:
-                recent[due.recipient_id] = due.at
-            elif lapsed:
+            if lapsed:  # whose own time means nothing any more
                 recent[due.recipient_id] = now
+            elif due.at >= edge:
+                recent[due.recipient_id] = due.at
             name = self._hop_of(due)
             lanes = found.get(name)
             if lanes is None:

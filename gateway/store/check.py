@@ -263,6 +263,23 @@ RULES: Final = (
         " OR (r.state <> 'sending' AND r.lease_owner IS NOT NULL) OR r.attempts < 0",
     ),
     _rule(
+        "queue.draft",
+        "Submission {0} waits for draft {1}, which is not there, or is done and still has it",
+        _QUEUE,
+        "SELECT s.uuid, s.draft FROM submission s WHERE s.draft IS NOT NULL AND (s.finished_at IS NOT NULL OR NOT"
+        " EXISTS (SELECT 1 FROM message m WHERE m.inbox_id = s.inbox_id AND m.email_id = s.draft))",
+    ),
+    _rule(
+        "list.place",
+        "Entry {0} of the lists is for {1}, which does not fit its pod and inbox",
+        "Remove it with 'gateway list remove' and add it anew; report this defect",
+        "SELECT e.uuid, e.scope FROM list_entry e LEFT JOIN inbox i ON i.id = e.inbox_id"
+        " LEFT JOIN pod p ON p.id = e.pod_id WHERE NOT"
+        " ((e.scope = 'all' AND e.pod_id = 0 AND e.inbox_id = 0)"
+        " OR (e.scope = 'pod' AND p.id IS NOT NULL AND e.inbox_id = 0)"
+        " OR (e.scope = 'inbox' AND i.id IS NOT NULL AND e.pod_id IN (0, i.pod_id)))",
+    ),
+    _rule(
         "address.inbox",
         "Address {0} belongs to no inbox, or its kind {1} is unknown",
         "Delete the address with 'gateway address delete'; report this defect",

@@ -123,6 +123,9 @@ def release(tx: Tx, submission_id: SubmissionId, now: int, by: str = "") -> int:
         at = max(now, waiting.release_at)
     tx.run(_RELEASED, submission=submission_id, at=at)  # first: the draft decides nothing more
     released = [row[0] for row in tx.all(_RELEASE, submission=submission_id, at=at, now=now)]
+    if not released:  # nothing goes out, so nothing is filed as sent
+        _unmark(tx, waiting)
+        return 0
     note(tx, released, "released", now, by)
     _file(tx, waiting, now)
     tx.wake(waiting.inbox_id, kind=WakeKind.QUEUE)
@@ -136,6 +139,11 @@ def settle(tx: Tx, submission_ids: Sequence[SubmissionId]) -> None:
         if waiting is not None and tx.one(_FINISHED, submission=submission_id) is not None:
             holds.free(tx, submission_id)
             _unmark(tx, waiting)
+
+
+def inbox_gone(tx: Tx, inbox_id: InboxId) -> None:
+    """All its recipients were cancelled: brought back, it has ordinary drafts, for none of them will be sent."""
+    settle(tx, list(holds.decided(tx, inbox_id).values()))
 
 
 def fail(tx: Tx, submission_id: SubmissionId, now: int, why: str) -> None:

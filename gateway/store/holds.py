@@ -60,13 +60,18 @@ def mailbox_gone(tx: Tx, inbox_id: InboxId, now: int) -> None:
     _cancel(tx, inbox_id, now)
 
 
+def decided(rx: Rx, inbox_id: InboxId) -> dict[str, SubmissionId]:
+    """EMAILID of each draft of an inbox that decides -> the submission."""
+    return {row[1]: SubmissionId(row[0]) for row in rx.all(_DECIDED, inbox=inbox_id)}
+
+
 def free(tx: Tx, submission_id: SubmissionId) -> None:
     """From now on no draft decides about the submission."""
     tx.run(_FREE, submission=submission_id)
 
 
 def _cancel(tx: Tx, inbox_id: InboxId, now: int) -> frozenset[str]:
-    waiting = {row[1]: SubmissionId(row[0]) for row in tx.all(_DECIDED, inbox=inbox_id)}
+    waiting = decided(tx, inbox_id)
     if not waiting:
         return frozenset()
     there = {row[0] for row in tx.all(_STILL_THERE, inbox=inbox_id, drafts=list(waiting))}

@@ -195,11 +195,14 @@ def change_settings(tx: Tx, inbox_id: InboxId, *, settings: InboxSettings, name:
 def delete_inbox(tx: Tx, inbox_id: InboxId, now: int) -> None:
     """Ends the inbox for everybody: sessions (by the wake-up), keys, mail still queued. Its mail is kept for the
     grace period, in which `undelete_inbox` brings it back. NotFound also when it is deleted already."""
+    from . import drafts  # which files copies as the inbox's settings say
+
     counters.lock(tx, inbox_id)
     if tx.run(_MARK, inbox=inbox_id, now=now) == 0:
         raise NotFound("No such inbox")
     tx.run(_REVOKE_KEYS, inbox=inbox_id, now=now)
     queue.cancel_inbox(tx, inbox_id, now)
+    drafts.inbox_gone(tx, inbox_id)
     tx.wake(inbox_id, kind=WakeKind.INBOX)
     tx.wake(inbox_id, kind=WakeKind.KEYS)
 

@@ -53,8 +53,13 @@ _NOTE = Stmt(
     "INSERT INTO queue_attempt (recipient_id, at, state, text) SELECT id, CAST(:now AS bigint), CAST(:event AS text),"
     " :text FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY id"
 )
+_DELETED: Final = "the inbox was deleted"
 _SUBMISSIONS_OF = Stmt(
     "SELECT DISTINCT submission_id FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY submission_id"
+)
+_OF_DELETED = Stmt(
+    "SELECT s.id FROM submission s JOIN inbox i ON i.id = s.inbox_id WHERE s.id IN :LIST(rows)"
+    " AND i.deleted_at IS NOT NULL ORDER BY s.id"
 )
 _OLD = Stmt("SELECT id FROM submission WHERE finished_at <= :before ORDER BY finished_at LIMIT :most")
 _PURGE: Final = (
@@ -144,7 +149,13 @@ def cancel_rows(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") ->
 def cancel_inbox(tx: Tx, inbox_id: InboxId, now: int) -> int:
     """Cancel all open submissions of an inbox that is being deleted; how many recipients."""
     submissions = [SubmissionId(row[0]) for row in tx.all(_OPEN_OF_INBOX, inbox=inbox_id)]
-    return sum(cancel_rows(tx, recipients_of(tx, each), now, "the inbox was deleted") for each in submissions)
+    return sum(cancel_rows(tx, recipients_of(tx, each), now, _DELETED) for each in submissions)
+
+
+def cancel_deleted(tx: Tx, submission_ids: Sequence[SubmissionId], now: int) -> None:
+    """Under the submissions' locks: what was under way while its inbox was deleted, and would wait again."""
+    for (submission,) in tx.all(_OF_DELETED, rows=list(submission_ids)):
+        cancel_rows(tx, recipients_of(tx, SubmissionId(submission)), now, _DELETED)
 
 
 def purge_finished(tx: Tx, before: int, limit: int) -> int:

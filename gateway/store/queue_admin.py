@@ -35,11 +35,17 @@ _ATTEMPTS = Stmt(
     "SELECT a.recipient_id, a.at, a.state, a.code, a.enhanced, a.text, a.remote FROM queue_attempt a"
     " JOIN queue_recipient r ON r.id = a.recipient_id WHERE r.submission_id = :submission ORDER BY a.id"
 )
+_ITS_TIME: Final = (
+    "(SELECT CASE WHEN s.release_at > :now THEN s.release_at ELSE :now END FROM submission s WHERE s.id ="
+    " submission_id)"
+)
 _RETRY = Stmt(
-    "UPDATE queue_recipient SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, next_attempt = :now,"
-    " hold_reason = NULL, updated_at = :now WHERE id IN :LIST(rows) AND (state = 'deferred'"
+    "UPDATE queue_recipient SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END,"
+    f" next_attempt = {_ITS_TIME}, hold_reason = NULL, updated_at = :now"
+    " WHERE id IN :LIST(rows) AND (state = 'deferred'"
     " OR (state = 'queued' AND next_attempt <= :now) OR (state = 'held'"
-    " AND COALESCE(hold_reason, '') NOT IN ('approval', 'scheduled')))"
+    " AND COALESCE(hold_reason, '') NOT IN ('approval', 'scheduled')"
+    " AND NOT EXISTS (SELECT 1 FROM submission s WHERE s.id = submission_id AND s.draft IS NOT NULL)))"
     " RETURNING id"
 )
 _HOLD = Stmt(
@@ -48,8 +54,7 @@ _HOLD = Stmt(
 )
 _RELEASE = Stmt(
     "UPDATE queue_recipient SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END,"
-    " next_attempt = CASE WHEN state = 'held' THEN (SELECT CASE WHEN s.release_at > :now THEN s.release_at"
-    " ELSE :now END FROM submission s WHERE s.id = submission_id) ELSE :now END,"
+    f" next_attempt = CASE WHEN state = 'held' THEN {_ITS_TIME} ELSE :now END,"
     " hold_reason = NULL, updated_at = :now"
     " WHERE id IN :LIST(rows) AND (state = 'held' OR (state = 'queued' AND next_attempt > :now)) RETURNING id"
 )
@@ -166,7 +171,7 @@ def show(rx: Rx, submission_id: SubmissionId) -> QueueEntry:
 
 
 def retry(tx: Tx, recipient_ids: Sequence[int], now: int, by: str = "") -> int:
-    """Make what was deferred due now, and what is held but for consent or by a scheduled draft; how many."""
+    """Make what was deferred due now, and what is held, but not before its time or in place of its draft; how many."""
     lock_of(tx, recipient_ids)
     return _let_go(tx, _RETRY, recipient_ids, now, "retried", by)
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from gateway.model.ids import InboxId, SubmissionId
 
 from .db import Rx, Tx
-from .queue import QueueItem, QueueState
+from .queue import QueueItem, QueueState, cancel_deleted, lock_of
 from .statements import Stmt
 
 DueState = Literal["queued", "deferred"]
@@ -68,6 +68,7 @@ _RENEW = Stmt(
     "UPDATE queue_recipient SET lease_until = :until WHERE state = 'sending' AND lease_owner = :owner AND id IN"
     " :LIST(rows)"
 )
+_OURS = Stmt("SELECT id FROM queue_recipient WHERE state = 'sending' AND lease_owner = :owner AND id IN :LIST(rows)")
 _UNCLAIM = Stmt(
     "UPDATE queue_recipient SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, lease_owner = NULL,"
     " lease_until = NULL, updated_at = :now WHERE state = 'sending' AND lease_owner = :owner AND id IN :LIST(rows)"
@@ -150,9 +151,19 @@ def renew_lease(tx: Tx, recipient_ids: Sequence[int], owner: str, until: int) ->
     return tx.run(_RENEW, rows=list(recipient_ids), owner=owner, until=until)
 
 
+def keep_leases(tx: Tx, recipient_ids: Sequence[int], owner: str, until: int) -> frozenset[int]:
+    """As `renew_lease`, of what waits to be begun; those that are still the owner's: nobody else begins them."""
+    renew_lease(tx, recipient_ids, owner, until)
+    return frozenset(row[0] for row in tx.all(_OURS, rows=list(recipient_ids), owner=owner))
+
+
 def unclaim(tx: Tx, recipient_ids: Sequence[int], owner: str, now: int) -> int:
     """Give back what was claimed and not begun: due as before, without counting as an attempt."""
-    return tx.run(_UNCLAIM, rows=list(recipient_ids), owner=owner, now=now)
+    submissions = lock_of(tx, recipient_ids)
+    count = tx.run(_UNCLAIM, rows=list(recipient_ids), owner=owner, now=now)
+    if count:
+        cancel_deleted(tx, submissions, now)
+    return count
 
 
 def lapse_leases(tx: Tx, owner: str | None = None) -> int:

@@ -13,7 +13,7 @@ from gateway.model.errors import InvalidRequest
 from gateway.model.ids import SubmissionId
 
 from .db import Tx
-from .queue import OPEN, QueueState, finish_done, lock_submissions
+from .queue import OPEN, QueueState, cancel_deleted, finish_done, lock_submissions
 from .statements import Stmt
 
 HoldReason = Literal["approval", "scheduled", "operator", "outcome", "route", "restore"]
@@ -21,6 +21,7 @@ HoldReason = Literal["approval", "scheduled", "operator", "outcome", "route", "r
 have been delivered; a rule of the routes; it comes from a backup."""
 
 ENDS: Final = frozenset({QueueState.SENT, QueueState.DEFERRED, QueueState.BOUNCED, QueueState.HELD})
+_WAIT: Final = frozenset({QueueState.DEFERRED, QueueState.HELD})
 
 _STATES = Stmt("SELECT id, state, lease_owner FROM queue_recipient WHERE id IN :LIST(rows)")
 _OUTCOME = Stmt(
@@ -82,4 +83,6 @@ def settle(tx: Tx, results: Sequence[Result], now: int, *, owner: str | None = N
         tx.do(_ATTEMPT, remote=result.remote, **reply)
     if applied:
         finish_done(tx, submissions, now)
+        if wait := {each.submission_id for each in results if each.state in _WAIT and each.recipient_id in applied}:
+            cancel_deleted(tx, sorted(wait), now)
     return applied

@@ -43,6 +43,9 @@ BREAKAGES = {
     "queue.content": "UPDATE submission SET content_id = 5",
     "queue.finished": "UPDATE submission SET finished_at = 1",
     "queue.recipient": "UPDATE queue_recipient SET next_attempt = NULL",
+    "queue.draft": "UPDATE submission SET draft = 'M-x'",
+    "list.place": "INSERT INTO list_entry (uuid, scope, pod_id, inbox_id, direction, verdict, pattern, created_at)"
+    " VALUES ('u', 'inbox', 0, 77, 'send', 'allow', 'x.test', 1)",
     "address.inbox": "UPDATE address SET kind = 'strange'",
     "address.domain": "UPDATE domain SET name = 'le.test'",
     "key.scope": "INSERT INTO api_key (uuid, key_id, hash, name, scope, permissions, created_at)"
