@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -39,6 +41,10 @@ def hop_name(agenda: Agenda[Job], found: Found | None) -> str:
     return found.route.name
 
 
+def _without(job: Job, rows: set[int]) -> Job:
+    return replace(job, items=tuple(item for item in job.items if item.recipient_id not in rows))
+
+
 class Claims:
     """One a process; `owner` is its name on leases."""
 
@@ -60,6 +66,30 @@ class Claims:
         self._owner = owner
         self._clock = clock
         self._metrics = metrics
+        self._renewed_at = 0.0
+
+    @property
+    def doubtful(self) -> bool:
+        """Leases of what was claimed may be over: the clock was set, or the store was away when they were due.
+
+        Somebody else may have claimed the rows then, so nothing may begin before `reassure`.
+        """
+        return not 0 <= self._clock() - self._renewed_at < self.settings.lease_s * 2 / 3
+
+    async def reassure(self, under_way: set[int]) -> None:
+        """Renews the leases of what is under way and of what waits to begin; that which is ours no more never will.
+
+        Unavailable.
+        """
+        now = self._clock()
+        ready = {item.recipient_id for hop in self._agenda.hops() for job in hop.ready for item in job.items}
+        if every := sorted(ready | under_way):
+            until, owner = int(now) + self.settings.lease_s, self._owner
+            lost = ready - await self._db.write(lambda tx: queue_claim.keep_leases(tx, every, owner, until))
+            for hop in self._agenda.hops() if lost else ():
+                left = [_without(job, lost) for job in hop.ready]
+                hop.ready = deque(job for job in left if job.items)
+        self._renewed_at = now
 
     async def take(self, routes: Routes, under_way: set[int]) -> int:
         """Claims what the agenda wants now; how many rows were asked for. Unavailable: it wants them again."""

@@ -14,7 +14,7 @@ import asyncio
 import random
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -196,6 +196,8 @@ class QueueRunner:
 
     async def _turn(self) -> float:
         """Looks, claims, starts; returns for how many seconds there is nothing to do but to be woken. Unavailable."""
+        if self._claims.doubtful:
+            await self._claims.reassure(self._under_way())
         look = await self._look()
         now = self._clock()
         if surrendered := self._agenda.surrender(now):
@@ -272,8 +274,13 @@ class QueueRunner:
 
     # -- attempts
 
+    @property
+    def _held_up(self) -> bool:
+        """Nothing more begins now."""
+        return self._stopping or self._claims.doubtful
+
     def _start(self) -> None:
-        while not self._stopping and (begun := self._agenda.start(self._clock())) is not None:
+        while not self._held_up and (begun := self._agenda.start(self._clock())) is not None:
             hop, job = begun
             task = asyncio.create_task(self._work(hop, job))
             self._running[task] = job
@@ -288,7 +295,7 @@ class QueueRunner:
             while todo is not None:
                 self._running[task] = todo
                 await self._attempts.make(hop, todo)
-                todo = None if self._stopping else self._agenda.next_job(hop, self._clock())
+                todo = None if self._held_up else self._agenda.next_job(hop, self._clock())
                 if hop.lanes.waiting and len(hop.ready) <= hop.each * 2:
                     self._wakeup.set()
         except CutBeforeTheDot:
@@ -318,9 +325,10 @@ class QueueRunner:
         """Keeps the leases of what runs or waits its turn: a large message to a slow relay takes long."""
         while True:
             await asyncio.sleep(self._settings.lease_s / 3)
-            jobs: Sequence[Job] = [*self._running.values(), *(job for hop in self._agenda.hops() for job in hop.ready)]
             try:
-                await self._claims.renew([item.recipient_id for job in jobs for item in job.items])
+                await self._claims.reassure(self._under_way())
+            except GatewayError as error:
+                log.warning("delivery.store_unavailable", reason=str(error))
             except Exception as error:  # without renewals another process would send what we are sending
                 self._defect(error)
 
