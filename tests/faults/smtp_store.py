@@ -113,6 +113,10 @@ class House:
         """All submissions with their attempts."""
         return await self.db.read(entries)
 
+    async def rows(self) -> list[int]:
+        """All recipients, by their numbers."""
+        return [person.id for entry in await self.queue() for person in entry.recipients]
+
     async def states(self) -> list[str]:
         return [str(person.state) for entry in await self.queue() for person in entry.recipients]
 

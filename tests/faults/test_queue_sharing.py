@@ -44,10 +44,6 @@ async def ended(it: House, state: str, count: int) -> bool:
     return Counter(await it.states())[state] == count
 
 
-async def rows(it: House) -> list[int]:
-    return [recipient.id for entry in await it.queue() for recipient in entry.recipients]
-
-
 @pytest.mark.parametrize("stage", ["greeting", "mail", "rcpt", "data", "final-dot"])
 def test_a_next_hop_that_hangs_delays_no_other(tmp_path: Path, stage: str) -> None:
     """It has mail enough for all places, and never answers: mail for another one, which came later, flows."""
@@ -205,7 +201,7 @@ def test_a_relay_is_handed_no_more_a_minute_than_it_takes(tmp_path: Path) -> Non
                 assert Counter(await it.states()) == {"sent": 4, "queued": 4}
                 while not await ended(it, "sent", 8):
                     it.now += 5
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # the runner looks at the clock by itself
 
     run(main())
 
@@ -240,7 +236,7 @@ def test_what_a_rule_holds_goes_when_somebody_lets_it_go(tmp_path: Path, url: st
                 await it.until(lambda: ended(it, "held", 1))
                 [entry] = await it.queue()
                 assert entry.recipients[0].hold_reason == "route"
-                numbers = await rows(it)
+                numbers = await it.rows()
                 await it.db.write(lambda tx: queue_admin.release(tx, numbers, int(it.now), "Ann"))
                 await it.until(lambda: ended(it, "sent", 2))
             assert sorted(to for mail in peer.taken for to in mail.recipients) == ["a@held.net", "b@elsewhere.net"]
@@ -257,7 +253,7 @@ def test_mail_waits_for_its_release_time_and_may_be_cancelled_till_then(tmp_path
             async with it.runner(schedule=Schedule(first=60, lifetime=600)):
                 await submit(it, 1, "now@elsewhere.net")
                 await it.until(lambda: ended(it, "sent", 1))
-                first, _, _ = await rows(it)
+                first, _, _ = await it.rows()
                 await it.db.write(lambda tx: queue_admin.cancel(tx, [first], int(it.now)))
                 peer.scripts.append({"mail": "451 4.3.0 not now"})
                 it.now += 1000

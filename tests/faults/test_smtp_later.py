@@ -37,6 +37,11 @@ MESSAGE = (
 PROPOSES = expand(["read", "draft"])
 
 
+async def some_turns() -> None:
+    """Of the runner, which polls every 20 ms: nothing signals that it finds nothing to send."""
+    await asyncio.sleep(0.1)
+
+
 async def submit(
     it: House, *recipients: str | Recipient, message: bytes = MESSAGE, wait: int | None = None, hold: str | None = None,
     **key: object,
@@ -53,12 +58,12 @@ async def submit(
 
 
 async def release(it: House) -> int:
-    rows = [person.id for entry in await it.queue() for person in entry.recipients]
+    rows = await it.rows()
     return await it.db.write(lambda tx: queue_admin.release(tx, rows, int(it.now)))
 
 
 async def cancel(it: House) -> int:
-    rows = [person.id for entry in await it.queue() for person in entry.recipients]
+    rows = await it.rows()
     return await it.db.write(lambda tx: queue_admin.cancel(tx, rows, int(it.now)))
 
 
@@ -80,7 +85,7 @@ def test_everybody_waits_for_the_release_time(tmp_path: Path) -> None:
             assert {person.next_attempt for person in entry.recipients} == {int(it.now) + 600}
             async with it.runner():
                 it.now += 599
-                await asyncio.sleep(0.1)  # some turns of the runner, which polls every 20 ms
+                await some_turns()
                 assert await it.states() == ["queued", "queued"]
                 assert peer.taken == []
                 it.now += 1
@@ -104,7 +109,7 @@ def test_put_off_mail_can_be_cancelled_until_it_is_sent(tmp_path: Path) -> None:
             assert await cancel(it) == 2
             it.now += 1_000
             async with it.runner():
-                await asyncio.sleep(0.1)
+                await some_turns()
             assert peer.taken == []
             assert await it.mail(it.bob) == []
 
@@ -221,7 +226,7 @@ def test_what_goes_out_is_what_the_approver_saw(tmp_path: Path) -> None:
             assert (again.submission, again.held_as) == (None, accepted.held_as), "a retry is told the same"
             async with it.runner():
                 it.now += 400_000  # longer than mail is tried
-                await asyncio.sleep(0.1)
+                await some_turns()
                 assert await it.states() == ["held", "held"]
                 assert await release(it) == 2
                 await it.until(lambda: quiet(it))
@@ -318,7 +323,7 @@ def test_a_scheduled_draft_goes_at_its_time(tmp_path: Path) -> None:
             task = asyncio.create_task(Scheduler(it.db, it.clock, poll_s=0.02, gather_s=0.0).run())
             async with it.runner():
                 it.now += 599
-                await asyncio.sleep(0.1)
+                await some_turns()
                 assert len(await it.mail(it.ann, "Drafts")) == 1
                 it.now += 1
 

@@ -39,7 +39,7 @@ async def queued(it: House) -> list[str]:
 
 
 async def cancel(it: House) -> None:
-    rows = [person.id for entry in await it.queue() for person in entry.recipients]
+    rows = await it.rows()
     await it.db.write(lambda tx: queue_admin.cancel(tx, rows, int(it.now)))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.model.ids import BodyId, ContentId, InboxId, MailboxId
@@ -112,3 +113,12 @@ def submission(
         inbox_id=inbox, key_id=key, mail_from=sender, content_id=made.content_id,
         recipients=[Recipient(address) for address in recipients], **facts,
     )
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """What threads and other processes bring about, and signal to nobody."""
+    for _ in range(6_000):
+        if true():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("not within half a minute")

@@ -17,7 +17,7 @@ from gateway.store.db import Database, StoreSettings, Tx, open_database
 from gateway.store.sqlite_writer import Writer
 from gateway.store.statements import Stmt
 from tests.store.faulty import IDS, SMALL, Faulty, committed, faulty_writer, put
-from tests.store.helpers import make_inbox
+from tests.store.helpers import make_inbox, until
 
 FLUSH = "INSERT INTO meta"
 
@@ -47,10 +47,7 @@ async def test_a_relaxed_unit_is_answered_without_a_flush_and_flushed_soon(
         assert await writer.submit(put(1, SMALL), 0, quick=True, relaxed=True) == 1
         assert words == ["NORMAL", "commit"]
         assert committed(sqlite_url) == [1]  # others see it at once
-        for _ in range(1000):
-            if words[2:] == ["FULL", "flush", "commit"]:
-                break
-            await asyncio.sleep(0.005)
+        await until(lambda: words[2:] == ["FULL", "flush", "commit"])
         assert words[2:] == ["FULL", "flush", "commit"]
         await writer.submit(put(2, SMALL), 0, quick=True)
         assert words[5:] == ["commit"]
@@ -167,10 +164,7 @@ async def test_a_failed_flush_makes_the_store_read_only(sqlite_url: str, runner:
     async with faulty_writer(sqlite_url, checkpoint_pages=1000, flag_sync_seconds=0.01) as (faulty, writer):
         await writer.submit(put(1, SMALL), 0, quick=True, relaxed=True)
         faulty.fail = lambda sql: sql == "COMMIT"
-        for _ in range(1000):
-            if writer.broken is not None:
-                break
-            await asyncio.sleep(0.005)
+        await until(lambda: writer.broken is not None)
         faulty.fail = lambda sql: False
         with pytest.raises(Unavailable, match="read-only"):
             await writer.submit(put(2, SMALL), 0, quick=True, relaxed=True)
@@ -231,8 +225,5 @@ async def test_a_relaxed_unit_beside_staged_ones_is_flushed_soon(sqlite_url: str
         words = told(faulty)
         await writer.submit(put(1, SMALL), 0, quick=True, relaxed=True)
         await writer.submit(put(2, SMALL), 0, staged=True)
-        for _ in range(1000):
-            if words[-1] == "commit" and "flush" in words:
-                break
-            await asyncio.sleep(0.005)
+        await until(lambda: words[-1] == "commit" and "flush" in words)
         assert words == ["NORMAL", "commit", "commit", "FULL", "flush", "commit"]

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from gateway.store import processes
 from gateway.store.db import Database, StoreSettings, open_database
 from gateway.store.gates import ProcessGate
 from gateway.store.statements import Stmt
+from tests.store.helpers import until
 from tests.support import jobs
 
 _INSERT = Stmt("INSERT INTO meta (key, value) VALUES ('test', '1')")
@@ -50,14 +51,6 @@ def serving(
         yield database
     finally:
         runner.run(database.close())
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(6_000):
-        if true():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("not within half a minute")
 
 
 async def test_a_job_runs_in_another_process_on_the_store(served: Database) -> None:

@@ -150,7 +150,7 @@ def test_a_large_body_waits_for_a_slow_reader(tmp_path: Path) -> None:
         client.session.channel.pause()
         client.send(b"f UID FETCH 2 BODY.PEEK[]\r\n")
         for _ in range(50):
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # what is not written to a paused client signals nothing
         held = sum(map(len, client.writes))
         assert held < 200_000
         client.session.writable()
@@ -161,7 +161,7 @@ def test_a_large_body_waits_for_a_slow_reader(tmp_path: Path) -> None:
         # and one who goes away in the middle holds nothing
         client.session.channel.pause()
         client.send(b"g UID FETCH 2 BODY.PEEK[]\r\n")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # somewhere in the middle of its pages
         client.session.connection_lost()
         await until(lambda: not client.session.channel.busy)
 
