@@ -199,4 +199,4 @@ def _change(runtime: Runtime, op: str, choice: dict[str, Any], question: str, do
     else:
         click.echo(f"{count} recipient{'s are' if count != 1 else ' is'} {done}.")
         if not count:
-            click.echo("What fits is done, being sent, or left alone by this command (--help).", err=True)
+            click.echo("What fits is so already, done, being sent, or left alone by this command (--help).", err=True)

@@ -31,7 +31,7 @@ used, `gateway config show` prints what is in force, with secrets hidden. `confi
 its default.
 
 An unknown key, a wrong type or a combination that cannot work stops the start with one line that names file, key and
-reason.
+reason. Tables that repeat count from 0 there: `route.0` is the first `[[route]]`.
 
 - Environment: `GATEWAY_<SECTION>__<KEY>` wins over the file (`GATEWAY_RELAY__HOST=smtp.example.com`). Lists are
   separated by commas. `GATEWAY_LISTENER__0__PORT` changes the first listener.

@@ -157,7 +157,7 @@ def _routes_lead_somewhere(config: Config) -> Iterator[Problem]:
         for sender, recipient in product(rule.from_ or ("*",), rule.to or ("*",)):
             said = (sender.lower(), recipient.lower())
             if (before := taken.setdefault(said, number)) != number:
-                yield f"{key}", f"rule {before + 1} is already for mail from {sender} to {recipient}"
+                yield f"{key}", f"route.{before} is already for mail from {sender} to {recipient}"
 
 
 def _sizes_are_ordered(config: Config) -> Iterator[Problem]:

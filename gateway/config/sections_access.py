@@ -16,7 +16,7 @@ class Limits:
     max_message_size: Annotated[
         int,
         Setting(
-            "Largest message by submission or APPEND (SIZE, APPENDLIMIT).",
+            "Largest message by submission, LMTP or APPEND (SIZE, APPENDLIMIT).",
             unit="octets", low=64 * KIB, high=1024 * MIB,
         ),
     ] = 10 * MIB

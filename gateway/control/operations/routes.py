@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.frames import Json
-from gateway.delivery.routes import NO_RELAY, ONLY_HERE, Found, RouteKind
+from gateway.delivery.routes import NO_CONNECTOR, NO_RELAY, ONLY_HERE, Found, RouteKind
 from gateway.model.errors import InvalidRequest
 from gateway.outbound.endpoint import Endpoint
 from gateway.store import inboxes
@@ -83,6 +83,8 @@ def _onwards(found: Found | None) -> dict[str, Any]:
         case RouteKind.RELAY:
             hosts = [_host(endpoint) for endpoint in route.endpoints]
             return {"way": "relay", "relay": route.name, "hosts": hosts, "why": why} | more
+        case RouteKind.CONNECTOR:
+            return {"way": route.kind.value, "reply": "550 5.7.1", "why": f"{why}. {NO_CONNECTOR}"} | more
         case kind:
             return {"way": kind.value, "why": why} | more
 

@@ -58,7 +58,7 @@ def test_the_environment_changes_a_relay_of_the_file(tmp_path: Path) -> None:
     ('[[route]]\nto = ["x.example"]', "route.0.via: is missing; a rule without a way says nothing"),
     ('[[route]]\nto = ["<>"]\nvia = "hold"', 'route.0.to: "<>" is no recipient'),
     ('[[route]]\nto = ["X.example"]\nvia = "hold"\n[[route]]\nto = ["x.example"]\nvia = "discard"',
-     "route.1: rule 1 is already for mail from * to x.example"),
+     "route.1: route.0 is already for mail from * to x.example"),
     ('[[route]]\nto = ["x example"]\nvia = "hold"', "is no address, no domain, no .domain"),
     ('[[route]]\nto = ["@x.example"]\nvia = "hold"', "is no address, no domain, no .domain"),
     ('[[route]]\nto = ["*.x.example"]\nvia = "hold"', "is no address, no domain, no .domain"),
