@@ -6,7 +6,7 @@ import click
 
 from .durations import future
 from .output import json_option, print_json, show_list
-from .rates import rate_options
+from .rates import rate_options, rates_text
 from .runtime import Runtime, pass_runtime
 
 
@@ -78,8 +78,9 @@ def key_create(
 @pass_runtime
 def key_list(runtime: Runtime, inbox: str | None, pod: str | None, revoked: bool, as_json: bool) -> None:
     """List the keys; never their secrets."""
-    show_list(runtime.call("key.list", inbox=inbox, pod=pod, revoked=revoked), {
-        "id": "Id", "name": "Name", "opens": "Opens", "permissions": "May", "state": "State",
+    rows = runtime.call("key.list", inbox=inbox, pod=pod, revoked=revoked)
+    show_list(rows if as_json else [{**row, "sends": rates_text(row)} for row in rows], {
+        "id": "Id", "name": "Name", "opens": "Opens", "permissions": "May", "sends": "Sends", "state": "State",
         "expires_at": "Ends", "last_used_at": "Last used",
     }, as_json=as_json)
 

@@ -188,8 +188,8 @@ def _quota(made: dict[str, Any]) -> str:
     """The limits of an inbox in a few words."""
     storage, messages, mailboxes = made["quota_storage"], made["quota_messages"], made["quota_mailboxes"]
     words = [octets(storage)] if storage is not None else []
-    words += [f"{messages} messages"] if messages is not None else []
-    words += [f"{mailboxes} mailboxes"] if mailboxes is not None else []
+    words += [f"{messages} message{'' if messages == 1 else 's'}"] if messages is not None else []
+    words += [f"{mailboxes} mailbox{'' if mailboxes == 1 else 'es'}"] if mailboxes is not None else []
     return ", ".join(words) or "none"
 
 
