@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import ssl
 import traceback
 from abc import ABC, abstractmethod
@@ -30,6 +31,17 @@ INPUT_BUFFER: Final = 65_536  # octets; reading pauses at twice that, so 128 KiB
 _LINES_A_TURN: Final = 64  # pipelined commands before other connections get the loop
 _REPLIES_KEPT: Final = 256  # queued replies of a client that pipelines; then it has to read some
 _CLOSE_GRACE_S: Final = 5.0  # a peer that does not read is cut, whatever is still to be sent
+
+
+def _peer_of(transport: asyncio.BaseTransport) -> str:
+    """Who comes: an IP address, or LOCAL. Empty when the system does not know any more: uvloop asks when we do, and
+    of a peer that has reset its connection there is only what it had sent, which is still to be read.
+    """
+    peername = transport.get_extra_info("peername")
+    if isinstance(peername, tuple):
+        return str(peername[0])
+    sock = transport.get_extra_info("socket")
+    return LOCAL if sock is not None and sock.family == socket.AF_UNIX else ""
 
 
 class Disconnected(Exception):
@@ -92,8 +104,7 @@ class Connection(SMTP, ABC):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not self.peer:  # else a proxy has said whose connection it is
-            peername = transport.get_extra_info("peername")
-            self.peer = str(peername[0]) if isinstance(peername, tuple) else LOCAL
+            self.peer = _peer_of(transport)
         super().connection_made(transport)  # starts _handle_client as a task
 
     def connection_lost(self, error: Exception | None) -> None:

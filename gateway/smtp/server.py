@@ -126,6 +126,8 @@ class SubmissionServer:
         self._services.metrics.shift("smtp_connections", 1)  # of all listeners
         if self._closing:
             session.end("421 4.3.2 Service is shutting down")
+        elif not session.peer:
+            session.end("421 4.4.2 The connection is gone")  # whatever it said: nobody knows whether it may
         elif session.peer == LOCAL:
             pass  # who may use the socket is a matter of its mode, and all that come by it have one address
         elif not self._listener.allowed(session.peer):

@@ -8,6 +8,7 @@ import logging
 import random
 import smtplib
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,31 @@ def test_trusted_listener_behind_a_proxy(tls: Certificates) -> None:
             assert await client.reply() == ""
 
     run(main())
+
+
+def test_who_resets_the_connection_is_nobody(tls: Certificates, fast: bool) -> None:
+    """A reset leaves what was sent before it to be read, and uvloop cannot say any more whose it was."""
+
+    async def main() -> None:
+        door_ = {"tls": None, "trusted": True, "allowed": lambda peer: peer != "127.0.0.1"}
+        gate = Gate(1)
+        async with door(tls, implicit_tls=False, listener=door_, gate=gate) as it:
+            token = b64(f"{chr(0)}{USER}{chr(0)}{SECRET}")
+            said = [
+                "EHLO vm", f"AUTH PLAIN {token}", f"MAIL FROM:<{USER}>", "RCPT TO:<bob@example.org>", "DATA",
+                f"From: {USER}", "", "hello", ".", "",
+            ]
+            with socket.create_connection(("127.0.0.1", it.server.port)) as sock:
+                sock.sendall("\r\n".join(said).encode())
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+            async with it.client(tls=False) as later:  # accepted after it, and refused
+                assert await later.reply() == ""
+            await it.server.wait_empty()
+            assert it.acceptor.accepted == []
+            assert it.doorman.ends == [], "nobody was logged in"
+            assert gate.room == 1
+
+    run(main(), fast=fast)
 
 
 def test_nothing_before_the_handshake_survives_it(tls: Certificates, fast: bool) -> None:
