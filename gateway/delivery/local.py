@@ -17,11 +17,11 @@ from gateway.ingest.writer import ContentWriter, Ingest
 from gateway.mime import may_be_report
 from gateway.model.errors import NotFound, OverQuota
 from gateway.model.ids import InboxId, MailboxId
-from gateway.model.mailbox import INBOX
+from gateway.model.mailbox import INBOX, JUNK
 from gateway.model.ports import Clock
 from gateway.model.recipient import Notify
 from gateway.outbound.verdict import Outcome, Stage, Verdict
-from gateway.store import content, lists, mailboxes, messages, queue_outcome, reports
+from gateway.store import content, lists, mailboxes, messages, queue_outcome, reports, uses
 from gateway.store.addresses import Local, resolve_recipient
 from gateway.store.content import StagedContent
 from gateway.store.db import Database, Rx, Tx
@@ -41,7 +41,6 @@ NAME: Final = "(here)"  # as no relay can be called
 ROUTE: Final = Found(Route(NAME, RouteKind.LOCAL))
 _RETURN_PATH: Final = 1_024  # octets of that field at most
 _GROWTH: Final = 4  # base64 grows by a third, text in quoted-printable three times at the very most
-_JUNK: Final = "\\Junk"
 _FULL: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, 452, "4.2.2", "The mailbox is full")
 _CHANGING: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, 451, "4.2.1", "The mailbox just went away")
 # Reports tell of mail that was delivered here from what was handed on by this: nobody was asked.
@@ -156,7 +155,7 @@ def _place_of(rx: Rx, item: QueueItem) -> _Place | None:
     mailbox = mailboxes.by_name(rx, found.inbox_id, INBOX)
     senders = (item.mail_from,) if item.mail_from else ()
     if found.inbox_id != item.inbox_id and not lists.may_receive(rx, found.inbox_id, senders, ()).allowed:
-        mailbox = mailboxes.by_role(rx, found.inbox_id, _JUNK) or mailbox
+        mailbox = uses.find(rx, found.inbox_id, JUNK) or mailbox
     if inbox is None or inbox.deleted_at is not None or mailbox is None:
         return None
     return _Place(found.inbox_id, mailbox.id)

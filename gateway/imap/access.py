@@ -7,9 +7,8 @@ from enum import Enum
 from typing import Final
 
 from gateway.model.errors import NoPermission
+from gateway.model.mailbox import DRAFTS, JUNK, TRASH
 from gateway.model.permissions import Principal
-
-DRAFTS: Final = "\\Drafts"
 
 
 class Action(Enum):
@@ -29,7 +28,7 @@ _NEEDED: Final[Mapping[Action, tuple[str, str | None]]] = {
 }
 """Permission that allows it anywhere, and the one that allows it in the \\Drafts mailbox."""
 
-_LABEL: Final[Mapping[str, str]] = {"\\Junk": "label_spam_read", "\\Trash": "label_trash_read"}
+_LABEL: Final[Mapping[str, str]] = {JUNK: "label_spam_read", TRASH: "label_trash_read"}
 """Reading these mailboxes needs one permission more."""
 
 

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.model.errors import GatewayError, LimitReached, NoPermission, Unavailable
 from gateway.model.ids import SubmissionId
-from gateway.model.mailbox import Mailbox
+from gateway.model.mailbox import DRAFTS, Mailbox
 from gateway.store import drafts, holds
 from gateway.store.db import Tx
 
-from .access import DRAFTS
 from .replies import no
 
 if TYPE_CHECKING:

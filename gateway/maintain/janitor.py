@@ -15,6 +15,7 @@ import structlog
 
 from gateway.model.errors import GatewayError
 from gateway.model.ids import InboxId, MailboxId
+from gateway.model.mailbox import JUNK, TRASH
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store import cleanup, inboxes, keys, once, queue, rates, vacuum
 from gateway.store.db import Database, Tx
@@ -45,8 +46,8 @@ class Janitor:
         self._now = now
         self._metrics = metrics
         self._tasks: Mapping[str, Piece] = {
-            "expired_trash": lambda: self._expire("\\Trash", settings.trash_days),
-            "expired_spam": lambda: self._expire("\\Junk", settings.spam_days),
+            "expired_trash": lambda: self._expire(TRASH, settings.trash_days),
+            "expired_spam": lambda: self._expire(JUNK, settings.spam_days),
             "purged_inboxes": self._purge,
             "queue_history": lambda: self._unit(queue.purge_finished, settings.queue_history_seconds),
             "expunge_records": lambda: self._unit(cleanup.forget_expunged, settings.content_seconds),

@@ -13,14 +13,16 @@ INBOX: Final = "INBOX"
 MAX_DEPTH: Final = 100  # levels; nothing walks trees by recursion
 MAX_NAME_OCTETS: Final = 1000  # UTF-8 octets of a whole name
 
+SENT: Final = "\\Sent"
+DRAFTS: Final = "\\Drafts"
+TRASH: Final = "\\Trash"
+JUNK: Final = "\\Junk"
 STANDARD_MAILBOXES: Final[Mapping[str, str | None]] = {
-    "INBOX": None,
-    "Sent": "\\Sent",
-    "Drafts": "\\Drafts",
-    "Trash": "\\Trash",
-    "Spam": "\\Junk",
-}
+    INBOX: None, "Sent": SENT, "Drafts": DRAFTS, "Trash": TRASH, "Spam": JUNK,
+}  # fmt: skip
 """name -> special-use attribute (RFC 6154) of the mailboxes each inbox is born with."""
+USUAL_NAMES: Final[Mapping[str, str]] = {role: name for name, role in STANDARD_MAILBOXES.items() if role is not None}
+"""special-use attribute -> the name under which such a mailbox is made."""
 
 
 @dataclass(frozen=True, slots=True)

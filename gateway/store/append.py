@@ -13,6 +13,7 @@ from typing import Final
 from gateway.model.errors import LimitReached, NotFound
 from gateway.model.flags import SEEN
 from gateway.model.ids import MAX_UID, ContentId, InboxId, MailboxId, ModSeq, Uid, UidValidity, object_id
+from gateway.model.mailbox import SENT
 
 from . import content as contents
 from . import counters, quota, sent, threads
@@ -21,8 +22,6 @@ from .db import Tx
 from .flags import flag_mask
 from .search_text import note_due
 from .statements import Stmt
-
-SENT: Final = "\\Sent"
 
 
 @dataclass(frozen=True, slots=True)

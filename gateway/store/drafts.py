@@ -14,9 +14,10 @@ from typing import Any, Final
 from gateway.model.errors import LimitReached, NotFound
 from gateway.model.flags import DRAFT, SEEN
 from gateway.model.ids import ContentId, InboxId, KeyId, MailboxId, SubmissionId
+from gateway.model.mailbox import DRAFTS, SENT
 from gateway.model.permissions import SentCopy
 
-from . import counters, holds, inboxes, keys, mailboxes, quota, sent
+from . import counters, holds, inboxes, keys, mailboxes, quota, sent, uses
 from .append import append
 from .db import Rx, Tx, WakeKind
 from .expunge import expunge
@@ -31,9 +32,6 @@ from .transfer import move
 OUTBOX: Final = "Outbox"
 """The name of the mailbox that a draft is moved to so that it is sent."""
 
-_SENT: Final = "\\Sent"
-_SENT_NAME: Final = "Sent"
-_DRAFTS_NAME: Final = "Drafts"
 
 _SUBMISSION = Stmt(
     "SELECT inbox_id, draft, key_id, mail_from, content_id, release_at FROM submission WHERE id = :submission"
@@ -84,14 +82,11 @@ class _Draft:
 
 def place(tx: Tx, inbox_id: InboxId, now: int) -> MailboxId:
     """The mailbox for drafts, which is made or gets that use where the inbox has none. OverQuota, LimitReached."""
-    found = mailboxes.by_role(tx, inbox_id, holds.DRAFTS)
-    if found is not None:
-        return found.id
-    named = mailboxes.by_name(tx, inbox_id, _DRAFTS_NAME)
-    if named is None or named.noselect:
-        return mailboxes.create(tx, inbox_id, _DRAFTS_NAME, now=now, role=holds.DRAFTS).id
-    mailboxes.set_role(tx, inbox_id, named.name, holds.DRAFTS)
-    return named.id
+    found = uses.find(tx, inbox_id, DRAFTS)
+    if found is None:
+        return uses.make(tx, inbox_id, DRAFTS, now).id
+    mailboxes.set_role(tx, inbox_id, found.name, DRAFTS)
+    return found.id
 
 
 def make_outbox(tx: Tx, inbox_id: InboxId, now: int) -> None:
@@ -256,9 +251,7 @@ def _sent_copy(tx: Tx, waiting: _Waiting) -> SentCopy:
 
 def _sent_mailbox(tx: Tx, inbox_id: InboxId, now: int) -> MailboxId | None:
     """None: there is none, and no room for one: the mail goes all the same."""
-    found = mailboxes.by_role(tx, inbox_id, _SENT) or mailboxes.by_name(tx, inbox_id, _SENT_NAME)
-    if found is not None and not found.noselect:
-        return found.id
-    if not _room_for_a_mailbox(tx, inbox_id):
-        return None
-    return mailboxes.create(tx, inbox_id, _SENT_NAME, now=now, role=_SENT).id
+    found = uses.find(tx, inbox_id, SENT)
+    if found is None and _room_for_a_mailbox(tx, inbox_id):
+        found = uses.make(tx, inbox_id, SENT, now)
+    return None if found is None else found.id

@@ -16,7 +16,6 @@ from .db import Rx, Tx, WakeKind
 from .queue import cancel_rows, recipients_of
 from .statements import Stmt
 
-DRAFTS: Final = "\\Drafts"
 PENDING: Final = "$PendingApproval"
 SCHEDULED: Final = "$Scheduled"
 FAILED: Final = "$SendFailed"

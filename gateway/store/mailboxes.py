@@ -20,7 +20,7 @@ from gateway.model.errors import (
     RoleTaken,
 )
 from gateway.model.ids import InboxId, MailboxId, ModSeq, object_id
-from gateway.model.mailbox import DELIMITER, INBOX, MAX_DEPTH, MAX_NAME_OCTETS, STANDARD_MAILBOXES, Mailbox
+from gateway.model.mailbox import DELIMITER, DRAFTS, INBOX, MAX_DEPTH, MAX_NAME_OCTETS, USUAL_NAMES, Mailbox
 from gateway.model.names import canonical, parents, validate
 from gateway.model.sequence import from_numbers
 
@@ -33,7 +33,7 @@ from .texts import storable
 
 MAX_SUBSCRIPTIONS: Final = 20_000  # an inbox: names that no longer exist count too
 ROLE_BY_NAME: Final[Mapping[str, str]] = {
-    **{name: role for name, role in STANDARD_MAILBOXES.items() if role is not None},
+    **{name: role for role, name in USUAL_NAMES.items()},
     "Archive": "\\Archive",
 }
 """A mailbox created under such a name gets the role (RFC 6154) if no other mailbox has it."""
@@ -187,7 +187,7 @@ def delete(tx: Tx, inbox_id: InboxId, name: str, *, now: int) -> None:
         quota.count_mailbox(tx, inbox_id, -1)
     for statement in _END:
         tx.run(statement, inbox=inbox_id, mailbox=mailbox.id, now=now)
-    if mailbox.role == holds.DRAFTS:
+    if mailbox.role == DRAFTS:
         holds.mailbox_gone(tx, inbox_id, now)
     if children:
         # A row of its own: sessions that still have the old one selected find it gone, whatever becomes of the name.

@@ -13,10 +13,10 @@ from typing import Any, Final
 from gateway.model.errors import LimitReached, MessageGone, NotFound
 from gateway.model.flags import SYSTEM_MASK, names_of
 from gateway.model.ids import MAX_UID, InboxId, MailboxId, ModSeq, UidValidity
+from gateway.model.mailbox import SENT
 from gateway.model.sequence import Ranges, from_numbers
 
 from . import counters, holds, quota, sent
-from .append import SENT
 from .db import Tx
 from .expunge import note_expunged, take_out
 from .flags import flag_mask, store_flags

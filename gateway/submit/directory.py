@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from gateway.model.ids import InboxId, MailboxId
-from gateway.model.mailbox import INBOX
+from gateway.model.mailbox import INBOX, JUNK, SENT
 from gateway.model.permissions import Principal, SentCopy, WhatIsBlocked
 from gateway.model.rates import UNSAID, Rates
-from gateway.store import inboxes, lists, mailboxes
+from gateway.store import inboxes, lists, mailboxes, uses
 from gateway.store.addresses import Resolution, UnknownLocal, may_send_as, resolve_recipient
 from gateway.store.db import Database, Rx, Wake, WakeKind
 from gateway.store.lists import NOTHING_SAID, Decision
@@ -30,10 +30,6 @@ MOST: Final = 4_096
 INLINE_INBOXES: Final = 4
 """Whom one question on the loop is about: hostile mail to a hundred made it wait half a second."""
 
-_SENT: Final = "\\Sent"
-_SENT_NAME: Final = "Sent"
-JUNK: Final = "\\Junk"
-JUNK_NAME: Final = "Spam"
 _LISTS: Final = "lists"
 
 
@@ -87,18 +83,17 @@ class View:
             found = inboxes.inbox_by_id(rx, inbox)
             if found is None or found.deleted_at is not None:
                 return None
-            sent = mailboxes.by_role(rx, inbox, _SENT) or mailboxes.by_name(rx, inbox, _SENT_NAME)
-            place = sent.id if sent is not None and not sent.noselect else None
-            return Author(found.settings.sent_copy, place, found.settings.rates)
+            sent = uses.find(rx, inbox, SENT)
+            return Author(found.settings.sent_copy, None if sent is None else sent.id, found.settings.rates)
 
-        return self._answer((_SENT, inbox), ask, keep=lambda found: found is not None and found.sent is not None)
+        return self._answer((SENT, inbox), ask, keep=lambda found: found is not None and found.sent is not None)
 
     def junk_mailbox(self, inbox: InboxId) -> MailboxId | None:
         """Where what is blocked goes; None: the inbox has no such mailbox."""
 
         def ask(rx: Rx) -> MailboxId | None:
-            found = mailboxes.by_role(rx, inbox, JUNK) or mailboxes.by_name(rx, inbox, JUNK_NAME)
-            return None if found is None or found.noselect else found.id
+            found = uses.find(rx, inbox, JUNK)
+            return None if found is None else found.id
 
         return self._answer((JUNK, inbox), ask)
 

@@ -21,8 +21,9 @@ from gateway.ingest.writer import ContentWriter, Ingest
 from gateway.mime import index_fields, may_be_report, parse_addresses, select_fields
 from gateway.model.errors import GatewayError, NotFound, OverQuota, Unavailable
 from gateway.model.ids import InboxId, MailboxId
+from gateway.model.mailbox import JUNK
 from gateway.model.ports import Clock
-from gateway.store import content, counters, mailboxes, messages, quota, reports
+from gateway.store import content, counters, messages, quota, reports, uses
 from gateway.store.addresses import Local, Remote, spellings
 from gateway.store.content import StagedContent
 from gateway.store.db import Database, Rx, Tx
@@ -31,7 +32,7 @@ from . import prepare
 from .accept import random_token
 from .arrival import Arrival, read_header
 from .background import Background
-from .directory import JUNK, JUNK_NAME, Directory, View
+from .directory import Directory, View
 from .errors import Blocked, MailLoop, NoRoute, UnknownRecipient
 from .listed import Judged, judge
 from .settings import SubmitSettings
@@ -300,7 +301,7 @@ def _deliver(
                 full.add(inbox_id)
                 continue
         if mailbox is None:
-            mailbox = mailboxes.create(tx, inbox_id, JUNK_NAME, now=now, role=JUNK).id
+            mailbox = uses.make(tx, inbox_id, JUNK, now).id
         messages.append(tx, mailbox, inbox_id, kept, internal_date=now, now=now)
         if report:
             reports.note_report(tx, inbox_id, kept.content_id, now)

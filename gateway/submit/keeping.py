@@ -8,7 +8,8 @@ from typing import Final
 from gateway.mime import may_be_report
 from gateway.model.flags import DRAFT, SEEN
 from gateway.model.ids import InboxId, MailboxId, SubmissionId
-from gateway.store import content, drafts, mailboxes, messages, once, rates, reports, submissions
+from gateway.model.mailbox import SENT
+from gateway.store import content, drafts, messages, once, rates, reports, submissions, uses
 from gateway.store.content import StagedContent
 from gateway.store.db import Rx, Tx
 from gateway.store.holds import PENDING
@@ -20,8 +21,6 @@ from .identity import Sender
 from .once import Marks
 from .rates import Charge, exceeded
 
-_SENT: Final = "\\Sent"
-_SENT_NAME: Final = "Sent"
 _TOO_MUCH: Final = "Too much mail was sent lately, try again later"
 
 
@@ -174,7 +173,7 @@ def _keep_sent(tx: Tx, kept: StagedContent, sender: Sender, now: int) -> None:
     """clients.md "Sent mail appears once"."""
     mailbox = sender.sent
     if mailbox is None:
-        mailbox = mailboxes.create(tx, sender.author, _SENT_NAME, now=now, role=_SENT).id
+        mailbox = uses.make(tx, sender.author, SENT, now).id
     appended = messages.append(
         tx, mailbox, sender.author, kept, internal_date=now, flags=SEEN, now=now, auto_sent=sender.sent_copy == "auto"
     )

@@ -9,6 +9,7 @@ import pytest
 from gateway.delivery.scheduler import Scheduler
 from gateway.model.errors import NotFound
 from gateway.model.ids import InboxId, SubmissionId
+from gateway.model.mailbox import DRAFTS
 from gateway.model.permissions import ScopeKind, expand
 from gateway.store import content, drafts, holds, inboxes, keys, mailboxes, messages, once, queue_admin, rates
 from gateway.store import submissions as acceptance
@@ -190,7 +191,7 @@ async def test_a_mailbox_for_drafts_without_its_use_gets_it_back(db: Database) -
     def unit(tx: Tx) -> tuple[InboxId, bool]:
         mailboxes.set_role(tx, inbox.id, "Drafts", None)
         place = drafts.place(tx, inbox.id, NOW)
-        found = mailboxes.by_role(tx, inbox.id, holds.DRAFTS)
+        found = mailboxes.by_role(tx, inbox.id, DRAFTS)
         return inbox.id, found is not None and found.id == place
 
     assert (await db.write(unit))[1]
