@@ -208,6 +208,8 @@ class Listeners:
     def _door(self, listener: Listener, admit: Admit, sock: socket.socket | None = None) -> int:
         """A listener whose connections a proxy hands on."""
         sock = sock or self._passed(listener) or bind_tcp(listener.address, listener.port, BACKLOG)
+        if sock.family == socket.AF_UNIX:
+            raise ConfigError(f"listener: the socket {listener.socket} has no addresses, so it has no proxy_networks")
         seconds = float(self._config.limits.handshake_timeout)
         door = ProxyDoor(sock, allowed_by(listener.proxy_networks), seconds, admit)
         door.open()

@@ -97,6 +97,25 @@ def test_a_tcp_socket_of_systemds_for_lmtp_needs_networks(
     gateway.process = None
 
 
+def test_a_unix_socket_of_systemds_is_behind_no_proxy(make_gateway: Callable[..., Gateway]) -> None:
+    """Who connects to it has no address that could be a proxy's."""
+    place = Path(tempfile.mkdtemp(prefix="lmtp-", dir="/tmp"))
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
+            bound.bind(str(place / "lmtp"))
+            bound.listen(16)
+            said = (
+                '[[listener]]\nkind = "lmtp"\nsocket = "lmtp"\nsecurity = "none"\nnetworks = ["192.0.2.1/32"]\n'
+                'proxy_networks = ["127.0.0.1/32"]\n'
+            )
+            gateway = make_gateway(said, sockets={"lmtp": bound})
+            with pytest.raises(RuntimeError, match="the socket lmtp has no addresses, so it has no proxy_networks"):
+                gateway.start()
+            gateway.process = None
+    finally:
+        shutil.rmtree(place)
+
+
 def test_a_socket_that_was_not_passed_is_named(
     make_gateway: Callable[..., Gateway], sockets: dict[str, socket.socket]
 ) -> None:
