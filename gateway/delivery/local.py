@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from gateway.ingest.binary import as_text
+from gateway.ingest.binary import GROWTH, as_text
 from gateway.ingest.writer import ContentWriter, Ingest
 from gateway.mime import may_be_report
 from gateway.model.errors import NotFound, OverQuota
@@ -40,7 +40,6 @@ log = structlog.get_logger(__name__)
 NAME: Final = "(here)"  # as no relay can be called
 ROUTE: Final = Found(Route(NAME, RouteKind.LOCAL))
 _RETURN_PATH: Final = 1_024  # octets of that field at most
-_GROWTH: Final = 4  # base64 grows by a third, text in quoted-printable three times at the very most
 _FULL: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, 452, "4.2.2", "The mailbox is full")
 _CHANGING: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, 451, "4.2.1", "The mailbox just went away")
 # Reports tell of mail that was delivered here from what was handed on by this: nobody was asked.
@@ -104,7 +103,7 @@ class LocalDelivery:
                 await writer.write(chunk)
             staged = await writer.finish()
             if item.bodybinary:
-                size = _GROWTH * staged.size
+                size = GROWTH * staged.size
                 shown = await as_text(self._db, staged, lambda: self._ingest.writer(max_size=size))
         except BaseException:
             await writer.abort()

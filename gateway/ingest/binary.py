@@ -7,6 +7,7 @@ these parts changed. All other octets stay what they were.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from gateway.mime import PartNode, decode_parts
 from gateway.mime.transcode import CannotConvert, Changes, Read, binary_to_base64, converted, plan
@@ -14,6 +15,9 @@ from gateway.store.content import StagedContent, read_staged
 from gateway.store.db import Database
 
 from .writer import ContentWriter
+
+GROWTH: Final = 4
+"""A message in base64 and quoted-printable is so many times as large at most: by a third, and three times."""
 
 
 async def without_binary(

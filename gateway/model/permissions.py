@@ -30,6 +30,8 @@ BUNDLES: Final[Mapping[str, frozenset[str]]] = {
 }
 ALL_PERMISSIONS: Final = frozenset().union(*BUNDLES.values())
 DEFAULT_BUNDLES: Final = ("read", "write", "draft", "send")
+SENDS_DRAFTS: Final = frozenset({"message_send", "draft_send"})
+"""Each of them lets a key send what lies in Drafts."""
 
 
 def expand(names: Iterable[str]) -> frozenset[str]:
@@ -95,7 +97,7 @@ class Principal:
 
     @property
     def may_send_drafts(self) -> bool:
-        return self.may_send or "draft_send" in self.permissions
+        return bool(SENDS_DRAFTS & self.permissions)
 
     @property
     def may_propose(self) -> bool:

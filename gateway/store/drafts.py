@@ -15,7 +15,7 @@ from gateway.model.errors import LimitReached, NotFound
 from gateway.model.flags import DRAFT, SEEN
 from gateway.model.ids import ContentId, InboxId, KeyId, MailboxId, SubmissionId
 from gateway.model.mailbox import DRAFTS, SENT
-from gateway.model.permissions import SentCopy
+from gateway.model.permissions import SENDS_DRAFTS, SentCopy
 
 from . import counters, holds, inboxes, keys, mailboxes, quota, sent, uses
 from .append import append
@@ -176,7 +176,7 @@ def send_due(tx: Tx, submission_id: SubmissionId, now: int) -> bool:
     if waiting is None:
         return True
     key = keys.key_by_id(tx, KeyId(waiting.key_id)) if waiting.key_id is not None else None
-    if key is None or not key.usable(now) or not {"message_send", "draft_send"} & key.permissions:
+    if key is None or not key.usable(now) or not SENDS_DRAFTS & key.permissions:
         fail(tx, submission_id, now, "its key may no longer send")
         return False
     release(tx, submission_id, now, "its time has come")

@@ -11,11 +11,10 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
-from gateway.ingest.binary import as_text
+from gateway.ingest.binary import GROWTH, as_text
 from gateway.ingest.writer import ContentWriter, Ingest
 from gateway.model.errors import NotFound, Unavailable
 from gateway.model.ids import InboxId, MailboxId
@@ -28,23 +27,21 @@ from gateway.store.once import Attempt
 from gateway.store.submissions import SubmissionNew
 
 from . import keeping, prepare
-from .arrival import Arrival, read_header
+from .arrival import CHANGING, QUICK_INBOXES, Arrival, read_header
 from .background import Background
 from .directory import Directory, View
 from .envelope import Accepted, SubmissionEnvelope
 from .errors import BadMessage, NoRoute
 from .identity import Sender, identify, owner_of
 from .keeping import Contents, Kept, Plan
-from .listed import place_for, require_recipient, require_recipients
+from .listed import place_for, require_recipient, require_recipients, senders_of
 from .once import Marks, marks
-from .rates import Charge, charges
+from .rates import Charge, charges_of
 from .recipients import Destinations, NotCarried, destinations, resolve
 from .settings import SubmitSettings
 
 log = structlog.get_logger(__name__)
 
-_GROWTH: Final = 4  # base64 grows by a third, text in quoted-printable three times at the very most
-_QUICK_INBOXES: Final = 4  # a unit that delivers to more is too long for the loop
 
 
 def random_token() -> str:
@@ -138,9 +135,9 @@ class SubmissionArrival(Arrival[Accepted]):
         self._received = header
         facts = self._facts = await read_header(header, prepare.examine, header)
         self._header_utf8 = self._envelope.smtputf8 and not header.isascii()
-        domain = facts.authors[0].rpartition("@")[2]
-        message_id = f"{self._owner.token()}@{domain if domain.isascii() else self._trace.hostname}"
-        return prepare.complete(header, facts, self._trace, message_id)
+        return prepare.complete(
+            header, facts, self._trace, prepare.message_id(facts, self._trace, self._owner.token())
+        )
 
     async def _check(self) -> None:
         charges, count = self._charges(await self._owner.directory.ask(self._identify)), len(self._envelope.recipients)
@@ -170,7 +167,7 @@ class SubmissionArrival(Arrival[Accepted]):
         """The message as IMAP can show it: of a binary one the same with its binary parts in base64."""
         if not self._envelope.body_binary:
             return raw
-        size = _GROWTH * self._owner.settings.max_message_size + prepare.MAX_ADDED
+        size = GROWTH * self._owner.settings.max_message_size + prepare.MAX_ADDED
         made = await as_text(self._owner.db, raw.staged, lambda: self._owner.ingest.writer(max_size=size))
         return raw if made is None else _Body(*made)
 
@@ -192,13 +189,13 @@ class SubmissionArrival(Arrival[Accepted]):
                     lambda tx: keeping.keep(tx, plan),  # noqa: B023 - awaited here
                     inboxes=held,
                     octets=octets,
-                    quick=kept.quick and shown is raw and len(places.inboxes) <= _QUICK_INBOXES,
+                    quick=kept.quick and shown is raw and len(places.inboxes) <= QUICK_INBOXES,
                 )
                 break
             except NotFound:  # a mailbox went between the look-up and the unit
                 self._owner.directory.forget()
                 if last_try:
-                    raise Unavailable("A mailbox is being changed, try again") from None
+                    raise Unavailable(CHANGING) from None
         used: set[_Body] = set()
         if done.submission is not None:
             used = {raw, shown} if contents.outgoing.body_id == kept.body_id else {shown}
@@ -230,13 +227,13 @@ class SubmissionArrival(Arrival[Accepted]):
         writers = (sender.author, sender.inbox_id)
         require_recipients(view, writers, self._envelope.recipients)
         authors = self._facts.authors if self._facts is not None else ()
-        senders = tuple(dict.fromkeys(filter(None, (self._envelope.mail_from, *authors))))
+        senders = senders_of(self._envelope.mail_from, authors)
         answers = (*kept.meta.references, *kept.meta.in_reply_to)
         found = []
         for inbox_id in () if self._later else to.inboxes:
             mailbox = place_for(view, inbox_id, writers, senders, answers, self._owner.settings.blocked)
             if mailbox is None:
-                raise Unavailable("A mailbox is being changed, try again")
+                raise Unavailable(CHANGING)
             found.append((inbox_id, mailbox))
         return _Places(sender, to, tuple(found))
 
@@ -305,6 +302,4 @@ class SubmissionArrival(Arrival[Accepted]):
         return Attempt(new.inbox_id, new.message_id, trace, now - window, now), found
 
     def _charges(self, sender: Sender) -> tuple[Charge, ...]:
-        settings, principal = self._owner.settings, self._envelope.principal
-        key, inbox = principal.rates.over(settings.key_rates), sender.rates.over(settings.inbox_rates)
-        return tuple(charges(principal.key_id, key, sender.author, inbox))
+        return charges_of(self._envelope.principal, sender, self._owner.settings)

@@ -17,6 +17,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CHECK_AT: Final = 65_536  # octets: a larger message is not staged before who sends it is known to be allowed to
+QUICK_INBOXES: Final = 4  # a unit that delivers to more is too long for the loop
+CHANGING: Final = "A mailbox is being changed, try again"
 
 
 async def read_header(header: bytes, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

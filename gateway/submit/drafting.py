@@ -28,7 +28,7 @@ from .errors import BadMessage
 from .identity import Sender, identify
 from .keeping import charge
 from .listed import require_recipients
-from .rates import Charge, charges
+from .rates import Charge, charges_of
 from .recipients import Destinations, NotCarried, destinations
 from .settings import SubmitSettings
 
@@ -105,7 +105,6 @@ class Drafting:
             raise BadMessage("The draft holds a bare CR, a bare LF or a NUL")
         trace = prepare.Trace(self._settings.hostname, "", self._token(), now)
         outgoing = await read_header(staged.header, self._outgoing, staged, writer, facts, trace)
-        key, inbox = principal.rates.over(self._settings.key_rates), sender.rates.over(self._settings.inbox_rates)
         email_id = draft_id()
         new = SubmissionNew(
             inbox_id=inbox_id,
@@ -123,15 +122,12 @@ class Drafting:
             hold_reason="scheduled",
             trace=trace.trace_id,
         )
-        return DraftPlan(
-            email_id, outgoing, new, tuple(charges(principal.key_id, key, sender.author, inbox)), now
-        )
+        return DraftPlan(email_id, outgoing, new, charges_of(principal, sender, self._settings), now)
 
     def _outgoing(
         self, staged: StagedContent, writer: ContentWriter, facts: prepare.HeaderFacts, trace: prepare.Trace
     ) -> StagedContent:
-        domain = facts.authors[0].rpartition("@")[2]
-        message_id = f"{self._token()}@{domain if domain.isascii() else trace.hostname}"
+        message_id = prepare.message_id(facts, trace, self._token())
         header = prepare.complete(holds.outward(staged.header), facts, trace, message_id)
         return writer.variant(staged, prepare.without_private(header, facts))
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import structlog
 
 from gateway.ingest.writer import ContentWriter, Ingest
-from gateway.mime import index_fields, may_be_report, parse_addresses, select_fields
+from gateway.mime import index_fields, may_be_report, select_fields
 from gateway.model.errors import GatewayError, NotFound, OverQuota, Unavailable
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import JUNK
@@ -30,11 +31,11 @@ from gateway.store.db import Database, Rx, Tx
 
 from . import prepare
 from .accept import random_token
-from .arrival import Arrival, read_header
+from .arrival import CHANGING, QUICK_INBOXES, Arrival, read_header
 from .background import Background
 from .directory import Directory, View
 from .errors import Blocked, MailLoop, NoRoute, UnknownRecipient
-from .listed import Judged, judge
+from .listed import Judged, judge, senders_of
 from .settings import SubmitSettings
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,6 @@ MAX_HOPS: Final = 100
 MAX_AUTHORS: Final = 20
 """Addresses in From that lists are asked about: one is usual, and a header has room for ten thousand."""
 _ADDRESS: Final = 320  # octets of an address that can be anybody's (RFC 5321 4.5.3.1)
-_QUICK_INBOXES: Final = 4  # a unit that delivers to more is too long for the loop
 _TRIES: Final = 3  # as planned; with each inbox's room looked at; and once more when a mailbox went meanwhile
 
 
@@ -193,7 +193,7 @@ class IntakeArrival(Arrival[Delivered]):
                     lambda tx: _deliver(tx, places, kept, self._trace.now, report=report, careful=careful),  # noqa: B023
                     inboxes=tuple(place.inbox_id for place in places),
                     octets=octets,
-                    quick=kept.quick and len(places) <= _QUICK_INBOXES,
+                    quick=kept.quick and len(places) <= QUICK_INBOXES,
                 )
                 break
             except OverQuota:  # who of them: the unit is asked again, and looks before it delivers
@@ -201,9 +201,9 @@ class IntakeArrival(Arrival[Delivered]):
             except NotFound:  # a mailbox went between the look-up and the unit
                 self._owner.directory.forget()
                 if not last_try:
-                    raise Unavailable("A mailbox is being changed, try again") from None
+                    raise Unavailable(CHANGING) from None
         else:
-            raise Unavailable("Mailboxes are being changed, try again")
+            raise Unavailable(CHANGING)
         if len(full) == len(places):
             await writer.abort()
         outcomes = tuple(
@@ -234,7 +234,7 @@ class IntakeArrival(Arrival[Delivered]):
     def _look_up(self, view: View, kept: StagedContent) -> _Lookup:
         """All that the unit has to know, in one read if in any."""
         homes = self._homes(view)
-        senders = tuple(dict.fromkeys(filter(None, (self._envelope.mail_from, *self._facts.authors))))
+        senders = senders_of(self._envelope.mail_from, self._facts.authors)
         answers = (*kept.meta.references, *kept.meta.in_reply_to)
         places: list[_Place] = []
         refused: dict[InboxId, GatewayError] = {}
@@ -246,7 +246,7 @@ class IntakeArrival(Arrival[Delivered]):
             elif judged is Judged.WELCOME:
                 mailbox = view.inbox_mailbox(inbox_id)
                 if mailbox is None:
-                    raise Unavailable("A mailbox is being changed, try again")
+                    raise Unavailable(CHANGING)
                 places.append(_Place(inbox_id, mailbox))
             else:
                 places.append(_Place(inbox_id, view.junk_mailbox(inbox_id)))
@@ -259,15 +259,10 @@ def _examine(header: bytes) -> _Facts:
     index = index_fields(header)
     if max(len(index.get(name, ())) for name in (b"received", b"delivered-to")) > MAX_HOPS:
         raise MailLoop("The message goes round in circles: it has too many trace fields")
-    authors = [
-        f"{address.mailbox.decode('utf-8', 'replace')}@{address.host.decode('utf-8', 'replace')}"
-        for value in index.get(b"from", ())
-        for address in parse_addresses(value)
-        if address.mailbox and address.host and len(address.mailbox) + len(address.host) < _ADDRESS
-    ]
+    authors = (each for each in prepare.addresses_in(index.get(b"from", ())) if len(each.encode()) <= _ADDRESS)
     earlier = [value.decode("utf-8", "replace").strip() for value in index.get(b"delivered-to", ())]
     before = frozenset(filter(None, map(_spelling, earlier)))
-    return _Facts(tuple(authors[:MAX_AUTHORS]), before, b"return-path" in index)
+    return _Facts(tuple(islice(authors, MAX_AUTHORS)), before, b"return-path" in index)
 
 
 def _spelling(address: str) -> str:

@@ -35,6 +35,11 @@ def require_recipients(view: View, writers: Iterable[InboxId], recipients: Itera
             require_recipient(view, inbox_id, recipient.address)
 
 
+def senders_of(reverse_path: str, authors: Iterable[str]) -> tuple[str, ...]:
+    """Who a message is from, each once: whom lists are asked about."""
+    return tuple(dict.fromkeys(filter(None, (reverse_path, *authors))))
+
+
 def judge(
     view: View, inbox_id: InboxId, senders: Sequence[str], answers: Sequence[bytes], blocked: WhatIsBlocked
 ) -> Judged:

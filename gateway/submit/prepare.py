@@ -7,7 +7,7 @@ as the client sent it, or signatures and odd but valid headers would break.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,6 +98,12 @@ def complete(header: bytes, facts: HeaderFacts, trace: Trace, message_id: str) -
     return received(trace) + header
 
 
+def message_id(facts: HeaderFacts, trace: Trace, token: str) -> str:
+    """What a message is called that has no Message-ID: under its author's domain, where that is ASCII."""
+    domain = facts.authors[0].rpartition("@")[2]
+    return f"{token}@{domain if domain.isascii() else trace.hostname}"
+
+
 def without_private(header: bytes, facts: HeaderFacts) -> bytes:
     """What others get: no Bcc, and no Return-Path but the one that delivery writes."""
     return select_fields(header, _PRIVATE, exclude=True) if facts.has_private else header
@@ -109,18 +115,20 @@ def naming(header: bytes, recipients: Iterable[str]) -> bytes:
     the first counts, for programs show no other.
     """
     index = index_fields(header)
-    shown = {
-        folded(f"{address.mailbox.decode('utf-8', 'replace')}@{address.host.decode('utf-8', 'replace')}")
-        for name in (b"to", b"cc")
-        for value in index.get(name, [])[:1]
-        for address in parse_addresses(value)
-        if address.mailbox and address.host
-    }
+    shown = {folded(each) for name in (b"to", b"cc") for each in addresses_in(index.get(name, [])[:1])}
     hidden = [address for address in recipients if folded(address) not in shown]
     if not hidden:
         return header
     blind = b"Bcc: " + b",\r\n ".join(address.encode() for address in hidden) + b"\r\n"
     return select_fields(header, (b"bcc",), exclude=True).removesuffix(b"\r\n") + blind + b"\r\n"
+
+
+def addresses_in(values: Iterable[bytes]) -> Iterator[str]:
+    """The addresses in field values of others, whatever else is there; what is no UTF-8 matches nothing."""
+    for value in values:
+        for address in parse_addresses(value):
+            if address.mailbox and address.host:
+                yield f"{address.mailbox.decode('utf-8', 'replace')}@{address.host.decode('utf-8', 'replace')}"
 
 
 def with_return_path(header: bytes, reverse_path: str) -> bytes:

@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.model.permissions import Principal
 from gateway.model.rates import Rates
 from gateway.store.rates import Sent
+
+from .identity import Sender
+from .settings import SubmitSettings
 
 HOUR: Final = 3_600
 DAY: Final = 86_400
@@ -32,6 +36,12 @@ def charges(key_id: int, key: Rates, inbox_id: int, inbox: Rates) -> Iterator[Ch
         for period, limit in ((DAY, rates.per_day), (HOUR, rates.per_hour)):
             if limit:
                 yield Charge(subject, period, limit)
+
+
+def charges_of(principal: Principal, sender: Sender, settings: SubmitSettings) -> tuple[Charge, ...]:
+    """What counts for a submission: its key's limits and those of the inbox that it is from, else the usual ones."""
+    key, inbox = principal.rates.over(settings.key_rates), sender.rates.over(settings.inbox_rates)
+    return tuple(charges(principal.key_id, key, sender.author, inbox))
 
 
 def in_window(sent: Sent, period: int, now: int) -> float:
