@@ -7,7 +7,7 @@ cancelled in the same unit. A recipient that is being sent already ends by its a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from gateway.model.ids import InboxId, MailboxId, SubmissionId, object_id
@@ -27,6 +27,7 @@ _IN_MAILBOX = Stmt(
     " WHERE s.inbox_id = :inbox AND s.draft > '' AND m.mailbox_id = :mailbox ORDER BY m.uid"
 )
 _DECIDED = Stmt("SELECT id, draft FROM submission WHERE inbox_id = :inbox AND draft > '' ORDER BY draft")
+_DECIDED_BY = Stmt("SELECT id, draft FROM submission WHERE inbox_id = :inbox AND draft IN :TEXTS(drafts)")
 _STILL_THERE = Stmt(
     "SELECT DISTINCT m.email_id FROM message m JOIN mailbox b ON b.id = m.mailbox_id AND b.role = '\\Drafts'"
     " WHERE m.inbox_id = :inbox AND m.email_id IN :TEXTS(drafts)"
@@ -49,14 +50,16 @@ def left(tx: Tx, inbox_id: InboxId, email_ids: Iterable[str], now: int) -> froze
 
     The unit holds the inbox's lock.
     """
-    if any(email_id.startswith(_MARK) for email_id in email_ids):
-        return _cancel(tx, inbox_id, now)
-    return frozenset()
+    marked = [email_id for email_id in email_ids if email_id.startswith(_MARK)]
+    if not marked:
+        return frozenset()
+    rows = tx.all(_DECIDED_BY, inbox=inbox_id, drafts=marked)  # of thousands that wait, mostly one has left
+    return _cancel(tx, inbox_id, {row[1]: SubmissionId(row[0]) for row in rows}, now)
 
 
 def mailbox_gone(tx: Tx, inbox_id: InboxId, now: int) -> None:
     """The mailbox for drafts was deleted, with what was in it."""
-    _cancel(tx, inbox_id, now)
+    _cancel(tx, inbox_id, decided(tx, inbox_id), now)
 
 
 def decided(rx: Rx, inbox_id: InboxId) -> dict[str, SubmissionId]:
@@ -69,8 +72,7 @@ def free(tx: Tx, submission_id: SubmissionId) -> None:
     tx.run(_FREE, submission=submission_id)
 
 
-def _cancel(tx: Tx, inbox_id: InboxId, now: int) -> frozenset[str]:
-    waiting = decided(tx, inbox_id)
+def _cancel(tx: Tx, inbox_id: InboxId, waiting: Mapping[str, SubmissionId], now: int) -> frozenset[str]:
     if not waiting:
         return frozenset()
     there = {row[0] for row in tx.all(_STILL_THERE, inbox=inbox_id, drafts=list(waiting))}

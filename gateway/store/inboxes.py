@@ -235,6 +235,7 @@ def purge_inbox(tx: Tx, inbox_id: InboxId, limit: int) -> bool:
             tx.run(delete, inbox=inbox_id, last=last)
             return False
     if (last := _last(tx, _SUBMISSIONS, limit, inbox=inbox_id)) is not None:
+        queue.lock_submissions(tx, [row[0] for row in tx.all(_SUBMISSIONS, inbox=inbox_id, most=max(limit, 1))])
         tx.run(_SUBMISSION_GARBAGE, inbox=inbox_id)
         for statement in (_DELETE_ATTEMPTS, _DELETE_RECIPIENTS, _DELETE_SUBMISSIONS):
             tx.run(statement, inbox=inbox_id, last=last)

@@ -162,6 +162,7 @@ def purge_finished(tx: Tx, before: int, limit: int) -> int:
     """Forget submissions finished at or before `before`; how many (at most `limit`)."""
     rows = [row[0] for row in tx.all(_OLD, before=before, most=limit)]
     if rows:
+        lock_submissions(tx, sorted(rows))  # a report about one of them may just come in
         for statement in _PURGE:
             tx.run(statement, rows=rows)
     return len(rows)

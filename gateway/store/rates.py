@@ -45,9 +45,9 @@ def sent(rx: Rx, subject: str, period: int, now: int) -> Sent:
     """What has been sent, as `add` would find it."""
     start = now - now % period
     row = rx.one(_READ, subject=subject, period=period)
-    if row is None or row[0] < start - period:
-        return Sent(start, 0, 0)
-    return Sent(start, row[1], row[2]) if row[0] == start else Sent(start, 0, row[1])
+    if row is not None and row[0] == start:
+        return Sent(start, row[1], row[2])
+    return Sent(start, 0, row[1] if row is not None and row[0] == start - period else 0)
 
 
 def outdated(rx: Rx, now: int, limit: int) -> list[str]:

@@ -157,6 +157,8 @@ async def test_counters_roll_from_period_to_period(db: Database) -> None:
     assert await db.read(lambda rx: rates.sent(rx, "k1", 3_600, start + 3_600)) == Sent(start + 3_600, 0, 5)
     assert await add(1, start + 3_600) == Sent(start + 3_600, 1, 5)
     assert await add(1, start + 3 * 3_600) == Sent(start + 3 * 3_600, 1, 0)
+    back = start - 3_600
+    assert await db.read(lambda rx: rates.sent(rx, "k1", 3_600, back)) == Sent(back, 0, 0), "a clock set back"
     assert await db.read(lambda rx: rates.sent(rx, "k2", 3_600, start)) == Sent(start, 0, 0)
     assert await db.read(lambda rx: rates.outdated(rx, start + 5 * 3_600 - 1, 10)) == []
     [old] = await db.read(lambda rx: rates.outdated(rx, start + 5 * 3_600, 10))

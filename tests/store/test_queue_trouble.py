@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import pytest
 
 from gateway.delivery.lanes import Lanes
 from gateway.delivery.scout import Scout
-from gateway.store import drafts, inboxes, queue_admin, queue_claim
+from gateway.model.ids import InboxId, SubmissionId
+from gateway.store import drafts, holds, inboxes, mailboxes, messages, queue, queue_admin, queue_claim, reports
 from gateway.store.check import check
-from gateway.store.db import Database, Tx
+from gateway.store.db import Database, Rx, Tx
 from gateway.store.inboxes import Inbox
 from gateway.store.statements import Stmt
 
-from .helpers import NOW, make_inbox
+from .helpers import NOW, mailbox_id, make_inbox
 from .queue_kit import claim, end, numbers, send, show
 from .queue_kit import states as plain_states
 from .test_holds import count, draft, rows, states
@@ -132,3 +134,51 @@ async def test_a_draft_whose_recipients_are_done_is_not_filed_as_sent(db: Databa
     assert [await count(db, inbox.id, name) for name in ("Drafts", "Sent")] == [1, 0]
     await db.write(lambda tx: tx.run(Stmt("UPDATE submission SET finished_at = 1")))
     await db.write(lambda tx: tx.run(Stmt("INSERT INTO garbage SELECT content_id, 1 FROM submission")))
+
+
+async def test_one_draft_of_many_that_leaves_asks_for_its_own_only(db: Database) -> None:
+    """With thousands that wait, each that is sent would otherwise look through all of them."""
+    inbox = await make_inbox(db)
+    waiting = [await draft(db, inbox, reason="scheduled", at=NOW + 60) for _ in range(3)]
+    asked: list[int] = []
+    every = holds.decided
+
+    def decided(rx: Rx, number: InboxId) -> dict[str, SubmissionId]:
+        asked.append(number)
+        return every(rx, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(holds, "decided", decided)
+        box = await mailbox_id(db, inbox.id, "Drafts")
+        await db.write(
+            lambda tx: messages.expunge(tx, inbox.id, box, [2], only_deleted=False, now=NOW), inboxes=(inbox.id,)
+        )
+        assert asked == []
+        assert [{state for state, _, _ in await states(db, number)} for number in waiting] == [
+            {"held"}, {"cancelled"}, {"held"},
+        ]  # fmt: skip
+        await db.write(lambda tx: mailboxes.delete(tx, inbox.id, "Drafts", now=NOW), inboxes=(inbox.id,))
+        assert asked == [inbox.id]
+    assert {state for number in waiting for state, _, _ in await states(db, number)} == {"cancelled"}
+
+
+async def test_a_report_about_what_is_being_forgotten_waits_or_comes_to_nothing(db: Database) -> None:
+    """Both touch one submission at once: neither fails."""
+    inbox = await make_inbox(db)
+    for _ in range(20):
+        number = await send(db, inbox, "a@x.test")
+        [item] = await claim(db)
+        await end(db, item, "sent")
+        content_id = (await show(db, number)).submission.content_id
+        told = reports.Told(
+            reports.HandedOn(item.recipient_id, number, "a@x.test", None), "bounced", 550, "5.1.1", b"no", None
+        )
+
+        def settle(tx: Tx) -> int:
+            reports.note_report(tx, inbox.id, content_id, NOW)  # noqa: B023
+            return reports.settle_report(tx, inbox.id, content_id, [told], NOW)  # noqa: B023
+
+        written, forgotten = await asyncio.gather(
+            db.write(settle, inboxes=(inbox.id,)), db.write(lambda tx: queue.purge_finished(tx, NOW + 9, 10))
+        )
+        assert (written, forgotten) in {(0, 1), (1, 1)}
