@@ -31,6 +31,7 @@ from gateway.store.queue_outcome import Result
 from gateway.store.statements import Stmt
 from gateway.store.submissions import HERE, HERE_LATER
 
+from .notify import wishes
 from .policy import unasked
 from .routes import Found, Route, RouteKind, Routes
 from .source import StoredMessage
@@ -130,7 +131,8 @@ class LocalDelivery:
             messages.append(tx, place.mailbox_id, place.inbox_id, staged, internal_date=now, now=now)
             if may_be_report(staged.header):
                 reports.note_report(tx, place.inbox_id, staged.content_id, now)
-            if any(_wants_notice(item) for item in items if item.recipient_id in applied):
+            told = [item for item in items if item.recipient_id in applied and item.mail_from]
+            if any(wishes(item.notify, Notify.SUCCESS) for item in told):
                 reports.owe_notice(tx, items[0].submission_id, now)
             return True
 
@@ -158,7 +160,3 @@ def _place_of(rx: Rx, item: QueueItem) -> _Place | None:
     if inbox is None or inbox.deleted_at is not None or mailbox is None:
         return None
     return _Place(found.inbox_id, mailbox.id)
-
-
-def _wants_notice(item: QueueItem) -> bool:
-    return bool(item.mail_from) and bool(Notify(item.notify or 0) & Notify.SUCCESS)

@@ -15,6 +15,7 @@ from .connection import Disconnected, TooSlow
 from .data import SlowBudget
 from .login import LoginConnection
 from .ports import Acceptance, SubmissionServices
+from .replies import TOO_BIG
 
 Kept = Accepted | Delivered
 
@@ -62,7 +63,7 @@ class ChunkingConnection(LoginConnection):
         size, last = chunk
         refusal = RESET_FIRST if self._spoilt else self._no_message()
         if refusal is None and self._received + size > self.settings.max_message_size:
-            refusal = "552 5.3.4 Message is too big"
+            refusal = TOO_BIG
         if refusal is not None:
             await self._skip(size)
             if self._in_transaction:
@@ -109,7 +110,7 @@ class ChunkingConnection(LoginConnection):
             self.reply("421 4.7.0 Too much data before login")
             raise Disconnected
         if chunk[0] > MAX_DRAIN * self.settings.max_message_size:
-            self.reply("552 5.3.4 Message is too big")
+            self.reply(TOO_BIG)
             raise Disconnected
         return chunk
 

@@ -16,7 +16,7 @@ from gateway.submit.intake import Delivered, IntakeEnvelope
 
 from .lmtp_data import DeliveryDecoder
 from .ports import Acceptance, IntakeAcceptor, SubmissionServices
-from .replies import reply_to
+from .replies import NEED_MAIL, reply_to
 from .session import SubmissionSession
 from .syntax import parse_mail, parse_rcpt
 
@@ -62,9 +62,7 @@ class LmtpSession(SubmissionSession):
         ]
         if self.offers_tls:
             lines.append("STARTTLS")
-        for line in lines[:-1]:
-            self.reply(f"250-{line}")
-        self.reply(f"250 {lines[-1]}")
+        self._offer(lines)
 
     async def _no_smtp(self, argument: bytes) -> None:
         self._fail("500 5.5.1 This is LMTP: say LHLO")  # RFC 2033 4.1
@@ -94,7 +92,7 @@ class LmtpSession(SubmissionSession):
 
     async def _rcpt_to(self, argument: bytes) -> None:
         if self._mail is None:
-            self._fail("503 5.5.1 Need MAIL command")
+            self._fail(NEED_MAIL)
             return
         address = parse_rcpt(argument, smtputf8=self._mail.smtputf8).address
         if len(self._to) >= MAX_RECIPIENTS:
@@ -109,7 +107,7 @@ class LmtpSession(SubmissionSession):
 
     def _no_message(self) -> str | None:
         if self._mail is None:
-            return "503 5.5.1 Need MAIL command"
+            return NEED_MAIL
         return None if self._to else "503 5.5.1 No valid recipients"  # RFC 2033 4.2
 
     def _begin(self) -> tuple[Acceptance[Accepted | Delivered], bool]:

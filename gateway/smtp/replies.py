@@ -19,6 +19,8 @@ from gateway.submit.errors import (
     UrlUnavailable,
 )
 
+NEED_MAIL: Final = "503 5.5.1 Need MAIL command"
+TOO_BIG: Final = "552 5.3.4 Message is too big"
 AT_MAIL: Final[Mapping[type[GatewayError], str]] = {
     errors.SenderNotAuthorized: "553 5.7.1 Sender not authorized",
     errors.NoPermission: "550 5.7.1 This key may not send",
@@ -26,7 +28,7 @@ AT_MAIL: Final[Mapping[type[GatewayError], str]] = {
 IN_GENERAL: Final[Mapping[type[GatewayError], str]] = {
     errors.SenderNotAuthorized: "550 5.7.1 Sender not authorized",
     errors.NoPermission: "550 5.7.1 This key may not send",
-    errors.TooBig: "552 5.3.4 Message is too big",
+    errors.TooBig: TOO_BIG,
     errors.OverQuota: "452 4.2.2 The mailbox is full",
     errors.LimitReached: "452 4.5.3 Limit reached",
     errors.Unavailable: "451 4.3.0 Temporarily unavailable, try again later",

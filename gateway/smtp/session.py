@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Final
 
 from gateway.model.errors import GatewayError
@@ -126,6 +126,9 @@ class SubmissionSession(TransactionConnection):
             lines += [f"AUTH {' '.join(MECHANISMS)}", "AUTH=PLAIN LOGIN"]  # the second is what old Outlooks look for
         if self.offers_tls:
             lines.append("STARTTLS")
+        self._offer(lines)
+
+    def _offer(self, lines: Sequence[str]) -> None:
         for line in lines[:-1]:
             self.reply(f"250-{line}")
         self.reply(f"250 {lines[-1]}")

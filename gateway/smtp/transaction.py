@@ -18,7 +18,7 @@ from .connection import Disconnected, TooSlow
 from .data import DataDecoder, SlowBudget
 from .parameters import SyntaxRefused
 from .ports import Acceptance, SubmissionServices
-from .replies import AT_MAIL, reply_to
+from .replies import AT_MAIL, NEED_MAIL, TOO_BIG, reply_to
 from .syntax import MailCommand, parse_mail, parse_rcpt
 
 
@@ -79,7 +79,7 @@ class TransactionConnection(UrlConnection):
 
     async def _rcpt_to(self, argument: bytes) -> None:
         if self._mail is None or self._principal is None:
-            self._fail("503 5.5.1 Need MAIL command")
+            self._fail(NEED_MAIL)
             return
         if self._spoilt or self._chunks is not None:
             self._fail(RESET_FIRST if self._spoilt else "503 5.5.1 The message has begun")
@@ -116,7 +116,7 @@ class TransactionConnection(UrlConnection):
 
     def _no_message(self) -> str | None:
         if self._mail is None or self._principal is None:
-            return "503 5.5.1 Need MAIL command"
+            return NEED_MAIL
         return None if self._recipients else "554 5.5.1 No valid recipients"
 
     def _begin(self) -> tuple[Acceptance[Accepted | Delivered], bool]:
@@ -156,13 +156,13 @@ class TransactionConnection(UrlConnection):
                     except GatewayError as error:
                         failed = error
                 if decoder.received > MAX_DRAIN * self.settings.max_message_size:
-                    self._fail("552 5.3.4 Message is too big")
+                    self._fail(TOO_BIG)
                     raise Disconnected
             self.end_message(decoder.rest)
             if decoder.violated:
                 self._fail(self.violation)
             elif decoder.too_big:
-                self._fail("552 5.3.4 Message is too big")
+                self._fail(TOO_BIG)
             elif failed is not None:
                 raise failed
             else:
