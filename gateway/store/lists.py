@@ -130,10 +130,10 @@ EVERYWHERE: Final = Place(ScopeKind.ALL, PodId(0), InboxId(0))
 def canonical_pattern(text: str) -> str:
     """The stored form of an address, a domain or `.domain`. InvalidName."""
     text = text.strip()
-    if "@" in text.removeprefix("@"):
-        return canonical_address(text)
     below = "." if text.startswith(".") else ""
     try:
+        if "@" in text.removeprefix("@"):
+            return canonical_address(text)
         return below + canonical_domain(text.removeprefix("@").removeprefix("."))
     except InvalidName:
         raise InvalidName(f"{text} is no address, no domain and no .domain") from None

@@ -50,7 +50,7 @@ def test_patterns(written: str, stored: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "@", ".", "a b", "a@", "x@y@", "exa mple.test", "a@[1.2.3.4]", "*"])
 def test_what_is_no_pattern(text: str) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidName, match="is no address, no domain and no"):
         lists.canonical_pattern(text)
 
 
