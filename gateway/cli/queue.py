@@ -29,6 +29,15 @@ def queue() -> None:
     held (until somebody decides); then sent, bounced or cancelled.
 
     ID is the one of the list, or the one that the sender was told ("250 2.0.0 Accepted as ID").
+
+    \b
+    Why something is held (--reason):
+    approval   it waits for somebody's consent
+    scheduled  a draft, which is sent at its time
+    operator   gateway queue hold
+    outcome    its last attempt may have delivered it
+    route      a rule of the routes says so
+    restore    it is from a backup, and may have been sent since
     """
 
 
@@ -154,9 +163,10 @@ def queue_stats(runtime: Runtime, limit: int | None, as_json: bool) -> None:
 def queue_retry(runtime: Runtime, /, **choice: Any) -> None:
     """Try again now what was deferred or is held.
 
-    What waits for consent is left alone (gateway queue release), and so is what waits for its time.
+    What waits for consent or for its time is left alone: gateway queue release. What was held and has a release time
+    waits for that again.
     """
-    _change(runtime, "queue.retry", choice, "Try all this now?", "tried now")
+    _change(runtime, "queue.retry", choice, "Try all this now?", "tried again")
 
 
 @queue.command("hold")
