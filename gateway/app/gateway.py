@@ -111,18 +111,7 @@ class Gateway:
         runner = self._runner = QueueRunner(
             db, ingest, routes(config), delivery_settings(config), clock=time.time, metrics=self._metrics
         )
-        submissions = Submissions(
-            db, ingest, time.time, submit_settings(config),
-            not_carried=lambda sender, recipient: runner.routes.refusal(sender, recipient),
-            metrics=self._metrics,
-        )
-        stack.push_async_callback(submissions.drain)
-        drafting = Drafting(
-            db, submissions.directory, time.time, submit_settings(config),
-            not_carried=submissions.not_carried, token=submissions.token,
-        )
-        intake = Intake(db, ingest, time.time, submit_settings(config), submissions.directory)
-        stack.push_async_callback(intake.drain)
+        submissions, drafting, intake = self._acceptance(db, ingest, runner)
         await self._control(db, ingest, reload)
         await self._health_port(db)
         gate = SourceGate(self._limits)
@@ -159,16 +148,36 @@ class Gateway:
         )
         await self._listeners.open()
         self._delivering = self._tasks.spawn("delivery", runner.run())
+        self._tasks.spawn("tls.watch", tls.watch())
+        if trigrams is not None:
+            self._tasks.spawn("search.trigrams", trigrams.run())
+        self._spawn(db, ingest)
+        stack.push_async_callback(self._end_janitor)
+        return made
+
+    def _acceptance(self, db: Database, ingest: Ingest, runner: QueueRunner) -> tuple[Submissions, Drafting, Intake]:
+        """All that takes mail, whoever brings it; they share what they know of addresses."""
+        settings = submit_settings(self._config)
+        submissions = Submissions(
+            db, ingest, time.time, settings,
+            not_carried=lambda sender, recipient: runner.routes.refusal(sender, recipient),
+        )
+        self._stack.push_async_callback(submissions.drain)
+        drafting = Drafting(
+            db, submissions.directory, time.time, settings,
+            not_carried=submissions.not_carried, token=submissions.token,
+        )
+        intake = Intake(db, ingest, time.time, settings, submissions.directory)
+        self._stack.push_async_callback(intake.drain)
+        return submissions, drafting, intake
+
+    def _spawn(self, db: Database, ingest: Ingest) -> None:
+        """What works behind every acceptance."""
         self._tasks.spawn("reports", self._desk(db, ingest).run())
         self._tasks.spawn("drafts", Scheduler(db, time.time).run())
         self._tasks.spawn("queue.figures", figures.watch(db, time.time, self._metrics, QUEUE_FIGURES_S))
-        self._tasks.spawn("tls.watch", tls.watch())
         self._tasks.spawn("search.texts", TextBuilder(db, time.time, metrics=self._metrics).run())
-        if trigrams is not None:
-            self._tasks.spawn("search.trigrams", trigrams.run())
-        self._start_janitor(db, config)
-        stack.push_async_callback(self._end_janitor)
-        return made
+        self._start_janitor(db, self._config)
 
     def _desk(self, db: Database, ingest: Ingest) -> ReportDesk:
         settings = delivery_settings(self._config)

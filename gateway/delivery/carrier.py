@@ -55,7 +55,6 @@ class Carrier:
     ) -> None:
         self._db = db
         self.settings = settings
-        self._clock = clock
         self._connect = connect
         self._metrics = metrics
         self._pools: dict[str, dict[Endpoint, ConnectionPool]] = {}

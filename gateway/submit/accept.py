@@ -19,7 +19,7 @@ from gateway.ingest.writer import ContentWriter, Ingest
 from gateway.model.errors import NotFound, Unavailable
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.permissions import Principal
-from gateway.model.ports import NULL_METRICS, Clock, Metrics
+from gateway.model.ports import Clock
 from gateway.store.content import StagedContent
 from gateway.store.db import Database
 from gateway.store.holds import draft_id
@@ -61,7 +61,6 @@ class Submissions:
         *,
         not_carried: NotCarried = lambda sender, recipient: NoRoute("Mail to other domains needs a relay"),
         token: Callable[[], str] = random_token,
-        metrics: Metrics = NULL_METRICS,
     ) -> None:
         self.db = db
         self.ingest = ingest
@@ -69,7 +68,6 @@ class Submissions:
         self.settings = settings
         self.not_carried = not_carried
         self.token = token
-        self.metrics = metrics
         self.directory = Directory(db)
         self.background = Background()
 
