@@ -61,7 +61,7 @@ def toml(value: Any) -> str:
     return f'"{text}"'
 
 
-def shown(field: Field, value: Any) -> Any:
+def shown(value: Any) -> Any:
     """`value` as it may be shown: a password in a URL or a secret is replaced by ***."""
     if not isinstance(value, Secret):
         return value
@@ -84,7 +84,7 @@ def as_dict(config: Config) -> dict[str, Any]:
     """Effective values by section, secrets hidden, ready for JSON."""
 
     def table(section: Any) -> dict[str, Any]:
-        return {field.key: _plain(shown(field, getattr(section, field.name))) for field in fields_of(type(section))}
+        return {field.key: _plain(shown(getattr(section, field.name))) for field in fields_of(type(section))}
 
     result: dict[str, Any] = {}
     for name, _, repeated in settings_of(Config):
@@ -106,7 +106,7 @@ def show(config: Config) -> str:
         value = getattr(config, name)
         for item in value if repeated else (value,):
             lines.append(f"[[{name}]]" if repeated else f"[{name}]")
-            lines += [f"{field.key} = {toml(shown(field, getattr(item, field.name)))}" for field in fields_of(section)]
+            lines += [f"{field.key} = {toml(shown(getattr(item, field.name)))}" for field in fields_of(section)]
             lines.append("")
     return "\n".join(lines)
 
@@ -203,7 +203,7 @@ def _field_changes(prefix: str, section: type[Any], before: Any, after: Any) -> 
     for field in fields_of(section):
         one, other = getattr(before, field.name), getattr(after, field.name)
         if one != other:
-            yield Change(f"{prefix}.{field.key}", _plain(shown(field, one)), _plain(shown(field, other)),
+            yield Change(f"{prefix}.{field.key}", _plain(shown(one)), _plain(shown(other)),
                          field.setting.reloadable)
 
 

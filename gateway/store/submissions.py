@@ -120,6 +120,24 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
         hold=new.hold,
     )
     submission = SubmissionId(number)
+    _add_recipients(tx, submission, new, list(waiting.values()), now)
+    if waiting:
+        tx.wake(new.inbox_id, kind=WakeKind.QUEUE)
+    if new.mail_from and any((each.notify or Notify.NEVER) & Notify.SUCCESS for each in new.here):
+        reports.owe_notice(tx, submission, now)
+    return submission
+
+
+def hold_of(rx: Rx, content_id: ContentId) -> str | None:
+    """What the sender of a content that goes out asked for: `for;3600`, `until;2027-01-31T12:00:00Z`."""
+    found: str | None = rx.scalar(_HOLD_OF, content=content_id)
+    return found
+
+
+def _add_recipients(
+    tx: Tx, submission: SubmissionId, new: SubmissionNew, waiting: Sequence[tuple[Recipient, str]], now: int
+) -> None:
+    """A row for each: those here are done; `waiting`, with their destinations, are due or held."""
     common = {"submission": submission, "inbox": new.inbox_id, "now": now}
     for recipient in new.here:
         tx.do(
@@ -136,7 +154,7 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
         )
     held = new.hold_reason is not None
     at = max(now, new.release_at or now)
-    for recipient, domain in waiting.values():
+    for recipient, domain in waiting:
         tx.do(
             _INSERT_RECIPIENT,
             state=(QueueState.HELD if held else QueueState.QUEUED).value,
@@ -151,17 +169,6 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
         )
     if new.hold_reason is not None:  # the history keeps it when the recipient goes on
         tx.run(_HELD, submission=submission, reason=new.hold_reason.encode(), now=now)
-    if waiting:
-        tx.wake(new.inbox_id, kind=WakeKind.QUEUE)
-    if new.mail_from and any((each.notify or Notify.NEVER) & Notify.SUCCESS for each in new.here):
-        reports.owe_notice(tx, submission, now)
-    return submission
-
-
-def hold_of(rx: Rx, content_id: ContentId) -> str | None:
-    """What the sender of a content that goes out asked for: `for;3600`, `until;2027-01-31T12:00:00Z`."""
-    found: str | None = rx.scalar(_HOLD_OF, content=content_id)
-    return found
 
 
 def _columns(recipient: Recipient) -> dict[str, object]:
