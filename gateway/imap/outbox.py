@@ -104,7 +104,8 @@ async def held_by(session: Session, selected: Selected, uids: array[int]) -> dic
 async def send(session: Session, selected: Selected, uids: array[int]) -> array[int]:
     """MOVE to Outbox: lets go what waits, each by a unit that files it as sent; the messages that are left to move.
 
-    NoPermission: the key may not send, and nothing has moved. There is no COPYUID, for nothing came to Outbox.
+    NoPermission: the key may not send, and nothing has moved. There is no COPYUID, for nothing came to Outbox. What
+    was cancelled meanwhile is an ordinary message, which is moved as such: it must not look as if it had been sent.
     """
     held = await held_by(session, selected, uids)
     if not held:
@@ -115,15 +116,17 @@ async def send(session: Session, selected: Selected, uids: array[int]) -> array[
     if len(held) > MOST:
         raise LimitReached(f"One command sends {MOST} drafts at most")
     inbox_id, by = selected.mailbox.inbox_id, f"moved to {OUTBOX} by key {principal.key_name}"
-    for submission in held.values():
+    sent = set()
+    for uid, submission in held.items():
         now = int(services.clock())
 
-        def unit(tx: Tx, submission: SubmissionId = submission, now: int = now) -> int | None:
-            drafts.release(tx, submission, now, by)
-            return tx.modseqs.get(inbox_id)
+        def unit(tx: Tx, submission: SubmissionId = submission, now: int = now) -> tuple[int, int | None]:
+            return drafts.release(tx, submission, now, by), tx.modseqs.get(inbox_id)
 
-        modseq = await services.db.write(unit, inboxes=(inbox_id,))
+        released, modseq = await services.db.write(unit, inboxes=(inbox_id,))
+        if released:
+            sent.add(uid)
         if modseq is not None:
             await selected.shared.catch_up(modseq, rows=2)
             await session.tell(expunge=True, own=True)
-    return array("I", [uid for uid in uids if uid not in held])
+    return array("I", [uid for uid in uids if uid not in sent])
