@@ -17,7 +17,9 @@ from .syntax import split_command, valid_helo
 from .transaction import TransactionConnection
 
 _IDLE_COMMANDS: Final = frozenset({"NOOP", "RSET", "VRFY", "EXPN", "HELP", "EHLO", "HELO"})
-_OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "PROXY"})
+_OTHER_PROTOCOLS: Final = frozenset(
+    {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PRI", "PROXY"}
+)
 # A browser made to send mail, or a proxy that is not among those of the listener
 _AUTH_LINE: Final = MAX_RESPONSE + 32  # octets of an AUTH line with its initial response
 
