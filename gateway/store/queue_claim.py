@@ -14,11 +14,11 @@ from typing import Any, Final, Literal
 from gateway.model.ids import InboxId, SubmissionId
 
 from .db import Rx, Tx
-from .queue import QueueItem, QueueState, cancel_deleted, lock_of
+from .queue import QueueItem, QueueState, cancel_deleted, lock_of, note
 from .statements import Stmt
 
 DueState = Literal["queued", "deferred"]
-INTERRUPTED: Final = b"The attempt was interrupted: whether it was delivered is not known"
+INTERRUPTED: Final = "The attempt was interrupted: whether it was delivered is not known"
 
 _DUE_COLUMNS: Final = (
     "SELECT r.next_attempt, r.id, r.submission_id, r.inbox_id, r.address, r.domain, s.mail_from"
@@ -59,10 +59,6 @@ _CLAIM = Stmt(
 _LEASE = Stmt(
     "UPDATE queue_recipient SET state = 'sending', lease_owner = :owner, lease_until = :until, updated_at = :now"
     " WHERE id IN :LIST(rows)"
-)
-_NOTE_INTERRUPTED = Stmt(
-    "INSERT INTO queue_attempt (recipient_id, at, state, text)"
-    " SELECT id, CAST(:now AS bigint), 'interrupted', :text FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY id"
 )
 _RENEW = Stmt(
     "UPDATE queue_recipient SET lease_until = :until WHERE state = 'sending' AND lease_owner = :owner AND id IN"
@@ -137,7 +133,7 @@ def claim(tx: Tx, recipient_ids: Sequence[int], now: int, lease_s: int, owner: s
     tx.do(_LEASE, rows=[row[0] for row in rows], owner=owner, until=now + lease_s, now=now)
     items = [_item(row) for row in rows]
     if interrupted := [item.recipient_id for item in items if item.interrupted]:
-        tx.do(_NOTE_INTERRUPTED, rows=interrupted, now=now, text=INTERRUPTED)
+        note(tx, interrupted, "interrupted", now, INTERRUPTED)
     return items
 
 
