@@ -49,6 +49,11 @@ _CANCEL = Stmt(
     "UPDATE queue_recipient SET state = 'cancelled', next_attempt = NULL, hold_reason = NULL, updated_at = :now"
     " WHERE id IN :LIST(rows) AND state IN ('queued', 'deferred', 'held') RETURNING id"
 )
+REPLY = Stmt(
+    "INSERT INTO queue_attempt (recipient_id, at, state, code, enhanced, text, remote)"
+    " VALUES (:recipient, :now, :state, :code, :enhanced, :text, :remote)"
+)
+"""What a server said of a recipient, or reports of it, for the history."""
 _NOTE = Stmt(
     "INSERT INTO queue_attempt (recipient_id, at, state, text) SELECT id, CAST(:now AS bigint), CAST(:event AS text),"
     " :text FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY id"

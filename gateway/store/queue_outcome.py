@@ -13,7 +13,7 @@ from gateway.model.errors import InvalidRequest
 from gateway.model.ids import SubmissionId
 
 from .db import Tx
-from .queue import OPEN, QueueState, cancel_deleted, finish_done, lock_submissions
+from .queue import OPEN, REPLY, QueueState, cancel_deleted, finish_done, lock_submissions
 from .statements import Stmt
 
 HoldReason = Literal["approval", "scheduled", "operator", "outcome", "route", "restore"]
@@ -28,10 +28,6 @@ _OUTCOME = Stmt(
     "UPDATE queue_recipient SET state = :state, attempts = attempts + :tried, next_attempt = :next, lease_owner = NULL,"
     " lease_until = NULL, code = :code, enhanced = :enhanced, text = :text, hold_reason = :reason, updated_at = :now"
     " WHERE id = :recipient"
-)
-_ATTEMPT = Stmt(
-    "INSERT INTO queue_attempt (recipient_id, at, state, code, enhanced, text, remote)"
-    " VALUES (:recipient, :now, :state, :code, :enhanced, :text, :remote)"
 )
 
 
@@ -80,7 +76,7 @@ def settle(tx: Tx, results: Sequence[Result], now: int, *, owner: str | None = N
             _OUTCOME, tried=int(result.state is not QueueState.HELD), next=result.next_attempt,
             reason=result.hold_reason, **reply,
         )
-        tx.do(_ATTEMPT, remote=result.remote, **reply)
+        tx.do(REPLY, remote=result.remote, **reply)
     if applied:
         finish_done(tx, submissions, now)
         if wait := {each.submission_id for each in results if each.state in _WAIT and each.recipient_id in applied}:

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from gateway.model.ids import ContentId, InboxId, SubmissionId
 
 from .db import Rx, Tx, WakeKind
-from .queue import lock_submissions
+from .queue import REPLY, lock_submissions, note
 from .statements import Stmt
 
 Event = Literal["bounced", "delayed", "delivered", "relayed", "expanded"]
@@ -57,10 +57,6 @@ _BOUNCED = Stmt(
     "UPDATE queue_recipient SET state = 'bounced', code = :code, enhanced = :enhanced, text = :text, updated_at = :now"
     " WHERE id = :recipient"
 )
-_EVENT = Stmt(
-    "INSERT INTO queue_attempt (recipient_id, at, state, code, enhanced, text, remote)"
-    " VALUES (:recipient, :now, :state, :code, :enhanced, :text, :remote)"
-)
 _UNTOLD: Final = (
     "state IN ('queued', 'deferred', 'sending') AND delay_told IS NULL AND (notify IS NULL OR (notify & 4) <> 0)"
 )
@@ -82,10 +78,6 @@ _HERE = Stmt(
     "SELECT id, address, orcpt, notify FROM queue_recipient WHERE submission_id = :submission AND state = 'sent'"
     " AND attempts = 0 AND notify IS NOT NULL AND NOT EXISTS (SELECT 1 FROM queue_attempt a WHERE a.recipient_id ="
     " queue_recipient.id AND a.state = 'told') ORDER BY id"
-)
-_TOLD_OF = Stmt(
-    "INSERT INTO queue_attempt (recipient_id, at, state, text)"
-    " SELECT id, CAST(:now AS bigint), 'told', :text FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY id"
 )
 
 
@@ -194,7 +186,7 @@ def settle_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, told: Sequen
         said = {"recipient": recipient, "code": each.code, "enhanced": each.enhanced, "text": each.text, "now": now}
         if each.event == "bounced":
             tx.do(_BOUNCED, **said)
-        tx.do(_EVENT, state=each.event, remote=each.remote, **said)
+        tx.do(REPLY, state=each.event, remote=each.remote, **said)
         count += 1
     return count
 
@@ -227,7 +219,7 @@ def told_of_delivery(tx: Tx, submission_id: SubmissionId, recipient_ids: Sequenc
     """In the unit that tells the sender: it is owed no more, and the history says so. False: somebody else has."""
     if not tx.run(_PAID, submission=submission_id):
         return False
-    tx.run(_TOLD_OF, rows=list(recipient_ids), text=b"the sender was told of the delivery", now=now)
+    note(tx, list(recipient_ids), "told", now, "the sender was told of the delivery")
     return True
 
 
