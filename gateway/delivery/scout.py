@@ -84,12 +84,16 @@ class Scout:
         count = 0
         self._arrived = now
         while True:
-            page = await self._db.read(lambda rx: queue_claim.fresh(rx, now, PAGE, self._last))
+            # The number first: what is committed between the two is in the page, or behind the number.
+            last, page = await self._db.read(
+                lambda rx: (queue_claim.last_number(rx), queue_claim.fresh(rx, now, PAGE, self._last))
+            )
             count += self._sort(page, now, {}, known)
-            if page:
-                self._last = page[-1].recipient_id
             if len(page) < PAGE:
+                # Beyond those that are due: thousands that wait for their time are not walked with each wake-up.
+                self._last = max([self._last, last, *(due.recipient_id for due in page[-1:])])
                 return count
+            self._last = page[-1].recipient_id
 
     async def news(self, now: int, known: Callable[[str], Lanes]) -> int:
         """What became due since the last time, into the lanes that `known` gives by name; how many. Unavailable."""

@@ -14,6 +14,7 @@ from gateway.store import drafts, holds, inboxes, mailboxes, messages, queue, qu
 from gateway.store.check import check
 from gateway.store.db import Database, Rx, Tx
 from gateway.store.inboxes import Inbox
+from gateway.store.queue_claim import Due
 from gateway.store.statements import Stmt
 
 from .helpers import NOW, mailbox_id, make_inbox
@@ -182,3 +183,28 @@ async def test_a_report_about_what_is_being_forgotten_waits_or_comes_to_nothing(
             db.write(settle, inboxes=(inbox.id,)), db.write(lambda tx: queue.purge_finished(tx, NOW + 9, 10))
         )
         assert (written, forgotten) in {(0, 1), (1, 1)}
+
+
+async def test_what_waits_for_its_time_is_walked_once(db: Database) -> None:
+    """News by number begin behind it, and it is told when it is due."""
+    inbox = await make_inbox(db)
+    scout, lanes = Scout(db, lambda due: "x"), Lanes()
+    begun: list[int] = []
+    await scout.everything(NOW)
+    await send(db, inbox, "later@x.test", release_at=NOW + 60)
+    await send(db, inbox, "held@x.test", held="operator")
+    fresh = queue_claim.fresh
+
+    def asked(rx: Rx, now: int, limit: int, after: int) -> list[Due]:
+        begun.append(after)
+        return fresh(rx, now, limit, after)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queue_claim, "fresh", asked)
+        assert [await scout.arrivals(NOW, lambda _: lanes) for _ in range(2)] == [0, 0]
+        [last] = {await db.read(queue_claim.last_number)}
+        assert begun == [0, last]
+        await send(db, inbox, "new@x.test")
+        assert await scout.arrivals(NOW, lambda _: lanes) == 1
+    assert await scout.news(NOW, lambda _: lanes) == 0, "it is known"
+    assert await scout.news(NOW + 60, lambda _: lanes) == 1
