@@ -88,10 +88,6 @@ class Principal:
     """What the key may send, as far as it says."""
 
     @property
-    def may_write(self) -> bool:
-        return "message_update" in self.permissions
-
-    @property
     def may_send(self) -> bool:
         return "message_send" in self.permissions
 
