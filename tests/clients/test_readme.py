@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +36,7 @@ def test_the_commands_of_the_readme(gateway: Gateway) -> None:
     commands = re.findall(r"^    gateway (.+)$", section, re.M)
     assert len(commands) >= 5
     for command in commands:
-        words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
-        gateway.run(*words)
+        gateway.run(*shlex.split(command, comments=True))
 
 
 def test_the_printed_check_works(gateway: Gateway) -> None:
