@@ -271,3 +271,17 @@ def test_the_socket_is_replaced_when_nobody_answers_and_only_then(front: Front) 
         front.gateway.start()
     Path(front.path).unlink()
     front.gateway.start()
+
+
+@pytest.mark.parametrize("way", ["unix", "tcp"])
+def test_many_at_once_by_smtp_source(front: Front, way: str) -> None:
+    """Postfix's load generator: ten sessions, each message arrives once."""
+    source = "/usr/sbin/smtp-source"
+    address, key = front.gateway.inbox(f"many-{way}@mail.example")
+    place = f"unix:{front.path}" if way == "unix" else f"inet:127.0.0.1:{front.tcp}"
+    command = [source, "-L", "-s", "10", "-m", "200", "-l", "4000", "-f", SENDER, "-t", address, place]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    client = front.gateway.imap(address, key)
+    assert client.select("INBOX", readonly=True)[1] == [b"200"]
+    client.logout()
