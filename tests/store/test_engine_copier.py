@@ -70,7 +70,11 @@ async def test_a_failed_copy_is_not_ignored(
     try:
         number = 0
         while not tried.is_set():
-            await writer.submit(put(number, PIECE), 0, staged=True)
+            try:
+                await writer.submit(put(number, PIECE), 0, staged=True)
+            except Unavailable:  # the copy has failed while this one waited for its turn
+                assert broken
+                assert tried.is_set()
             number += 1
         writer._wal._copier.wait()  # type: ignore[union-attr]
         if broken:
