@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import imaplib
 import ssl
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,12 +23,16 @@ from tests.servers.process import PeerMissing
 
 
 @pytest.fixture
-def dovecot(tmp_path: Path, missing: Callable[[str], None]) -> Dovecot:
-    try:
-        return start_dovecot(tmp_path / "dovecot")
-    except PeerMissing as absent:
-        missing(str(absent))
-        raise
+def dovecot(missing: Callable[[str], None]) -> Iterator[Dovecot]:
+    # Not pytest's directory: the path of a Unix socket has 100 octets.
+    with tempfile.TemporaryDirectory(prefix="dovecot-", dir="/tmp") as directory:
+        try:
+            server = start_dovecot(Path(directory))
+        except PeerMissing as absent:
+            missing(str(absent))
+            raise
+        yield server
+        server.stop()
 
 
 @asynccontextmanager
@@ -73,13 +78,10 @@ def test_nothing_stored_goes_out_as_two_messages(dovecot: Dovecot) -> None:
                     assert (outcome.verdict.value, connection.usable) == ("sent", True), (dot, line)
             await connection.close()
 
-    try:
-        run(main())
-        got = delivered(dovecot, "eve@x.net")
-        assert len(got) == 3 * len(ENDS)
-        for octets in got:
-            assert octets.count(b"\nstart") == 1
-            assert octets.endswith(b"end\r\n")
-            assert b"evil" in octets, "it is text of the message"
-    finally:
-        dovecot.stop()
+    run(main())
+    got = delivered(dovecot, "eve@x.net")
+    assert len(got) == 3 * len(ENDS)
+    for octets in got:
+        assert octets.count(b"\nstart") == 1
+        assert octets.endswith(b"end\r\n")
+        assert b"evil" in octets, "it is text of the message"
