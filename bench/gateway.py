@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.store import sqlite
-from tests.servers.process import free_port
+from tests.servers.process import free_port, wait_for
 from tests.support.gateway import Gateway
 
 from .client import Account
@@ -49,8 +49,8 @@ class Running:
         """Wait until the text for SEARCH is made of all that was appended; seconds."""
         start = time.perf_counter()
         connection = sqlite.connect(self.gateway.data_dir / "gateway.db", reading=True)
-        while connection.execute("SELECT count(*) FROM text_due").fetchone()[0]:
-            time.sleep(0.05)  # another process makes it: there is nothing to wait on
+        due = "SELECT count(*) FROM text_due"
+        wait_for(lambda: connection.execute(due).fetchone()[0] == 0, "the text for SEARCH", 600)
         connection.close()
         return time.perf_counter() - start
 

@@ -12,7 +12,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from gateway.control.client import SocketCaller
 from tests.servers.postfix import Postfix, start_postfix
+from tests.servers.process import wait_for
 
 from .client import Account, Smtp
 from .corpus import fresh, message
@@ -51,8 +51,7 @@ def into_sink(side: Side) -> Sample:
 
     def work() -> None:
         queue.go()
-        while queue.left():
-            time.sleep(0.02)  # another process works: there is nothing to wait on
+        wait_for(lambda: not queue.left(), "the queue to be empty", 600)
 
     sample = timed(side, MESSAGES, work)
     queue.sink.stop()

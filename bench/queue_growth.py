@@ -32,6 +32,7 @@ from gateway.store import content, inboxes, queue_claim, sqlite, submissions
 from gateway.store.content import StagedContent
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.submissions import SubmissionNew
+from tests.servers.process import wait_for
 from tests.support.gateway import Gateway
 
 from .growth import COLOURS
@@ -171,8 +172,7 @@ def one_mail(gateway: Gateway, sender: str, key: str, token: str, domain: str) -
     client.sendmail(sender, [f"one@{domain}"], _MAIL % (sender.encode(), token.encode()))
     start = time.perf_counter()
     query = "SELECT finished_at FROM submission ORDER BY id DESC LIMIT 1"
-    while store.execute(query).fetchone()[0] is None:
-        time.sleep(0.002)  # another process delivers it: there is nothing to wait on
+    wait_for(lambda: store.execute(query).fetchone()[0] is not None, "the mail to be delivered", 60, 0.002)
     taken = (time.perf_counter() - start) * 1e3
     store.close()
     client.close()

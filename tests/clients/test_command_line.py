@@ -6,7 +6,6 @@ import json
 import mailbox
 import signal
 import stat
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.mail import new_message
+from tests.servers.process import wait_for
 from tests.support.gateway import Gateway
 
 
@@ -389,13 +389,14 @@ def wait_for_log(gateway: Gateway, event: str) -> str:
 def answer_to(gateway: Gateway, number: signal.Signals, event: str) -> str:
     """Send a signal and wait for the log line of that event."""
     gateway.signal(number)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        for line in gateway.log_file.read_text().splitlines():
-            if event in line:
-                return line
-        time.sleep(0.02)  # another process writes the log: there is nothing to wait on
-    raise AssertionError(gateway.log_tail())
+    found: list[str] = []
+
+    def said() -> bool:
+        found[:] = [line for line in gateway.log_file.read_text().splitlines() if event in line]
+        return bool(found)
+
+    wait_for(said, f"{event} in the log")
+    return found[0]
 
 
 def test_sigterm_says_bye_and_ends_in_time(make_gateway: Callable[..., Gateway]) -> None:

@@ -11,6 +11,7 @@ import uuid
 import pytest
 
 from gateway.model import moments
+from tests.servers.process import wait_for
 from tests.support.gateway import Gateway
 from tests.support.looks import closing, subjects
 
@@ -34,10 +35,7 @@ def seen(gateway: Gateway, account: tuple[str, str], mailbox: str) -> list[str]:
 
 
 def until(gateway: Gateway, account: tuple[str, str], subject: str, mailbox: str = "INBOX") -> None:
-    end = time.monotonic() + PATIENCE_S
-    while subject not in seen(gateway, account, mailbox):
-        assert time.monotonic() < end, f"{subject} is not in {mailbox}"
-        time.sleep(0.05)  # imaplib knows no IDLE: there is nothing to wait on
+    wait_for(lambda: subject in seen(gateway, account, mailbox), f"{subject} in {mailbox}", PATIENCE_S)
 
 
 def waiting(gateway: Gateway, account: tuple[str, str]) -> list[dict[str, str]]:

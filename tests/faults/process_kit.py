@@ -10,7 +10,6 @@ import socket
 import sqlite3
 import ssl
 import struct
-import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.control.client import SocketCaller
+from tests.servers.process import wait_for
 from tests.support.gateway import HOST, Gateway
 
 PATIENCE = 60.0  # seconds until a test says that an event does not come; never what it takes
@@ -301,8 +301,12 @@ def text_counts(gateway: Gateway) -> tuple[int, int]:
 
 
 def until_texts(gateway: Gateway, reached: Callable[[int, int], bool]) -> tuple[int, int]:
-    for _ in range(20_000):
-        if reached(*(found := text_counts(gateway))):
-            return found
-        time.sleep(0.002)  # another process makes them: there is nothing to wait on
-    raise AssertionError(f"not within 40 s: {text_counts(gateway)}")
+    found = (0, 0)
+
+    def far_enough() -> bool:
+        nonlocal found
+        found = text_counts(gateway)
+        return reached(*found)
+
+    wait_for(far_enough, "the texts for SEARCH", 40, 0.002)
+    return found

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from gateway.model import moments
+from tests.servers.process import wait_for
 from tests.support.gateway import Gateway, running
 from tests.support.looks import closing, subjects
 from tests.support.soak import SOAK
@@ -46,10 +47,7 @@ def _expunged(client: imaplib.IMAP4_SSL) -> bool:
 
 def _settled(gateway: Gateway) -> None:
     """Until nothing is due: what was let go is delivered."""
-    end = time.monotonic() + PATIENCE_S
-    while {row["state"] for row in gateway.json("queue", "list")} - {"held"}:
-        assert time.monotonic() < end, gateway.json("queue", "list")
-        time.sleep(0.05)  # another process works the queue off: there is nothing to wait on
+    wait_for(lambda: {row["state"] for row in gateway.json("queue", "list")} <= {"held"}, "the queue", PATIENCE_S)
 
 
 class Clients:

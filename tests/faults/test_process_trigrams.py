@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from gateway.store import driver
 from tests.faults.conftest import end
 from tests.faults.process_kit import Imap, mail, new_inbox
+from tests.servers.process import wait_for
 from tests.support.gateway import Gateway, running
 from tests.support.soak import SOAK
 
@@ -44,11 +44,7 @@ def indexed(gateway: Gateway) -> int:
 
 
 def until(reached: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if reached():
-            return
-        time.sleep(0.01)  # another process writes the file: there is nothing to wait on
-    raise AssertionError("not within 60 s")
+    wait_for(reached, "the index", 60, 0.01)
 
 
 def append(client: Imap, octets: bytes, count: int) -> None:

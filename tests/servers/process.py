@@ -40,13 +40,16 @@ def free_port() -> int:
             return port
 
 
-def wait_for(ready: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    """Poll `ready` until it holds; TimeoutError names what was waited for."""
+def wait_for(ready: Callable[[], bool], what: str, seconds: float = 20.0, pause: float = 0.02) -> None:
+    """Ask `ready` every `pause` seconds until it holds; TimeoutError names what was waited for.
+
+    The one way to wait for what another process does and signals nobody: its answer, its file, its rows.
+    """
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not become ready in {seconds} s")
-        time.sleep(0.02)  # the peer is another process: there is nothing to wait on but its answer
+        time.sleep(pause)
 
 
 def port_open(port: int) -> bool:

@@ -90,7 +90,7 @@ async def test_a_process_that_dies_costs_nobody_else_an_answer_and_is_replaced(s
 
 async def test_a_job_whose_process_was_killed_is_done_by_another(served: Database, tmp_path: Path) -> None:
     flag, began = tmp_path / "go on", tmp_path / "began"
-    working = asyncio.ensure_future(served.offload(jobs.wait_for, str(flag), began=str(began)))
+    working = asyncio.ensure_future(served.offload(jobs.work_until, str(flag), began=str(began)))
     await until(began.exists)
     first = int(began.read_text())
     os.kill(first, signal.SIGKILL)
@@ -129,7 +129,7 @@ async def test_the_time_of_a_job_begins_with_the_answer_before_it(
     assert pool is not None
     monkeypatch.setattr(pool, "now", lambda: clock)
     flags = [tmp_path / name for name in ("first", "second")]
-    work = [[asyncio.ensure_future(served.offload(jobs.wait_for, str(flag))) for _ in range(2)] for flag in flags]
+    work = [[asyncio.ensure_future(served.offload(jobs.work_until, str(flag))) for _ in range(2)] for flag in flags]
     await asyncio.sleep(0)
     clock = StoreSettings().job_seconds
     flags[0].touch()
@@ -145,7 +145,7 @@ async def test_the_time_of_a_job_begins_with_the_answer_before_it(
 
 async def test_bulk_work_leaves_a_process_to_pages(served: Database, tmp_path: Path) -> None:
     flag = tmp_path / "go on"
-    bulk = [asyncio.ensure_future(served.offload_bulk(jobs.wait_for, str(flag))) for _ in range(4)]
+    bulk = [asyncio.ensure_future(served.offload_bulk(jobs.work_until, str(flag))) for _ in range(4)]
     pids = {(await served.offload(jobs.pid_and_count))[0] for _ in range(8)}
     assert len(pids) == 1  # bulk work holds the other process, and waits
     assert os.getpid() not in pids
@@ -156,7 +156,7 @@ async def test_bulk_work_leaves_a_process_to_pages(served: Database, tmp_path: P
 
 async def test_a_job_that_nobody_waits_for_is_dropped(served: Database, tmp_path: Path) -> None:
     flag = tmp_path / "go on"
-    held = [asyncio.ensure_future(served.offload(jobs.wait_for, str(flag))) for _ in range(4)]
+    held = [asyncio.ensure_future(served.offload(jobs.work_until, str(flag))) for _ in range(4)]
     await asyncio.sleep(0)
     waiting = asyncio.ensure_future(served.offload(jobs.die, os.getpid()))
     await asyncio.sleep(0)

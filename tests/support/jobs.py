@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 from gateway.model.errors import NotFound
 from gateway.store.db import Rx
 from gateway.store.statements import Stmt
+from tests.servers.process import wait_for
 
 _COUNT = Stmt("SELECT count(*) FROM meta")
 
@@ -42,14 +42,13 @@ def die(rx: Rx, parent: int) -> int:
     return os.getpid()
 
 
-def wait_for(rx: Rx, path: str, *, began: str = "") -> int:
+def work_until(rx: Rx, path: str, *, began: str = "") -> int:
     """Work until the file `path` is there; the process id is written to `began`."""
     if began:
         with open(f"{began}.new", "w") as file:
             file.write(str(os.getpid()))
         os.replace(f"{began}.new", began)
-    while not os.path.exists(path):
-        time.sleep(0.002)  # the test says by a file that it may end: it runs in another process
+    wait_for(lambda: os.path.exists(path), "the test to say that it may end", 600, 0.002)
     return os.getpid()
 
 
