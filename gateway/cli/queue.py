@@ -13,7 +13,7 @@ from .runtime import Runtime, pass_runtime
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 STATES: Final = ("queued", "sending", "deferred", "held", "sent", "bounced", "cancelled")
-REASONS: Final = ("approval", "scheduled", "operator", "outcome", "route", "restore")
+REASONS: Final = ("approval", "scheduled", "operator", "outcome", "route", "restore", "key")
 LIMIT: Final = 1_000
 
 

@@ -16,6 +16,7 @@ from gateway.model.ids import InboxId, KeyId, PodId
 from gateway.model.permissions import ALL_PERMISSIONS, ScopeKind, SentCopy
 from gateway.model.rates import UNSAID, Rates
 
+from . import queue
 from .db import Rx, Tx, WakeKind
 from .inboxes import SENT_COPY, rates_in, rates_stored
 from .statements import Stmt
@@ -220,11 +221,15 @@ def scram_verifiers(rx: Rx, pod_id: PodId | None, inbox_id: InboxId | None, limi
 
 
 def revoke(tx: Tx, key: KeyId, now: int) -> list[KeyId]:
-    """Revoke a key and all that descend from it; those that were not revoked before. NotFound for an unknown key."""
+    """Revoke a key and all that descend from it; those that were not revoked before. NotFound for an unknown key.
+
+    Mail that they have put off is held.
+    """
     revoked = [KeyId(row[0]) for row in tx.all(_REVOKE, key=key, now=now)]
     if not revoked and tx.one(_EXISTS, key=key) is None:
         raise NotFound("No such key")
     if revoked:
+        queue.hold_put_off(tx, revoked, now)
         tx.wake(None, kind=WakeKind.KEYS)
     return revoked
 

@@ -58,6 +58,11 @@ _NOTE = Stmt(
     "INSERT INTO queue_attempt (recipient_id, at, state, text) SELECT id, CAST(:now AS bigint), CAST(:event AS text),"
     " :text FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY id"
 )
+_HOLD_PUT_OFF = Stmt(
+    "UPDATE queue_recipient SET state = 'held', next_attempt = NULL, hold_reason = 'key', updated_at = :now WHERE id IN"
+    " (SELECT r.id FROM queue_recipient r JOIN submission s ON s.id = r.submission_id WHERE r.state = 'queued'"
+    " AND r.next_attempt > :now AND s.release_at > :now AND s.key_id IN :LIST(keys)) RETURNING id"
+)
 _DELETED: Final = "the inbox was deleted"
 _SUBMISSIONS_OF = Stmt(
     "SELECT DISTINCT submission_id FROM queue_recipient WHERE id IN :LIST(rows) ORDER BY submission_id"
@@ -135,6 +140,17 @@ def lock_of(tx: Tx, recipient_ids: Sequence[int]) -> list[SubmissionId]:
 def note(tx: Tx, recipient_ids: Sequence[int], event: str, now: int, text: str = "") -> None:
     """Enter an event that is no attempt into the history of recipients; `text` says who or why."""
     tx.do(_NOTE, rows=recipient_ids, event=event, now=now, text=text.encode("utf-8", "replace") or None)
+
+
+def hold_put_off(tx: Tx, key_ids: Sequence[int], now: int) -> int:
+    """Mail of revoked keys whose release time (RFC 4865) has not come waits for somebody; how many recipients.
+
+    Whoever had the key may have put off what its owner does not want sent; what was due is on its way.
+    """
+    held = [row[0] for row in tx.all(_HOLD_PUT_OFF, keys=key_ids, now=now)]
+    if held:
+        note(tx, held, QueueState.HELD, now, "key")
+    return len(held)
 
 
 def recipients_of(rx: Rx, submission_id: SubmissionId) -> list[int]:

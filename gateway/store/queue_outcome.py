@@ -16,9 +16,9 @@ from .db import Tx
 from .queue import OPEN, REPLY, QueueState, cancel_deleted, finish_done, lock_submissions
 from .statements import Stmt
 
-HoldReason = Literal["approval", "scheduled", "operator", "outcome", "route", "restore"]
+HoldReason = Literal["approval", "scheduled", "operator", "outcome", "route", "restore", "key"]
 """Why a recipient is held: it waits for consent, or for the time of a draft; somebody held it; its last attempt may
-have been delivered; a rule of the routes; it comes from a backup."""
+have been delivered; a rule of the routes; it comes from a backup; it was put off and its key is revoked."""
 
 ENDS: Final = frozenset({QueueState.SENT, QueueState.DEFERRED, QueueState.BOUNCED, QueueState.HELD})
 _WAIT: Final = frozenset({QueueState.DEFERRED, QueueState.HELD})

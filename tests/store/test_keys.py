@@ -10,12 +10,13 @@ import pytest
 from gateway.model.errors import AlreadyExists, InvalidRequest, NoPermission, NotFound
 from gateway.model.ids import KeyId
 from gateway.model.permissions import ScopeKind, expand
-from gateway.store import keys, pods
+from gateway.store import keys, pods, queue_admin
 from gateway.store.db import Database, Wake, WakeKind
 from gateway.store.inboxes import Inbox
 from gateway.store.keys import KeyRow
 
 from .helpers import NOW, make_inbox
+from .queue_kit import send, show
 
 READ = expand(["read"])
 
@@ -179,3 +180,26 @@ async def test_the_verifiers_of_an_inbox(db: Database) -> None:
     await db.write(lambda tx: keys.revoke(tx, made["5"].id, NOW))
     assert await verifiers(inbox) == "3215", "a revoked one too: using it is no guess"
     assert await verifiers(inbox, 2) == "32"
+
+
+async def test_mail_that_a_revoked_key_has_put_off_is_held(db: Database) -> None:
+    """What is due, another key's, or held for another reason stays as it is; what is released goes at its time."""
+    inbox = await make_inbox(db)
+    thief, mine = await _key(db, "thief"), await _key(db, "mine")
+    late = {"release_at": NOW + 100}
+    put_off = await send(db, inbox, "a@x.test", "b@y.test", key=thief.id, **late)
+    others = [
+        await send(db, inbox, "c@x.test", key=thief.id),
+        await send(db, inbox, "d@x.test", key=mine.id, **late),
+        await send(db, inbox, "e@x.test", key=thief.id, held="approval", **late),
+    ]
+    before = [(await show(db, number)).recipients for number in others]
+    await db.write(lambda tx: keys.revoke(tx, thief.id, NOW + 1))
+    entry = await show(db, put_off)
+    held = [(each.state, each.hold_reason, each.next_attempt) for each in entry.recipients]
+    assert held == [("held", "key", None)] * 2
+    assert [(event.state, event.text) for event in entry.attempts] == [("held", b"key")] * 2
+    assert [(await show(db, number)).recipients for number in others] == before
+    rows = [each.id for each in entry.recipients]
+    assert await db.write(lambda tx: queue_admin.release(tx, rows, NOW + 2)) == 2
+    assert {each.next_attempt for each in (await show(db, put_off)).recipients} == {NOW + 100}

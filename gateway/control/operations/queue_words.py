@@ -21,6 +21,7 @@ HOLD_REASONS: Final[Mapping[str, str]] = {
     "outcome": "its last attempt may have delivered it",
     "route": "held by a rule of the routes",
     "restore": "held by a restore: it may have been sent since the backup",
+    "key": "its key was revoked before its time",
 }
 
 

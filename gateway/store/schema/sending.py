@@ -61,7 +61,7 @@ queue_recipient = Table(
     Column("notify", SmallInteger),  # RFC 3461 4.1: 1 success, 2 failure, 4 delay; 0 never; null: not said
     Column("orcpt", Text),  # RFC 3461 4.2, as the client wrote it
     Column("delay_told", Big),  # when the sender was told of the delay
-    Column("hold_reason", Text),  # while `held`: approval, scheduled, operator, outcome, route, restore
+    Column("hold_reason", Text),  # while `held`: approval, scheduled, operator, outcome, route, restore, key
     Index("ix_queue_recipient_due", "state", "next_attempt", "id"),
     sqlite_autoincrement=True,
 )
