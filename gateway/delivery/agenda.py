@@ -161,12 +161,10 @@ class Agenda(Generic[Job]):
         wanted = most - have
         return wanted if allowed is None else max(0, min(wanted, allowed - len(hop.ready) - hop.claiming))
 
-    def claimed(self, pick: Pick, jobs: list[tuple[str, Job]]) -> None:
-        """What came of a pick: (next hop, job); nothing when others were faster."""
+    def claimed(self, pick: Pick) -> None:
+        """The claim of a pick has ended; what came of it is `ready` at its next hop, perhaps another one by now."""
         hop = self.hop(pick.hop)
         hop.claiming = max(0, hop.claiming - 1)
-        for name, job in jobs:
-            self.hop(name).ready.append(job)
 
     # -- what to start
 

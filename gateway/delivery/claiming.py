@@ -112,7 +112,7 @@ class Claims:
             raise
         finally:
             for pick in picks:
-                self._agenda.claimed(pick, [])
+                self._agenda.claimed(pick)
         turn = {number: place for place, number in enumerate(rows)}
         for job in sorted(jobs, key=lambda job: turn[job.items[0].recipient_id]):
             self._agenda.hop(hop_name(self._agenda, job.found)).ready.append(job)

@@ -28,7 +28,8 @@ def filled(places: Places = SMALL, **hops: int) -> Agenda[Pick]:
 def claim(agenda: Agenda[Pick], now: float = NOW) -> list[Pick]:
     picks = agenda.to_claim(now)
     for pick in picks:
-        agenda.claimed(pick, [(pick.hop, pick)])
+        agenda.claimed(pick)
+        agenda.hop(pick.hop).ready.append(pick)
     return picks
 
 
