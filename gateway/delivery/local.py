@@ -128,9 +128,8 @@ class LocalDelivery:
             tx.run(_NOBODY_ASKED, rows=sorted(applied))
             if not content.exists(tx, staged.content_id):  # another inbox has it
                 content.complete(tx, staged, now)
-            messages.append(tx, place.mailbox_id, place.inbox_id, staged, internal_date=now, now=now)
-            if may_be_report(staged.header):
-                reports.note_report(tx, place.inbox_id, staged.content_id, now)
+            report = may_be_report(staged.header)
+            messages.deliver(tx, place.mailbox_id, place.inbox_id, staged, now, may_be_report=report)
             told = [item for item in items if item.recipient_id in applied and item.mail_from]
             if any(wishes(item.notify, Notify.SUCCESS) for item in told):
                 reports.owe_notice(tx, items[0].submission_id, now)

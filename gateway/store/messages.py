@@ -1,4 +1,4 @@
-"""Messages of mailboxes: arrival, flags, copies, removal and reads. One name for what five modules do.
+"""Messages of mailboxes: arrival, flags, copies, removal and reads. One name for what several modules do.
 
 All of them change an inbox only under its counter (`store.counters`), keep the counters of mailbox and inbox exact, and
 wake who watches the mailbox once the unit is committed.
@@ -7,6 +7,7 @@ wake who watches the mailbox once the unit is committed.
 from __future__ import annotations
 
 from .append import Appended, append
+from .deliver import deliver
 from .expunge import Expunged, deleted_uids, expunge
 from .flags import FlagOperation, FlagsStored, flag_mask, store_flags
 from .keywords import keywords_of
@@ -27,6 +28,7 @@ __all__ = [
     "copy",
     "cuts",
     "deleted_uids",
+    "deliver",
     "expunge",
     "expunged_rows",
     "fetch_rows",

@@ -24,7 +24,7 @@ from gateway.model.errors import GatewayError, NotFound, OverQuota, Unavailable
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import JUNK
 from gateway.model.ports import Clock
-from gateway.store import content, counters, messages, quota, reports, uses
+from gateway.store import content, counters, messages, quota, uses
 from gateway.store.addresses import Local, Remote, spellings
 from gateway.store.content import StagedContent
 from gateway.store.db import Database, Rx, Tx
@@ -297,9 +297,7 @@ def _deliver(
                 continue
         if mailbox is None:
             mailbox = uses.make(tx, inbox_id, JUNK, now).id
-        messages.append(tx, mailbox, inbox_id, kept, internal_date=now, now=now)
-        if report:
-            reports.note_report(tx, inbox_id, kept.content_id, now)
+        messages.deliver(tx, mailbox, inbox_id, kept, now, may_be_report=report)
     if len(full) < len(places):
         content.complete(tx, kept, now)
     return frozenset(full)

@@ -9,7 +9,7 @@ from gateway.mime import may_be_report
 from gateway.model.flags import DRAFT, SEEN
 from gateway.model.ids import InboxId, MailboxId, SubmissionId
 from gateway.model.mailbox import SENT
-from gateway.store import content, drafts, messages, once, rates, reports, submissions, uses
+from gateway.store import content, drafts, messages, once, rates, submissions, uses
 from gateway.store.content import StagedContent
 from gateway.store.db import Rx, Tx
 from gateway.store.holds import PENDING
@@ -82,9 +82,7 @@ def keep(tx: Tx, plan: Plan) -> Kept:
         if sender is not None and owed and inbox_id > sender.author:
             _keep_sent(tx, contents.kept, sender, now)
             owed = False
-        messages.append(tx, mailbox_id, inbox_id, contents.local, internal_date=now, now=now)
-        if report:
-            reports.note_report(tx, inbox_id, contents.local.content_id, now)
+        messages.deliver(tx, mailbox_id, inbox_id, contents.local, now, may_be_report=report)
     if sender is not None and owed:
         _keep_sent(tx, contents.kept, sender, now)
     if plan.inboxes:
