@@ -13,7 +13,8 @@ GATEWAY = Path(__file__).resolve().parent.parent / "gateway"
 BELOW_INGEST = {"model", "mime", "wire", "store"}
 BELOW_SUBMIT = BELOW_INGEST | {"ingest", "auth", "outbound"}
 BELOW_PROTOCOLS = BELOW_SUBMIT | {"submit"}
-BELOW_APP = BELOW_PROTOCOLS | {"imap", "smtp", "delivery", "maintain", "config", "ops"}
+BELOW_CONNECTORS = BELOW_PROTOCOLS | {"upstream", "oauth"}
+BELOW_APP = BELOW_CONNECTORS | {"imap", "smtp", "delivery", "connectors", "maintain", "config", "ops"}
 
 ALLOWED: dict[str, set[str]] = {
     "model": set(),
@@ -23,11 +24,14 @@ ALLOWED: dict[str, set[str]] = {
     "ingest": BELOW_INGEST,
     "auth": BELOW_INGEST | {"ingest"},
     "outbound": BELOW_INGEST | {"ingest"},
+    "upstream": {"model", "mime", "wire", "outbound"},
+    "oauth": BELOW_INGEST | {"outbound"},
     "submit": BELOW_SUBMIT,
     "maintain": BELOW_INGEST | {"ingest"},
     "imap": BELOW_PROTOCOLS,
     "smtp": BELOW_PROTOCOLS,
     "delivery": BELOW_PROTOCOLS,
+    "connectors": BELOW_CONNECTORS,
     "config": {"model"},
     "ops": {"config"},
     "control": BELOW_APP,
