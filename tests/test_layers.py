@@ -13,7 +13,7 @@ GATEWAY = Path(__file__).resolve().parent.parent / "gateway"
 BELOW_INGEST = {"model", "mime", "wire", "store"}
 BELOW_SUBMIT = BELOW_INGEST | {"ingest", "auth", "outbound"}
 BELOW_PROTOCOLS = BELOW_SUBMIT | {"submit"}
-BELOW_CONNECTORS = BELOW_PROTOCOLS | {"upstream", "oauth"}
+BELOW_CONNECTORS = BELOW_PROTOCOLS | {"fields", "upstream", "oauth"}
 BELOW_APP = BELOW_CONNECTORS | {"imap", "smtp", "delivery", "connectors", "maintain", "config", "ops"}
 
 ALLOWED: dict[str, set[str]] = {
@@ -32,8 +32,9 @@ ALLOWED: dict[str, set[str]] = {
     "smtp": BELOW_PROTOCOLS,
     "delivery": BELOW_PROTOCOLS,
     "connectors": BELOW_CONNECTORS,
-    "config": {"model"},
-    "ops": {"config"},
+    "fields": {"model"},
+    "config": {"model", "fields"},
+    "ops": {"config", "fields"},
     "control": BELOW_APP,
     "app": BELOW_APP | {"control"},
     "cli": BELOW_APP | {"control", "app"},

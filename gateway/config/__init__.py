@@ -3,11 +3,11 @@
 Packages do not import this: each has a settings class of its own, which `app` fills from `Config`.
 """
 
+from gateway.fields.checks import host_port
+from gateway.fields.setting import Secret
 from gateway.model.errors import ConfigError
 
-from .checks import host_port
 from .documents import Change, as_dict, changes, reloaded, render_example, render_manual, show
-from .fields import Secret
 from .loader import Loaded, find, load
 from .routing import NamedRelay, RouteRule
 from .rules import encryption, plaintext_login

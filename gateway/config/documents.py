@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from .fields import Field, Secret, describe, fields_of, settings_of
+from gateway.fields.setting import Field, Secret, describe, fields_of, settings_of
+
 from .sections import Config
 
 HIDDEN: Final = "***"

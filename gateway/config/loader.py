@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.fields.setting import Field, fields_of, settings_of
+from gateway.fields.values import Source, convert
 from gateway.model.errors import ConfigError
 
-from .fields import Field, fields_of, settings_of
 from .rules import problems
 from .sections import Config
-from .values import Source, convert
 
 SEARCH_PATH: Final = (Path("config.toml"), Path("/etc/gateway/config.toml"))
 FILE_OCTETS: Final = 1024 * 1024  # a larger file is not a configuration

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from .checks import are_host_ports, are_patterns, is_name
-from .fields import Secret, Setting
+from gateway.fields.checks import are_host_ports, are_patterns, is_name
+from gateway.fields.setting import Secret, Setting
 
 TARGETS: Final = ("relay", "local", "connector", "hold", "discard")
 """What a rule may name beside the relays of the file; none of those may be called so."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Final
 
-from .checks import host_port
+from gateway.fields.checks import host_port
+
 from .routing import TARGETS, NamedRelay
 from .sections import Config, Listener
 from .sections_mail import Relay

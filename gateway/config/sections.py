@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from .checks import (
+from gateway.fields.checks import (
     are_hosts,
     are_networks,
     is_address,
@@ -20,11 +20,12 @@ from .checks import (
     is_socket_path,
     is_uri,
 )
-from .fields import Secret, Setting
+from gateway.fields.setting import Secret, Setting
+from gateway.fields.units import PIB
+
 from .routing import NamedRelay, RouteRule
 from .sections_access import Auth, Imap, Limits, Search
 from .sections_mail import Lists, Queue, Relay, Retention
-from .units import PIB
 
 TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]
 _NO_SECRET: Final = Secret()

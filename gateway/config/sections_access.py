@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from .fields import Setting
-from .units import DAY, HOUR, KIB, MIB
+from gateway.fields.setting import Setting
+from gateway.fields.units import DAY, HOUR, KIB, MIB
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from .checks import is_host
-from .fields import Secret, Setting
-from .units import DAY, HOUR
+from gateway.fields.checks import is_host
+from gateway.fields.setting import Secret, Setting
+from gateway.fields.units import DAY, HOUR
 
 _NO_SECRET: Final = Secret()
 

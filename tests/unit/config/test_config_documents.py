@@ -28,7 +28,7 @@ from gateway.config import (
     render_manual,
     show,
 )
-from gateway.config.fields import fields_of, settings_of
+from gateway.fields.setting import fields_of, settings_of
 
 ROOT = Path(__file__).parents[3]
 SECRET = "canary-7f3a"

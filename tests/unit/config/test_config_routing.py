@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Config, ConfigError, Secret, host_port, load
-from gateway.config.checks import are_host_ports
+from gateway.fields.checks import are_host_ports
 
 ROOT = Path(__file__).parents[3]
 RELAYS = """

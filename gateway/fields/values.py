@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .fields import Field, Secret
+from .setting import Field, Secret
 
 SECRET_FILE_OCTETS: Final = 64 * 1024  # a longer file is no password but a mistake
 CREDENTIAL: Final = "credential:"
