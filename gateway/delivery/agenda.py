@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from .breaker import Breaker, BreakerState, Rate
+from gateway.outbound.breaker import Breaker, BreakerState, Rate
+
 from .lanes import Lanes, Pick
 
 Job = TypeVar("Job")

@@ -10,12 +10,12 @@ import structlog
 
 from gateway.model.errors import GatewayError
 from gateway.model.ports import Clock, Metrics
+from gateway.outbound.breaker import LOGIN_REFUSED
 from gateway.outbound.verdict import Outcome, Stage, Verdict
 from gateway.store.db import Database
 from gateway.store.queue import QueueItem
 
 from .agenda import NextHop
-from .breaker import LOGIN_REFUSED
 from .carrier import Carrier
 from .local import LocalDelivery
 from .notify import Ended

@@ -11,12 +11,12 @@ import structlog
 from gateway.model import moments
 from gateway.model.errors import Unavailable
 from gateway.model.ports import Clock, Metrics
+from gateway.outbound.breaker import BreakerState
 from gateway.store import queue_admin
 from gateway.store.db import Database
 from gateway.store.queue import OPEN
 
 from .agenda import Agenda, NextHop
-from .breaker import BreakerState
 
 log = structlog.get_logger(__name__)
 

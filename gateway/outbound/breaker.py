@@ -109,18 +109,15 @@ class Breaker:
 
 
 class Rate:
-    """At most so many messages a minute, evenly spread after a burst of a sixth of it. 0: no limit."""
+    """At most so many messages, or logins, a minute, evenly spread after a burst of a sixth of it. 0: no limit."""
 
-    __slots__ = ("_at", "_tokens", "per_minute")
+    __slots__ = ("_at", "_tokens", "burst", "per_minute")
 
-    def __init__(self, per_minute: int) -> None:
+    def __init__(self, per_minute: int, burst: int | None = None) -> None:
         self.per_minute = per_minute
+        self.burst = max(1, per_minute // 6) if burst is None else burst
         self._tokens = float(self.burst)
         self._at: float | None = None
-
-    @property
-    def burst(self) -> int:
-        return max(1, self.per_minute // 6)
 
     def _refill(self, now: float) -> None:
         if self._at is not None:

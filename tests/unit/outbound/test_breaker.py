@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.breaker import LOGIN_REFUSED, LOSSES, UNREACHABLE, Breaker, BreakerState, Rate
+from gateway.outbound.breaker import LOGIN_REFUSED, LOSSES, UNREACHABLE, Breaker, BreakerState, Rate
 
 
 def test_closed_open_half_open_and_closed_again() -> None:
