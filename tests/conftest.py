@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
-from gateway.store.migrate import migrate
 from tests.servers import postgres
+from tests.servers.stores import Stores
 
 # A test proves correctness, never a time: a loaded machine must not fail it.
 settings.register_profile("gateway", deadline=None)
 settings.load_profile("gateway")
 
 IN_CI = bool(os.environ.get("CI"))
-TEMPLATE = "store_template"
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +33,7 @@ def missing() -> object:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[postgres.Cluster]:
-    """A PostgreSQL server for the session, with a migrated template database."""
+    """A PostgreSQL server for the session."""
     try:
         started = postgres.start()
     except postgres.Missing as missing:
@@ -45,17 +41,19 @@ def cluster() -> Iterator[postgres.Cluster]:
             pytest.fail(str(missing))
         pytest.skip(str(missing))
     try:
-        started.execute(f"CREATE DATABASE {TEMPLATE}")
-        asyncio.run(migrate(started.url(TEMPLATE)))
         yield started
     finally:
         started.stop()
 
 
+@pytest.fixture(scope="session")
+def postgresql_stores(cluster: postgres.Cluster) -> Stores:
+    return Stores(cluster)
+
+
 @pytest.fixture
-def postgresql_url(cluster: postgres.Cluster) -> Iterator[str]:
+def postgresql_url(cluster: postgres.Cluster, postgresql_stores: Stores) -> Iterator[str]:
     """A migrated, empty PostgreSQL store."""
-    name = f"t{next(_numbers)}"
-    cluster.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    name = postgresql_stores.take()
     yield cluster.url(name)
-    cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    postgresql_stores.give_back(name)

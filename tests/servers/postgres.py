@@ -95,6 +95,7 @@ def start() -> Cluster:
         "unix_socket_directories": directory,
         "max_connections": 200,
         "fsync": os.environ.get("GATEWAY_TEST_PG_FSYNC", "off"),  # a test cluster dies with its run
+        "autovacuum": "off",  # a test's database must not be looked at by whom the test does not know of
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     with open(directory / "log", "wb") as output:
