@@ -55,7 +55,8 @@ class Setting:
 
     `unit` is a word for people (seconds, octets …). `low` and `high` are inclusive bounds of a number. `reloadable`:
     a SIGHUP takes a new value at once; everything else waits for a restart. `check` returns a reason against a value
-    or None. `secret`: never shown, and may be given as `file:PATH`, `env:NAME` or `credential:NAME`.
+    or None. `secret`: never shown, and may be given as `file:PATH`, `env:NAME` or `credential:NAME`. `lines`: a text
+    that may have several lines.
     """
 
     doc: str
@@ -65,6 +66,7 @@ class Setting:
     reloadable: bool = False
     secret: bool = False
     check: Callable[[Any], str | None] | None = None
+    lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)

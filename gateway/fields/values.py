@@ -77,7 +77,7 @@ def _typed(field: Field, raw: Any, source: Source) -> Any:
                 raise ValueError(f"must be a list of texts; {_quoted(item)} is none")
         return tuple(raw)
     text = _exactly(str, raw, field)
-    if "\0" in text or "\n" in text:
+    if "\0" in text or ("\n" in text and not field.setting.lines):
         raise ValueError("must be one line")
     if field.setting.secret:
         if kind is Secret and text.startswith(CREDENTIAL) and not source.environ.get("CREDENTIALS_DIRECTORY"):

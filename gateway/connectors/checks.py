@@ -1,0 +1,72 @@
+"""Checks of single options of a connector: each returns a reason against the value, or None."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from datetime import date
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from gateway.fields.checks import is_host
+
+PROXY_SCHEMES: Final = ("socks5", "http")
+_PIN: Final = re.compile(r"[0-9a-f]{64}")
+_AGE: Final = re.compile(r"[1-9][0-9]{0,4}d")
+
+
+def is_pem(value: str) -> str | None:
+    """A reason against a text that holds no certificates that OpenSSL can read."""
+    if not value:
+        return None
+    try:
+        ssl.create_default_context(cadata=value)
+    except (ssl.SSLError, ValueError):
+        return "is no PEM text of certificates"
+    return None
+
+
+def is_pin(value: str) -> str | None:
+    good = not value or _PIN.fullmatch(value.lower().replace(":", "")) is not None
+    return None if good else "is no SHA-256 digest (64 hexadecimal digits) of a certificate"
+
+
+def is_proxy(value: str) -> str | None:
+    if not value:
+        return None
+    try:
+        parts = urlsplit(value)
+        good = _is_bare(parts) and parts.port != 0 and not is_host(parts.hostname or "")
+    except ValueError:
+        good = False
+    return None if good else "is no proxy such as socks5://proxy.example:1080 or http://user@proxy.example:3128"
+
+
+def _is_bare(parts: SplitResult) -> bool:
+    """A scheme and a host and no more; a password has a setting of its own, which no list shows."""
+    more = parts.path not in ("", "/") or parts.query or parts.fragment or parts.password
+    return parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and not more
+
+
+def is_since(value: str) -> str | None:
+    """A date, or an age in days."""
+    if not value or _AGE.fullmatch(value):
+        return None
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return "is no date such as 2026-01-31 and no age such as 90d"
+    return None
+
+
+def is_one_word(value: str) -> str | None:
+    good = value.isascii() and value.isprintable() and " " not in value
+    return None if good else "is no name that can be said in EHLO"
+
+
+def are_folder_patterns(values: tuple[str, ...]) -> str | None:
+    """`Lists/*`, `INBOX`, or a role such as \\Sent: `*` stands for any text, `%` for one level (RFC 3501 6.3.8)."""
+    for value in values:
+        if not value or any(ord(char) < 32 for char in value):
+            return f"{value!r} is no name or pattern of a folder"
+    return None

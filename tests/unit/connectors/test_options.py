@@ -1,0 +1,206 @@
+"""What can be set of a connector, from each source, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.connectors import given as givens
+from gateway.connectors.given import FIELDS, Given, from_json, from_tables, from_texts
+from gateway.connectors.presets import CUSTOM, PRESETS, preset_named, provider_of
+from gateway.connectors.resolve import resolve
+from gateway.fields.setting import Secret
+from gateway.fields.values import Source
+from gateway.model.errors import InvalidRequest
+from gateway.ops import pki
+
+ADDRESS = "me@corp.example"
+
+
+def source(tmp_path: Path, *, text: bool = False) -> Source:
+    return Source("connector.toml", tmp_path, {"PASSWORD": "hunter2"}, text)
+
+
+def tables(**sections: dict[str, Any]) -> Given:
+    return from_tables(sections, Source("a table", Path(), {}))
+
+
+def test_every_field_of_every_section_describes_itself() -> None:
+    for name, fields in FIELDS.items():
+        for key, field in fields.items():
+            assert field.setting.doc, (name, key)
+            assert field.kind
+
+
+def test_the_three_sources_say_the_same(tmp_path: Path) -> None:
+    table = from_tables(
+        {"imap": {"host": "imap.corp.example", "port": 1143, "secret": "env:PASSWORD", "folders": ["INBOX", "Lists/*"]},
+         "sync": {"push": False}},
+        source(tmp_path),
+    )
+    text = from_texts(
+        {"imap.host": "imap.corp.example", "imap.port": "1143", "imap.secret": "env:PASSWORD",
+         "imap.folders": "INBOX, Lists/*", "sync.push": "no"},
+        source(tmp_path, text=True),
+    )
+    assert table == text
+    assert from_json(table.to_json(), table.secrets()) == table
+    assert table.secrets() == {"imap.secret": Secret("hunter2")}
+    assert "hunter2" not in table.to_json()
+    assert "hunter2" not in repr(table)
+
+
+def test_what_a_newer_version_has_written_is_left_alone() -> None:
+    stored = json.dumps({"imap": {"host": "a.example", "antigravity": 3}, "pop": {"host": "b.example"}})
+    assert from_json(stored) == tables(imap={"host": "a.example"})
+
+
+def test_certificates_are_read_once_and_kept(tmp_path: Path) -> None:
+    made = pki.ensure(tmp_path / "tls", ["localhost"], datetime.now(UTC))
+    pem = made.ca_file.read_text()
+    (tmp_path / "ca.pem").write_text(pem)
+    read = from_tables({"imap": {"ca": "ca.pem"}}, source(tmp_path))
+    assert read.values["imap"]["ca"] == pem
+    (tmp_path / "ca.pem").unlink()
+    assert from_json(read.to_json()) == read
+    with pytest.raises(InvalidRequest, match=r"connector.toml: imap.ca: .*ca.pem cannot be read"):
+        from_tables({"imap": {"ca": "ca.pem"}}, source(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "reason"),
+    [
+        ("imap", "hots", "x", 'unknown key; did you mean "host"'),
+        ("imap", "port", 70000, "must be 65535 at most"),
+        ("imap", "port", "993", "must be a whole number"),
+        ("imap", "security", "ssl", "must be one of"),
+        ("imap", "host", "a b", "is no host name"),
+        ("imap", "proxy", "ftp://x", "is no proxy"),
+        ("imap", "proxy", "socks5://u:p@h:1", "is no proxy"),
+        ("imap", "proxy", "socks5://h:0", "is no proxy"),
+        ("imap", "proxy", "socks5://h:99999", "is no proxy"),
+        ("imap", "pin", "abc", "is no SHA-256 digest"),
+        ("imap", "ca", "-----BEGIN nothing", "is no PEM text"),
+        ("imap", "since", "yesterday", "is no date"),
+        ("imap", "folders", [""], "is no name or pattern"),
+        ("imap", "min_dh_bits", 100, "must be 512 bits at least"),
+        ("smtp", "local_name", "two words", "is no name"),
+        ("sync", "mode", "both", "must be one of"),
+        ("sync", "on_access", 61, "must be 60 seconds at most"),
+        ("pop", "host", "x", "unknown section"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_place(section: str, key: str, value: Any, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason) as refused:
+        tables(**{section: {key: value}})
+    assert str(refused.value).startswith(f"a table: {section}")
+
+
+@pytest.mark.parametrize("path", ["host", "imap", ".host", "pop.host", "imap.hots"])
+def test_a_text_names_section_and_key(path: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"connector\.toml: "):
+        from_texts({path: "x"}, source(tmp_path, text=True))
+
+
+def test_a_secret_never_stands_in_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        from_tables({"imap": {"secret": ["hunter2"]}}, source(tmp_path))
+    assert "hunter2" not in str(refused.value)
+
+
+# What comes of it.
+
+
+def test_a_preset_fills_what_nobody_gave() -> None:
+    options = resolve(tables(imap={"secret": "pw"}), "google", "me@gmail.com")
+    assert (options.imap.host, options.imap.port, options.imap.security) == ("imap.gmail.com", 993, "tls")
+    assert (options.smtp.host, options.smtp.port, options.smtp.security) == ("smtp.gmail.com", 465, "tls")
+    assert options.imap.user == options.smtp.user == "me@gmail.com"
+    assert options.smtp.secret == Secret("pw")
+    other = resolve(tables(imap={"user": "login", "secret": "a"}, smtp={"secret": "b"}), "google", "me@gmail.com")
+    assert (other.smtp.user, other.smtp.secret) == ("login", Secret("b"))
+
+
+@pytest.mark.parametrize(
+    ("said", "imap", "smtp"),
+    [
+        ({}, 993, 465),
+        ({"security": "starttls"}, 143, 587),
+        ({"security": "none"}, 143, 587),
+        ({"security": "starttls", "port": 1}, 1, 1),
+        ({"port": 2525}, 2525, 2525),
+    ],
+)
+def test_the_port_follows_the_security(said: dict[str, Any], imap: int, smtp: int) -> None:
+    for provider in (CUSTOM, "google"):
+        host = {"host": "mail.corp.example"}
+        options = resolve(tables(imap=host | said, smtp=host | said), provider, ADDRESS)
+        assert (options.imap.port, options.smtp.port) == (imap, smtp)
+
+
+def test_one_side_is_enough() -> None:
+    options = resolve(tables(smtp={"host": "smtp.corp.example", "secret": "x"}), CUSTOM, ADDRESS)
+    assert not options.imap.enabled
+    assert options.smtp.enabled
+    only = resolve(tables(imap={"enabled": True}, smtp={"enabled": False}), "google", "me@gmail.com")
+    assert only.imap.enabled
+    assert not only.smtp.enabled
+
+
+@pytest.mark.parametrize(
+    ("provider", "sections", "path"),
+    [
+        (CUSTOM, {}, "imap.host"),
+        (CUSTOM, {"imap": {"host": "a.example", "tls_min": "1.3", "tls_max": "1.2"}}, "imap.tls_min"),
+        (CUSTOM, {"imap": {"host": "a.example", "proxy_secret": "x"}}, "imap.proxy_secret"),
+        (CUSTOM, {"imap": {"host": "a.example", "after_fetch": "seen"}}, "imap.after_fetch"),
+        (CUSTOM, {"imap": {"host": "a.example", "after_fetch": "move"}, "sync": {"mode": "import"}},
+         "imap.after_fetch_folder"),
+        (CUSTOM, {"imap": {"host": "a.example", "search": "FROM"}}, "imap.search"),
+        (CUSTOM, {"imap": {"host": "a.example", "search": "1:5"}}, "imap.search"),
+        (CUSTOM, {"imap": {"host": "a.example", "search": "OR SEEN NOT SAVEDBEFORE 1-Jan-2020"}}, "imap.search"),
+        ("microsoft", {"imap": {"secret": "x"}}, "imap.secret"),
+        ("outlook", {"smtp": {"secret": "x"}}, "smtp.secret"),
+    ],
+)
+def test_rules_between_options(provider: str, sections: dict[str, Any], path: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        resolve(tables(**sections), provider, ADDRESS)
+    assert str(refused.value).startswith(f"{path}: ")
+
+
+def test_search_terms_that_any_server_knows() -> None:
+    search = 'OR FROM "boss" (SINCE 1-Jan-2026 NOT SEEN) LARGER 1000 KEYWORD $Important HEADER List-Id x'
+    assert resolve(tables(imap={"host": "a.example", "search": search}), CUSTOM, ADDRESS).imap.search == search
+
+
+def test_providers_are_known_by_their_domains_and_names() -> None:
+    assert provider_of("Someone@GoogleMail.com") == "google"
+    assert provider_of("me@corp.example") == CUSTOM
+    assert preset_named("Google") is PRESETS["google"]
+    with pytest.raises(InvalidRequest, match="google, microsoft"):
+        preset_named("compuserve")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_whole(name: str) -> None:
+    preset = PRESETS[name]
+    for section, values in (("imap", preset.imap), ("smtp", preset.smtp)):
+        givens.from_tables({section: dict(values)}, Source(name, Path(), {}))
+    if name != CUSTOM:
+        options = resolve(Given(), name, "me@corp.example")
+        assert options.imap.enabled
+        assert options.smtp.enabled
+        assert preset.help
+
+
+def test_later_options_win_and_can_be_taken_back() -> None:
+    first = tables(imap={"host": "a.example", "port": 1})
+    both = first.merged(tables(imap={"port": 2}, sync={"push": False}))
+    assert both.values == {"imap": {"host": "a.example", "port": 2}, "sync": {"push": False}}
+    gone = {"imap": frozenset({"port"}), "sync": frozenset({"push"})}
+    assert both.without(gone) == tables(imap={"host": "a.example"})
