@@ -40,7 +40,7 @@ _TEXTS: Final[Mapping[Failure, str]] = {
                    "programs or wait; it is tried again by itself.",
     Failure.THROTTLED: "The server wants us to wait; it is tried again by itself.",
     Failure.UNAVAILABLE: "The server has an outage of its own; it is tried again by itself.",
-    Failure.FOLDER_MISSING: "There is no such folder (names are case-sensitive, INBOX apart): gateway remote list {name}",
+    Failure.FOLDER_MISSING: "There is no such folder (case counts, INBOX apart): gateway remote list {name}",
     Failure.REFUSED_COMMAND: "The server refused a command; the log shows which one and what it said.",
 }  # fmt: skip
 _OF_PROVIDER: Final = frozenset({Failure.AUTH_REJECTED, Failure.APP_PASSWORD_NEEDED, Failure.IMAP_DISABLED})
