@@ -1,32 +1,20 @@
-"""Bring a store's schema to the current version: Alembic migrations, forward only, under a lock.
-
-The SQLite file is the caller's alone (it holds the data directory's lock); on PostgreSQL an advisory lock keeps a
-second node waiting until the first has migrated.
-"""
+"""Bring a store's schema to the current version; what is current costs a look."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
-
-from gateway.model.errors import ConfigError, Unavailable
+from gateway.model.errors import Unavailable
 
 from . import driver, sqlite
 from .urls import Target, parse_url
 
-ADVISORY_LOCK: Final = 0x6761746577617901  # any number nobody else in the database uses
 SCRIPTS: Final = Path(__file__).parent / "migrations"
+_VERSION: Final = "SELECT version_num FROM alembic_version"
 
 
 async def migrate(url: str) -> None:
@@ -37,27 +25,47 @@ async def migrate(url: str) -> None:
     await asyncio.to_thread(_migrate, parse_url(url))
 
 
+def head() -> str:
+    """The current version: that of the last file, for they are named by it."""
+    return max(path.name for path in (SCRIPTS / "versions").glob("m[0-9]*.py"))[1:5]
+
+
 def _migrate(target: Target) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS))
     if target.dialect == "sqlite":
         _make_private(target.path)
-    engine = make_engine(target)
+    if not _is_current(target):
+        from .upgrade import upgrade
+
+        upgrade(target)
+
+
+def _is_current(target: Target) -> bool:
+    """Whether nothing is to be done. A database that cannot say so is looked at by `upgrade`."""
+    if target.dialect == "sqlite":
+        if not target.path.stat().st_size:
+            return False
+        try:
+            with closing(sqlite.connect(target.path, reading=False)) as file:
+                return list(file.execute(_VERSION)) == [(head(),)]
+        except driver.load().Error:
+            return False
+    import psycopg  # not for stores on SQLite: it takes a tenth of a second
+
     try:
-        with engine.connect() as connection:
-            if target.dialect == "postgresql":
-                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
-                connection.commit()
-            _refuse_newer(connection, config)
-            if target.dialect == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # all or nothing; the driver opens none for DDL
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            connection.commit()
-    except DBAPIError as error:
-        raise Unavailable(f"The database cannot be opened or migrated: {_reason(error)}") from error
-    finally:
-        engine.dispose()  # the advisory lock goes with the connection
+        connection = psycopg.connect(target.conninfo)
+    except psycopg.Error as error:
+        raise unavailable(error) from error  # once is enough to wait for a server that does not answer
+    with connection:
+        try:
+            return connection.execute(_VERSION).fetchall() == [(head(),)]
+        except psycopg.Error:
+            return False
+
+
+def unavailable(error: BaseException | None) -> Unavailable:
+    """With what the driver says, on one line; a failed connection names host and user, and no password."""
+    lines = str(error).strip().splitlines()
+    return Unavailable(f"The database cannot be opened or migrated: {lines[0] if lines else type(error).__name__}")
 
 
 def _make_private(path: Path) -> None:
@@ -72,30 +80,3 @@ def _make_private(path: Path) -> None:
             path.chmod(0o600)
     except OSError as error:
         raise Unavailable(f"The store {path} cannot be made: {error.strerror}") from error
-
-
-def _reason(error: DBAPIError) -> str:
-    """What the driver says, on one line; a failed connection names host and user, and no password."""
-    lines = str(error.orig).strip().splitlines()
-    return lines[0] if lines else type(error.orig).__name__
-
-
-def _refuse_newer(connection: Connection, config: Config) -> None:
-    current = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if current is not None and current not in known:
-        raise ConfigError(
-            f"This store has schema {current}, which is newer than this program: install the newer gateway"
-        )
-
-
-def make_engine(target: Target) -> Engine:
-    """An SQLAlchemy engine over the same driver and connection settings as the store's own connections."""
-    if target.dialect == "sqlite":
-        return create_engine(
-            "sqlite://",
-            module=driver.load(),
-            creator=lambda: sqlite.connect(target.path, reading=False),
-            poolclass=NullPool,
-        )
-    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(target.conninfo), poolclass=NullPool)

@@ -15,12 +15,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from sqlalchemy.dialects import postgresql as pg_dialect
-from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.engine import Dialect
-from sqlalchemy.sql import ClauseElement
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.sql import ClauseElement
 
 DialectName = Literal["sqlite", "postgresql"]
 
@@ -28,10 +28,6 @@ _BIND: Final = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)(?!\w*\()")
 _IN: Final = re.compile(r"\bIN\s+:(LIST|TEXTS)\((\w+)\)")
 _JSON_BIND: Final = re.compile(r"json_each\(:(\w+)\)")
 _ARRAY_BIND: Final = re.compile(r"CAST\(:(\w+) AS \w+\[\]\)")
-_DIALECTS: Final[Mapping[DialectName, Dialect]] = {
-    "sqlite": sqlite_dialect.dialect(paramstyle="named"),
-    "postgresql": pg_dialect.psycopg.dialect(),  # type: ignore[no-untyped-call]
-}
 _ARRAY_TYPE: Final[Mapping[str, str]] = {"LIST": "bigint", "TEXTS": "text"}
 
 
@@ -96,8 +92,18 @@ def _from_text(text: str, dialect: DialectName) -> Compiled:
     return Compiled(_BIND.sub(placeholder, text.replace("%", "%%")), {}, lists)
 
 
+@cache
+def _core_dialect(name: DialectName) -> Dialect:
+    """Imported by the first construct: texts need no SQLAlchemy, which is a quarter of a reader process's start."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    if name == "sqlite":
+        return sqlite.dialect(paramstyle="named")
+    return postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
+
+
 def _from_core(construct: ClauseElement, dialect: DialectName) -> Compiled:
-    compiled = construct.compile(dialect=_DIALECTS[dialect])
+    compiled = construct.compile(dialect=_core_dialect(dialect))
     defaults = {name: value for name, value in compiled.params.items() if value is not None}
     return Compiled(str(compiled), defaults, frozenset())
 

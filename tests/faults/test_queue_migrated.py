@@ -11,6 +11,7 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from gateway.store import content, migrate, queue_admin
+from gateway.store.upgrade import make_engine
 from gateway.store.urls import parse_url
 from tests.faults.smtp_kit import run
 from tests.faults.smtp_relay import relay
@@ -33,7 +34,7 @@ def make(url: str, content_id: int) -> None:
     """As a process of that version left it when it was killed."""
     config = Config()
     config.set_main_option("script_location", str(migrate.SCRIPTS))
-    engine = migrate.make_engine(parse_url(url))
+    engine = make_engine(parse_url(url))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, BEFORE)

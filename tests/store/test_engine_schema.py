@@ -15,8 +15,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from gateway.model.errors import ConfigError, Unavailable
-from gateway.store.migrate import make_engine, migrate
+from gateway.store.migrate import migrate
 from gateway.store.schema import metadata
+from gateway.store.upgrade import make_engine
 from gateway.store.urls import parse_url
 from tests.servers import postgres
 

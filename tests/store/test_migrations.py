@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from gateway.model.ids import InboxId
-from gateway.store import listing, mailboxes, migrate, quota
+from gateway.model.ids import InboxId, MailboxId
+from gateway.store import changes, listing, mailboxes, messages, migrate, quota
 from gateway.store.check import check
 from gateway.store.db import open_database
+from gateway.store.upgrade import make_engine
 from gateway.store.urls import parse_url
 from tests.servers import postgres
 
@@ -33,10 +37,15 @@ ROWS = (
 )
 
 
-def make_first(url: str) -> None:
+def scripts() -> Config:
     config = Config()
     config.set_main_option("script_location", str(migrate.SCRIPTS))
-    engine = migrate.make_engine(parse_url(url))
+    return config
+
+
+def make_first(url: str) -> None:
+    config = scripts()
+    engine = make_engine(parse_url(url))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, FIRST)
@@ -55,6 +64,39 @@ def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     cluster.execute("DROP DATABASE IF EXISTS first_schema WITH (FORCE)")
     cluster.execute("CREATE DATABASE first_schema")
     return cluster.url("first_schema")
+
+
+async def test_flags_and_modseqs_are_moved(old_url: str, runner: asyncio.Runner) -> None:
+    """Of what changed before nothing is on record: all messages are looked through for it."""
+    await asyncio.to_thread(make_first, old_url)
+    engine = migrate.make_engine(parse_url(old_url))
+    with engine.begin() as connection:
+        for uid, modseq, flags in (MESSAGES := ((1, 2, 1), (3, 5, 8), (4, 3, 0))):
+            connection.execute(
+                text(
+                    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, modseq, internal_date, save_date, flags,"
+                    f" size, email_id, thread_id) VALUES (1, {uid}, 1, 7, {modseq}, 0, 0, {flags}, 50, 'M', 'T')"
+                )
+            )
+        connection.execute(text("UPDATE mailbox SET highest_modseq = 5, uidnext = 5 WHERE id = 1"))
+    engine.dispose()
+    await migrate.migrate(old_url)
+    inbox, box = InboxId(1), MailboxId(1)
+    db = open_database(old_url)
+    await db.start()
+    try:
+        rows = [(uid, flags, modseq) for uid, modseq, flags in MESSAGES]
+        assert await db.read(lambda rx: messages.load(rx, box)) == rows
+        since = await db.read(lambda rx: changes.changes_since(rx, inbox, box, 2))
+        assert since.flags == rows[1:]
+        assert await db.read(lambda rx: changes.changes_since(rx, inbox, box, 2, most=10)) is None
+        stored = await db.write(lambda tx: messages.store_flags(tx, inbox, box, [1], "add", 2))
+        few = await db.read(lambda rx: changes.changes_since(rx, inbox, box, 5, most=10))
+        assert few is not None and few.flags == [(1, 3, stored.modseq)]
+        listed = await db.read(lambda rx: listing.mailbox(rx, inbox, "INBOX", deleted=True))
+        assert listed is not None and (listed.deleted, listed.deleted_octets) == (1, 50)
+    finally:
+        await db.close()
 
 
 async def test_a_store_of_the_first_schema_opens(old_url: str, runner: asyncio.Runner) -> None:
@@ -77,3 +119,23 @@ async def test_a_store_of_the_first_schema_opens(old_url: str, runner: asyncio.R
         assert await db.read(check) == []
     finally:
         await db.close()
+
+
+def test_the_last_file_is_the_current_version() -> None:
+    assert migrate.head() == ScriptDirectory.from_config(scripts()).get_current_head()
+
+
+CURRENT = """
+import asyncio, sys
+from gateway.store.migrate import migrate
+asyncio.run(migrate(sys.argv[1]))
+print(*sorted({"alembic", "sqlalchemy", "psycopg"} & sys.modules.keys()))
+"""
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_a_current_store_is_opened_without_what_migrations_need(request: pytest.FixtureRequest, dialect: str) -> None:
+    """Importing it takes longer than most commands run."""
+    url = request.getfixturevalue(f"{dialect}_url")
+    done = subprocess.run([sys.executable, "-c", CURRENT, url], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == (["psycopg"] if dialect == "postgresql" else [])

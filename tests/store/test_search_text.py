@@ -26,9 +26,10 @@ from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.model.ports import NULL_METRICS
 from gateway.store import content, messages, search_text, trigrams
 from gateway.store.db import Database, Tx, open_database
-from gateway.store.migrate import SCRIPTS, make_engine, migrate
+from gateway.store.migrate import SCRIPTS, migrate
 from gateway.store.search_text import INLINE, SEPARATOR
 from gateway.store.statements import Stmt
+from gateway.store.upgrade import make_engine
 from gateway.store.urls import parse_url
 
 from .helpers import NOW, assert_consistent, mailbox_id, make_inbox
