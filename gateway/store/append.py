@@ -1,6 +1,6 @@
 """Arrival of one message in a mailbox: the hottest unit of the store.
 
-On SQLite eight short statements with the content's own; on PostgreSQL one statement whose values come from RETURNING of
+On SQLite nine short statements with the content's own; on PostgreSQL one statement whose values come from RETURNING of
 the inbox row's UPDATE, so that nothing is read before the lock that it depends on.
 """
 
@@ -59,12 +59,13 @@ _MAILBOX = Stmt(
     " RETURNING uidnext - 1, uidvalidity, role"
 )
 _COLUMNS: Final = (
-    "mailbox_id, uid, inbox_id, content_id, modseq, internal_date, save_date, flags, size, email_id, thread_id"
+    "mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id"
 )
 _MESSAGE = Stmt(
-    f"INSERT INTO message ({_COLUMNS}) VALUES (:mailbox, :uid, :inbox, :content, :modseq, :internal_date, :now, :flags,"
-    " :size, :email_id, :thread)"
+    f"INSERT INTO message ({_COLUMNS}) VALUES (:mailbox, :uid, :inbox, :content, :internal_date, :now, :size,"
+    " :email_id, :thread)"
 )
+_FLAGS = Stmt("INSERT INTO message_flags (mailbox_id, uid, flags, modseq) VALUES (:mailbox, :uid, :flags, :modseq)")
 _ALL_IN_ONE = Stmt(
     postgresql="WITH i AS (UPDATE inbox SET modseq = modseq + :step, messages = messages + 1, octets = octets + :size"
     f"  WHERE id = :inbox RETURNING modseq, {quota.LEVEL} AS level),"
@@ -78,9 +79,10 @@ _ALL_IN_ONE = Stmt(
     "   CAST(:thread AS text))"
     "  FROM b, unnest(CAST(:hashes AS bigint[])) AS h (hash)"
     "  ON CONFLICT (inbox_id, hash) DO UPDATE SET thread = thread_ref.thread RETURNING hash, thread),"
-    f" m AS (INSERT INTO message ({_COLUMNS}) SELECT :mailbox, b.uid, :inbox, :content, b.modseq, :internal_date, :now,"
-    "  :flags, :size, :email_id, coalesce((SELECT thread FROM t WHERE hash = :first), CAST(:thread AS text)) FROM b"
-    "  RETURNING thread_id)"
+    f" m AS (INSERT INTO message ({_COLUMNS}) SELECT :mailbox, b.uid, :inbox, :content, :internal_date, :now,"
+    "  :size, :email_id, coalesce((SELECT thread FROM t WHERE hash = :first), CAST(:thread AS text)) FROM b"
+    "  RETURNING thread_id),"
+    " f AS (INSERT INTO message_flags (mailbox_id, uid, flags, modseq) SELECT :mailbox, b.uid, :flags, b.modseq FROM b)"
     " SELECT b.uid, b.uidvalidity, b.modseq, b.role, m.thread_id, i.level FROM b, m, i"
 )
 _CONTENT = Stmt("SELECT size, message_id, in_reply_to, refs FROM content_meta WHERE id = :content")
@@ -166,14 +168,13 @@ def _place(
         uid=uid,
         inbox=inbox,
         content=facts.content_id,
-        modseq=modseq,
         internal_date=internal_date,
         now=now,
-        flags=flags,
         size=size,
         email_id=email_id,
         thread=thread,
     )
+    tx.do(_FLAGS, mailbox=mailbox, uid=uid, flags=flags, modseq=modseq)
     return Appended(uid, uidvalidity, modseq, email_id, thread), role, level
 
 

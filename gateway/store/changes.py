@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, overload
@@ -10,7 +10,9 @@ from typing import Any, overload
 from gateway.model.ids import InboxId, MailboxId, ModSeq, Uid
 from gateway.model.sequence import Ranges, normalise, render
 
+from . import flag_record, flag_rows
 from .db import Rx, Tx
+from .flag_record import ranges_in
 from .keywords import keywords_of
 from .statements import Stmt
 
@@ -72,10 +74,9 @@ class MailboxChanges:
     complete: bool = True
 
 
-_MAILBOX = Stmt("SELECT highest_modseq, uidnext, pruned_modseq FROM mailbox WHERE id = :mailbox AND inbox_id = :inbox")
-_ROWS = Stmt(
-    "SELECT uid, flags, modseq FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
-    " ORDER BY uid"
+_MAILBOX = Stmt(
+    "SELECT highest_modseq, uidnext, pruned_modseq, flag_record, flag_floor FROM mailbox"
+    " WHERE id = :mailbox AND inbox_id = :inbox"
 )
 _EXPUNGES = Stmt(
     "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
@@ -83,11 +84,6 @@ _EXPUNGES = Stmt(
 )
 _ALL = 1 << 53  # records: more than there can be
 _UID_TEXT = 32  # characters that name a range of UIDs, at most
-# By MODSEQ, for which there is an index: by UID the limit would let all messages be looked through.
-_FEW_ROWS = Stmt(
-    "SELECT uid, flags, modseq FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
-    " ORDER BY modseq LIMIT :most"
-)
 _FEW_EXPUNGES = Stmt(
     "SELECT uids FROM change WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND modseq > :modseq"
     f" AND kind = '{ChangeKind.EXPUNGED.value}' ORDER BY modseq LIMIT :most"
@@ -117,19 +113,21 @@ def changes_since(
     mailbox = rx.one(_MAILBOX, mailbox=mailbox_id, inbox=inbox_id)
     if mailbox is None:
         return MailboxChanges(ModSeq(0), Uid(0), [], (), False, {})
-    highest, uidnext, pruned = mailbox
+    highest, uidnext, pruned, record, floor = mailbox
     if highest <= modseq:
         return MailboxChanges(highest, uidnext, [], (), True, keywords_of(rx, mailbox_id))
     since: dict[str, Any] = {"mailbox": mailbox_id, "inbox": inbox_id, "modseq": modseq}
-    rows: list[tuple[int, int, int]]
+    changed = flag_record.changed_since(record, floor, modseq)
     if most is None:
-        rows, texts = rx.all(_ROWS, **since), rx.all(_EXPUNGES, **since)
+        rows, texts = flag_rows.newer(rx, mailbox_id, modseq, changed), rx.all(_EXPUNGES, **since)
     else:
-        since["most"] = most + 1
-        rows, texts = sorted(rx.all(_FEW_ROWS, **since)), rx.all(_FEW_EXPUNGES, **since)
-        if max(len(rows), len(texts)) > most or sum(len(text) for (text,) in texts) > most * _UID_TEXT:
+        few = None if changed is None else flag_rows.few_newer(rx, mailbox_id, modseq, changed, most)
+        if few is None:
             return None
-    expunged = normalise(pair for (text,) in texts for pair in _ranges(text))
+        rows, texts = few, rx.all(_FEW_EXPUNGES, **since, most=most + 1)
+        if len(texts) > most or sum(len(text) for (text,) in texts) > most * _UID_TEXT:
+            return None
+    expunged = normalise(pair for (text,) in texts for pair in ranges_in(text))
     return MailboxChanges(
         highest, uidnext, rows, expunged, True, keywords_of(rx, mailbox_id), complete=modseq >= pruned
     )
@@ -149,15 +147,9 @@ def expunged_between(
     rows = rx.all(_EXPUNGES_UP_TO, **since, upto=upto, most=min(most + 1, _ALL))
     if len(rows) > most or sum(len(text) for (text,) in rows) > most * _UID_TEXT:
         return None
-    return normalise(pair for (text,) in rows for pair in _ranges(text))
+    return normalise(pair for (text,) in rows for pair in ranges_in(text))
 
 
 def made_of_inbox(rx: Rx, inbox_id: InboxId, mailboxes: Sequence[MailboxId]) -> list[MailboxId]:
     """Those of `mailboxes` that a RENAME of INBOX has made: created and renamed by the same unit."""
     return [MailboxId(row[0]) for row in rx.all(_FROM_INBOX, inbox=inbox_id, mailboxes=list(mailboxes))]
-
-
-def _ranges(text: str) -> Iterator[tuple[int, int]]:
-    for part in text.split(",") if text else ():
-        low, _, high = part.partition(":")
-        yield int(low), int(high or low)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from . import check_deep
+from . import check_deep, check_flags
 from .db import Rx
 from .findings import MOST, Finding
 from .statements import Stmt
@@ -44,8 +44,9 @@ def _rule(code: str, text: str, remedy: str, sql: str) -> Rule:
 
 
 _COUNTED: Final = (
-    "(SELECT mailbox_id, count(*) AS messages, sum(CASE WHEN flags & 1 = 0 THEN 1 ELSE 0 END) AS unseen,"
-    " sum(size) AS octets, max(uid) AS uid, max(modseq) AS modseq FROM message GROUP BY mailbox_id)"
+    "(SELECT m.mailbox_id, count(*) AS messages, sum(CASE WHEN f.flags & 1 = 0 THEN 1 ELSE 0 END) AS unseen,"
+    " sum(m.size) AS octets, max(m.uid) AS uid, max(f.modseq) AS modseq FROM message m"
+    " LEFT JOIN message_flags f ON f.mailbox_id = m.mailbox_id AND f.uid = m.uid GROUP BY m.mailbox_id)"
 )
 _HELD: Final = "coalesce(sum(b.messages), 0), coalesce(sum(b.octets), 0), coalesce(sum(1 - b.noselect), 0)"
 _OPEN: Final = "('queued', 'sending', 'deferred', 'held')"
@@ -119,10 +120,24 @@ RULES: Final = (
     ),
     _rule(
         "message.values",
-        "Message {1} of mailbox {0} has a UID, MODSEQ, size or id that cannot be",
+        "Message {1} of mailbox {0} has a UID, size or id that cannot be",
         _BACKUP,
-        "SELECT mailbox_id, uid FROM message WHERE uid < 1 OR uid > 4294967295 OR modseq < 1 OR size < 0 OR flags < 0"
+        "SELECT mailbox_id, uid FROM message WHERE uid < 1 OR uid > 4294967295 OR size < 0"
         " OR email_id NOT LIKE 'M%' OR thread_id NOT LIKE 'T%'",
+    ),
+    _rule(
+        "message.flags",
+        "Message {1} of mailbox {0} has no flags and MODSEQ, or such that cannot be",
+        _BACKUP,
+        "SELECT m.mailbox_id, m.uid FROM message m LEFT JOIN message_flags f ON f.mailbox_id = m.mailbox_id AND"
+        " f.uid = m.uid WHERE f.uid IS NULL OR f.flags < 0 OR f.modseq < 1",
+    ),
+    _rule(
+        "flags.message",
+        "Mailbox {0} has flags of a message {1}, which is not there",
+        _REPORT,
+        "SELECT f.mailbox_id, f.uid FROM message_flags f LEFT JOIN message m ON m.mailbox_id = f.mailbox_id AND"
+        " m.uid = f.uid WHERE m.uid IS NULL",
     ),
     _rule(
         "inbox.uidvalidity",
@@ -324,7 +339,7 @@ RULES: Final = (
 
 def steps() -> list[Callable[[Rx], list[Finding]]]:
     """The check without hashes, in pieces that each want a snapshot of their own."""
-    return [*(rule.run for rule in RULES), *check_deep.STEPS]
+    return [*(rule.run for rule in RULES), *check_deep.STEPS, check_flags.record]
 
 
 def check(rx: Rx, *, deep: bool = False) -> list[Finding]:

@@ -23,7 +23,7 @@ _NAMES = Stmt(  # a purge takes mailboxes of deleted inboxes one by one, parents
     "SELECT b.inbox_id, b.name FROM mailbox b JOIN inbox i ON i.id = b.inbox_id WHERE i.deleted_at IS NULL"
     " ORDER BY b.inbox_id"
 )
-_FLAGS = Stmt("SELECT DISTINCT mailbox_id, flags FROM message WHERE flags > 31")
+_FLAGS = Stmt("SELECT DISTINCT mailbox_id, flags FROM message_flags WHERE flags > 31")
 _BITS = Stmt("SELECT mailbox_id, bit FROM keyword")
 _CHANGES = Stmt(
     "SELECT c.inbox_id, c.mailbox_id, c.modseq, c.kind, c.uids, b.uidnext FROM change c"
@@ -31,10 +31,10 @@ _CHANGES = Stmt(
     " WHERE c.kind = 'expunged' OR c.uids <> '' ORDER BY c.inbox_id, c.modseq"
 )
 _LIVING = Stmt(
-    sqlite="SELECT m.uid FROM json_each(:ranges) AS r CROSS JOIN message m WHERE m.mailbox_id = :mailbox"
+    sqlite="SELECT m.uid FROM json_each(:ranges) AS r CROSS JOIN message_flags m WHERE m.mailbox_id = :mailbox"
     " AND m.uid BETWEEN r.value ->> 0 AND r.value ->> 1 ORDER BY m.uid LIMIT 1",
     postgresql="SELECT m.uid FROM unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS r (low, high)"
-    " JOIN message m ON m.mailbox_id = :mailbox AND m.uid BETWEEN r.low AND r.high ORDER BY m.uid LIMIT 1",
+    " JOIN message_flags m ON m.mailbox_id = :mailbox AND m.uid BETWEEN r.low AND r.high ORDER BY m.uid LIMIT 1",
 )
 _CONTENTS = Stmt(
     "SELECT id, body_id, size - header_size, sha256 FROM content_meta WHERE id > :after ORDER BY id LIMIT :most"

@@ -19,12 +19,20 @@ _MODSEQS = Stmt(
     "SELECT i.modseq, m.highest_modseq FROM inbox AS i LEFT JOIN mailbox AS m ON m.id = :mailbox AND m.inbox_id = i.id"
     " WHERE i.id = :inbox"
 )
+_FLAGS = Stmt(
+    "SELECT i.modseq, m.highest_modseq, m.flag_record, m.flag_floor FROM inbox AS i"
+    " LEFT JOIN mailbox AS m ON m.id = :mailbox AND m.inbox_id = i.id WHERE i.id = :inbox"
+)
 _APPLY = Stmt(
     "UPDATE inbox SET modseq = :modseq, messages = messages + :messages, octets = octets + :octets WHERE id = :inbox"
 )
 _APPLY_MAILBOX = Stmt(
     "UPDATE mailbox SET highest_modseq = :modseq, messages = messages + :messages, unseen = unseen + :unseen,"
     " octets = octets + :octets WHERE id = :mailbox"
+)
+_APPLY_FLAGS = Stmt(
+    "UPDATE mailbox SET highest_modseq = :modseq, unseen = unseen + :unseen, flag_record = :record,"
+    " flag_floor = :floor WHERE id = :mailbox"
 )
 _UIDVALIDITY = Stmt(
     "UPDATE inbox SET last_uidvalidity = CASE WHEN last_uidvalidity >= :now THEN last_uidvalidity + 1 ELSE :now END"
@@ -89,6 +97,16 @@ def peek_mailbox(tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId) -> tuple[ModS
     return tx.modseqs.get(inbox_id) or ModSeq(last + 1), ModSeq(highest or 0)
 
 
+def peek_flags(tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId) -> tuple[ModSeq, ModSeq, str, int]:
+    """`peek_mailbox`, and the mailbox's `flag_record` and its floor."""
+    lock(tx, inbox_id)
+    found = tx.one(_FLAGS, inbox=inbox_id, mailbox=mailbox_id)
+    if found is None:
+        raise NotFound("Inbox does not exist")
+    last, highest, record, floor = found
+    return tx.modseqs.get(inbox_id) or ModSeq(last + 1), ModSeq(highest or 0), record or "", floor or 0
+
+
 def apply(tx: Tx, inbox_id: InboxId, modseq: ModSeq, *, messages: int = 0, octets: int = 0) -> None:
     """Take the value that `peek` showed, and count what was added or removed."""
     if messages or octets or inbox_id not in tx.modseqs:
@@ -108,6 +126,11 @@ def apply_mailbox(
 ) -> None:
     """Note a change of `mailbox_id`: its HIGHESTMODSEQ and the differences of its counters."""
     tx.do(_APPLY_MAILBOX, mailbox=mailbox_id, modseq=modseq, messages=messages, unseen=unseen, octets=octets)
+
+
+def apply_flags(tx: Tx, mailbox_id: MailboxId, modseq: ModSeq, *, unseen: int, record: str, floor: int) -> None:
+    """`apply_mailbox` for a change of flags, which goes on record."""
+    tx.do(_APPLY_FLAGS, mailbox=mailbox_id, modseq=modseq, unseen=unseen, record=record, floor=floor)
 
 
 def draw_uidvalidity(tx: Tx, inbox_id: InboxId, now: int) -> UidValidity:

@@ -10,8 +10,9 @@ from .db import Rx
 from .statements import Stmt
 
 _PAGE = Stmt(
-    "SELECT uid, internal_date, flags, size, content_id FROM message"
-    " WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND uid > :after ORDER BY uid LIMIT :most"
+    "SELECT m.uid, m.internal_date, f.flags, m.size, m.content_id FROM message AS m"
+    " JOIN message_flags AS f ON f.mailbox_id = m.mailbox_id AND f.uid = m.uid"
+    " WHERE m.mailbox_id = :mailbox AND m.inbox_id = :inbox AND m.uid > :after ORDER BY m.uid LIMIT :most"
 )
 
 

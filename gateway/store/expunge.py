@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from gateway.model.flags import DELETED, SEEN
 from gateway.model.ids import InboxId, MailboxId, ModSeq
@@ -29,24 +29,30 @@ class Expunged:
 Gone = tuple[int, int, int, str]
 """(uid, size, flags, EMAILID) of a message that was removed"""
 
-_ALL: Final = "FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids}"
-_WHICH: Final = {False: _ALL, True: f"{_ALL} AND (flags & {DELETED}) <> 0"}
-"""Messages that go, by whether only those with \\Deleted do."""
 _FIND: Final = {
-    only: ByUids(f"SELECT uid, size, flags, email_id {which} ORDER BY uid") for only, which in _WHICH.items()
-}
-_KEEP: Final = {
     only: ByUids(
-        "INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
-        " SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id"
-        f" {which}"
+        "SELECT f.uid, m.size, f.flags, m.email_id FROM message_flags AS f CROSS JOIN message AS m"
+        f" WHERE f.mailbox_id = :mailbox AND {{uids}}{condition} AND m.mailbox_id = f.mailbox_id AND m.uid = f.uid"
+        " AND m.inbox_id = :inbox ORDER BY f.uid",
+        "f.uid",
     )
-    for only, which in _WHICH.items()
+    for only, condition in ((False, ""), (True, f" AND (f.flags & {DELETED}) <> 0"))
 }
-_DELETE: Final = {only: ByUids(f"DELETE {which}") for only, which in _WHICH.items()}
+"""Messages that go, by whether only those with \\Deleted do."""
+_WHICH: Final = "FROM message WHERE mailbox_id = :mailbox AND {uids}"
+_KEEP = ByUids(
+    "INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
+    " SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id"
+    f" {_WHICH}"
+)
+_DELETE: Final = (
+    ByUids(f"DELETE {_WHICH}"),
+    ByUids("DELETE FROM message_flags WHERE mailbox_id = :mailbox AND {uids}"),
+)
+"""The flags last: it is their rows that say which UIDs of a set there are."""
 _FLAGGED = Stmt(
-    "SELECT uid FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox"
-    f" AND (flags & {DELETED}) <> 0 ORDER BY uid LIMIT :most"
+    "SELECT uid FROM message_flags WHERE mailbox_id = (SELECT id FROM mailbox WHERE id = :mailbox AND"
+    f" inbox_id = :inbox) AND (flags & {DELETED}) <> 0 ORDER BY uid LIMIT :most"
 )
 
 
@@ -89,16 +95,17 @@ def take_out(
 ) -> list[Gone]:
     """The messages removed, rising, for `note_expunged`; what the untold may fetch is kept.
 
-    The unit holds the inbox's lock, so that the three statements see the same messages.
+    The unit holds the inbox's lock, so that all statements see the same messages.
     """
-    of: dict[str, Any] = {"mailbox": mailbox_id, "inbox": inbox_id}
     statement, members = _FIND[only_deleted].over(tx.dialect, ranges)
-    rows: list[Gone] = tx.all(statement, **of, **members)
+    rows: list[Gone] = tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, **members)
     if rows:
-        statement, members = _KEEP[only_deleted].over(tx.dialect, ranges)
-        tx.do(statement, now=now, **of, **members)
-        statement, members = _DELETE[only_deleted].over(tx.dialect, ranges)
-        tx.do(statement, **of, **members)
+        gone = from_rising([row[0] for row in rows])
+        statement, members = _KEEP.over(tx.dialect, gone)
+        tx.do(statement, now=now, mailbox=mailbox_id, **members)
+        for delete in _DELETE:
+            statement, members = delete.over(tx.dialect, gone)
+            tx.do(statement, mailbox=mailbox_id, **members)
     return rows
 
 

@@ -11,7 +11,7 @@ from gateway.model.flags import FIRST_KEYWORD_BIT, MAX_KEYWORDS, SEEN, SYSTEM_BY
 from gateway.model.ids import InboxId, MailboxId, ModSeq
 from gateway.model.sequence import Ranges
 
-from . import counters
+from . import counters, flag_record
 from .db import Tx
 from .keywords import keywords_of
 from .statements import Stmt
@@ -46,19 +46,17 @@ _NEW_FLAGS: Final[dict[FlagOperation, str]] = {
 }
 _STORE: Final = {
     operation: ByUids(
-        f"UPDATE message SET flags = {new}, modseq = :modseq"
-        f" WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {{uids}} AND flags <> {new}"
-        " AND +modseq <= :since"
+        f"UPDATE message_flags SET flags = {new}, modseq = :modseq"
+        f" WHERE mailbox_id = :mailbox AND {{uids}} AND flags <> {new} AND modseq <= :since"
     )
     for operation, new in _NEW_FLAGS.items()
 }
 _COUNT_SEEN = ByUids(
-    "SELECT count(*) FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids} AND (flags & 1) = :seen"
-    " AND +modseq <= :since"
+    "SELECT count(*) FROM message_flags WHERE mailbox_id = :mailbox AND {uids} AND (flags & 1) = :seen"
+    " AND modseq <= :since"
 )
 _CHANGED_SINCE = ByUids(
-    "SELECT uid, modseq FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids} AND +modseq > :since"
-    " ORDER BY uid"
+    "SELECT uid, modseq FROM message_flags WHERE mailbox_id = :mailbox AND {uids} AND modseq > :since ORDER BY uid"
 )
 _EVER: Final = 2**63 - 1
 
@@ -110,36 +108,37 @@ def store_flags(
     LimitReached as `flag_mask`.
     """
     ranges = as_ranges(uids)
-    counters.lock(tx, inbox_id)
+    modseq, since, record, floor = counters.peek_flags(tx, inbox_id, mailbox_id)
+    if not ranges or not since:  # rows of flags do not name their inbox: a mailbox that is not of this one has none
+        return FlagsStored()
     refused: list[tuple[int, int]] = []
-    if ranges and unchanged_since is not None:
+    if unchanged_since is not None:
         statement, members = _CHANGED_SINCE.over(tx.dialect, ranges)
-        refused = tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, since=unchanged_since, **members)
+        refused = tx.all(statement, mailbox=mailbox_id, since=unchanged_since, **members)
     mask = system_mask | flag_mask(tx, mailbox_id, keywords, create=op != "remove")
-    if not ranges or (op != "set" and not mask):
+    if op != "set" and not mask:
         return FlagsStored(refused=refused)
     limit = _EVER if unchanged_since is None else unchanged_since
-    modseq, since = counters.peek_mailbox(tx, inbox_id, mailbox_id)
-    unseen = _unseen_difference(tx, inbox_id, mailbox_id, ranges, op, mask, limit)
+    unseen = _unseen_difference(tx, mailbox_id, ranges, op, mask, limit)
     statement, members = _STORE[op].over(tx.dialect, ranges)
     # Without RETURNING: ten thousand rows as values take as long as the update.
-    count = tx.run(statement, mailbox=mailbox_id, inbox=inbox_id, mask=mask, modseq=modseq, since=limit, **members)
+    count = tx.run(statement, mailbox=mailbox_id, mask=mask, modseq=modseq, since=limit, **members)
     if not count:
         return FlagsStored(refused=refused)
     counters.apply(tx, inbox_id, modseq)
-    counters.apply_mailbox(tx, mailbox_id, modseq, unseen=unseen)
+    record, floor = flag_record.noted(record, floor, modseq, ranges)
+    counters.apply_flags(tx, mailbox_id, modseq, unseen=unseen, record=record, floor=floor)
     tx.wake(inbox_id, mailbox_id, modseq=modseq)
     return FlagsStored(modseq, since, mask, count, keywords_of(tx, mailbox_id) if keywords else None, refused)
 
 
 def _unseen_difference(
-    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, ranges: Ranges, op: FlagOperation, mask: int, since: int
+    tx: Tx, mailbox_id: MailboxId, ranges: Ranges, op: FlagOperation, mask: int, since: int
 ) -> int:
     """How the mailbox's count of unseen messages will change."""
     if op != "set" and not mask & SEEN:
         return 0
     becomes_seen = bool(mask & SEEN) and op != "remove"
     statement, members = _COUNT_SEEN.over(tx.dialect, ranges)
-    asked = {"mailbox": mailbox_id, "inbox": inbox_id, "seen": int(not becomes_seen), "since": since}
-    count: int = tx.scalar(statement, **asked, **members)
+    count: int = tx.scalar(statement, mailbox=mailbox_id, seen=int(not becomes_seen), since=since, **members)
     return -count if becomes_seen else count

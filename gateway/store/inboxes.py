@@ -64,6 +64,7 @@ _EXPUNGED = Stmt(_PIECE.format(table="expunged"))
 _MESSAGE_GARBAGE = Stmt(_GARBAGE.format(source="message WHERE mailbox_id = :mailbox AND uid <= :last"))
 _EXPUNGED_GARBAGE = Stmt(_GARBAGE.format(source="expunged WHERE mailbox_id = :mailbox AND uid <= :last"))
 _DELETE_MESSAGES = Stmt("DELETE FROM message WHERE mailbox_id = :mailbox AND uid <= :last")
+_DELETE_FLAGS = Stmt("DELETE FROM message_flags WHERE mailbox_id = :mailbox AND uid <= :last")
 _DELETE_EXPUNGED = Stmt("DELETE FROM expunged WHERE mailbox_id = :mailbox AND uid <= :last")
 _DELETE_KEYWORDS = Stmt("DELETE FROM keyword WHERE mailbox_id = :mailbox")
 _DELETE_MAILBOX = Stmt("DELETE FROM mailbox WHERE id = :mailbox")
@@ -251,13 +252,13 @@ def new_epoch() -> str:
 
 
 def _purge_mailbox(tx: Tx, mailbox_id: MailboxId, limit: int) -> None:
-    for select, collect, delete in (
-        (_MESSAGES, _MESSAGE_GARBAGE, _DELETE_MESSAGES),
+    for select, *statements in (
+        (_MESSAGES, _MESSAGE_GARBAGE, _DELETE_MESSAGES, _DELETE_FLAGS),
         (_EXPUNGED, _EXPUNGED_GARBAGE, _DELETE_EXPUNGED),
     ):
         if (last := _last(tx, select, limit, mailbox=mailbox_id)) is not None:
-            tx.run(collect, mailbox=mailbox_id, last=last)
-            tx.run(delete, mailbox=mailbox_id, last=last)
+            for statement in statements:
+                tx.run(statement, mailbox=mailbox_id, last=last)
             return
     tx.run(_DELETE_KEYWORDS, mailbox=mailbox_id)
     tx.run(_DELETE_MAILBOX, mailbox=mailbox_id)

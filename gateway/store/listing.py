@@ -44,12 +44,24 @@ _NAMES: Final = "b.name, b.noselect, {subscribed}, b.role, b.id"
 _COUNTERS: Final = "b.messages, b.unseen, b.uidnext, b.uidvalidity, b.octets, b.highest_modseq, b.object_id"
 _SUBSCRIBED: Final = "CASE WHEN s.name IS NULL THEN 0 ELSE 1 END"
 _SUBSCRIPTION: Final = " LEFT JOIN subscription s ON s.inbox_id = b.inbox_id AND s.name = b.name"
-# The index on messages with \Deleted holds only those: adding them up costs what an EXPUNGE would.
+# The index on messages with \Deleted holds only those: adding them up costs what an EXPUNGE would. SQLite would rather
+# walk whole mailboxes.
+_DELETED_ROWS: Final = (
+    "message_flags f{index} CROSS JOIN message m"
+    " WHERE f.flags & 8 <> 0 AND m.mailbox_id = f.mailbox_id AND m.uid = f.uid"
+)
+_SQLITE_INDEX: Final = " INDEXED BY ix_message_flags_deleted"
 _DELETED: Final = (
-    " LEFT JOIN (SELECT m.mailbox_id AS mailbox_id, count(*) AS messages, CAST(sum(m.size) AS bigint) AS octets"
-    " FROM message m WHERE m.inbox_id = :inbox AND m.flags & 8 <> 0 GROUP BY m.mailbox_id) d ON d.mailbox_id = b.id"
+    " LEFT JOIN (SELECT f.mailbox_id AS mailbox_id, count(*) AS messages, CAST(sum(m.size) AS bigint) AS octets"
+    f" FROM mailbox o CROSS JOIN {_DELETED_ROWS} AND o.inbox_id = :inbox AND f.mailbox_id = o.id"
+    " GROUP BY f.mailbox_id) d ON d.mailbox_id = b.id"
 )
 _SUMS: Final = "coalesce(d.messages, 0), coalesce(d.octets, 0)"
+
+
+def _by_index(text: str) -> Stmt:
+    """{index} is where SQLite is told to take the one on \\Deleted."""
+    return Stmt(sqlite=text.replace("{index}", _SQLITE_INDEX), postgresql=text.replace("{index}", ""))
 
 
 def _statement(*, subscribed: bool, counters: bool, deleted: bool, where: str) -> Stmt:
@@ -61,7 +73,7 @@ def _statement(*, subscribed: bool, counters: bool, deleted: bool, where: str) -
         )
     )
     joins = _SUBSCRIPTION * subscribed + _DELETED * deleted
-    return Stmt(f"SELECT {columns} FROM mailbox b{joins} WHERE b.inbox_id = :inbox {where}")
+    return _by_index(f"SELECT {columns} FROM mailbox b{joins} WHERE b.inbox_id = :inbox {where}")
 
 
 _ALL: Final = {
@@ -75,11 +87,9 @@ _ONE: Final = {
     subscribed: _statement(subscribed=subscribed, counters=True, deleted=False, where="AND b.name = :name")
     for subscribed in (False, True)
 }
-_ONE_SUM: Final = "SELECT count(*), CAST(coalesce(sum(size), 0) AS bigint) FROM message"
-_ONE_WHERE: Final = "WHERE inbox_id = :inbox AND mailbox_id = :mailbox AND flags & 8 <> 0"
-_ONE_DELETED = Stmt(
-    sqlite=f"{_ONE_SUM} INDEXED BY ix_message_deleted {_ONE_WHERE}",  # it would rather walk the whole mailbox
-    postgresql=f"{_ONE_SUM} {_ONE_WHERE}",
+_ONE_DELETED = _by_index(
+    f"SELECT count(*), CAST(coalesce(sum(m.size), 0) AS bigint) FROM {_DELETED_ROWS}"
+    " AND m.inbox_id = :inbox AND f.mailbox_id = :mailbox"
 )
 _SOME = Stmt(
     f"SELECT {_NAMES.format(subscribed=_SUBSCRIBED)}, {_COUNTERS}, 0, 0 FROM mailbox b{_SUBSCRIPTION}"

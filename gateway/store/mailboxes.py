@@ -70,6 +70,7 @@ _END: Final = (
     Stmt(_GARBAGE.format(table="message")),
     Stmt(_GARBAGE.format(table="expunged")),
     Stmt("DELETE FROM message WHERE mailbox_id = :mailbox"),
+    Stmt("DELETE FROM message_flags WHERE mailbox_id = :mailbox"),
     Stmt("DELETE FROM expunged WHERE mailbox_id = :mailbox"),
     Stmt("DELETE FROM keyword WHERE mailbox_id = :mailbox"),
     Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox AND mailbox_id = :mailbox"),
@@ -91,11 +92,13 @@ _COPY_KEYWORDS = Stmt(
     " SELECT CAST(:to AS bigint), bit, name, folded FROM keyword WHERE mailbox_id = :mailbox"
 )
 _COPY_MESSAGES = Stmt(
-    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, modseq, internal_date, save_date, flags, size,"
-    " email_id,"
-    " thread_id) SELECT CAST(:to AS bigint), row_number() OVER (ORDER BY uid), inbox_id, content_id, CAST(:modseq AS"
-    " bigint),"
-    " internal_date, CAST(:now AS bigint), flags, size, email_id, thread_id FROM message WHERE mailbox_id = :mailbox"
+    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id)"
+    " SELECT CAST(:to AS bigint), row_number() OVER (ORDER BY uid), inbox_id, content_id, internal_date,"
+    " CAST(:now AS bigint), size, email_id, thread_id FROM message WHERE mailbox_id = :mailbox"
+)
+_COPY_FLAGS = Stmt(
+    "INSERT INTO message_flags (mailbox_id, uid, flags, modseq) SELECT CAST(:to AS bigint),"
+    " row_number() OVER (ORDER BY uid), flags, CAST(:modseq AS bigint) FROM message_flags WHERE mailbox_id = :mailbox"
 )
 _KEEP_EXPUNGED = Stmt(
     "INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
@@ -103,6 +106,7 @@ _KEEP_EXPUNGED = Stmt(
     " FROM message WHERE mailbox_id = :mailbox"
 )
 _DELETE_MESSAGES = Stmt("DELETE FROM message WHERE mailbox_id = :mailbox")
+_DELETE_FLAGS = Stmt("DELETE FROM message_flags WHERE mailbox_id = :mailbox")
 _SET_UIDNEXT = Stmt("UPDATE mailbox SET uidnext = :uidnext WHERE id = :mailbox")
 
 _SUBSCRIPTIONS = Stmt("SELECT name FROM subscription WHERE inbox_id = :inbox ORDER BY name")
@@ -332,9 +336,11 @@ def _move_inbox(tx: Tx, inbox: Mailbox, new: str, *, now: int) -> None:
     if not uids:
         return
     tx.run(_COPY_KEYWORDS, mailbox=inbox.id, to=target)
-    moved = tx.run(_COPY_MESSAGES, mailbox=inbox.id, to=target, modseq=modseq, now=now)
+    moved = tx.run(_COPY_MESSAGES, mailbox=inbox.id, to=target, now=now)
+    tx.run(_COPY_FLAGS, mailbox=inbox.id, to=target, modseq=modseq)
     tx.run(_KEEP_EXPUNGED, mailbox=inbox.id, now=now)
     tx.run(_DELETE_MESSAGES, mailbox=inbox.id)
+    tx.run(_DELETE_FLAGS, mailbox=inbox.id)
     tx.run(_SET_UIDNEXT, mailbox=target, uidnext=moved + 1)
     counts = {"messages": inbox.messages, "unseen": inbox.unseen, "octets": inbox.octets}
     counters.apply_mailbox(tx, target, modseq, **counts)

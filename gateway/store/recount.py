@@ -10,7 +10,7 @@ from .statements import Stmt
 
 _MAILBOXES = Stmt(
     "UPDATE mailbox SET messages = (SELECT count(*) FROM message m WHERE m.mailbox_id = mailbox.id),"
-    " unseen = (SELECT count(*) FROM message m WHERE m.mailbox_id = mailbox.id AND m.flags & 1 = 0),"
+    " unseen = (SELECT count(*) FROM message_flags f WHERE f.mailbox_id = mailbox.id AND f.flags & 1 = 0),"
     " octets = (SELECT coalesce(sum(m.size), 0) FROM message m WHERE m.mailbox_id = mailbox.id) WHERE inbox_id = :inbox"
 )
 _INBOX = Stmt(

@@ -62,8 +62,8 @@ _SOURCES: Final = {
     Columns.CONTENT_ID: "m.content_id",
     Columns.EMAIL_ID: "m.email_id",
     Columns.THREAD_ID: "m.thread_id",
-    Columns.FLAGS: "m.flags",
-    Columns.MODSEQ: "m.modseq",
+    Columns.FLAGS: "g.flags",
+    Columns.MODSEQ: "g.modseq",
     Columns.SAVE_DATE: "m.save_date",
     Columns.HEADER_SIZE: "c.header_size",
     Columns.HAS_NUL: "c.has_nul",
@@ -73,6 +73,7 @@ _SOURCES: Final = {
     Columns.SMALL_BODY: "k.octets",
 }
 _JOINS: Final = {
+    "g": " JOIN message_flags AS g ON g.mailbox_id = m.mailbox_id AND g.uid = m.uid",
     "f": " JOIN content_fetch AS f ON f.id = m.content_id",
     "c": " JOIN content_meta AS c ON c.id = m.content_id",
     "h": " JOIN content_header AS h ON h.id = m.content_id",
@@ -80,7 +81,7 @@ _JOINS: Final = {
     "k": f" LEFT JOIN content_chunk AS k ON k.id = CASE WHEN m.size <= {SMALL_MESSAGE} THEN c.body_id << 16 END",
 }
 _PAGE: Final = (
-    "SELECT uid, flags, modseq FROM message WHERE mailbox_id = :mailbox AND uid > :after ORDER BY uid LIMIT :most"
+    "SELECT uid, flags, modseq FROM message_flags WHERE mailbox_id = :mailbox AND uid > :after ORDER BY uid LIMIT :most"
 )
 _LOAD = Stmt(
     sqlite=f"SELECT json_group_array(uid), json_group_array(flags), json_group_array(modseq) FROM ({_PAGE})",

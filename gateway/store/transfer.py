@@ -1,4 +1,4 @@
-"""COPY and MOVE: rows are duplicated by one INSERT … SELECT, octets are shared.
+"""COPY and MOVE: rows are duplicated by one INSERT … SELECT a table, octets are shared.
 
 EMAILID and THREADID stay (RFC 8474 4), keywords are carried to the bits they have in the
 destination, the save date is new.
@@ -38,55 +38,52 @@ class Copied:
     nearly_full: bool = False
 
 
-_SQLITE_SOURCE: Final = (
-    " FROM json_each(:uids) AS o CROSS JOIN message AS m"
-    " WHERE m.mailbox_id = :src AND m.uid = o.value AND m.inbox_id = :inbox"
+_DIALECTS: Final[dict[str, dict[str, str]]] = {
+    "sqlite": {
+        "asked": "json_each(:uids) AS o",
+        "o": "o.value",
+        "uid": "CAST(:first AS bigint) + o.key",
+        "mapped": "(SELECT k.value ->> 1 FROM json_each(:masks) AS k WHERE k.value ->> 0 = f.flags)",
+    },
+    "postgresql": {
+        "asked": "unnest(CAST(:uids AS bigint[])) WITH ORDINALITY AS o (uid, number)",
+        "o": "o.uid",
+        "uid": ":first + o.number - 1",
+        "mapped": "(SELECT k.new FROM unnest(CAST(:old AS bigint[]), CAST(:new AS bigint[])) AS k (old, new)"
+        " WHERE k.old = f.flags)",
+    },
+}
+_MESSAGES: Final = (
+    "FROM {asked} CROSS JOIN message AS m WHERE m.mailbox_id = :src AND m.uid = {o} AND m.inbox_id = :inbox"
 )
-_POSTGRESQL_SOURCE: Final = (
-    " FROM unnest(CAST(:uids AS bigint[])) WITH ORDINALITY AS o (uid, number)"
-    " JOIN message AS m ON m.mailbox_id = :src AND m.uid = o.uid AND m.inbox_id = :inbox"
-)
+_FLAGS: Final = "FROM {asked} CROSS JOIN message_flags AS f WHERE f.mailbox_id = :src AND f.uid = {o}"
 
 
-def _over_source(select: str, ending: str = "") -> Stmt:
-    return Stmt(sqlite=select + _SQLITE_SOURCE + ending, postgresql=select + _POSTGRESQL_SOURCE + ending)
+def _over(text: str) -> Stmt:
+    """A statement over the messages that are asked for, and what each dialect calls them and their new UIDs."""
+    return Stmt(
+        sqlite=text.format_map(_DIALECTS["sqlite"]), postgresql=text.format_map(_DIALECTS["postgresql"])
+    )
 
 
-_SUMS = _over_source(
-    "SELECT count(*), CAST(coalesce(sum(m.size), 0) AS bigint),"
-    " CAST(coalesce(sum(1 - (m.flags & 1)), 0) AS bigint), coalesce(max(m.flags), 0)"
-)
-_PRESENT = _over_source("SELECT m.uid")
-_MASKS = _over_source("SELECT DISTINCT m.flags")
+_SIZES = _over(f"SELECT count(*), CAST(coalesce(sum(m.size), 0) AS bigint) {_MESSAGES}")
+_PRESENT = _over(f"SELECT m.uid {_MESSAGES}")
+_UNSEEN = _over(f"SELECT CAST(coalesce(sum(1 - (f.flags & 1)), 0) AS bigint), coalesce(max(f.flags), 0) {_FLAGS}")
+_MASKS = _over(f"SELECT DISTINCT f.flags {_FLAGS}")
 _TAKE_UIDS = Stmt(
     "UPDATE mailbox SET uidnext = uidnext + :count, highest_modseq = :modseq, messages = messages + :count,"
     " unseen = unseen + :unseen, octets = octets + :octets WHERE id = :dst AND inbox_id = :inbox AND noselect = 0"
     " RETURNING uidnext - :count, uidvalidity, role"
 )
 _TARGET = Stmt("SELECT uidvalidity FROM mailbox WHERE id = :dst AND inbox_id = :inbox AND noselect = 0")
-_INTO: Final = (
-    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, modseq, internal_date, save_date, flags, size,"
-    " email_id, thread_id) SELECT :dst, {uid}, m.inbox_id, m.content_id, :modseq, m.internal_date, :now, {flags},"
-    " m.size, m.email_id, m.thread_id"
+_INSERT = _over(
+    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id)"
+    " SELECT :dst, {uid}, m.inbox_id, m.content_id, m.internal_date, :now, m.size, m.email_id, m.thread_id"
+    f" {_MESSAGES}"
 )
-_SQLITE_UID: Final = "CAST(:first AS bigint) + o.key"
-_POSTGRESQL_UID: Final = ":first + o.number - 1"
-_INSERT = Stmt(
-    sqlite=_INTO.format(uid=_SQLITE_UID, flags="m.flags") + _SQLITE_SOURCE,
-    postgresql=_INTO.format(uid=_POSTGRESQL_UID, flags="m.flags") + _POSTGRESQL_SOURCE,
-)
-_INSERT_MAPPED = Stmt(
-    sqlite=_INTO.format(
-        uid=_SQLITE_UID, flags="(SELECT f.value ->> 1 FROM json_each(:masks) AS f WHERE f.value ->> 0 = m.flags)"
-    )
-    + _SQLITE_SOURCE,
-    postgresql=_INTO.format(
-        uid=_POSTGRESQL_UID,
-        flags="(SELECT f.new FROM unnest(CAST(:old AS bigint[]), CAST(:new AS bigint[])) AS f (old, new)"
-        " WHERE f.old = m.flags)",
-    )
-    + _POSTGRESQL_SOURCE,
-)
+_INTO_FLAGS: Final = "INSERT INTO message_flags (mailbox_id, uid, flags, modseq) SELECT :dst, {uid}"
+_INSERT_FLAGS = _over(f"{_INTO_FLAGS}, f.flags, :modseq {_FLAGS}")
+_INSERT_MAPPED = _over(f"{_INTO_FLAGS}, {{mapped}}, :modseq {_FLAGS}")
 
 
 def copy(tx: Tx, inbox_id: InboxId, src: MailboxId, uids: Sequence[int], dst: MailboxId, *, now: int) -> Copied:
@@ -129,7 +126,7 @@ def _duplicate(
 ) -> tuple[Copied, int]:
     """The copies and the octets they count."""
     source: dict[str, Any] = {"src": src, "inbox": inbox_id, "uids": uids}
-    count, size, unseen, highest_mask = tx.all(_SUMS, **source)[0]
+    count, size = tx.all(_SIZES, **source)[0]
     if count != len(uids):
         if all_or_nothing:
             raise MessageGone("Some of the messages were expunged")
@@ -141,6 +138,7 @@ def _duplicate(
             raise NotFound("Mailbox does not exist")
         return Copied(uidvalidity, [], (), None), 0
     modseq = counters.peek(tx, inbox_id)
+    unseen, highest_mask = tx.all(_UNSEEN, src=src, uids=uids)[0]
     target = tx.one(_TAKE_UIDS, dst=dst, inbox=inbox_id, count=count, modseq=modseq, unseen=unseen, octets=size)
     if target is None:
         raise NotFound("Mailbox does not exist")
@@ -148,10 +146,11 @@ def _duplicate(
     last = first + count - 1
     if last > MAX_UID:
         raise LimitReached("This mailbox has used up its UIDs")
-    masks = _carried_masks(tx, src, dst, source) if highest_mask > SYSTEM_MASK and src != dst else {}
-    into: dict[str, Any] = {"dst": dst, "first": first, "modseq": modseq, "now": now, **source}
+    masks = _carried_masks(tx, src, dst, uids) if highest_mask > SYSTEM_MASK and src != dst else {}
+    tx.do(_INSERT, dst=dst, first=first, now=now, **source)
+    into: dict[str, Any] = {"src": src, "uids": uids, "dst": dst, "first": first, "modseq": modseq}
     if all(old == new for old, new in masks.items()):
-        tx.do(_INSERT, **into)
+        tx.do(_INSERT_FLAGS, **into)
     elif tx.dialect == "sqlite":
         tx.do(_INSERT_MAPPED, masks=list(masks.items()), **into)
     else:
@@ -163,10 +162,10 @@ def _duplicate(
     return Copied(uidvalidity, uids, ((first, last),), modseq), size
 
 
-def _carried_masks(tx: Tx, src: MailboxId, dst: MailboxId, source: dict[str, Any]) -> dict[int, int]:
+def _carried_masks(tx: Tx, src: MailboxId, dst: MailboxId, uids: list[int]) -> dict[int, int]:
     """Each mask of the source rows -> the mask of the same flag names in the destination."""
     names = keywords_of(tx, src)
     return {
         mask: mask & SYSTEM_MASK | flag_mask(tx, dst, names_of(mask & ~SYSTEM_MASK, names))
-        for (mask,) in tx.all(_MASKS, **source)
+        for (mask,) in tx.all(_MASKS, src=src, uids=uids)
     }

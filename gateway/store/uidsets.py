@@ -16,28 +16,32 @@ from .statements import DialectName, Stmt
 CUT: Final = 4_000
 """Rows of one STORE, EXPUNGE or MOVE unit: about 10 ms of the writer. Callers cut larger sets."""
 
-_ONE: Final = "uid BETWEEN :low AND :high"
+_ONE: Final = "{uid} BETWEEN :low AND :high"
 _MANY_SQLITE: Final = (
-    "uid IN (SELECT x.uid FROM json_each(:ranges) AS r CROSS JOIN message AS x"
+    "{uid} IN (SELECT x.uid FROM json_each(:ranges) AS r CROSS JOIN message_flags AS x"
     " WHERE x.mailbox_id = :mailbox AND x.uid BETWEEN r.value ->> 0 AND r.value ->> 1)"
 )
 # ARRAY (…) is evaluated once and the rows then found by key; as IN (…) it would be a join, planned without a
 # notion of how many ranges there are (1 ms a message instead of 10 us).
 _MANY_POSTGRESQL: Final = (
-    "uid = ANY (ARRAY (SELECT x.uid FROM unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS r (low, high)"
-    " CROSS JOIN LATERAL (SELECT m.uid FROM message AS m"
+    "{uid} = ANY (ARRAY (SELECT x.uid FROM unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS r (low, high)"
+    " CROSS JOIN LATERAL (SELECT m.uid FROM message_flags AS m"
     " WHERE m.mailbox_id = :mailbox AND m.uid BETWEEN r.low AND r.high OFFSET 0) AS x))"
 )
 
 
 class ByUids:
-    """A statement on `message` whose text holds `{uids}` where the set is tested; it binds `:mailbox` too."""
+    """A statement on messages whose text holds `{uids}` where the set is tested; it binds `:mailbox` too.
 
-    def __init__(self, text: str) -> None:
-        self._one = Stmt(text.replace("{uids}", _ONE))
-        self._many = Stmt(
-            sqlite=text.replace("{uids}", _MANY_SQLITE), postgresql=text.replace("{uids}", _MANY_POSTGRESQL)
-        )
+    `uid`: the column's name in the text.
+    """
+
+    def __init__(self, text: str, uid: str = "uid") -> None:
+        def over(members: str) -> str:
+            return text.replace("{uids}", members.replace("{uid}", uid))
+
+        self._one = Stmt(over(_ONE))
+        self._many = Stmt(sqlite=over(_MANY_SQLITE), postgresql=over(_MANY_POSTGRESQL))
 
     def over(self, dialect: DialectName, ranges: Ranges) -> tuple[Stmt, dict[str, Any]]:
         """The statement for `ranges` and the binds of the set."""

@@ -9,7 +9,7 @@ from gateway.model.flags import ANSWERED, DELETED, FLAGGED, SEEN
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.sequence import numbers_of
 from gateway.store import changes, cleanup, mailboxes, messages
-from gateway.store.db import Database, Tx
+from gateway.store.db import Database, Rx, Tx
 
 from .helpers import NOW, fill, mailbox_id, make_inbox, put
 
@@ -151,3 +151,73 @@ async def test_random_work_is_followed_exactly(db: Database, runner: asyncio.Run
                 assert follower.rows == {uid: flags for uid, flags, _ in rows}
     for one, other in zip(eager, lazy, strict=True):
         assert one.rows == other.rows
+    for box in boxes:
+        await _same_for_each_modseq(db, inbox, box)
+
+
+async def _same_for_each_modseq(db: Database, inbox: InboxId, box: MailboxId) -> None:
+    """Whatever MODSEQ somebody comes with, and whether a few are wanted or all: the messages above it."""
+
+    def compare(rx: Rx) -> None:
+        rows = messages.load(rx, box)
+        highest = changes.changes_since(rx, inbox, box, 0).highest_modseq
+        for modseq in range(highest + 1):
+            newer = [row for row in rows if row[2] > modseq]
+            assert changes.changes_since(rx, inbox, box, modseq).flags == newer
+            for most in (0, 1, 3, 100):
+                few = changes.changes_since(rx, inbox, box, modseq, most=most)
+                assert few is None or few.flags == newer
+                assert few is None or len(newer) <= most
+
+    await db.read(compare)
+
+
+async def test_what_changed_is_found_by_the_record_or_without_it(db: Database) -> None:
+    """The record holds some thirty changes of single messages; a change of many is one of them."""
+    inbox = (await make_inbox(db)).id
+    box = await mailbox_id(db, inbox)
+    await fill(db, inbox, box, 40)
+    start = (await db.read(lambda rx: changes.changes_since(rx, inbox, box, 0))).highest_modseq
+    modseqs = [start]
+    each = [[uid] for uid in range(1, 40)]
+    work = [("add", uids) for uids in each] + [("remove", uids) for uids in each]
+    evens = list(range(2, 31, 2))
+    for operation, uids in [*work, ("add", evens), ("add", [40]), ("add", list(range(1, 41)))]:
+        stored = await db.write(
+            lambda tx, u=uids, o=operation: messages.store_flags(tx, inbox, box, u, o, FLAGGED)  # type: ignore[misc]
+        )
+        assert stored.modseq is not None
+        modseqs.append(stored.modseq)
+        if len(modseqs) == 70:
+            await db.write(lambda tx: put(tx, inbox, box))
+    await db.write(lambda tx: put(tx, inbox, box))
+
+    async def few(modseq: int, most: int) -> list[int] | None:
+        found = await db.read(lambda rx: changes.changes_since(rx, inbox, box, modseq, most=most))
+        return None if found is None else [row[0] for row in found.flags]
+
+    assert await few(start, 100) is None, "that old is not on record"
+    assert await few(modseqs[-4], 100) == [*range(1, 41), 42]
+    assert await few(modseqs[-3], 100) == [uid for uid in range(1, 43) if uid not in {*evens, 41}]
+    assert await few(modseqs[-2], 3) is None
+    assert await few(modseqs[-1], 3) == [42]
+    await _same_for_each_modseq(db, inbox, box)
+
+
+async def test_flags_of_another_inboxs_mailbox_are_out_of_reach(db: Database) -> None:
+    inbox, other = (await make_inbox(db)).id, (await make_inbox(db, "bert@example.test")).id
+    theirs = await mailbox_id(db, other)
+    await fill(db, other, theirs, 2)
+    before = await db.read(lambda rx: messages.load(rx, theirs))
+    operations: tuple[messages.FlagOperation, ...] = ("add", "set", "remove")
+    for operation in operations:
+
+        def unit(tx: Tx, how: messages.FlagOperation = operation) -> messages.FlagsStored:
+            return messages.store_flags(tx, inbox, theirs, [1, 2], how, FLAGGED, ["$A"], unchanged_since=1)
+
+        assert await db.write(unit) == messages.FlagsStored()
+    assert await db.read(lambda rx: messages.load(rx, theirs)) == before
+    assert await db.read(lambda rx: messages.keywords_of(rx, theirs)) == {}
+    await db.write(lambda tx: messages.store_flags(tx, other, theirs, [1], "add", DELETED))
+    assert await db.read(lambda rx: messages.deleted_uids(rx, inbox, theirs)) == []
+    assert await db.read(lambda rx: messages.deleted_uids(rx, other, theirs)) == [1]

@@ -69,13 +69,13 @@ def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def test_flags_and_modseqs_are_moved(old_url: str, runner: asyncio.Runner) -> None:
     """Of what changed before nothing is on record: all messages are looked through for it."""
     await asyncio.to_thread(make_first, old_url)
-    engine = migrate.make_engine(parse_url(old_url))
+    engine = make_engine(parse_url(old_url))
     with engine.begin() as connection:
         for uid, modseq, flags in (MESSAGES := ((1, 2, 1), (3, 5, 8), (4, 3, 0))):
             connection.execute(
                 text(
-                    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, modseq, internal_date, save_date, flags,"
-                    f" size, email_id, thread_id) VALUES (1, {uid}, 1, 7, {modseq}, 0, 0, {flags}, 50, 'M', 'T')"
+                    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, modseq, internal_date, save_date,"
+                    f" flags, size, email_id, thread_id) VALUES (1, {uid}, 1, 7, {modseq}, 0, 0, {flags}, 50, 'M', 'T')"
                 )
             )
         connection.execute(text("UPDATE mailbox SET highest_modseq = 5, uidnext = 5 WHERE id = 1"))
@@ -92,9 +92,11 @@ async def test_flags_and_modseqs_are_moved(old_url: str, runner: asyncio.Runner)
         assert await db.read(lambda rx: changes.changes_since(rx, inbox, box, 2, most=10)) is None
         stored = await db.write(lambda tx: messages.store_flags(tx, inbox, box, [1], "add", 2))
         few = await db.read(lambda rx: changes.changes_since(rx, inbox, box, 5, most=10))
-        assert few is not None and few.flags == [(1, 3, stored.modseq)]
+        assert few is not None
+        assert few.flags == [(1, 3, stored.modseq)]
         listed = await db.read(lambda rx: listing.mailbox(rx, inbox, "INBOX", deleted=True))
-        assert listed is not None and (listed.deleted, listed.deleted_octets) == (1, 50)
+        assert listed is not None
+        assert (listed.deleted, listed.deleted_octets) == (1, 50)
     finally:
         await db.close()
 

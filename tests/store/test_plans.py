@@ -25,7 +25,7 @@ from gateway.store.statements import Stmt
 
 LARGE: Final = frozenset(
     {
-        "message", "expunged", "change", "thread_ref", "sent_mark", "garbage", "staging", "submission",
+        "message", "message_flags", "expunged", "change", "thread_ref", "sent_mark", "garbage", "staging", "submission",
         "queue_recipient", "queue_attempt", "content_meta", "content_fetch", "content_header", "content_chunk",
         "content_fields", "content_text", "text_due", "accepted_once",
     }
@@ -36,6 +36,8 @@ CHECK: Final = "the consistency check reads all there is, in a reader"
 REPAIR: Final = "only a repair asks, for what only a defect leaves"
 HOURLY: Final = "the janitor asks once an hour"
 WHOLE: Final = "each message of a mailbox that ends, or whose messages all move, is what it is about"
+BACK: Final = "from the last message back to the first that is old: all before that is the answer"
+DELETED: Final = "by an index that holds only what bears \\Deleted"
 PIECES: Final = "pieces with a LIMIT, deleted before the next is asked for"
 WALKS: Final[dict[str, str]] = {
     "changes._FROM_INBOX": "of mailboxes that were just made: their record is short",
@@ -52,6 +54,9 @@ WALKS: Final[dict[str, str]] = {
     "cleanup._OLDEST": f"{HOURLY}, of mailboxes with too long a record; goes no further than one piece",
     "cleanup._SAVED_BEFORE": f"{HOURLY}, of Trash and Spam, if they are to expire; the oldest are met first",
     "expunge._FLAGGED": "for callers without a session; IMAP's EXPUNGE knows the UIDs from its state",
+    "flag_rows._ALL": "by somebody who is further behind than the mailbox's record of changed flags, in a reader",
+    "flag_rows._LAST": BACK,
+    "flag_rows._LAST_ALL": BACK,
     "inboxes._MESSAGES": PIECES,
     "inboxes._EXPUNGED": PIECES,
     "inboxes._SUBMISSIONS": PIECES,
@@ -59,12 +64,15 @@ WALKS: Final[dict[str, str]] = {
     "inboxes._SUBMISSION_GARBAGE": "an inbox is purged: its submissions, of which the history keeps a month",
     "inboxes._COLD": "an inbox is purged, after everything large in it",
     "inboxes._INSERT": "the foreign key's own look-up; a new inbox has no submissions",
-    "listing._ALL": "by an index that holds only what bears \\Deleted",
+    "listing._ALL": DELETED,
+    "listing._ONE_DELETED": DELETED,
     "mailboxes._END": WHOLE,
     "mailboxes._UIDS": WHOLE,
     "mailboxes._COPY_MESSAGES": WHOLE,
     "mailboxes._KEEP_EXPUNGED": WHOLE,
     "mailboxes._DELETE_MESSAGES": WHOLE,
+    "mailboxes._COPY_FLAGS": WHOLE,
+    "mailboxes._DELETE_FLAGS": WHOLE,
     "search_text._MISSING": REPAIR,
     "search_text._COUNT_DUE": "a figure for the metrics, once a minute: a number a content that waits",
     "queue_list._BY_TRACE": "a person asks, and the newest are met first",
@@ -149,7 +157,7 @@ def test_no_statement_walks_a_large_table_unless_it_is_meant_to(connection: Any)
         ("SELECT r.thread FROM json_each(:hashes) AS o JOIN thread_ref AS r ON r.inbox_id = :inbox"
          " AND r.hash = o.value ORDER BY o.key LIMIT 1", "thread_ref"),
         ("SELECT 1 FROM message WHERE email_id = :email", "message"),
-        ("SELECT m.uid FROM message AS m WHERE m.mailbox_id = :mailbox AND m.flags = :flags", "message"),
+        ("SELECT m.uid FROM message_flags AS m WHERE m.mailbox_id = :mailbox AND m.flags = :flags", "message_flags"),
         ("DELETE FROM change WHERE inbox_id = :inbox AND kind = :kind", "change"),
         ("UPDATE submission SET finished_at = :now WHERE uuid <> :uuid", "submission"),
         ("SELECT id FROM content_meta c WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.uid = c.id)", "message"),
@@ -162,7 +170,7 @@ def test_a_walk_is_seen(connection: Any, text: str, table: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "SELECT flags FROM message WHERE mailbox_id = :mailbox AND uid BETWEEN :low AND :high",
+        "SELECT flags FROM message_flags WHERE mailbox_id = :mailbox AND uid BETWEEN :low AND :high",
         "SELECT r.thread FROM json_each(:hashes) AS o CROSS JOIN thread_ref AS r ON r.inbox_id = :inbox"
         " AND r.hash = o.value ORDER BY o.key LIMIT 1",
         "SELECT id FROM pod",

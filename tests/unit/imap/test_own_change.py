@@ -46,12 +46,12 @@ def test_a_change_of_ones_own_is_not_read_back(tmp_path: Path, asked: Statements
         for command in (b"STORE 7 +FLAGS (\\Flagged)", b"STORE 1:* +FLAGS.SILENT (\\Flagged \\Deleted)"):
             asked.clear()
             await one.run(command)
-            assert asked == ["SELECT i.modseq,", "UPDATE message", "UPDATE inbox", "UPDATE mailbox"]
+            assert asked == ["SELECT i.modseq,", "UPDATE message_flags", "UPDATE inbox", "UPDATE mailbox"]
         asked.clear()
         await one.run(b"UID EXPUNGE 1:250")
         assert asked == [
-            "SELECT uid,", "INSERT INTO", "DELETE FROM", "SELECT i.modseq,", "UPDATE inbox", "UPDATE mailbox",
-            "INSERT INTO",
+            "SELECT f.uid,", "INSERT INTO", "DELETE FROM", "DELETE FROM", "SELECT i.modseq,", "UPDATE inbox",
+            "UPDATE mailbox", "INSERT INTO",
         ]  # fmt: skip
         asked.clear()
         assert len(await two.run(b"NOOP")) == 250 + 50 + 1
