@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .login import RelayLogin
+from .proxy import Proxy
 from .tls import TlsPolicy
 
 
@@ -12,7 +13,7 @@ from .tls import TlsPolicy
 class Timeouts:
     """Seconds for each step. Those after the greeting are the least that RFC 5321 4.5.3.2 asks of a client."""
 
-    connect: float = 30.0  # name look-up, TCP; each address apart
+    connect: float = 30.0  # name look-up, TCP, proxy; each address apart
     greeting: float = 60.0  # TLS handshake, 220, EHLO, AUTH, each
     mail: float = 300.0
     rcpt: float = 300.0
@@ -33,3 +34,4 @@ class Endpoint:
     helo: str = "localhost"
     allow_private: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
+    proxy: Proxy | None = None

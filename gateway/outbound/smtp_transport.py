@@ -1,56 +1,44 @@
 """Hands one message to an SMTP server, with a stage that says what is known when something breaks.
 
-Greeting, TLS, EHLO and login are aiosmtplib's; what follows is ours: commands are pipelined where the server offers it
-(RFC 2920), the body is streamed in 64 KiB pieces (a 25 MB message costs no memory and never stalls the loop), and it
-is known whether the end of the message was sent. Before it a loss means "not taken"; after it the outcome is unknown,
-and only the queue's policy may decide to send again.
+What comes before MAIL is in `smtp_opening`. From there on commands are pipelined where the server offers it (RFC 2920),
+the body is streamed in 64 KiB pieces (a 25 MB message costs no memory and never stalls the loop), and it is known
+whether the end of the message was sent. Before it a loss means "not taken"; after it the outcome is unknown, and only
+the queue's policy may decide to send again.
 """
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 
-import aiosmtplib
 import structlog
 
-from gateway.model.errors import ConfigError
-
 from .body import CannotConvert, Prepared, Sending, prepared
-from .dial import Resolver, dial, system_resolver
+from .dial import Resolver, system_resolver
 from .dialogue import Dialogue, Lost, taken_over
 from .endpoint import Endpoint
 from .envelope import mail_command, rcpt_command, wire_address, within_limits
-from .errors import OutboundError
-from .login import NoMechanism, log_in
+from .failure import Failure
 from .mail import OutgoingMail
 from .offer import Offer
 from .replies import BadReply, Reply
-from .tls import ClientContexts, Security
+from .smtp_opening import Opened, TransportFailed, opened
 from .verdict import Outcome, Stage, Verdict, clean, of_loss, of_reply, refused_here
 
 log = structlog.get_logger(__name__)
 
-_contexts = ClientContexts()
 _BROKEN = (Lost, BadReply, OSError, TimeoutError)
-_GONE = "Connection lost before the server was ready"
-
-
-class TransportFailed(Exception):
-    """No usable connection: the outcome is that of every recipient, and of the server as a whole."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.text)
-        self.outcome = outcome
 
 
 class SmtpConnection:
     """One connection to a relay, ready for MAIL. One message at a time; `usable` after it says whether to go on."""
 
-    def __init__(self, client: aiosmtplib.SMTP, endpoint: Endpoint) -> None:
-        self._client = client
+    def __init__(self, ready: Opened, endpoint: Endpoint) -> None:
+        client = ready.client
+        self._client = client  # which ends its connection when nobody has it any more
         self._endpoint = endpoint
+        self.greeting = ready.greeting
+        self.tls = ready.tls
         self._offer = Offer.of(client.esmtp_extensions)
         self._dialogue: Dialogue = taken_over(client.transport)
         self._stage = Stage.CONNECT
@@ -62,49 +50,7 @@ class SmtpConnection:
     @classmethod
     async def open(cls, endpoint: Endpoint, *, resolver: Resolver = system_resolver) -> SmtpConnection:
         """Connects, encrypts, greets, logs in. TransportFailed."""
-        times = endpoint.timeouts
-        security = endpoint.tls.security
-        try:
-            context = None if security is Security.NONE else await _contexts.get(endpoint.tls)
-            sock = await dial(
-                endpoint.host,
-                endpoint.port,
-                allow_private=endpoint.allow_private,
-                patience=times.connect,
-                resolver=resolver,
-            )
-        except (OutboundError, ConfigError) as error:
-            raise TransportFailed(of_loss(Stage.CONNECT, str(error))) from None
-        client = aiosmtplib.SMTP(
-            hostname=endpoint.host,
-            sock=sock,
-            use_tls=security is Security.TLS,
-            start_tls=False,
-            tls_context=context,
-            local_hostname=endpoint.helo,
-            timeout=times.greeting,
-        )
-        try:
-            await client.connect(timeout=times.greeting)
-            if security is Security.STARTTLS:
-                await client.starttls(timeout=times.greeting)
-            try:
-                await client.ehlo(timeout=times.greeting)
-            except aiosmtplib.SMTPHeloError as refused:
-                if not client.is_connected or refused.code == 421:
-                    raise
-                await client.helo(timeout=times.greeting)
-            if endpoint.login is not None:
-                await log_in(client, endpoint.login, encrypted=security is not Security.NONE, patience=times.greeting)
-        except BaseException as error:
-            client.close()
-            sock.close()
-            if (outcome := _connect_outcome(error)) is None:
-                raise
-            raise TransportFailed(outcome) from None
-        if client.transport is None:
-            raise TransportFailed(of_loss(Stage.CONNECT, _GONE))
-        return cls(client, endpoint)
+        return cls(await opened(endpoint, resolver=resolver), endpoint)
 
     @property
     def dot_sent(self) -> bool:
@@ -287,35 +233,10 @@ def _needs_utf8(stage: Stage) -> Outcome:
 
 def _loss(stage: Stage, error: BaseException) -> Outcome:
     if isinstance(error, BadReply):
-        return of_loss(stage, f"Malformed reply: {error}")
+        return of_loss(stage, f"Malformed reply: {error}", Failure.PROTOCOL)
     if isinstance(error, TimeoutError):
-        return of_loss(stage, f"Timed out at {stage}")
+        return of_loss(stage, f"Timed out at {stage}", Failure.TIMEOUT)
     return of_loss(stage, f"Connection lost at {stage}")
 
 
-def _connect_outcome(error: BaseException) -> Outcome | None:
-    """What a failure before MAIL means; None for what is no such failure (cancellation, a defect of ours)."""
-    if isinstance(error, NoMechanism):
-        return Outcome(Verdict.LOGIN, Stage.CONNECT, None, "4.7.0", str(error))
-    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        outcome = of_reply(Stage.CONNECT, error.code, error.message)
-        verdict = Verdict.LOGIN if outcome.verdict is Verdict.PERMANENT else outcome.verdict
-        return Outcome(verdict, Stage.CONNECT, outcome.code, outcome.enhanced, outcome.text)
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        outcome = of_reply(Stage.CONNECT, error.code, error.message)
-        # A server that turns the whole connection away says nothing about the mail: it may mend by tomorrow.
-        return Outcome(Verdict.TEMPORARY, Stage.CONNECT, outcome.code, outcome.enhanced, outcome.text)
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return of_loss(Stage.CONNECT, f"TLS certificate: {cause.verify_message}")
-        if isinstance(cause, ssl.SSLError):
-            return of_loss(Stage.CONNECT, f"TLS: {cause.reason or 'handshake failed'}")
-        cause = cause.__cause__
-    if isinstance(error, TimeoutError):
-        return of_loss(Stage.CONNECT, "Timed out before the server was ready")
-    if isinstance(error, aiosmtplib.SMTPServerDisconnected | OSError):
-        return of_loss(Stage.CONNECT, _GONE)
-    if isinstance(error, aiosmtplib.SMTPException):
-        return of_loss(Stage.CONNECT, error.message)
-    return None
+__all__ = ["SmtpConnection", "TransportFailed"]

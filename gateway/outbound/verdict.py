@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from .failure import Failure
+from .login_refusal import login_failure
+
 _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s|\Z)")  # RFC 2034
+_TOO_MANY: Final = re.compile(r"too many|\brate\b|throttl|concurrent|exceeded", re.IGNORECASE)
 _UNSAFE: Final = re.compile(r"[^\x20-\x7e\x80-\U0010ffff]+")
 MAX_TEXT: Final = 500  # characters of a reply that are kept
 
@@ -54,6 +58,8 @@ class Outcome:
     """Only this transaction was full (452 4.5.3): the recipient goes into the next one without waiting."""
     notifies: bool = False
     """Sent to a server that offers DSN and was told the sender's wishes: success is its to report (RFC 3461 5.2.1)."""
+    failure: Failure | None = None
+    """Of the account or the server as a whole, for advice and events; None: it is about the mail. Decides nothing."""
 
 
 def clean(text: str) -> str:
@@ -82,13 +88,19 @@ def of_reply(stage: Stage, code: int, text: str) -> Outcome:
         # RFC 5321 4.5.3.1.10: "too many recipients"; old servers say 552.
         verdict = Verdict.TEMPORARY
         at_once = enhanced in (None, "4.5.3", "5.5.3")
-    return Outcome(verdict, stage, code, enhanced, text, at_once)
+    failure = None
+    if verdict is Verdict.LOGIN:
+        failure = login_failure(code, enhanced, text, token=False)
+    elif verdict is Verdict.TEMPORARY and code in (421, 432, 454):
+        failure = Failure.THROTTLED if code == 432 or _TOO_MANY.search(text) else Failure.UNAVAILABLE
+    return Outcome(verdict, stage, code, enhanced, text, at_once, failure=failure)
 
 
-def of_loss(stage: Stage, reason: str) -> Outcome:
+def of_loss(stage: Stage, reason: str, failure: Failure = Failure.LOST) -> Outcome:
     """The connection ended, or nobody answered in time."""
     verdict = Verdict.UNKNOWN if stage is Stage.FINAL_DOT else Verdict.TEMPORARY
-    return Outcome(verdict, stage, None, "4.4.2" if stage is not Stage.CONNECT else "4.4.1", clean(reason))
+    enhanced = "4.4.2" if stage is not Stage.CONNECT else "4.4.1"
+    return Outcome(verdict, stage, None, enhanced, clean(reason), failure=failure)
 
 
 def refused_here(stage: Stage, code: int, enhanced: str, text: str) -> Outcome:
