@@ -1,0 +1,1 @@
+"""What the store keeps for connectors: external accounts, their mail, and what they have granted us."""
