@@ -30,16 +30,13 @@ _AMONG = Stmt(
     " unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS r (low, high) CROSS JOIN LATERAL"
     f" (SELECT f.uid, f.flags, f.modseq FROM {_NEWER} AND f.uid BETWEEN r.low AND r.high OFFSET 0) AS x ORDER BY x.uid",
 )
-# From the last message back to the first that is old. `most` bounds the walk.
+# From the last message back to the first that is old, which comes with the answer; not below `bottom`.
 _LAST = Stmt(
-    "SELECT uid, flags, modseq FROM message_flags WHERE mailbox_id = :mailbox AND uid > coalesce((SELECT max(t.uid)"
-    " FROM (SELECT uid, modseq FROM message_flags WHERE mailbox_id = :mailbox ORDER BY uid DESC LIMIT :most) AS t"
-    " WHERE t.modseq <= :modseq), 0) ORDER BY uid DESC LIMIT :most"
+    "SELECT uid, flags, modseq FROM message_flags WHERE mailbox_id = :mailbox AND uid >= coalesce((SELECT uid FROM"
+    " message_flags WHERE mailbox_id = :mailbox AND uid >= :bottom AND modseq <= :modseq ORDER BY uid DESC LIMIT 1),"
+    " :bottom) ORDER BY uid LIMIT :most"
 )
-_LAST_ALL = Stmt(
-    "SELECT uid, flags, modseq FROM message_flags WHERE mailbox_id = :mailbox AND uid > coalesce((SELECT uid FROM"
-    " message_flags WHERE mailbox_id = :mailbox AND modseq <= :modseq ORDER BY uid DESC LIMIT 1), 0) ORDER BY uid"
-)
+_EVERY: Final = 1 << 53
 
 
 def newer(rx: Rx, mailbox_id: MailboxId, modseq: int, changed: Ranges | None) -> list[Row]:
@@ -47,18 +44,23 @@ def newer(rx: Rx, mailbox_id: MailboxId, modseq: int, changed: Ranges | None) ->
     since = {"mailbox": mailbox_id, "modseq": modseq}
     if changed is None:
         return rx.all(_ALL, **since)
-    return _joined(_among(rx, changed, since), rx.all(_LAST_ALL, **since))
+    last = rx.all(_LAST, bottom=0, most=_EVERY, **since)
+    return _joined(_among(rx, changed, since), last[1:] if last and last[0][2] <= modseq else last)
 
 
-def few_newer(rx: Rx, mailbox_id: MailboxId, modseq: int, changed: Ranges, most: int) -> list[Row] | None:
+def few_newer(
+    rx: Rx, mailbox_id: MailboxId, modseq: int, changed: Ranges, uidnext: int, most: int
+) -> list[Row] | None:
     """The same, or None where they are more than `most`, or more than a few have to be looked at."""
     if count(changed) > most * LOOKED_AT:
         return None
     since = {"mailbox": mailbox_id, "modseq": modseq}
-    last: list[Row] = rx.all(_LAST, most=most + 1, **since)
-    if len(last) > most:
+    bottom = max(0, uidnext - most * LOOKED_AT - 1)
+    last: list[Row] = rx.all(_LAST, bottom=bottom, most=most + 2, **since)
+    if last and last[0][2] <= modseq:
+        last = last[1:]
+    elif bottom:  # nothing old that far back: there may be more to tell below
         return None
-    last.reverse()
     rows = _joined(_among(rx, changed, since), last)
     return rows if len(rows) <= most else None
 

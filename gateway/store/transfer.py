@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from gateway.model.errors import LimitReached, MessageGone, NotFound
 from gateway.model.flags import SYSTEM_MASK, names_of
@@ -38,52 +38,74 @@ class Copied:
     nearly_full: bool = False
 
 
-_DIALECTS: Final[dict[str, dict[str, str]]] = {
-    "sqlite": {
-        "asked": "json_each(:uids) AS o",
-        "o": "o.value",
+_FORMS: Final[tuple[dict[str, str], ...]] = (
+    {
+        "asked": "json_each(:uids) AS o CROSS JOIN {table} WHERE {name}.uid = o.value",
         "uid": "CAST(:first AS bigint) + o.key",
         "mapped": "(SELECT k.value ->> 1 FROM json_each(:masks) AS k WHERE k.value ->> 0 = f.flags)",
     },
-    "postgresql": {
-        "asked": "unnest(CAST(:uids AS bigint[])) WITH ORDINALITY AS o (uid, number)",
-        "o": "o.uid",
+    {
+        "asked": "unnest(CAST(:uids AS bigint[])) WITH ORDINALITY AS o (uid, number) CROSS JOIN {table}"
+        " WHERE {name}.uid = o.uid",
         "uid": ":first + o.number - 1",
         "mapped": "(SELECT k.new FROM unnest(CAST(:old AS bigint[]), CAST(:new AS bigint[])) AS k (old, new)"
         " WHERE k.old = f.flags)",
     },
-}
-_MESSAGES: Final = (
-    "FROM {asked} CROSS JOIN message AS m WHERE m.mailbox_id = :src AND m.uid = {o} AND m.inbox_id = :inbox"
 )
-_FLAGS: Final = "FROM {asked} CROSS JOIN message_flags AS f WHERE f.mailbox_id = :src AND f.uid = {o}"
+"""How SQLite and PostgreSQL say which messages are asked for, their new UIDs, and their flags by other bits."""
 
 
-def _over(text: str) -> Stmt:
-    """A statement over the messages that are asked for, and what each dialect calls them and their new UIDs."""
-    return Stmt(
-        sqlite=text.format_map(_DIALECTS["sqlite"]), postgresql=text.format_map(_DIALECTS["postgresql"])
-    )
+class _Over:
+    """A statement over the messages that are asked for: one text for a run of UIDs, one for a list of them.
+
+    {asked} is where they come from, {uid} what each is to be.
+    """
+
+    def __init__(self, text: str, name: Literal["m", "f"]) -> None:
+        """`name`: m for a statement on `message`, f for one on their flags."""
+        table = {"m": "message AS m", "f": "message_flags AS f"}[name]
+        run = {
+            "asked": "{table} WHERE {name}.uid BETWEEN :low AND :high",
+            "uid": "CAST(:first AS bigint) + {name}.uid - :low",
+        }
+
+        def said(form: dict[str, str]) -> str:
+            return text.format_map({key: part.format(table=table, name=name) for key, part in form.items()})
+
+        self._list = Stmt(sqlite=said(_FORMS[0]), postgresql=said(_FORMS[1]))
+        self._run = Stmt(sqlite=said(_FORMS[0] | run), postgresql=said(_FORMS[1] | run))
+
+    def over(self, uids: Sequence[int]) -> tuple[Stmt, dict[str, Any]]:
+        """The statement for `uids`, each named once, and what it binds beside `first`."""
+        if uids and uids == list(range(uids[0], uids[0] + len(uids))):
+            return self._run, {"low": uids[0], "high": uids[-1]}
+        return self._list, {"uids": uids}
 
 
-_SIZES = _over(f"SELECT count(*), CAST(coalesce(sum(m.size), 0) AS bigint) {_MESSAGES}")
-_PRESENT = _over(f"SELECT m.uid {_MESSAGES}")
-_UNSEEN = _over(f"SELECT CAST(coalesce(sum(1 - (f.flags & 1)), 0) AS bigint), coalesce(max(f.flags), 0) {_FLAGS}")
-_MASKS = _over(f"SELECT DISTINCT f.flags {_FLAGS}")
+_MESSAGES: Final = "FROM {asked} AND m.mailbox_id = :src AND m.inbox_id = :inbox"
+_FLAGS: Final = "FROM {asked} AND f.mailbox_id = :src"
+
+_SIZES = _Over(f"SELECT count(*), CAST(coalesce(sum(m.size), 0) AS bigint) {_MESSAGES}", "m")
+_PRESENT = _Over(f"SELECT m.uid {_MESSAGES}", "m")
+_UNSEEN = _Over(
+    f"SELECT CAST(coalesce(sum(1 - (f.flags & 1)), 0) AS bigint), coalesce(max(f.flags), 0) {_FLAGS}", "f"
+)
+_MASKS = _Over(f"SELECT DISTINCT f.flags {_FLAGS}", "f")
 _TAKE_UIDS = Stmt(
     "UPDATE mailbox SET uidnext = uidnext + :count, highest_modseq = :modseq, messages = messages + :count,"
     " unseen = unseen + :unseen, octets = octets + :octets WHERE id = :dst AND inbox_id = :inbox AND noselect = 0"
     " RETURNING uidnext - :count, uidvalidity, role"
 )
 _TARGET = Stmt("SELECT uidvalidity FROM mailbox WHERE id = :dst AND inbox_id = :inbox AND noselect = 0")
-_INSERT = _over(
+_INSERT = _Over(
     "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id)"
     " SELECT :dst, {uid}, m.inbox_id, m.content_id, m.internal_date, :now, m.size, m.email_id, m.thread_id"
-    f" {_MESSAGES}"
+    f" {_MESSAGES}",
+    "m",
 )
 _INTO_FLAGS: Final = "INSERT INTO message_flags (mailbox_id, uid, flags, modseq) SELECT :dst, {uid}"
-_INSERT_FLAGS = _over(f"{_INTO_FLAGS}, f.flags, :modseq {_FLAGS}")
-_INSERT_MAPPED = _over(f"{_INTO_FLAGS}, {{mapped}}, :modseq {_FLAGS}")
+_INSERT_FLAGS = _Over(f"{_INTO_FLAGS}, f.flags, :modseq {_FLAGS}", "f")
+_INSERT_MAPPED = _Over(f"{_INTO_FLAGS}, {{mapped}}, :modseq {_FLAGS}", "f")
 
 
 def copy(tx: Tx, inbox_id: InboxId, src: MailboxId, uids: Sequence[int], dst: MailboxId, *, now: int) -> Copied:
@@ -125,20 +147,22 @@ def _duplicate(
     tx: Tx, inbox_id: InboxId, src: MailboxId, uids: list[int], dst: MailboxId, now: int, *, all_or_nothing: bool
 ) -> tuple[Copied, int]:
     """The copies and the octets they count."""
-    source: dict[str, Any] = {"src": src, "inbox": inbox_id, "uids": uids}
-    count, size = tx.all(_SIZES, **source)[0]
+    statement, asked = _SIZES.over(uids)
+    count, size = tx.all(statement, src=src, inbox=inbox_id, **asked)[0]
     if count != len(uids):
         if all_or_nothing:
             raise MessageGone("Some of the messages were expunged")
-        present = {row[0] for row in tx.all(_PRESENT, **source)}
-        source["uids"] = uids = [uid for uid in uids if uid in present]
+        statement, asked = _PRESENT.over(uids)
+        present = {row[0] for row in tx.all(statement, src=src, inbox=inbox_id, **asked)}
+        uids = [uid for uid in uids if uid in present]
     if not uids:
         uidvalidity = tx.scalar(_TARGET, dst=dst, inbox=inbox_id)
         if uidvalidity is None:
             raise NotFound("Mailbox does not exist")
         return Copied(uidvalidity, [], (), None), 0
     modseq = counters.peek(tx, inbox_id)
-    unseen, highest_mask = tx.all(_UNSEEN, src=src, uids=uids)[0]
+    statement, asked = _UNSEEN.over(uids)
+    unseen, highest_mask = tx.all(statement, src=src, **asked)[0]
     target = tx.one(_TAKE_UIDS, dst=dst, inbox=inbox_id, count=count, modseq=modseq, unseen=unseen, octets=size)
     if target is None:
         raise NotFound("Mailbox does not exist")
@@ -147,14 +171,15 @@ def _duplicate(
     if last > MAX_UID:
         raise LimitReached("This mailbox has used up its UIDs")
     masks = _carried_masks(tx, src, dst, uids) if highest_mask > SYSTEM_MASK and src != dst else {}
-    tx.do(_INSERT, dst=dst, first=first, now=now, **source)
-    into: dict[str, Any] = {"src": src, "uids": uids, "dst": dst, "first": first, "modseq": modseq}
-    if all(old == new for old, new in masks.items()):
-        tx.do(_INSERT_FLAGS, **into)
-    elif tx.dialect == "sqlite":
-        tx.do(_INSERT_MAPPED, masks=list(masks.items()), **into)
-    else:
-        tx.do(_INSERT_MAPPED, old=list(masks), new=list(masks.values()), **into)
+    statement, asked = _INSERT.over(uids)
+    tx.do(statement, src=src, inbox=inbox_id, dst=dst, first=first, now=now, **asked)
+    same = all(old == new for old, new in masks.items())
+    statement, asked = (_INSERT_FLAGS if same else _INSERT_MAPPED).over(uids)
+    if not same and tx.dialect == "sqlite":
+        asked["masks"] = list(masks.items())
+    elif not same:
+        asked |= {"old": list(masks), "new": list(masks.values())}
+    tx.do(statement, src=src, dst=dst, first=first, modseq=modseq, **asked)
     tx.wake(inbox_id, dst)
     counters.apply(tx, inbox_id, modseq)
     if role == SENT:
@@ -165,7 +190,8 @@ def _duplicate(
 def _carried_masks(tx: Tx, src: MailboxId, dst: MailboxId, uids: list[int]) -> dict[int, int]:
     """Each mask of the source rows -> the mask of the same flag names in the destination."""
     names = keywords_of(tx, src)
+    statement, asked = _MASKS.over(uids)
     return {
         mask: mask & SYSTEM_MASK | flag_mask(tx, dst, names_of(mask & ~SYSTEM_MASK, names))
-        for (mask,) in tx.all(_MASKS, src=src, uids=uids)
+        for (mask,) in tx.all(statement, src=src, **asked)
     }

@@ -36,7 +36,6 @@ CHECK: Final = "the consistency check reads all there is, in a reader"
 REPAIR: Final = "only a repair asks, for what only a defect leaves"
 HOURLY: Final = "the janitor asks once an hour"
 WHOLE: Final = "each message of a mailbox that ends, or whose messages all move, is what it is about"
-BACK: Final = "from the last message back to the first that is old: all before that is the answer"
 DELETED: Final = "by an index that holds only what bears \\Deleted"
 PIECES: Final = "pieces with a LIMIT, deleted before the next is asked for"
 WALKS: Final[dict[str, str]] = {
@@ -55,8 +54,6 @@ WALKS: Final[dict[str, str]] = {
     "cleanup._SAVED_BEFORE": f"{HOURLY}, of Trash and Spam, if they are to expire; the oldest are met first",
     "expunge._FLAGGED": "for callers without a session; IMAP's EXPUNGE knows the UIDs from its state",
     "flag_rows._ALL": "by somebody who is further behind than the mailbox's record of changed flags, in a reader",
-    "flag_rows._LAST": BACK,
-    "flag_rows._LAST_ALL": BACK,
     "inboxes._MESSAGES": PIECES,
     "inboxes._EXPUNGED": PIECES,
     "inboxes._SUBMISSIONS": PIECES,
