@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from gateway.fields.checks import is_host
 
-PROXY_SCHEMES: Final = ("socks5", "http")
+PROXY_SCHEMES: Final = ("socks5", "socks5h", "http")
 _PIN: Final = re.compile(r"[0-9a-f]{64}")
 _AGE: Final = re.compile(r"[1-9][0-9]{0,4}d")
 
@@ -26,9 +26,11 @@ def is_pem(value: str) -> str | None:
     return None
 
 
-def is_pin(value: str) -> str | None:
-    good = not value or _PIN.fullmatch(value.lower().replace(":", "")) is not None
-    return None if good else "is no SHA-256 digest (64 hexadecimal digits) of a certificate"
+def are_pins(values: tuple[str, ...]) -> str | None:
+    for value in values:
+        if _PIN.fullmatch(value.lower().replace(":", "")) is None:
+            return f"{value!r} is no SHA-256 digest (64 hexadecimal digits)"
+    return None
 
 
 def is_proxy(value: str) -> str | None:
@@ -36,7 +38,7 @@ def is_proxy(value: str) -> str | None:
         return None
     try:
         parts = urlsplit(value)
-        good = _is_bare(parts) and parts.port != 0 and not is_host(parts.hostname or "")
+        good = _is_bare(parts) and bool(parts.port) and not is_host(parts.hostname or "")
     except ValueError:
         good = False
     return None if good else "is no proxy such as socks5://proxy.example:1080 or http://user@proxy.example:3128"

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 from gateway.fields.checks import is_host
 from gateway.fields.setting import Secret, Setting
 
-from .checks import are_folder_patterns, is_one_word, is_pem, is_pin, is_proxy, is_since
+from .checks import are_folder_patterns, are_pins, is_one_word, is_pem, is_proxy, is_since
 
 _NO_SECRET: Final = Secret()
 TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]
@@ -47,15 +47,19 @@ class Leg:
         Setting("Certificates (PEM) of the CAs to trust instead of the system's; a file's name is read once.",
                 check=is_pem, lines=True),
     ] = ""
-    pin: Annotated[
-        str, Setting("SHA-256 of the one certificate that is accepted, in addition to the usual checks.", check=is_pin)
-    ] = ""
+    pins: Annotated[
+        tuple[str, ...],
+        Setting("SHA-256 of certificates or public keys, one of which the server must show.", check=are_pins),
+    ] = ()
+    pin_only: Annotated[bool, Setting("A pin stands in the place of CA, date and name.")] = False
     local_name: Annotated[
         str, Setting("Our name in EHLO and ID; empty: that of this server.", check=is_one_word)
     ] = ""
     allow_private: Annotated[bool, Setting("Allow a server in a private network or on this machine.")] = False
     proxy: Annotated[
-        str, Setting("Way out: socks5://host:port or http://user@host:port (CONNECT).", check=is_proxy)
+        str,
+        Setting("Way out: socks5://host:port (socks5h: names are looked up there) or http://user@host:port (CONNECT).",
+                check=is_proxy),
     ] = ""
     proxy_secret: Annotated[Secret, Setting("Password at the proxy.", secret=True)] = _NO_SECRET
 

@@ -45,7 +45,7 @@ def _leg(base: Any, preset: Any, said: Any, address: str, ports: dict[str, int])
         leg,
         port=leg.port or ports[leg.security],
         user=leg.user or address,
-        pin=leg.pin.lower().replace(":", ""),
+        pins=tuple(pin.lower().replace(":", "") for pin in leg.pins),
         enabled=leg.enabled and bool(leg.host),
     )
 
@@ -68,6 +68,8 @@ def problems(options: Options, preset: Preset, given: Given) -> Iterator[tuple[s
 def _leg_problems(name: str, leg: Leg, preset: Preset, given: Given) -> Iterator[tuple[str, str]]:
     if _VERSIONS.index(leg.tls_min) > _VERSIONS.index(leg.tls_max):
         yield f"{name}.tls_min", f"is above tls_max ({leg.tls_max})"
+    if leg.pin_only and not leg.pins:
+        yield f"{name}.pin_only", "needs pins"
     if leg.proxy_secret and not leg.proxy:
         yield f"{name}.proxy_secret", "is for a proxy, and there is none"
     if any(char < " " or char == "\x7f" for char in leg.user):
