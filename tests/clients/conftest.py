@@ -11,9 +11,13 @@ from tests.support.gateway import Gateway, ended, running
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A running gateway that the module's tests share; each test should use an inbox of its own."""
-    with running(Gateway(tmp_path_factory.mktemp("gateway"))) as served:
+def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A running gateway that the module's tests share; each test should use an inbox of its own.
+
+    It has the module's READERS, reader processes: without any what they do is done in threads.
+    """
+    readers = getattr(request.module, "READERS", 0)
+    with running(Gateway(tmp_path_factory.mktemp("gateway"), readers=readers)) as served:
         yield served
 
 
@@ -22,8 +26,8 @@ def make_gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     """Makes gateways with settings of their own, initialised but not started; all are stopped at the end."""
     made: list[Gateway] = []
 
-    def make(settings: str = "", *, init: bool = True, **options: object) -> Gateway:
-        one = Gateway(tmp_path / f"gateway{len(made)}", settings, **options)  # type: ignore[arg-type]
+    def make(settings: str = "", *, init: bool = True, readers: int = 0, **options: object) -> Gateway:
+        one = Gateway(tmp_path / f"gateway{len(made)}", settings, readers=readers, **options)  # type: ignore[arg-type]
         made.append(one)
         if init:
             one.init()

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.gateway import Gateway
 
+READERS = 2  # as by default
+
 imaplib.Commands["GENURLAUTH"] = ("AUTH", "SELECTED")
 imaplib.Commands["RESETKEY"] = ("AUTH", "SELECTED")
 BODY = "a line of an attachment\r\n" * 50_000  # 1.2 MB

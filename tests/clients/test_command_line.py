@@ -318,7 +318,9 @@ def test_without_a_store_a_command_says_how_to_make_one(make_gateway: Callable[.
 
 def test_commands_work_without_a_server_and_init_repeats_harmlessly(make_gateway: Callable[..., Gateway]) -> None:
     gateway = make_gateway()
-    address, key = gateway.inbox("offline@mail.test")
+    address = "offline@mail.test"
+    gateway.run("inbox", "add", address)
+    key = gateway.new_key("--inbox", address)
     again = gateway.json("init")
     assert again["key"] is None
     assert len(gateway.json("inbox", "list")) == 2

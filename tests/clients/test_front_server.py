@@ -84,7 +84,7 @@ def front(missing: Callable[[str], None]) -> Iterator[Front]:
         said = said.replace(SPOOL, str(postfix.queue)).replace('socket = "lmtp"\n', 'mode = "0666"\n')
         tcp = free_port()
         more = listener("lmtp", tcp, "none", 'networks = ["127.0.0.1/32"]')
-        with running(Gateway(directory / "gateway", said + more, hostname="mail.example")) as gateway:
+        with running(Gateway(directory / "gateway", said + more, hostname="mail.example", readers=0)) as gateway:
             yield Front(postfix, gateway, tcp, f"{postfix.queue}/private/gateway-lmtp")
     finally:
         postfix.stop()

@@ -12,6 +12,8 @@ from tests.support.gateway import HOST, Gateway
 
 from .mail import SUBJECT, new_message
 
+READERS = 2  # as by default
+
 
 def _client(gateway: Gateway, address: str, key: str) -> IMAPClient:
     client = IMAPClient(HOST, port=gateway.imaps, ssl_context=gateway.tls(), timeout=30)

@@ -14,6 +14,8 @@ import pytest
 from tests.clients.mail import new_message
 from tests.support.gateway import HOST, Gateway
 
+READERS = 2  # as by default
+
 
 @pytest.fixture
 def account(gateway: Gateway) -> tuple[str, str]:

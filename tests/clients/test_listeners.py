@@ -41,7 +41,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> 
         + listener("lmtp", ports["lmtp-tls"], "tls", 'networks = ["127.0.0.1/32"]')
         + listener("imap", ports["strangers"], "tls", 'networks = ["192.0.2.0/24"]')
     )
-    with running(Gateway(tmp_path_factory.mktemp("gateway"), settings)) as served:
+    with running(Gateway(tmp_path_factory.mktemp("gateway"), settings, readers=0)) as served:
         yield served
 
 

@@ -17,6 +17,8 @@ from tests.support.gateway import Gateway
 
 from .mail import ATTACHMENT, SUBJECT, new_message
 
+READERS = 2  # as by default
+
 SCRIPTS = Path(__file__).parent / "node"
 STANDARD = {"INBOX", "Sent", "Drafts", "Trash", "Spam"}
 

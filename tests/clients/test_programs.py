@@ -13,6 +13,8 @@ from tests.support.gateway import Gateway
 
 from .mail import new_message
 
+READERS = 2  # as by default
+
 Program = Callable[..., subprocess.CompletedProcess[bytes]]
 
 

@@ -85,7 +85,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> 
         + listener("imap", ports["named"], "tls", BEHIND, 'networks = ["192.0.2.0/24"]')
         + "[limits]\nhandshake_timeout = 2\nconnections_per_ip = 3\n[auth]\nfailures_per_minute = 2\n"
     )
-    with running(Gateway(tmp_path_factory.mktemp("gateway"), settings)) as served:
+    with running(Gateway(tmp_path_factory.mktemp("gateway"), settings, readers=0)) as served:
         yield served
 
 

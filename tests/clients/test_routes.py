@@ -45,7 +45,7 @@ via = "connector"
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running(Gateway(tmp_path_factory.mktemp("routes"), SETTINGS)) as one:
+    with running(Gateway(tmp_path_factory.mktemp("routes"), SETTINGS, readers=0)) as one:
         one.inbox("ann@mail.test")
         one.run("address", "add", "alias@mail.test", "--inbox", "ann@mail.test")
         one.inbox("all@catch.test")

@@ -96,7 +96,7 @@ def way(missing: Callable[[str], None]) -> Iterator[Way]:
         except (PeerMissing, OSError, subprocess.CalledProcessError) as error:
             missing(f"Postfix, run by root ({error}),")
         try:
-            with running(Gateway(directory / "gateway", RELAY.format(port=postfix.smtp))) as gateway:
+            with running(Gateway(directory / "gateway", RELAY.format(port=postfix.smtp), readers=0)) as gateway:
                 yield Way(gateway, sink, gateway.address, gateway.key)
         finally:
             postfix.stop()

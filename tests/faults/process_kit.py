@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
 import select
@@ -16,7 +15,6 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from gateway.control.client import SocketCaller
 from tests.servers.process import wait_for
 from tests.support.gateway import HOST, Gateway
 
@@ -32,7 +30,7 @@ def new_source() -> str:
 
 def control(gateway: Gateway, op: str, **params: Any) -> Any:
     """An operation of the running server, over its control socket as the command line does it."""
-    return asyncio.run(SocketCaller(gateway.data_dir / "control.sock").call(op, params))
+    return gateway.operate(op, **params)
 
 
 def new_inbox(gateway: Gateway, address: str, **key: Any) -> tuple[str, str]:

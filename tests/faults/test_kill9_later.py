@@ -30,7 +30,7 @@ LOST = (OSError, imaplib.IMAP4.error, smtplib.SMTPException, EOFError)
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    with running(Gateway(tmp_path / "gateway")) as one:
+    with running(Gateway(tmp_path / "gateway", readers=0)) as one:
         yield one
 
 

@@ -101,7 +101,7 @@ def pair(tmp_path: Path, policy: str) -> Iterator[tuple[Gateway, Peer]]:
         peer = Peer()
         stack.callback(peer.close)
         settings = _RELAY.format(port=peer.relay.port, policy=policy)
-        yield stack.enter_context(running(Gateway(tmp_path / "gateway", settings))), peer
+        yield stack.enter_context(running(Gateway(tmp_path / "gateway", settings, readers=0))), peer
 
 
 def submit(gateway: Gateway, names: list[str]) -> None:

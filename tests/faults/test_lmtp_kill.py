@@ -33,7 +33,8 @@ def port() -> int:
 
 @pytest.fixture
 def gateway(tmp_path: Path, port: int) -> Iterator[Gateway]:
-    with running(Gateway(tmp_path / "gateway", listener("lmtp", port, "none", 'networks = ["127.0.0.1/32"]'))) as one:
+    settings = listener("lmtp", port, "none", 'networks = ["127.0.0.1/32"]')
+    with running(Gateway(tmp_path / "gateway", settings, readers=0)) as one:
         yield one
 
 

@@ -21,7 +21,7 @@ def small(tmp_path: Path, missing: Callable[[str], None]) -> Iterator[Gateway]:
     """A gateway whose data directory is a file system of its own."""
     if os.geteuid() != 0:
         missing("the right to mount a tmpfs (root)")
-    gateway = Gateway(tmp_path / "gateway")
+    gateway = Gateway(tmp_path / "gateway", readers=0)
     gateway.data_dir.mkdir(parents=True, mode=0o700)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={SPACE}m,mode=0700", "tmpfs", str(gateway.data_dir)],

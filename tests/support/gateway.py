@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import imaplib
 import json
 import os
+import shutil
 import signal
 import smtplib
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gateway.config import load
+from gateway.control.client import SocketCaller
+from gateway.model.permissions import DEFAULT_BUNDLES
 from tests.servers.process import free_port
 
 HOST = "localhost"
@@ -50,6 +59,7 @@ class Gateway:
     hostname: str = "mail.test"
     environ: Mapping[str, str] = field(default_factory=dict)
     sockets: Mapping[str, socket.socket] = field(default_factory=dict)  # passed to `serve` by name, as by systemd
+    readers: int = 2  # reader processes; 0 where nothing is tested that they do: each costs as much as half a start
     imaps: int = field(default_factory=free_port)
     smtps: int = field(default_factory=free_port)
     submission: int = field(default_factory=free_port)
@@ -86,7 +96,7 @@ class Gateway:
                      ("submission", self.submission, "starttls")]
         lines = [
             "[server]", f'hostname = "{self.hostname}"',
-            "[store]", f'data_dir = "{self.data_dir}"',
+            "[store]", f'data_dir = "{self.data_dir}"', f"reader_processes = {self.readers}",
             "[metrics]", f"port = {self.health}",
             *(line for kind, port, security in listeners for line in (
                 "[[listener]]", f'kind = "{kind}"', 'address = "127.0.0.1"', f"port = {port}",
@@ -95,10 +105,24 @@ class Gateway:
         self.config_file.write_text("\n".join(lines) + "\n" + self.settings)
 
     def init(self) -> None:
-        """Make store, certificate, first inbox and key."""
+        """Make store, certificate, first inbox and key: by `gateway init`, or a copy of what it made for another."""
         self.configure()
+        if self._as_others:
+            made = _initialised(self.hostname)
+            shutil.copytree(made.data_dir, self.data_dir)
+            self.address, self.key = made.address, made.key
+        else:
+            self.really_init()
+
+    def really_init(self) -> None:
         made = self.json("init")
         self.address, self.key = made["address"], made["key"]
+
+    @property
+    def _as_others(self) -> bool:
+        """Whether `gateway init` makes of it what it makes of any gateway of this host name."""
+        said = tomllib.loads(self.config_file.read_text())
+        return not self.environ and not said.keys() & {"inbox", "tls"} and not self.data_dir.exists()
 
     def start(self, *options: str) -> None:
         """Serve; returns when it is ready, RuntimeError with the log's end when it is not."""
@@ -112,12 +136,13 @@ class Gateway:
                 pass_fds=[passed.fileno() for passed in self.sockets.values()],
             )
             process = self.process
+            dead = b"DEAD=%d" % process.pid  # not the one before, whose thread may come late
 
             def wake_when_dead() -> None:
                 process.wait()
                 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                     try:
-                        sender.sendto(b"DEAD=1", str(name))
+                        sender.sendto(dead, str(name))
                     except OSError:
                         return  # nobody waits any more
 
@@ -127,7 +152,7 @@ class Gateway:
                 message = notify.recv(4096)
                 if b"READY=1" in message:
                     break
-                if message == b"DEAD=1":
+                if message == dead:
                     raise RuntimeError(f"the gateway ended with {process.returncode}:\n{self.log_tail()}")
         name.unlink(missing_ok=True)
 
@@ -163,19 +188,29 @@ class Gateway:
     def run(self, *args: str) -> str:
         """Run a command that must succeed; its standard output."""
         done = self.cli(*args)
-        assert done.returncode == 0, f"gateway {' '.join(args)} failed:\n{done.stderr}"
+        assert done.returncode == 0, f"gateway {' '.join(args)} failed:\n{done.stderr}{done.stdout}"
         return done.stdout
 
     def json(self, *args: str) -> Any:
         return json.loads(self.run(*args, "--json"))
 
+    def operate(self, op: str, **params: Any) -> Any:
+        """An operation of the running server, over its control socket as the command line does it."""
+        return asyncio.run(SocketCaller(self.data_dir / "control.sock").call(op, params))
+
     def inbox(self, address: str, *key_options: str) -> tuple[str, str]:
         """A further inbox (its domain is made if it is missing) and a key for it: (address, key)."""
         domain = address.rpartition("@")[2]
-        if domain not in {row["name"] for row in self.json("domain", "list")}:
-            self.run("domain", "add", domain)
-        self.run("inbox", "add", address)
-        return address, self.new_key("--inbox", address, *key_options)
+        if domain not in {row["name"] for row in self.operate("domain.list")}:
+            self.operate("domain.add", name=domain, pod="default")
+        defaults = load(str(self.config_file)).config.inbox
+        self.operate(
+            "inbox.add", address=address, sent_copy=defaults.sent_copy, quota_storage=defaults.quota_storage,
+            quota_messages=defaults.quota_messages, quota_mailboxes=defaults.quota_mailboxes,
+        )
+        if key_options:
+            return address, self.new_key("--inbox", address, *key_options)
+        return address, self.operate("key.create", inbox=address, permissions=DEFAULT_BUNDLES)["key"]
 
     def new_key(self, *options: str) -> str:
         return str(self.json("key", "create", *options)["key"])
@@ -229,6 +264,17 @@ class Gateway:
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith("GATEWAY_") and name != "NOTIFY_SOCKET"}
         return kept | {"PYTHONUNBUFFERED": "1"} | dict(self.environ)
+
+
+@cache
+def _initialised(hostname: str) -> Gateway:
+    """A gateway that only lends its data directory: the first of a run is really made, once a process."""
+    directory = Path(tempfile.mkdtemp(prefix="gateway-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    one = Gateway(directory, hostname=hostname)
+    one.configure()
+    one.really_init()
+    return one
 
 
 def ended(gateway: Gateway) -> None:
