@@ -5,7 +5,11 @@ Dialogue and login are aiosmtplib's. A failure is an outcome for every recipient
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import cast
 
 import aiosmtplib
 
@@ -71,8 +75,7 @@ async def opened(endpoint: Endpoint, *, resolver: Resolver = system_resolver) ->
     try:
         return await _greeted(client, endpoint)
     except BaseException as error:
-        client.close()
-        sock.close()
+        _cut(client, sock)
         if (outcome := _outcome(error, endpoint)) is None:
             raise
         raise TransportFailed(outcome) from None
@@ -94,6 +97,15 @@ async def _greeted(client: aiosmtplib.SMTP, endpoint: Endpoint) -> Opened:
     if client.transport is None:
         raise aiosmtplib.SMTPServerDisconnected(GONE)
     return Opened(client, clean(greeting.message), shown)
+
+
+def _cut(client: aiosmtplib.SMTP, sock: socket.socket) -> None:
+    """At once: a peer that stalls shall not be waited for."""
+    if client.transport is not None:
+        cast("asyncio.Transport", client.transport).abort()  # uvloop's are no subclasses of asyncio's
+    client.close()
+    with suppress(OSError):  # a transport that has not quite ended has it, and closes it
+        sock.close()
 
 
 def _checked(client: aiosmtplib.SMTP, endpoint: Endpoint) -> TlsFacts | None:

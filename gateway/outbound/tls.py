@@ -80,7 +80,7 @@ class TlsPolicy:
             context = ssl.create_default_context(
                 cafile=str(self.ca_file) if self.ca_file else None, cadata=self.ca_pem or None
             )
-        except (OSError, ssl.SSLError, ValueError):
+        except (OSError, ssl.SSLError, ValueError, TypeError):  # the last one: text that is not ASCII
             what = f"The CA file {self.ca_file}" if self.ca_file else "The CA"
             raise ConfigError(f"{what} cannot be read as PEM certificates") from None
         if self.ca_file or self.ca_pem:  # so that an intermediate CA or the server's own certificate may be given too
