@@ -65,6 +65,7 @@ _DELETE_CONTENT: Final = tuple(
         "content_meta",
     )
 )
+_FORGET_SOURCES = Stmt("DELETE FROM local_source WHERE content_id IN :LIST(rows)")
 _DELETE_GARBAGE = Stmt("DELETE FROM garbage WHERE content_id IN :LIST(rows)")
 _ORPHANS = Stmt(
     "INSERT INTO garbage (content_id, at) SELECT c.id, 0 FROM content_meta c"
@@ -150,7 +151,7 @@ def collect_contents(tx: Tx, before: int, limit: int) -> int:
     if dead:
         tx.run(_FREE_BODIES, rows=dead)
         tx.run(_FREE_TEXTS, rows=dead)
-        for statement in _DELETE_CONTENT:
+        for statement in (_FORGET_SOURCES, *_DELETE_CONTENT):
             tx.run(statement, rows=dead)
     tx.run(_DELETE_GARBAGE, rows=looked)
     return len(looked)

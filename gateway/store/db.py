@@ -37,6 +37,8 @@ class WakeKind(StrEnum):
     """An inbox was created or deleted."""
     QUEUE = "queue"
     """Something may be due in the delivery queue."""
+    CONNECTOR = "connector"
+    """A connector was made, changed, released or asked to sync, or its state changed."""
 
 
 @dataclass(frozen=True, slots=True)
