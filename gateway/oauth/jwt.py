@@ -110,7 +110,7 @@ def identity(provider: Provider, token: str | None, client_id: str, nonce: str, 
     audience = claims.get("aud")
     if client_id not in (audience if isinstance(audience, list) else [audience]):
         raise _refused(provider, "is for another application")
-    if not re.fullmatch(provider.issuer, str(claims.get("iss", ""))):
+    if not is_issuer(provider, str(claims.get("iss", ""))):
         raise _refused(provider, "is of somebody else")
     if nonce and not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
         raise _refused(provider, "belongs to another login")
@@ -121,6 +121,11 @@ def identity(provider: Provider, token: str | None, client_id: str, nonce: str, 
         claims.pop("email", None)
     found = [claims.get(name) for name in ("email", "preferred_username", "upn")]
     return Identity(tuple(dict.fromkeys(text.lower() for text in found if _is_address(text))))
+
+
+def is_issuer(provider: Provider, name: str) -> bool:
+    """Whether a token, or an answer (RFC 9207), is this provider's own."""
+    return re.fullmatch(provider.issuer, name) is not None
 
 
 def _is_address(value: Any) -> TypeGuard[str]:

@@ -66,6 +66,8 @@ TABLE: Final[tuple[Declared, ...]] = (
     Declared("queue_due_recipients", Kind.GAUGE, "Recipients whose time has come and that wait to be claimed."),
     Declared("queue_claim_seconds", Kind.TIMING, "Time in which a unit claimed what goes next."),
     Declared("queue_oldest_seconds", Kind.GAUGE, "Age of the oldest message with a recipient that is not done."),
+    Declared("oauth_refreshes", Kind.COUNTER, "Access tokens asked of providers, by result: ok, reauth, app, transient.",
+             ("result",)),
     Declared("janitor_rows", Kind.COUNTER, "Rows (free_pages: pages) the janitor took away, by task.", ("task",)),
     Declared("search_texts_total", Kind.COUNTER, "Contents whose text for SEARCH was made."),
     Declared("search_texts_waiting", Kind.GAUGE, "Contents whose text for SEARCH is still to be made."),

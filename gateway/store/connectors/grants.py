@@ -38,13 +38,13 @@ _RENEW = Stmt(
 )
 _CLAIM = Stmt(
     "UPDATE oauth_grant SET refresh_owner = :owner, refresh_until = :until WHERE id = :grant AND version = :version"
-    " AND status = 'active' AND (refresh_owner IS NULL OR refresh_until <= :now)"
+    " AND (refresh_owner IS NULL OR refresh_until <= :now)"
 )
 _STORE = Stmt(
     "UPDATE oauth_grant SET refresh_sealed = coalesce(:refresh, refresh_sealed), access_sealed = :access,"
-    " access_expires = :expires, refresh_at = :refresh_at, scopes = :scopes, version = version + 1, last_error = NULL,"
-    " last_error_at = NULL, failures = 0, not_before = 0, refresh_owner = NULL, refresh_until = NULL,"
-    " updated_at = :now WHERE id = :grant AND version = :version AND status = 'active'"
+    " access_expires = :expires, refresh_at = :refresh_at, scopes = :scopes, version = version + 1, status = 'active',"
+    " last_error = NULL, last_error_at = NULL, failures = 0, not_before = 0, refresh_owner = NULL,"
+    " refresh_until = NULL, updated_at = :now WHERE id = :grant AND version = :version"
 )
 _FAIL = Stmt(
     "UPDATE oauth_grant SET status = :status, last_error = :error, last_error_at = :now, failures = failures + 1,"
@@ -59,6 +59,7 @@ _EXPIRE = Stmt(
     "UPDATE oauth_grant SET access_expires = 0, refresh_at = 0, version = version + 1, refresh_owner = NULL,"
     " refresh_until = NULL, updated_at = :now WHERE id = :grant AND version = :version"
 )
+_RETRY = Stmt("UPDATE oauth_grant SET not_before = 0, updated_at = :now WHERE id = :grant")
 _USED = Stmt("SELECT name FROM connector WHERE grant_id = :grant AND removed_at IS NULL")
 _REMOVE = Stmt("DELETE FROM oauth_grant WHERE id = :grant")
 
@@ -180,6 +181,12 @@ def release(tx: Tx, grant: int, owner: str) -> None:
 def expire_access(tx: Tx, grant: GrantRow, now: int) -> bool:
     """The access token does not work. False when there is another one already."""
     return tx.run(_EXPIRE, grant=grant.id, version=grant.version, now=now) == 1
+
+
+def retry(tx: Tx, grant: int, now: int) -> None:
+    """Whatever went wrong, the provider may be asked again at once. NotFound."""
+    if not tx.run(_RETRY, grant=grant, now=now):
+        raise NotFound("No such OAuth grant")
 
 
 def remove(tx: Tx, grant: int) -> None:

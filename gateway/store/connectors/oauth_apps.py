@@ -42,6 +42,10 @@ _REFUSED = Stmt(
     "UPDATE oauth_app SET status = 'misconfigured', last_error = :error, retry_at = :retry, failures = failures + 1,"
     " updated_at = :now WHERE id = :app AND updated_at = :seen"
 )
+_PROBE = Stmt(
+    "UPDATE oauth_app SET retry_at = :later WHERE id = :app AND status = 'misconfigured' AND retry_at = :seen"
+    " AND retry_at <= :now"
+)
 _ACCEPTED = Stmt(
     "UPDATE oauth_app SET status = 'ok', last_error = NULL, retry_at = NULL, failures = 0, updated_at = :now"
     " WHERE id = :app AND status <> 'ok'"
@@ -137,6 +141,11 @@ def change(tx: Tx, app: int, values: AppValues, now: int) -> AppRow:
 def refused(tx: Tx, app: AppRow, error: str, retry_at: int, now: int) -> bool:
     """The provider does not accept it. False when it was changed since `app` was read: that was another one."""
     return tx.run(_REFUSED, app=app.id, error=error, retry=retry_at, now=now, seen=app.updated_at) == 1
+
+
+def probe(tx: Tx, app: AppRow, now: int, later: int) -> bool:
+    """Be the one of its grants that asks again whether it is accepted now; the others wait until `later`."""
+    return tx.run(_PROBE, app=app.id, seen=app.retry_at, now=now, later=later) == 1
 
 
 def accepted(tx: Tx, app: int, now: int) -> bool:
