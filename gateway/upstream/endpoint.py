@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.outbound.login import RelayLogin
+from gateway.outbound.proxy import Proxy
 from gateway.outbound.tls import TlsPolicy
 
 
@@ -36,7 +37,7 @@ class ImapLimits:
 
 @dataclass(frozen=True, slots=True)
 class ImapEndpoint:
-    """One IMAP server. `login`'s secret is a password, or an access token for XOAUTH2 and OAUTHBEARER."""
+    """One IMAP server. `login`'s secret is a password, or an access token where `login.is_token`."""
 
     host: str
     port: int
@@ -45,3 +46,4 @@ class ImapEndpoint:
     allow_private: bool = False
     timeouts: ImapTimeouts = field(default_factory=ImapTimeouts)
     limits: ImapLimits = field(default_factory=ImapLimits)
+    proxy: Proxy | None = None

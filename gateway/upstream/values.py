@@ -87,6 +87,17 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class Bodies:
+    """What became of bodies that were asked for. UIDs in none of the three were not mentioned by the server at all."""
+
+    finished: frozenset[int]
+    missing: tuple[FetchedMessage, ...] = ()
+    """The server told of them, and of their bodies only NIL or nothing."""
+    too_big: tuple[FetchedMessage, ...] = ()
+    """Over `ImapLimits.message`; their octets were thrown away."""
+
+
+@dataclass(frozen=True, slots=True)
 class Copied:
     """COPYUID (RFC 4315): what a COPY or MOVE made. Pairs are as the server paired them, which is not always right."""
 

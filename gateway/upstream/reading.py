@@ -1,0 +1,175 @@
+"""What is asked of the messages of the selected mailbox: FETCH of attributes, SEARCH, what changed since."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from gateway.model.sequence import Ranges, contains, count, normalise, without
+
+from .classify import Step
+from .compose import MAX_SET, Part, sets, spaced
+from .dialogue import Dialogue, Exchange
+from .events import Found, FoundSet, Response, Row, Vanished
+from .numbers import MAX_UID, numbers_of
+from .values import Changes, FetchedMessage
+from .wants import FetchWants, SearchWants
+
+ALL: Final[Ranges] = ((1, MAX_UID),)
+"""Every UID. Not `1:*`: Cyrus tells VANISHED up to the highest UID that lives only."""
+
+
+def message_limit(dialogue: Dialogue) -> int | None:
+    """RFC 9738: how many messages one command may touch; None without a limit."""
+    for name in dialogue.capabilities:
+        if name.startswith("MESSAGELIMIT=") and (number := name[13:]).isdigit() and 0 < len(number) < 10:
+            return int(number) or None
+    return None
+
+
+class Walk:
+    """The UIDs that a command is still to be asked for, where a server does a part at a time."""
+
+    __slots__ = ("_limit", "_partial", "highest", "left", "lowest", "rows")
+
+    def __init__(self, uids: Ranges, limit: int | None, partial: bool) -> None:
+        self.left = uids
+        self._limit = limit if limit is not None and count(uids) > limit else None
+        self._partial = partial and self._limit is not None
+        self.rows = 0
+        self.lowest = self.highest = 0
+
+    @property
+    def modifier(self) -> bytes | None:
+        """RFC 9394: only the first so many."""
+        return b"PARTIAL 1:%d" % self._limit if self._partial and self._limit is not None else None
+
+    def saw(self, uid: int) -> None:
+        self.rows += 1
+        self.lowest = min(self.lowest or uid, uid)
+        self.highest = max(self.highest, uid)
+
+    def step(self, exchange: Exchange) -> None:
+        """The command is answered: takes what is done from `left`."""
+        before = self.left
+        if self._partial:
+            self.left = without(before, ((1, self.highest),)) if self.rows else ()
+        else:
+            self.left = self._behind(exchange)
+        if self.left == before:
+            self.left = ()
+        self.rows = self.lowest = self.highest = 0
+
+    def _behind(self, exchange: Exchange) -> Ranges:
+        """[MESSAGELIMIT n uid]: the last one that was looked at; servers go down from the highest."""
+        code = exchange.code
+        words = code.arguments.split() if code is not None and code.name == "MESSAGELIMIT" else []
+        if len(words) < 2 or not words[1].isdigit() or len(words[1]) > 10:
+            return ()
+        last = int(words[1])
+        done = (last, MAX_UID) if not self.highest or last <= self.lowest else (1, last)
+        return without(self.left, (done,))
+
+
+async def fetch(dialogue: Dialogue, uids: Ranges, wants: FetchWants) -> AsyncIterator[FetchedMessage]:
+    """Messages as the server tells them, in its order. A consumer that stops early cuts the connection."""
+    items = b"(%b)" % b" ".join(wants.render(dialogue.has))
+    for piece, _ in sets(uids):
+        walk = Walk(piece, message_limit(dialogue), dialogue.has("PARTIAL"))
+
+        def claim(event: Response, asked: Ranges = piece) -> bool:
+            return isinstance(event, Row) and contains(asked, event.message.uid) and wants.answered_by(event.message)
+
+        while walk.left:
+            ((_, text), *_rest) = sets(walk.left, 2 * MAX_SET)
+            parts: list[Part] = [b"UID FETCH", text, items]
+            if walk.modifier is not None:
+                parts.append(b"(%b)" % walk.modifier)
+            async with dialogue.exchange(dialogue.times.listing, dialogue.times.command) as exchange:
+                await exchange.send(spaced(parts), Step.COMMAND)
+                async for row in exchange.rows(claim):
+                    walk.saw(row.message.uid)
+                    yield row.message
+            walk.step(exchange)
+
+
+async def changes(
+    dialogue: Dialogue, since: int, wants: FetchWants, *, vanished: bool = False, uids: Ranges = ALL
+) -> Changes:
+    """Messages with a MODSEQ above `since`; with `vanished` (QRESYNC enabled) also which UIDs are gone since then."""
+    items = b"(%b)" % b" ".join(wants.render(dialogue.has))
+    found: dict[int, FetchedMessage] = {}
+    gone: list[tuple[int, int]] = []
+    earlier: list[bytes] = []
+    walk = Walk(uids, message_limit(dialogue), False)
+
+    def claim(event: Response) -> bool:
+        if isinstance(event, Row):
+            if event.message.uid and contains(uids, event.message.uid):
+                found[event.message.uid] = event.message
+                walk.saw(event.message.uid)
+                return True
+        elif isinstance(event, Vanished) and event.earlier:
+            earlier.append(event.uids)
+            return True
+        return False
+
+    modifier = b"(CHANGEDSINCE %d VANISHED)" % since if vanished else b"(CHANGEDSINCE %d)" % since
+    while walk.left:
+        ((_, text), *_rest) = sets(walk.left, 2 * MAX_SET)
+        async with dialogue.exchange(dialogue.times.listing, dialogue.times.listing) as exchange:
+            await exchange.send([b"UID FETCH ", text, b" ", items, b" ", modifier], Step.COMMAND)
+            await exchange.answer(claim)
+        walk.step(exchange)
+    for text in earlier:
+        gone.extend(await dialogue.ranges(text))
+    return Changes(tuple(found.values()), normalise(gone) if vanished else None)
+
+
+async def search(dialogue: Dialogue, wants: SearchWants) -> Ranges:
+    """UID SEARCH: the UIDs, as ranges. ESEARCH where it is offered; in pages where the server does a part at a time."""
+    limit = message_limit(dialogue)
+    if limit is None or not dialogue.has("PARTIAL"):
+        return await _search(dialogue, wants, b"ALL" if dialogue.has("ESEARCH") else None)
+    found: list[tuple[int, int]] = []
+    left = wants.uids if wants.uids is not None else ALL
+    while left:
+        page = await _search(dialogue, wants.within(left), b"PARTIAL 1:%d" % limit)
+        page = tuple(pair for pair in page if contains(left, pair[0]))
+        if not page:
+            break
+        found.extend(page)
+        left = without(left, ((1, page[-1][1]),))
+    return normalise(found)
+
+
+async def _search(dialogue: Dialogue, wants: SearchWants, returning: bytes | None) -> Ranges:
+    criteria, utf8 = wants.render()
+    parts: list[Part] = [b"UID SEARCH"]
+    if returning is not None:
+        parts.append(b"RETURN (%b)" % returning)
+    if utf8 and not dialogue.utf8:
+        parts.append(b"CHARSET UTF-8")
+    parts += criteria
+    lines: list[bytes] = []
+    answer: FoundSet | None = None
+
+    async with dialogue.exchange(dialogue.times.listing, dialogue.times.listing) as exchange:
+        def claim(event: Response) -> bool:
+            nonlocal answer
+            if isinstance(event, Found):
+                lines.append(event.numbers)
+            elif isinstance(event, FoundSet) and event.tag in (exchange.tag, b""):
+                answer = event
+            else:
+                return False
+            return True
+
+        await exchange.send(spaced(parts), Step.COMMAND)
+        await exchange.answer(claim)
+    if answer is not None and answer.uids is not None:
+        return await dialogue.ranges(answer.uids)
+    found: list[tuple[int, int]] = []
+    for line in lines:
+        found.extend(await numbers_of(line))
+    return normalise(found)
