@@ -265,27 +265,51 @@ class MailboxState:
         Messages change whose flags do, unless their MODSEQ is above `unchanged_since`. `count`: in the store as many
         did; None, and nothing is done, where they are others.
         """
-        keep, bits = change.keep, change.bits
-        changed: list[int] = []
+        changed: list[tuple[int, int]] = []
         for start, stop in sequence.select(ranges, self.uids):
-            masks = enumerate(self.masks[start:stop], start)
-            changed += [index for index, mask in masks if mask & keep | bits != mask]
-        if unchanged_since is not None:
-            changed = [index for index in changed if self.modseqs[index] <= unchanged_since]
-        if len(changed) != count:
+            changed += self._changing(start, stop, change, unchanged_since)
+        if sum(stop - start for start, stop in changed) != count:
             return None
+        uids: array[int] = array("I")
         all_masks, all_modseqs = self.masks, self.modseqs
-        for index in changed:
-            all_masks[index] = all_masks[index] & keep | bits
-            all_modseqs[index] = modseq
-        if not (keep | bits) & model_flags.SEEN:
-            self._first_unseen = min(self._first_unseen, changed[0])
+        for start, stop in changed:
+            uids.extend(self.uids[start:stop])
+            if stop == start + 1:
+                all_masks[start] = change.of(all_masks[start])
+                all_modseqs[start] = modseq
+                continue
+            masks = all_masks[start:stop]
+            become = {mask: change.of(mask) for mask in set(masks)}
+            all_masks[start:stop] = array("Q", map(become.__getitem__, masks))
+            all_modseqs[start:stop] = array("Q", (modseq,)) * (stop - start)
+        if not change.of(model_flags.SEEN) & model_flags.SEEN:
+            self._first_unseen = min(self._first_unseen, changed[0][0])
         if keywords is not None:
             self._name_keywords(keywords)
-        delta = Delta(tuple([self.uids[index] for index in changed]), since=self.highest_modseq)
+        delta = Delta(tuple(uids), since=self.highest_modseq)
         self.highest_modseq = modseq
         self._remember(delta.flags)
         return delta
+
+    def _changing(
+        self, start: int, stop: int, change: FlagChange, unchanged_since: int | None
+    ) -> list[tuple[int, int]]:
+        """Slices of [start, stop) in which each message has flags that change, and no MODSEQ above `unchanged_since`.
+
+        There are few masks, however many messages: each is looked at once, and mostly all of them change, or none.
+        """
+        masks = self.masks[start:stop]
+        distinct = set(masks)
+        changing = {mask for mask in distinct if change.of(mask) != mask}
+        if not changing:
+            return []
+        modseqs = () if unchanged_since is None else self.modseqs[start:stop]
+        if len(changing) == len(distinct) and (unchanged_since is None or max(modseqs) <= unchanged_since):
+            return [(start, stop)]
+        indices = [index for index, mask in enumerate(masks, start) if mask in changing]
+        if unchanged_since is not None:
+            indices = [index for index in indices if modseqs[index - start] <= unchanged_since]
+        return [(first, last + 1) for first, last in sequence.from_rising(indices)]
 
     def remove(self, uids: sequence.Ranges, modseq: int) -> Delta | None:
         """The same for an expunge of `uids`; None where the state does not hold them all."""

@@ -14,7 +14,7 @@ from .access import Action
 from .capabilities import CONDSTORE
 from .replies import Reply, no, ok
 from .selected import Selected
-from .settings import CHANGE_CUT
+from .settings import CHANGE_CUT, STORE_CUT
 from .view import ranges_of
 
 if TYPE_CHECKING:
@@ -41,10 +41,11 @@ async def store(session: Session, command: c.Store) -> Reply:
         targets = type(targets)("I", [uid for uid in targets if uid not in gone])
     complete = len(targets) == sum(stop - start for start, stop in slices)
     modified: list[int] = []
-    for start in range(0, len(targets), CHANGE_CUT):
+    cut_at = STORE_CUT if command.silent and not session.form.modseqs else CHANGE_CUT  # else it is an answer too
+    for start in range(0, len(targets), cut_at):
         if start:
             await session.channel.breathe()
-        cut = targets[start : start + CHANGE_CUT]
+        cut = targets[start : start + cut_at]
         modified += await _store_cut(session, selected, command, cut)
         if shared.gone:
             break
@@ -63,7 +64,7 @@ async def _store_cut(session: Session, selected: Selected, command: c.Store, uid
     """One unit, and its responses; the UIDs that UNCHANGEDSINCE kept from being changed."""
     view, form, flags = selected.view, session.form, command.flags
     ranges = ranges_of(uids)
-    known = view.flags_known(ranges) if command.silent else {}
+    flags_known = view.flags_known(ranges) if command.silent else dict
     stored = await own_change.store_flags(
         session,
         selected,
@@ -84,6 +85,7 @@ async def _store_cut(session: Session, selected: Selected, command: c.Store, uid
         return refused
     # RFC 3501 6.4.6: silent about what the client can reckon itself; where somebody else changed the message too,
     # before or meanwhile, what came of both is told.
+    known = flags_known()
     change = own_change.effect(command.action.value, stored.mask)
     rows = view.rows(ranges)
     reckoned: dict[int, int] = {}

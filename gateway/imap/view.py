@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -157,21 +157,28 @@ class View:
         self._flags_modseq = modseq
         return True
 
-    def flags_known(self, uids: sequence.Ranges) -> dict[int, int]:
-        """UID -> flags of those of `uids` whose present flags are not news to the client."""
+    def flags_known(self, uids: sequence.Ranges) -> Callable[[], dict[int, int]]:
+        """What says later: UID -> flags of those of `uids` whose flags, as they are now, are no news to the client."""
         state, told = self.state, self._told or NOTHING
-        known: dict[int, int] = {}
-        for start, stop in sequence.select(uids, state.uids):
-            known.update(zip(state.uids[start:stop], state.masks[start:stop], strict=True))
-        if self._flags_modseq == state.highest_modseq:
+        slices = sequence.select(uids, state.uids)
+        columns = [(state.uids[start:stop], state.masks[start:stop]) for start, stop in slices]
+
+        def all_of_them() -> dict[int, int]:
+            known: dict[int, int] = {}
+            for there, masks in columns:
+                known.update(zip(there, masks, strict=True))
             return known
+
+        if self._flags_modseq == state.highest_modseq:
+            return all_of_them
         values = state.modseqs if self.modseqs_told else state.masks
 
         def is_known(uid: int) -> bool:
             index = bisect_left(state.uids, uid)
             return state.modseqs[index] <= self._flags_modseq or told.get(uid) == values[index]
 
-        return {uid: mask for uid, mask in known.items() if is_known(uid)}
+        known = {uid: mask for uid, mask in all_of_them().items() if is_known(uid)}
+        return lambda: known
 
     def rows(self, uids: sequence.Ranges) -> list[tuple[int, int, int, int]]:
         """(number, UID, mask, MODSEQ) of those of `uids`, all of the view, that have not been expunged."""

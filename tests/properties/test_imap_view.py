@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -120,7 +120,7 @@ class TwoViews(RuleBasedStateMachine):
         if not there:
             return
         uids = sequence.from_numbers(data.draw(st.lists(st.sampled_from(there), min_size=1, unique=True)))
-        known = client.view.flags_known(uids)
+        flags_known = client.view.flags_known(uids)
         wanted = {uid: change.of(self.truth[uid]) for uid in sequence.numbers_of(uids) if uid in self.truth}
         changed = [uid for uid, mask in wanted.items() if mask != self.truth[uid]]
         if changed:
@@ -141,7 +141,7 @@ class TwoViews(RuleBasedStateMachine):
             knows_all = client.view.knows_own(since, self.modseq)
         else:
             knows_all = False
-        rows = client.view.rows(uids)
+        rows, known = client.view.rows(uids), flags_known()
         if silent:  # it reckons what it can, and is told the rest
             for uid in sequence.numbers_of(uids):
                 if uid in client.flags:
@@ -240,6 +240,45 @@ def test_an_own_change_hides_none_of_others() -> None:
     assert not first.knows_own(3, 4), "the state stands elsewhere"
 
 
+ROW = st.tuples(st.integers(1, 3), st.integers(0, 3), st.integers(1, 4))
+"""(steps to the next UID, flags, MODSEQ)"""
+
+
+@given(
+    st.lists(ROW, min_size=1, max_size=40),
+    st.lists(st.tuples(st.integers(1, 100), st.integers(0, 60)), min_size=1, max_size=4),
+    st.builds(FlagChange, st.sampled_from([0, -1, ~1, ~3]), st.integers(0, 3)),
+    st.none() | st.integers(0, 4),
+)
+def test_a_change_of_ranges_is_that_of_each_message(
+    made: list[tuple[int, int, int]], asked: list[tuple[int, int]], change: FlagChange, unchanged_since: int | None
+) -> None:
+    rows, uid = [], 0
+    for step, mask, modseq in made:
+        uid += step
+        rows.append((uid, mask, modseq))
+    ranges = sequence.normalise((low, low + more) for low, more in asked)
+    state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
+    state.load(rows)
+    state.loaded(4)
+    state.first_unseen()
+    limit = 4 if unchanged_since is None else unchanged_since
+    changed = [
+        uid for uid, mask, modseq in rows
+        if sequence.contains(ranges, uid) and change.of(mask) != mask and modseq <= limit
+    ]  # fmt: skip
+    assert state.change_flags(ranges, change, 5, len(changed) + 1, unchanged_since=unchanged_since) is None
+    if not changed:
+        return
+    delta = state.change_flags(ranges, change, 5, len(changed), unchanged_since=unchanged_since)
+    assert delta is not None
+    assert delta.flags == tuple(changed)
+    after = [(uid, change.of(mask), 5) if uid in changed else (uid, mask, modseq) for uid, mask, modseq in rows]
+    assert list(zip(state.uids, state.masks, state.modseqs, strict=True)) == after
+    unseen = [index for index, (_, mask, _) in enumerate(after) if not mask & 1]
+    assert state.first_unseen() == (unseen[0] if unseen else None)
+
+
 def test_the_work_for_a_range_is_not_one_call_a_message() -> None:
     state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
     state.load([(uid, 0, 1) for uid in range(1, 3001)])
@@ -247,7 +286,7 @@ def test_the_work_for_a_range_is_not_one_call_a_message() -> None:
     view, everything = View(state), ((1, 3000),)
 
     def own() -> None:
-        assert len(view.flags_known(everything)) == 3000
+        assert len(view.flags_known(everything)()) == 3000
         assert state.change_flags(everything, FlagChange(-1, 2), 2, 3000) is not None
         assert view.knows_own(1, 2)
         assert len(view.rows(everything)) == 3000

@@ -286,6 +286,7 @@ def test_a_message_that_is_not_attached_leaves_nothing_behind(tmp_path: Path, re
 def test_large_sets_are_cut_into_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (store_command, expunge, copy_move):
         monkeypatch.setattr(module, "CHANGE_CUT", 2)
+    monkeypatch.setattr(store_command, "STORE_CUT", 3)
     monkeypatch.setattr(fetch, "FETCH_PAGE", 2)
     monkeypatch.setattr(fetch, "MEMORY_PAGE", 2)
 
@@ -294,6 +295,8 @@ def test_large_sets_are_cut_into_units(tmp_path: Path, monkeypatch: pytest.Monke
         await other.run(b"SELECT INBOX")
         lines = await client.run(b"STORE 1:5 +FLAGS (\\Deleted)")
         assert lines == [*[b"* %d FETCH (FLAGS (\\Deleted))" % n for n in range(1, 6)], b"x OK STORE completed"]
+        await client.run(b"STORE 1:5 FLAGS.SILENT (\\Seen)")
+        assert await client.run(b"STORE 1:5 FLAGS.SILENT (\\Deleted)") == [b"x OK STORE completed"]
         lines = await other.run(b"FETCH 1:5 (UID FLAGS)")
         assert lines[:5] == [b"* %d FETCH (UID %d FLAGS (\\Deleted))" % (n, n) for n in range(1, 6)]
         lines = await client.run(b"FETCH 1:5 (RFC822.SIZE)")
