@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,8 @@ _RETRY_S: Final = 0.05
 
 
 @asynccontextmanager
-async def open_caller(config: Config) -> AsyncIterator[Caller]:
-    """Runs operations on the configured store.
+async def open_caller(config: Config, *, before_local: Callable[[], None] | None = None) -> AsyncIterator[Caller]:
+    """Runs operations on the configured store; `before_local` is called before that is begun in this process.
 
     With a server on the data directory: over its control socket. Without one: in this process, under the directory's
     lock (a PostgreSQL store may be served by other nodes; they notice through the database). ConfigError when there
@@ -31,6 +31,8 @@ async def open_caller(config: Config) -> AsyncIterator[Caller]:
     if await is_serving(socket):
         yield SocketCaller(socket)
         return
+    if before_local is not None:
+        before_local()
     async with AsyncExitStack() as stack:
         deadline = time.monotonic() + WAIT_FOR_LOCK_S
         while True:

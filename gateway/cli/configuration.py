@@ -46,6 +46,7 @@ def config_check(runtime: Runtime) -> None:
     The certificate files that it names are opened. A systemd credential cannot be: that is said.
     """
     path, config = runtime.loaded.path, runtime.config
+    runtime.here()
     wrong = False
     for finding in _named_certificate(config):
         level = finding.level.value

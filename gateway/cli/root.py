@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import sys
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-import structlog
 
 from gateway.model.errors import GatewayError
 
@@ -44,11 +42,6 @@ def root(context: click.Context, config_path: str | None) -> None:
     Every command but restore works beside a running server: it acts through the server's control socket, so that
     open mail clients see the change at once.
     """
-    # Results go to standard output alone; `serve` sets up logs of its own.
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
     context.obj = Runtime(config_path)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 from collections.abc import AsyncIterable
 from functools import cached_property
 from typing import Any
@@ -40,10 +42,23 @@ class Runtime:
         async def work() -> Json:
             from gateway.app.admin import open_caller
 
-            async with open_caller(self.config) as caller:
+            async with open_caller(self.config, before_local=self.here) as caller:
                 return await caller.call(op, given, feed=feed, on_frame=on_frame)
 
         return asyncio.run(work())
+
+    def here(self) -> None:
+        """To be called before anything is done in this process that a server would do: it may log.
+
+        Results go to standard output alone. structlog takes as long to import as all else that a command beside a
+        server needs, so those go without; `serve` sets up logs of its own.
+        """
+        import structlog
+
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
 
 
 pass_runtime = click.make_pass_decorator(Runtime)

@@ -27,6 +27,7 @@ def init(runtime: Runtime, as_json: bool) -> None:
     from gateway.app.first_run import initialise
     from gateway.app.welcome import block, client_settings
 
+    runtime.here()
     made = asyncio.run(initialise(runtime.config))
     settings = client_settings(runtime.config, made.address, made.key)
     if as_json:

@@ -70,6 +70,7 @@ def _store(runtime: Runtime, deep: bool, repair: bool) -> Iterator[Finding]:
     from gateway.app.doctor import check_trigrams
     from gateway.app.doctor.findings import problem, well
 
+    runtime.here()
     try:
         broken = runtime.call("store.check", deep=deep, mend=repair)
     except GatewayError as error:
@@ -86,6 +87,7 @@ def _everything(runtime: Runtime, inbox: str | None, *, dns: bool, repair: bool)
     from gateway.app import doctor as checks
     from gateway.app.doctor.findings import Level, problem
 
+    runtime.here()
     config = runtime.config
     yield from checks.check_configuration(runtime.loaded)
     yield from checks.check_certificate(config)
@@ -142,6 +144,7 @@ def backup(runtime: Runtime, destination: Path, with_master_key: bool, as_json: 
     """
     from gateway.app.storage import backup_store
 
+    runtime.here()
     now = int(time.time())
     if destination.is_dir():
         if (destination / "manifest.json").exists():
@@ -170,6 +173,7 @@ def restore(runtime: Runtime, source: Path, as_json: bool) -> None:
     """
     from gateway.app.storage import restore_store
 
+    runtime.here()
     report = asyncio.run(restore_store(runtime.config, source, now=int(time.time())))
     held = [
         {"id": one.submission_uuid, "sender": one.mail_from or "<>", "recipient": one.address} for one in report.held

@@ -6,6 +6,8 @@ import json
 import mailbox
 import signal
 import stat
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 import uuid
@@ -477,3 +479,12 @@ def test_help_is_there_for_every_command(gateway: Gateway) -> None:
         shown = gateway.run(*command, "--help")
         assert "Usage:" in shown
         assert len(shown.splitlines()) > 4
+
+
+def test_a_command_beside_the_server_imports_little(gateway: Gateway) -> None:
+    """What it does not need takes longer to import than all it does."""
+    command = [sys.executable, "-X", "importtime", "-m", "gateway", "--config", str(gateway.config_file), "key", "list"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "gateway.control.client" in imported
+    assert not imported & {"structlog", "twisted", "sqlalchemy", "psycopg", "gateway.store.db", "gateway.mime"}
