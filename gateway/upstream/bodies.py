@@ -13,9 +13,10 @@ from gateway.outbound.failure import Failure
 
 from .classify import Step
 from .compose import sets
-from .dialogue import Dialogue, Exchange
+from .dialogue import Dialogue
 from .errors import Closed, Refused
-from .events import ABSENT, Continuation, Row, Tagged
+from .events import ABSENT, Continuation, Row, Tagged, Unknown
+from .exchange import Exchange
 from .fetched import read_row_of
 from .reading import Walk, message_limit
 from .receiving import PART, WHOLE, BodyData, BodyEnd, BodyStart
@@ -48,9 +49,8 @@ async def fetch_bodies(dialogue: Dialogue, uids: Ranges, wants: FetchWants, open
     for piece, _ in sets(uids):
         walk = Walk(piece, message_limit(dialogue), False)
         while walk.left:
-            ((_, text), *_rest) = sets(walk.left)
             async with dialogue.exchange(dialogue.times.listing, dialogue.times.silence) as exchange:
-                await exchange.send([b"UID FETCH ", text, b" ", items], Step.COMMAND)
+                await exchange.send([b"UID FETCH ", walk.text, b" ", items], Step.COMMAND)
                 dialogue.link.reader.stream = WHOLE
                 await found.read(exchange, walk)
             walk.step(exchange)
@@ -69,7 +69,8 @@ class _Download:
         self._sink: Sink | None = None
         self._streamed = False  # this response has had a body
         self._big = False
-        self._done: set[int] = set()
+        self._done: set[int] = set()  # their bodies came, whether somebody wanted them or not
+        self._finished: set[int] = set()
         self._told: dict[int, FetchedMessage] = {}  # attributes that came in a response without the body
         self._missing: dict[int, FetchedMessage] = {}
         self._too_big: dict[int, FetchedMessage] = {}
@@ -88,6 +89,8 @@ class _Download:
                 elif isinstance(event, Tagged):
                     exchange.taken(event, Step.COMMAND)
                     return
+                elif isinstance(event, Unknown) and self._streamed:
+                    await self._row(exchange, Row(FetchedMessage(0)), walk)  # the rest of it cannot be read
                 elif not isinstance(event, BodyEnd | Continuation):
                     await self._dialogue.settle(event)
         except BaseException:
@@ -108,7 +111,7 @@ class _Download:
         self._streamed = True
         self._big = event.too_big
         if not event.too_big:
-            await self._open_for(exchange, read_row_of(event.head, utf8=self._dialogue.utf8).message)
+            await self._open_for(exchange, read_row_of(event.head).message)
 
     async def _open_for(self, exchange: Exchange, message: FetchedMessage) -> None:
         uid = message.uid or self._only
@@ -146,8 +149,13 @@ class _Download:
         if not streamed and ours and isinstance(row.body, bytes):
             await self._open_for_short(exchange, message, row.body)
         sink, self._sink = self._sink, None
-        if sink is not None:
-            await self._lent(exchange, sink.finish(message) if ours else sink.abort())
+        if sink is None:
+            return
+        if not ours:
+            await self._lent(exchange, sink.abort())
+            return
+        await self._lent(exchange, sink.finish(message))
+        self._finished.add(uid)
 
     async def _open_for_short(self, exchange: Exchange, message: FetchedMessage, octets: bytes) -> None:
         """A body that is no literal, but a quoted string."""
@@ -159,7 +167,7 @@ class _Download:
         for uid, message in self._told.items():
             if self._wants.answered_by(message):
                 self._missing.setdefault(uid, message)
-        return Bodies(frozenset(self._done), tuple(self._missing.values()), tuple(self._too_big.values()))
+        return Bodies(frozenset(self._finished), tuple(self._missing.values()), tuple(self._too_big.values()))
 
 
 def merged(before: FetchedMessage | None, message: FetchedMessage) -> FetchedMessage:

@@ -166,11 +166,6 @@ class ImapClient:
         return self._dialogue.enabled
 
     @property
-    def utf8(self) -> bool:
-        """Names of mailboxes are UTF-8, not modified UTF-7: for `names.encode` and `names.decode`."""
-        return self._dialogue.utf8
-
-    @property
     def tls_info(self) -> TlsFacts | None:
         return opening.tls_facts(self._dialogue.link)
 

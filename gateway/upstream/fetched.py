@@ -40,18 +40,18 @@ def flags_of(octets: bytes) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def _label(octets: bytes, utf8: bool) -> str:
-    return names.decode(octets, utf8=utf8)
+def _label(octets: bytes) -> str:
+    return names.decode(octets)
 
 
-def _read_flags(scanner: Scanner, utf8: bool) -> frozenset[str] | None:
+def _read_flags(scanner: Scanner) -> frozenset[str] | None:
     if (found := scanner.match(_LIST)) is not None:
         return flags_of(found[1])
     value = scanner.value()
     return None if value is None else flags_of(b" ".join(strings(value)))
 
 
-def _read_date(scanner: Scanner, utf8: bool) -> int | None:
+def _read_date(scanner: Scanner) -> int | None:
     found = scanner.match(_QUOTED)
     text = found[1] if found is not None else scanner.string()
     try:
@@ -60,35 +60,35 @@ def _read_date(scanner: Scanner, utf8: bool) -> int | None:
         return None
 
 
-def _read_number(scanner: Scanner, utf8: bool) -> int | None:
+def _read_number(scanner: Scanner) -> int | None:
     number = scanner.number()
     if number is None:
         scanner.value()
     return number
 
 
-def _read_one(scanner: Scanner, utf8: bool) -> bytes | None:
+def _read_one(scanner: Scanner) -> bytes | None:
     """`(x)`, or x where the parentheses were forgotten."""
     value = strings(scanner.value())
     return value[0] if value else None
 
 
-def _read_modseq(scanner: Scanner, utf8: bool) -> int | None:
-    value = _read_one(scanner, utf8)
+def _read_modseq(scanner: Scanner) -> int | None:
+    value = _read_one(scanner)
     return int(value) if value is not None and value.isdigit() and len(value) < 20 else None
 
 
-def _read_id(scanner: Scanner, utf8: bool) -> str | None:
-    value = _read_one(scanner, utf8)
+def _read_id(scanner: Scanner) -> str | None:
+    value = _read_one(scanner)
     return text_of(value[:255]) if value else None
 
 
-def _read_labels(scanner: Scanner, utf8: bool) -> frozenset[str]:
-    return frozenset(_label(item, utf8) if len(item) < _SMALL else names.decode(item, utf8=utf8)
-                     for item in strings(scanner.value()))  # fmt: skip
+def _read_labels(scanner: Scanner) -> frozenset[str]:
+    found = strings(scanner.value())
+    return frozenset(_label(item) if len(item) < _SMALL else names.decode(item) for item in found)
 
 
-_READ: Final[dict[bytes, tuple[str, Callable[[Scanner, bool], Any]]]] = {
+_READ: Final[dict[bytes, tuple[str, Callable[[Scanner], Any]]]] = {
     b"UID": ("uid", _read_number),
     b"FLAGS": ("flags", _read_flags),
     b"INTERNALDATE": ("internal_date", _read_date),
@@ -102,7 +102,7 @@ _READ: Final[dict[bytes, tuple[str, Callable[[Scanner, bool], Any]]]] = {
 }
 
 
-def read_row(scanner: Scanner, *, utf8: bool, uid: int | None) -> Row:
+def read_row(scanner: Scanner, *, uid: int | None) -> Row:
     """The response behind `FETCH `. `uid`: what UIDFETCH named in front. Never fails."""
     told: dict[str, Any] = {}
     row = Row(_NOTHING)
@@ -116,7 +116,7 @@ def read_row(scanner: Scanner, *, utf8: bool, uid: int | None) -> Row:
             name = found[1].upper()
             known = _READ.get(name)
             if known is not None:
-                told[known[0]] = known[1](scanner, utf8)
+                told[known[0]] = known[1](scanner)
             elif found[2] is not None and b"FIELDS" in found[2].upper():
                 told["header"] = _octets(scanner)
             elif name == b"BODY" and found[2] is None:
@@ -138,12 +138,12 @@ def read_row(scanner: Scanner, *, utf8: bool, uid: int | None) -> Row:
 _HEAD: Final = re.compile(rb"\* +([0-9]{1,10}) +(UID)?FETCH +", re.IGNORECASE)
 
 
-def read_row_of(head: Frame, *, utf8: bool) -> Row:
+def read_row_of(head: Frame) -> Row:
     """What the beginning of a FETCH response tells, up to a literal that has not come yet."""
     found = _HEAD.match(head.text)
     if found is None:
         return Row(_NOTHING)
-    return read_row(Scanner(head, found.end()), utf8=utf8, uid=int(found[1]) if found[2] else None)
+    return read_row(Scanner(head, found.end()), uid=int(found[1]) if found[2] else None)
 
 
 def _octets(scanner: Scanner) -> bytes | None:

@@ -6,14 +6,17 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
+from gateway.outbound.failure import Failure
+
 from .classify import Step
-from .compose import Part, string
+from .compose import Part, spaced, string
 from .dialogue import Dialogue
-from .errors import Refused
+from .errors import Closed, Refused
 from .events import Listed, Namespaces, Response, StatusOf
 from .values import ListedMailbox, MailboxStatus, Selected
 
 STATUS_ITEMS: Final = ("MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "MAILBOXID")
+MAX_MAILBOXES: Final = 100_000
 _NEEDS: Final = {"HIGHESTMODSEQ": "CONDSTORE", "SIZE": "STATUS=SIZE", "MAILBOXID": "OBJECTID"}
 
 
@@ -76,13 +79,15 @@ class _Listing:
     def __call__(self, event: Response) -> bool:
         if isinstance(event, Listed):
             told = event.mailbox
-            if told.raw:
-                before = self.by_name.get(told.raw)
-                if before is not None:
-                    told = replace(told, attributes=told.attributes | before.attributes)
-                self.by_name[told.raw] = told
+            before = self.by_name.get(told.raw)
+            if before is not None:
+                told = replace(told, attributes=told.attributes | before.attributes)
+            elif len(self.by_name) >= MAX_MAILBOXES:
+                raise Closed(Failure.PROTOCOL, "The server has more mailboxes than any account")
+            self.by_name[told.raw] = told
         elif isinstance(event, StatusOf):
-            self._status[event.raw] = event.status
+            if len(self._status) < MAX_MAILBOXES:
+                self._status[event.raw] = event.status
         else:
             return False
         return True
@@ -139,16 +144,12 @@ async def select(dialogue: Dialogue, raw: bytes, *, read_only: bool) -> Selected
     async with dialogue.exchange(dialogue.times.select) as exchange:
         dialogue.mailbox.open(raw, read_only=read_only)
         try:
-            await exchange.send(_spaced(parts), Step.FOLDER)
+            await exchange.send(spaced(parts), Step.FOLDER)
             tagged = await exchange.answer(step=Step.FOLDER)
         except BaseException:
             dialogue.mailbox.close()
             raise
         return dialogue.mailbox.opened(tagged.code)
-
-
-def _spaced(parts: list[Part]) -> list[Part]:
-    return [item for part in parts for item in (b" ", part)][1:]
 
 
 async def unselect(dialogue: Dialogue) -> None:

@@ -53,7 +53,7 @@ class Idling:
 
     async def _wait(self, until: float) -> None:
         dialogue, loop = self._dialogue, asyncio.get_running_loop()
-        while not self._stop and not dialogue.mailbox.has_news:
+        while not self._stop and not dialogue.mailbox.has_news and not dialogue.said_bye:
             event = dialogue.waiting()
             if event is not None:
                 await dialogue.settle_idle(event)

@@ -33,7 +33,7 @@ class Link(asyncio.Protocol):
         self.received = 0
         """Octets that came, all in all."""
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._paused = False
         self._lost = False
@@ -80,19 +80,14 @@ class Link(asyncio.Protocol):
     def lost(self) -> bool:
         return self._lost
 
-    @property
-    def pending(self) -> bool:
-        """Octets that are not inflated yet."""
-        return bool(self._packed)
-
     def wake(self) -> None:
         """Whoever waits in `more` looks again."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            waiter.set_result(True)
 
     async def more(self, deadline: float) -> bool:
-        """Waits until octets have come or somebody calls `wake`. False: `deadline` (the loop's) is past. Closed."""
+        """Waits until octets have come or somebody calls `wake`. False: none until `deadline` (the loop's). Closed."""
         if self._packed:
             self._unpack()
             return True
@@ -102,14 +97,14 @@ class Link(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
         loop = asyncio.get_running_loop()
-        self._waiter = waiter = loop.create_future()
-        timer = loop.call_at(deadline, self.wake)
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiter = waiter
+        timer = loop.call_at(deadline, _expire, waiter)
         try:
-            await waiter
+            return await waiter
         finally:
             timer.cancel()
             self._waiter = None
-        return loop.time() < deadline
 
     def write(self, octets: bytes) -> None:
         transport = self.transport
@@ -172,3 +167,8 @@ class Link(asyncio.Protocol):
         self.resume_writing()
         if transport is not None:
             transport.abort()
+
+
+def _expire(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)

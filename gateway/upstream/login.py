@@ -18,11 +18,12 @@ from gateway.outbound.login_refusal import token_status
 from gateway.wire import sasl_client
 
 from .classify import Step
-from .compose import Part, string
-from .dialogue import Claim, Dialogue
+from .compose import Part, spaced, string
+from .dialogue import Dialogue
 from .endpoint import ImapEndpoint
 from .errors import Closed, Refused, UpstreamError
 from .events import Capability, Response, Tagged
+from .exchange import Claim
 from .opening import shows_nothing
 
 _MAX_ID: Final = 30  # RFC 2971 3.3: pairs
@@ -144,10 +145,7 @@ async def _authenticate(
     said = ""
     try:
         async with dialogue.exchange(dialogue.times.login) as exchange:
-            spaced: list[Part] = []
-            for part in parts:
-                spaced += [b" ", part] if spaced else [part]
-            await exchange.send(spaced, step, secret=2)
+            await exchange.send(spaced(parts), step, secret=2)
             while True:
                 event = await exchange.answer_or_permission(told, step)
                 if isinstance(event, Tagged):

@@ -44,8 +44,6 @@ class Mailbox:
             opening.read_only = code.name == "READ-ONLY"
         self._opening = None
         self.selected = opening.selected()
-        if self._news is not None:
-            self._news = replace(self._news, exists=None)
         return self.selected
 
     def close(self) -> None:
@@ -77,7 +75,8 @@ class Mailbox:
                 self._fresh().fetched.append(event.message)
         elif isinstance(event, Expunge):
             self._gone(1)
-            self._fresh().expunged += 1
+            if self.selected is not None:
+                self._fresh().expunged += 1
         elif isinstance(event, Flags):
             if self._opening is not None:
                 self._opening.flags = event.names
@@ -87,6 +86,8 @@ class Mailbox:
     def vanished(self, uids: Ranges) -> None:
         """VANISHED without EARLIER: they were in the mailbox until now."""
         self._gone(count(uids))
+        if self.selected is None:
+            return
         news = self._fresh()
         if len(news.vanished) < MAX_NEWS:
             news.vanished.extend(uids)

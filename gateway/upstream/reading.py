@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
-from gateway.model.sequence import Ranges, contains, count, normalise, without
+from gateway.model.sequence import Ranges, contains, count, normalise, render, without
+from gateway.outbound.failure import Failure
 
 from .classify import Step
-from .compose import MAX_SET, Part, sets, spaced
-from .dialogue import Dialogue, Exchange
+from .compose import Part, sets, spaced
+from .dialogue import Dialogue
+from .errors import Closed
 from .events import Found, FoundSet, Response, Row, Vanished
+from .exchange import Exchange
 from .numbers import MAX_UID, numbers_of
 from .values import Changes, FetchedMessage
 from .wants import FetchWants, SearchWants
+
+MAX_LINES: Final = 32 * 1024 * 1024
+"""Octets of SEARCH or VANISHED responses to one command."""
 
 ALL: Final[Ranges] = ((1, MAX_UID),)
 """Every UID. Not `1:*`: Cyrus tells VANISHED up to the highest UID that lives only."""
@@ -38,6 +44,10 @@ class Walk:
         self._partial = partial and self._limit is not None
         self.rows = 0
         self.lowest = self.highest = 0
+
+    @property
+    def text(self) -> bytes:
+        return render(self.left).encode("ascii")
 
     @property
     def modifier(self) -> bytes | None:
@@ -81,8 +91,7 @@ async def fetch(dialogue: Dialogue, uids: Ranges, wants: FetchWants) -> AsyncIte
             return isinstance(event, Row) and contains(asked, event.message.uid) and wants.answered_by(event.message)
 
         while walk.left:
-            ((_, text), *_rest) = sets(walk.left, 2 * MAX_SET)
-            parts: list[Part] = [b"UID FETCH", text, items]
+            parts: list[Part] = [b"UID FETCH", walk.text, items]
             if walk.modifier is not None:
                 parts.append(b"(%b)" % walk.modifier)
             async with dialogue.exchange(dialogue.times.listing, dialogue.times.command) as exchange:
@@ -98,32 +107,47 @@ async def changes(
 ) -> Changes:
     """Messages with a MODSEQ above `since`; with `vanished` (QRESYNC enabled) also which UIDs are gone since then."""
     items = b"(%b)" % b" ".join(wants.render(dialogue.has))
+    modifier = b"(CHANGEDSINCE %d VANISHED)" % since if vanished else b"(CHANGEDSINCE %d)" % since
     found: dict[int, FetchedMessage] = {}
     gone: list[tuple[int, int]] = []
-    earlier: list[bytes] = []
-    walk = Walk(uids, message_limit(dialogue), False)
+    for piece, _ in sets(uids):
+        walk = Walk(piece, message_limit(dialogue), False)
+        earlier = _Lines()
 
-    def claim(event: Response) -> bool:
-        if isinstance(event, Row):
-            if event.message.uid and contains(uids, event.message.uid):
+        def claim(event: Response, asked: Ranges = piece, walk: Walk = walk, earlier: _Lines = earlier) -> bool:
+            if isinstance(event, Row) and contains(asked, event.message.uid):
                 found[event.message.uid] = event.message
                 walk.saw(event.message.uid)
                 return True
-        elif isinstance(event, Vanished) and event.earlier:
-            earlier.append(event.uids)
-            return True
-        return False
+            if isinstance(event, Vanished) and event.earlier:
+                earlier.add(event.uids)
+                return True
+            return False
 
-    modifier = b"(CHANGEDSINCE %d VANISHED)" % since if vanished else b"(CHANGEDSINCE %d)" % since
-    while walk.left:
-        ((_, text), *_rest) = sets(walk.left, 2 * MAX_SET)
-        async with dialogue.exchange(dialogue.times.listing, dialogue.times.listing) as exchange:
-            await exchange.send([b"UID FETCH ", text, b" ", items, b" ", modifier], Step.COMMAND)
-            await exchange.answer(claim)
-        walk.step(exchange)
-    for text in earlier:
-        gone.extend(await dialogue.ranges(text))
+        while walk.left:
+            async with dialogue.exchange(dialogue.times.listing, dialogue.times.listing) as exchange:
+                await exchange.send([b"UID FETCH ", walk.text, b" ", items, b" ", modifier], Step.COMMAND)
+                await exchange.answer(claim)
+            walk.step(exchange)
+        for text in earlier.texts:
+            gone.extend(await dialogue.ranges(text))
     return Changes(tuple(found.values()), normalise(gone) if vanished else None)
+
+
+class _Lines:
+    """Long lines of one answer, with an end to what they may be together."""
+
+    __slots__ = ("_room", "texts")
+
+    def __init__(self) -> None:
+        self.texts: list[bytes] = []
+        self._room = MAX_LINES
+
+    def add(self, text: bytes) -> None:
+        self._room -= len(text)
+        if self._room < 0:
+            raise Closed(Failure.PROTOCOL, "The server names more messages than any mailbox has")
+        self.texts.append(text)
 
 
 async def search(dialogue: Dialogue, wants: SearchWants) -> Ranges:
@@ -148,17 +172,17 @@ async def _search(dialogue: Dialogue, wants: SearchWants, returning: bytes | Non
     parts: list[Part] = [b"UID SEARCH"]
     if returning is not None:
         parts.append(b"RETURN (%b)" % returning)
-    if utf8 and not dialogue.utf8:
+    if utf8:
         parts.append(b"CHARSET UTF-8")
     parts += criteria
-    lines: list[bytes] = []
+    lines = _Lines()
     answer: FoundSet | None = None
 
     async with dialogue.exchange(dialogue.times.listing, dialogue.times.listing) as exchange:
         def claim(event: Response) -> bool:
             nonlocal answer
             if isinstance(event, Found):
-                lines.append(event.numbers)
+                lines.add(event.numbers)
             elif isinstance(event, FoundSet) and event.tag in (exchange.tag, b""):
                 answer = event
             else:
@@ -170,6 +194,6 @@ async def _search(dialogue: Dialogue, wants: SearchWants, returning: bytes | Non
     if answer is not None and answer.uids is not None:
         return await dialogue.ranges(answer.uids)
     found: list[tuple[int, int]] = []
-    for line in lines:
+    for line in lines.texts:
         found.extend(await numbers_of(line))
     return normalise(found)

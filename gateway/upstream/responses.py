@@ -35,6 +35,7 @@ from .scanning import Odd, Scanner, Value, strings, text_of
 from .values import ListedMailbox, MailboxStatus
 
 MAX_TEXT: Final = 1_000  # of the server's own words that are kept
+MAX_NAME: Final = 4_096  # octets of a mailbox name
 MAX_PARSED: Final = 131_072  # octets of a response but those that hold long sets: a page of the loop's time
 
 _STATUS: Final = re.compile(rb"([^ ]+) +(OK|NO|BAD|BYE|PREAUTH)(?: +|\Z)", re.IGNORECASE)
@@ -47,8 +48,8 @@ _TRAILER: Final = 64  # octets in which SEARCH's (MODSEQ n) stands
 _LONG: Final = frozenset({b"SEARCH", b"ESEARCH", b"VANISHED"})
 
 
-def parse(frame: Frame, *, utf8: bool = False) -> Response:
-    """`utf8`: UTF8=ACCEPT is enabled, names are UTF-8."""
+def parse(frame: Frame) -> Response:
+    """What a response says; never fails."""
     text = frame.text
     counted = _COUNTED.match(text)
     if counted is not None:
@@ -56,7 +57,7 @@ def parse(frame: Frame, *, utf8: bool = False) -> Response:
         if name == b"FETCH" or name == b"UIDFETCH":
             if len(text) > MAX_PARSED:
                 return Unknown("FETCH")
-            return read_row(Scanner(frame, counted.end()), utf8=utf8, uid=number if name == b"UIDFETCH" else None)
+            return read_row(Scanner(frame, counted.end()), uid=number if name == b"UIDFETCH" else None)
         if name == b"EXISTS":
             return Exists(min(number, MAX_UID))
         return Expunge(number) if name == b"EXPUNGE" else Unknown("RECENT")
@@ -73,7 +74,7 @@ def parse(frame: Frame, *, utf8: bool = False) -> Response:
     if read is None or (len(text) > MAX_PARSED and name not in _LONG):
         return Unknown(name.decode("ascii"))
     try:
-        return read(Scanner(frame, named.end()), name.decode("ascii"), utf8)
+        return read(Scanner(frame, named.end()), name.decode("ascii"))
     except Odd:
         return Unknown(name.decode("ascii"))
 
@@ -110,31 +111,31 @@ def words_of(octets: bytes) -> frozenset[str]:
     return frozenset(item.decode("ascii", "replace").upper() for item in octets.split()[:1000])
 
 
-def _capability(scanner: Scanner, _name: str, _utf8: bool) -> Response:
+def _capability(scanner: Scanner, _name: str) -> Response:
     return Capability(words_of(scanner.rest()))
 
 
-def _enabled(scanner: Scanner, _name: str, _utf8: bool) -> Response:
+def _enabled(scanner: Scanner, _name: str) -> Response:
     return Enabled(words_of(scanner.rest()))
 
 
-def _flags(scanner: Scanner, _name: str, _utf8: bool) -> Response:
+def _flags(scanner: Scanner, _name: str) -> Response:
     return Flags(flags_of(b" ".join(strings(scanner.value()))))
 
 
-def _vanished(scanner: Scanner, _name: str, _utf8: bool) -> Response:
+def _vanished(scanner: Scanner, _name: str) -> Response:
     found = scanner.match(_VANISHED)
     return Vanished(found is not None and found[1] is not None, scanner.rest().strip())
 
 
-def _search(scanner: Scanner, _name: str, _utf8: bool) -> Response:
+def _search(scanner: Scanner, _name: str) -> Response:
     rest = scanner.rest()
     if rest.endswith(b")"):  # RFC 7162 3.1.5: (MODSEQ n)
         rest = rest[: max(rest.rfind(b"(", -_TRAILER), 0)]
     return Found(rest)
 
 
-def _esearch(scanner: Scanner, _name: str, _utf8: bool) -> Response:
+def _esearch(scanner: Scanner, _name: str) -> Response:
     found = scanner.match(_CORRELATOR)
     tag = b"" if found is None else (found[1] or found[2])
     items: dict[bytes, bytes] = {}
@@ -163,12 +164,14 @@ def _delimiter(value: Value) -> str | None:
     return text_of(value[:1]) or None if isinstance(value, bytes) else None
 
 
-def _list(scanner: Scanner, name: str, utf8: bool) -> Response:
+def _list(scanner: Scanner, name: str) -> Response:
     value = scanner.value()
     attributes = frozenset(item.decode("latin-1").lower() for item in strings(value))
     delimiter = _delimiter(scanner.value())
     raw = bytes(scanner.string())
-    return Listed(ListedMailbox(raw, names.decode(raw, utf8=utf8), delimiter, attributes), name)
+    if not raw or len(raw) > MAX_NAME:
+        raise Odd
+    return Listed(ListedMailbox(raw, names.decode(raw), delimiter, attributes), name)
 
 
 _STATUS_FIELDS: Final = {
@@ -177,7 +180,7 @@ _STATUS_FIELDS: Final = {
 }  # fmt: skip
 
 
-def _status_of(scanner: Scanner, _name: str, _utf8: bool) -> Response:
+def _status_of(scanner: Scanner, _name: str) -> Response:
     raw = bytes(scanner.string())
     items = scanner.value()
     if not isinstance(items, tuple):
@@ -193,7 +196,7 @@ def _status_of(scanner: Scanner, _name: str, _utf8: bool) -> Response:
     return StatusOf(raw, MailboxStatus(mailbox_id=mailbox_id, **told))
 
 
-def _namespace(scanner: Scanner, _name: str, _utf8: bool) -> Response:
+def _namespace(scanner: Scanner, _name: str) -> Response:
     found = []
     for _ in range(3):
         value = scanner.value()
@@ -205,7 +208,7 @@ def _namespace(scanner: Scanner, _name: str, _utf8: bool) -> Response:
     return Namespaces(*found)
 
 
-def _identity(scanner: Scanner, _name: str, _utf8: bool) -> Response:
+def _identity(scanner: Scanner, _name: str) -> Response:
     value = scanner.value()
     items = value if isinstance(value, tuple) else ()
     fields = {
@@ -216,7 +219,7 @@ def _identity(scanner: Scanner, _name: str, _utf8: bool) -> Response:
     return Identity(fields)
 
 
-_READ: Final[dict[bytes, Callable[[Scanner, str, bool], Response]]] = {
+_READ: Final[dict[bytes, Callable[[Scanner, str], Response]]] = {
     b"CAPABILITY": _capability, b"ENABLED": _enabled, b"FLAGS": _flags, b"VANISHED": _vanished, b"SEARCH": _search,
     b"ESEARCH": _esearch, b"LIST": _list, b"LSUB": _list, b"XLIST": _list, b"STATUS": _status_of,
     b"NAMESPACE": _namespace, b"ID": _identity,

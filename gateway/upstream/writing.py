@@ -42,7 +42,7 @@ async def store_labels(dialogue: Dialogue, uids: Ranges, op: str, labels: Iterab
         if label.startswith("\\"):
             parts.append(b"\\" + atom(label[1:]))
         else:
-            parts.append(string(names.encode(label, utf8=dialogue.utf8)))
+            parts.append(string(names.encode(label)))
     if parts or op == "set":
         await _store(dialogue, uids, _OPS[op] + b"X-GM-LABELS.SILENT", [*(parts or [b"("]), b")"], None)
 
@@ -59,8 +59,7 @@ async def _store(
     for piece, _ in sets(uids):
         walk = Walk(piece, message_limit(dialogue), False)
         while walk.left:
-            ((_, text), *_rest) = sets(walk.left)
-            parts: list[Part] = [b"UID STORE ", text, b" "]
+            parts: list[Part] = [b"UID STORE ", walk.text, b" "]
             if unchanged_since is not None:
                 parts.append(b"(UNCHANGEDSINCE %d) " % unchanged_since)
             async with dialogue.exchange(dialogue.times.listing) as exchange:
@@ -124,9 +123,8 @@ async def expunge(dialogue: Dialogue, uids: Ranges) -> None:
     for piece, _ in sets(uids):
         walk = Walk(piece, message_limit(dialogue), False)
         while walk.left:
-            ((_, text), *_rest) = sets(walk.left)
             async with dialogue.exchange(dialogue.times.listing) as exchange:
-                await exchange.send(spaced([b"UID EXPUNGE", text]), Step.COMMAND)
+                await exchange.send(spaced([b"UID EXPUNGE", walk.text]), Step.COMMAND)
                 await exchange.answer()
             walk.step(exchange)
 
