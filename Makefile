@@ -22,6 +22,9 @@ MAIL_SDISTS := flufl.bounce==6.0.0
 MAIL_NPM := wildduck@1.46.1
 LAYERS := tests/test_layers.py tests/test_documents.py tests/test_dependencies.py tests/unit/config/test_config_documents.py
 
+# Bytecode is kept, whatever an image of Python says: what is started often is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check bench soak install clean help
 .DEFAULT_GOAL := help
 

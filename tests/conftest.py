@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,11 @@ from tests.servers.stores import Stores
 # A test proves correctness, never a time: a loaded machine must not fail it.
 settings.register_profile("gateway", deadline=None)
 settings.load_profile("gateway")
+
+# Images of Python often say that no bytecode is to be kept: then each of the hundreds of processes that tests start
+# would compile the product for itself, which is a third of what a start costs.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 IN_CI = bool(os.environ.get("CI"))
 
