@@ -29,6 +29,8 @@ class Phase(StrEnum):
     """How far a folder has come for the first time; kept in its row."""
 
     NEW = "new"
+    REMAP = "remap"
+    """A remap began and has not ended."""
     BACKFILL = "backfill"
     LIVE = "live"
 
@@ -120,6 +122,17 @@ class Remap:
 
 
 @dataclass(frozen=True, slots=True)
+class Retreat:
+    """UIDNEXT went back under the same UIDVALIDITY, as after a restored backup: UIDs from there on will be given again.
+
+    Believed when the UIDs of the folder say the same, twice. Then forget (no mail is touched) what is known from
+    `uidnext` on, and store that as the cursor.
+    """
+
+    uidnext: int
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """Fetch what came: UIDs from `low` to below `target`."""
 
@@ -172,7 +185,7 @@ class Rest:
     first_time: bool = False
 
 
-Step = TakeSnapshot | Remap | Forward | AskChanges | CompareUids | LookAtFlags | Distrust | Backfill | Rest
+Step = TakeSnapshot | Remap | Retreat | Forward | AskChanges | CompareUids | LookAtFlags | Distrust | Backfill | Rest
 
 
 def strategy(state: FolderState, seen: Seen, rules: PassRules) -> Strategy:
@@ -209,8 +222,10 @@ def next_step(state: FolderState, seen: Seen, rules: PassRules, now: float, done
         return TakeSnapshot(snapshot(seen, now))
     if seen.uidvalidity != state.uidvalidity:
         return Remap("UIDVALIDITY is another one", snapshot(seen, now))
-    if seen.uidnext < state.uidnext:  # put back from a backup, say: UIDs name other messages now
-        return Remap("UIDNEXT went back", snapshot(seen, now))
+    if state.phase is Phase.REMAP:
+        return Remap("a remap has not ended", state)
+    if seen.uidnext < state.uidnext:
+        return Retreat(seen.uidnext)
     distrust = _distrust(state, seen, rules, done)
     if distrust is not None:
         return distrust
@@ -265,6 +280,11 @@ def _look(state: FolderState, rules: PassRules, how: Strategy, now: float, *, lo
 
 
 # What the row becomes once a step is done. Each of these is stored in the unit that did it.
+
+
+def retreated(state: FolderState, uidnext: int) -> FolderState:
+    """`exists` is unknown now: the UIDs are compared next."""
+    return replace(state, uidnext=uidnext, backfill_low=min(state.backfill_low, uidnext), exists=-1)
 
 
 def forwarded(state: FolderState, cursor: int, present: int) -> FolderState:

@@ -23,6 +23,7 @@ from gateway.connectors.plan.folder import (
     Phase,
     Remap,
     Rest,
+    Retreat,
     Seen,
     Strategy,
     TakeSnapshot,
@@ -35,6 +36,7 @@ from gateway.connectors.plan.folder import (
     looked,
     needs_pass,
     next_step,
+    retreated,
     settled,
     strategy,
 )
@@ -160,10 +162,20 @@ def test_another_uidvalidity_starts_a_remap_whatever_else_is_due() -> None:
     assert next_step(step.state, seen, QRESYNC, NOW) == Backfill(3, 1)
 
 
-def test_a_uidnext_that_goes_back_starts_one_too() -> None:
-    step = next_step(LIVE, replace(SEEN, uidnext=90), QRESYNC, NOW)
+def test_a_uidnext_that_goes_back_makes_the_cursor_go_back() -> None:
+    seen = replace(SEEN, uidnext=90, exists=50)
+    assert next_step(LIVE, seen, QRESYNC, NOW) == Retreat(90)
+    state = retreated(LIVE, 90)
+    assert isinstance(next_step(state, seen, QRESYNC, NOW), CompareUids)
+    assert next_step(state, replace(seen, uidnext=92), QRESYNC, NOW) == Forward(90, 92)
+    assert retreated(replace(LIVE, backfill_low=95), 90).backfill_low == 90
+
+
+def test_a_remap_that_was_cut_off_goes_on() -> None:
+    state = replace(LIVE, phase=Phase.REMAP)
+    step = next_step(state, SEEN, QRESYNC, NOW)
     assert isinstance(step, Remap)
-    assert isinstance(next_step(step.state, replace(SEEN, uidnext=90), QRESYNC, NOW), Backfill)
+    assert step.state == state
 
 
 @pytest.mark.parametrize(
