@@ -71,8 +71,9 @@ check: $(VENV)/.installed-tests
 	$(BIN)/mypy
 	$(BIN)/pytest -q -p no:cacheprovider $(LAYERS)
 
+# What `check` has run is not run again.
 test: check $(NODE)/node_modules/.installed $(CORPORA)/.installed
-	$(BIN)/pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile $(or $(ARGS),$(LAYERS:%=--ignore=%))
 
 bench: $(VENV)/.installed-tests
 	$(BIN)/python -m bench $(ARGS)

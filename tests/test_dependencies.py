@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def declared(requirements: list[str]) -> set[str]:
     return {plain(re.split(r"[\[<>=!~; ]", text, maxsplit=1)[0]) for text in requirements}
 
 
-def imported(tree: str) -> set[str]:
+@cache
+def imported(tree: str) -> frozenset[str]:
     """Distributions that the modules below `tree` import, but for Python's own and ours."""
     found: set[str] = set()
     for path in (ROOT / tree).rglob("*.py"):
@@ -37,7 +39,7 @@ def imported(tree: str) -> set[str]:
                 found.add(node.module.partition(".")[0])
     providers = packages_distributions()
     foreign = found - OURS - sys.stdlib_module_names
-    return {plain(providers.get(name, [name])[0]) for name in foreign}
+    return frozenset(plain(providers.get(name, [name])[0]) for name in foreign)
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
