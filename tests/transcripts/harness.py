@@ -241,8 +241,9 @@ class Client:
         while b"\r\n" not in self.received:
             assert not self.closed, f"closed; unread {bytes(self.received)!r}"
             await self._wait()
-        line, _, rest = bytes(self.received).partition(b"\r\n")
-        self.received[:] = rest
+        end = self.received.index(b"\r\n")
+        line = bytes(self.received[:end])
+        del self.received[: end + 2]
         return line
 
     async def octets(self, count: int) -> bytes:
