@@ -7,7 +7,7 @@ consent that an administrator must give (learn.microsoft.com, "Microsoft Entra a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -105,7 +105,9 @@ _OPAQUE: Final = re.compile(r"[A-Za-z0-9._~+/=-]{20,}")
 _MOST: Final = 200
 
 
-def clean(text: str) -> str:
-    """A peer's words as they may be shown: one short line without anything that might be a token."""
+def clean(text: str, sent: Iterable[str] = ()) -> str:
+    """A peer's words as they may be shown: one short line without what we `sent` or anything that might be a token."""
+    for secret in sorted(filter(None, sent), key=len, reverse=True):
+        text = text.replace(secret, "…")
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 4 * _MOST]).split())
     return _OPAQUE.sub("…", line)[:_MOST]

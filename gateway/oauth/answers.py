@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeGuard
@@ -45,9 +45,9 @@ _OVER: Final[Mapping[str, str]] = {
 }
 
 
-def token_answer(provider: Provider, answer: HttpAnswer, now: float) -> TokenAnswer:
-    """The tokens, or an OAuthError."""
-    values = _values(provider, answer, now)
+def token_answer(provider: Provider, answer: HttpAnswer, now: float, sent: Iterable[str] = ()) -> TokenAnswer:
+    """The tokens, or an OAuthError, which shows nothing of what was `sent`."""
+    values = _values(provider, answer, now, sent)
     access = values.get("access_token")
     if not _is_token(access):
         raise _unexpected(provider, "no access token")
@@ -88,7 +88,7 @@ def redirect_error(provider: Provider, code: str, description: str) -> OAuthErro
     return _error(provider, code if _WORD.fullmatch(code) else "", description, None)
 
 
-def _values(provider: Provider, answer: HttpAnswer, now: float) -> dict[str, Any]:
+def _values(provider: Provider, answer: HttpAnswer, now: float, sent: Iterable[str] = ()) -> dict[str, Any]:
     if answer.status == 429 or answer.status >= 500:
         failure = Failure.THROTTLED if answer.status == 429 else Failure.UNAVAILABLE
         what = "asks to come back later" if answer.status == 429 else "has an outage"
@@ -113,10 +113,13 @@ def _values(provider: Provider, answer: HttpAnswer, now: float) -> dict[str, Any
         code if isinstance(code, str) and _WORD.fullmatch(code) else "",
         described if isinstance(described, str) else "",
         retry_after(answer.headers.get("retry-after"), now),
+        sent,
     )
 
 
-def _error(provider: Provider, code: str, described: str, wait: float | None) -> OAuthError:
+def _error(
+    provider: Provider, code: str, described: str, wait: float | None, sent: Iterable[str] = ()
+) -> OAuthError:
     number, verdict, text = advice.aadsts(described) if provider.name == "microsoft" else ("", None, "")
     name = number or code
     said = f"{provider.title}: {name}: " if name else f"{provider.title}: "
@@ -126,7 +129,7 @@ def _error(provider: Provider, code: str, described: str, wait: float | None) ->
         return LoginRefused(f"{said}{_OVER[code]}", code=name)
     if code in _TRANSIENT or verdict is Verdict.TRANSIENT:
         return Transient(Failure.UNAVAILABLE, f"{said}{text or 'it has an outage'}", code=name, retry_after=wait)
-    words = advice.clean(described) if not number else ""
+    words = advice.clean(described, sent) if not number else ""
     if verdict is Verdict.APP or (code in _APP and verdict is None):
         return AppMisconfigured(said + _joined(text or _app_advice(provider, code), words), code=name)
     if verdict is Verdict.REAUTH or code in _REAUTH:

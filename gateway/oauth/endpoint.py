@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.model.errors import InvalidRequest
 from gateway.model.ports import Clock
@@ -17,9 +18,10 @@ from .errors import AppMisconfigured, Transient
 from .providers import Leg, Provider, Way, provider
 from .tokens import DeviceAnswer, TokenAnswer
 
-_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_JWT_GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+_SECRET: Final = ("refresh_token", "client_secret", "client_assertion", "code", "code_verifier", "device_code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Endpoint:
             self._clock(),
         )  # fmt: skip
         answer = await self._post(where, where.token_url, {"grant_type": _JWT_GRANT, "assertion": assertion})
-        return answers.token_answer(where, answer, self._clock())
+        return answers.token_answer(where, answer, self._clock(), [assertion])
 
     async def device(self, client: Client, legs: frozenset[Leg]) -> DeviceAnswer:
         """A code that somebody types at another device (RFC 8628 3.1)."""
@@ -98,9 +100,9 @@ class Endpoint:
         return await self._tokens(client, {"grant_type": _DEVICE_GRANT, "device_code": device_code})
 
     async def _tokens(self, client: Client, form: Mapping[str, str]) -> TokenAnswer:
-        where = client.provider
-        answer = await self._post(where, where.token_url, {**form, **self._credentials(client)})
-        return answers.token_answer(where, answer, self._clock())
+        where, form = client.provider, {**form, **self._credentials(client)}
+        answer = await self._post(where, where.token_url, form)
+        return answers.token_answer(where, answer, self._clock(), [form[name] for name in _SECRET if name in form])
 
     def _credentials(self, client: Client) -> dict[str, str]:
         """RFC 6749 2.3.1 in the body, which all of these providers take; RFC 7523 2.2 with a certificate."""

@@ -57,7 +57,7 @@ class Wanted:
 class Begun:
     """Send a browser to `url`. `state` proves to `finish` that a pasted code is of this login."""
 
-    url: str
+    url: str = field(repr=False)
     state: str = field(repr=False)
     redirect: str
     expires_at: int

@@ -213,6 +213,10 @@ def custom(
     )
 
 
+ENDPOINTS: Final = frozenset(
+    {"token_url", "authorize_url", "device_url", "imap_scope", "smtp_scope", "scopes", "issuer"}
+)
+"""What can be set of a provider that is not known; of a known one the URLs and the issuer."""
 NAMES: Final = ("google", "microsoft", "fastmail", "yahoo", "aol", "custom")
 
 
@@ -222,8 +226,10 @@ def provider(name: str, tenant: str = "", endpoints: Mapping[str, str] | None = 
     InvalidRequest for an unknown name or a bad URL.
     """
     given = dict(endpoints or {})
+    if unknown := given.keys() - ENDPOINTS:
+        raise InvalidRequest(f"No such endpoint: {min(unknown)}; there are {', '.join(sorted(ENDPOINTS))}")
     if name == "custom":
-        return custom(**given)
+        return custom(**{"token_url": "", **given})
     known = {"google": GOOGLE, "fastmail": FASTMAIL, "yahoo": YAHOO, "aol": AOL}
     if name == "microsoft":
         found = microsoft(tenant or "common")
