@@ -18,6 +18,7 @@ from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import JUNK, TRASH
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store import cleanup, inboxes, keys, once, queue, rates, vacuum
+from gateway.store.connectors import events, removal
 from gateway.store.db import Database, Tx
 
 from .settings import DAY, JanitorSettings
@@ -58,6 +59,8 @@ class Janitor:
             "revoked_keys": self._forget_keys,
             "same_mail": lambda: self._unit(once.purge, settings.same_mail_seconds),
             "send_counts": self._forget_counts,
+            "removed_connectors": self._sweep_connectors,
+            "connector_events": lambda: self._unit(events.prune, settings.connector_event_seconds),
             "free_pages": self._give_back,  # the last: what the others freed in this round
         }
         self._not_before = dict.fromkeys(SLOW, 0.0)
@@ -137,6 +140,13 @@ class Janitor:
         return await self._db.write(
             lambda tx: cleanup.expire(tx, inbox_id, mailbox_id, before, now, rows), inboxes=(inbox_id,)
         )
+
+    async def _sweep_connectors(self) -> int:
+        rows = self._settings.piece_rows
+        for connector_id, inbox_id in await self._db.read(lambda rx: removal.removed(rx, 1)):
+            await self._db.write(partial(removal.sweep, connector_id=connector_id, limit=rows), inboxes=(inbox_id,))
+            return rows
+        return 0
 
     async def _purge(self) -> int:
         before = int(self._now()) - self._settings.grace_seconds

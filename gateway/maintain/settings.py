@@ -28,6 +28,8 @@ class JanitorSettings:
     """How long keys stay listed after they were revoked or expired."""
     same_mail_seconds: int = HOUR
     """How long what was accepted is known, so that the same mail sent twice is one."""
+    connector_event_seconds: int = 30 * DAY
+    """How long it can be looked up what connectors did."""
     expunge_records: int = 10_000
     """Expunges (each of any number of messages) kept on record a mailbox, for clients that resynchronise."""
     spare_pages: int = 4_096

@@ -197,6 +197,7 @@ def delete_inbox(tx: Tx, inbox_id: InboxId, now: int) -> None:
     """Ends the inbox for everybody: sessions (by the wake-up), keys, mail still queued. Its mail is kept for the
     grace period, in which `undelete_inbox` brings it back. NotFound also when it is deleted already."""
     from . import drafts  # which files copies as the inbox's settings say
+    from .connectors import removal  # which makes inboxes
 
     counters.lock(tx, inbox_id)
     if tx.run(_MARK, inbox=inbox_id, now=now) == 0:
@@ -204,14 +205,18 @@ def delete_inbox(tx: Tx, inbox_id: InboxId, now: int) -> None:
     tx.run(_REVOKE_KEYS, inbox=inbox_id, now=now)
     queue.cancel_inbox(tx, inbox_id, now)
     drafts.inbox_gone(tx, inbox_id)
+    removal.inbox_deleted(tx, inbox_id)
     tx.wake(inbox_id, kind=WakeKind.INBOX)
     tx.wake(inbox_id, kind=WakeKind.KEYS)
 
 
 def undelete_inbox(tx: Tx, inbox_id: InboxId) -> None:
     """Back from the grace period; its keys stay revoked. NotFound when it is not deleted or purged."""
+    from .connectors import removal
+
     if tx.run(_RESTORE, inbox=inbox_id) == 0:
         raise NotFound("No deleted inbox of that name")
+    removal.inbox_restored(tx, inbox_id)
     tx.wake(inbox_id, kind=WakeKind.INBOX)
 
 
@@ -225,9 +230,13 @@ def purge_inbox(tx: Tx, inbox_id: InboxId, limit: int) -> bool:
 
     Contents go to the janitor. NotFound for an inbox that is not deleted: nobody purges a living one.
     """
+    from .connectors import removal
+
     counters.lock(tx, inbox_id)
     if tx.one(_IS_DELETED, inbox=inbox_id) is None:
         raise NotFound("No deleted inbox of that name")
+    if not removal.purge_inbox(tx, inbox_id, limit):
+        return False
     if (row := tx.one(_MAILBOX, inbox=inbox_id)) is not None:
         _purge_mailbox(tx, MailboxId(row[0]), limit)
         return False

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.store import content, messages, submissions
 from gateway.store.check import RULES, check
+from gateway.store.connectors import rules
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.findings import Finding
 from gateway.store.statements import Stmt
@@ -63,7 +64,8 @@ BREAKAGES = {
 
 
 def test_each_rule_is_tried() -> None:
-    assert {rule.code for rule in RULES} <= set(BREAKAGES)
+    elsewhere = {code for code, *_ in rules.RULES}  # tests/store/connectors/test_rules.py
+    assert {rule.code for rule in RULES} - elsewhere <= set(BREAKAGES)
 
 
 @pytest.mark.parametrize("code", BREAKAGES)

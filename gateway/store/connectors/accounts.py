@@ -205,7 +205,7 @@ def change(
     """
     if unknown := values.keys() - _CHANGEABLE:
         raise InvalidRequest(f"{', '.join(sorted(unknown))} cannot be set")
-    before = _locked(tx, connector_id)
+    before = locked(tx, connector_id)
     if before.version != expected_version:
         raise Changed("Somebody changed this connector meanwhile: look at it again")
     wanted = {name: values.get(name, getattr(before, name)) for name in _CHANGEABLE}
@@ -223,7 +223,7 @@ def change(
 
 def set_enabled(tx: Tx, connector_id: ConnectorId, enabled: bool, *, now: int) -> ConnectorRow:
     """Switch it; what is so already stays as it is. Off, its worker's next write is refused. NotFound."""
-    before = _locked(tx, connector_id)
+    before = locked(tx, connector_id)
     if before.enabled is not enabled:
         tx.run(_ENABLE, connector=connector_id, enabled=int(enabled), now=now)
         lease.revoke(tx, connector_id)
@@ -239,8 +239,8 @@ def ask_sync(tx: Tx, connector_id: ConnectorId, *, now: int) -> None:
     tx.wake(inbox_id, kind=WakeKind.CONNECTOR)
 
 
-def _locked(tx: Tx, connector_id: ConnectorId) -> ConnectorRow:
-    """The row, read under its inbox's lock."""
+def locked(tx: Tx, connector_id: ConnectorId) -> ConnectorRow:
+    """The row, read under its inbox's lock. NotFound."""
     counters.lock(tx, lease.inbox_of(tx, connector_id))
     return get(tx, connector_id)
 

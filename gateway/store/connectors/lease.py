@@ -60,19 +60,23 @@ _FORGET = _timed(
 )
 _RUNS: Final = "c.enabled = 1 AND c.removed_at IS NULL"
 _CLAIMABLE = _timed(
-    "SELECT c.id, c.inbox_id, c.epoch FROM connector c JOIN inbox i ON i.id = c.inbox_id AND i.deleted_at IS NULL"
+    "SELECT c.id, c.inbox_id FROM connector c JOIN inbox i ON i.id = c.inbox_id AND i.deleted_at IS NULL"
     " LEFT JOIN node n ON n.node_id = c.node_id AND n.incarnation = c.node_inc AND n.alive_until > {now}"
     f" WHERE {_RUNS} AND n.node_id IS NULL AND c.not_before <= :at ORDER BY c.not_before, c.id LIMIT :most",
     postgresql=" FOR UPDATE OF c SKIP LOCKED",
 )
 _ONE = _timed(
-    "SELECT c.id, c.inbox_id, c.epoch FROM connector c JOIN inbox i ON i.id = c.inbox_id AND i.deleted_at IS NULL"
+    "SELECT c.id, c.inbox_id FROM connector c JOIN inbox i ON i.id = c.inbox_id AND i.deleted_at IS NULL"
     " LEFT JOIN node n ON n.node_id = c.node_id AND n.incarnation = c.node_inc AND n.alive_until > {now}"
     f" WHERE c.id = :connector AND {_RUNS} AND n.node_id IS NULL",
     postgresql=" FOR UPDATE OF c SKIP LOCKED",
 )
-_TAKE = Stmt(
+# Asked once more under the locks: when a row was taken between the snapshot of the first statement and its lock,
+# PostgreSQL looks again at that row alone, and joins it with the dead owner that it had before.
+_TAKE = _timed(
     "UPDATE connector SET node_id = :node, node_inc = :incarnation, epoch = epoch + 1 WHERE id IN :LIST(connectors)"
+    " AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = connector.node_id AND n.incarnation = connector.node_inc"
+    " AND n.alive_until > {now}) RETURNING id, epoch"
 )
 _ALIVE = _timed(
     "SELECT 1 FROM node WHERE node_id = :node AND incarnation = :incarnation AND alive_until > {now}"
@@ -156,23 +160,26 @@ def claim(tx: Tx, node_id: str, incarnation: str, most: int, now: int) -> list[C
     """
     if tx.one(_ALIVE, node=node_id, incarnation=incarnation, now=now) is None:
         raise LeaseLost("This node gave no sign of life")
-    return _take(tx, node_id, incarnation, tx.all(_CLAIMABLE, most=most, at=now, now=now))
+    return _take(tx, node_id, incarnation, tx.all(_CLAIMABLE, most=most, at=now, now=now), now)
 
 
 def claim_one(tx: Tx, connector_id: ConnectorId, node_id: str, incarnation: str, now: int) -> Claim | None:
     """Take this one if nobody alive owns it, due or not: somebody asked for it. None: it is another's, or off."""
     if tx.one(_ALIVE, node=node_id, incarnation=incarnation, now=now) is None:
         raise LeaseLost("This node gave no sign of life")
-    taken = _take(tx, node_id, incarnation, tx.all(_ONE, connector=connector_id, now=now))
+    taken = _take(tx, node_id, incarnation, tx.all(_ONE, connector=connector_id, now=now), now)
     return taken[0] if taken else None
 
 
-def _take(tx: Tx, node_id: str, incarnation: str, rows: Sequence[tuple[int, int, int]]) -> list[Claim]:
-    if rows:
-        tx.run(_TAKE, node=node_id, incarnation=incarnation, connectors=[row[0] for row in rows])
+def _take(tx: Tx, node_id: str, incarnation: str, rows: Sequence[tuple[int, int]], now: int) -> list[Claim]:
+    if not rows:
+        return []
+    wanted = [row[0] for row in rows]
+    epochs = dict(tx.all(_TAKE, node=node_id, incarnation=incarnation, connectors=wanted, now=now))
     return [
-        Claim(ConnectorId(number), InboxId(inbox), node_id, incarnation, epoch + 1) for number, inbox, epoch in rows
-    ]
+        Claim(ConnectorId(number), InboxId(inbox), node_id, incarnation, epochs[number])
+        for number, inbox in rows if number in epochs
+    ]  # fmt: skip
 
 
 def fence(tx: Tx, lease: Claim, now: int) -> None:

@@ -6,7 +6,17 @@ Every index here answers a question that is asked while mail comes; what people 
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, PrimaryKeyConstraint, SmallInteger, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from .columns import Big, Octets, counter, flag, id_column, metadata
 
