@@ -24,6 +24,7 @@ from gateway.delivery import figures
 from gateway.delivery.bounces import Notices
 from gateway.delivery.debts import Debts
 from gateway.delivery.desk import ReportDesk
+from gateway.delivery.ports import NO_ACCOUNTS, Accounts
 from gateway.delivery.runner import QueueRunner
 from gateway.delivery.scheduler import Scheduler
 from gateway.imap.services import ImapServices
@@ -82,6 +83,7 @@ class Gateway:
         self._health: HealthServer | None = None
         self._listeners: Listeners | None = None
         self._tls: TlsContexts | None = None
+        self._accounts: Accounts = NO_ACCOUNTS
         self._runner: QueueRunner | None = None
         self._debts: Debts | None = None
         self._delivering: asyncio.Task[Any] | None = None
@@ -109,7 +111,8 @@ class Gateway:
         states.start()
         stack.push_async_callback(states.close)
         runner = self._runner = QueueRunner(
-            db, ingest, routes(config), delivery_settings(config), clock=time.time, metrics=self._metrics
+            db, ingest, routes(config), delivery_settings(config), clock=time.time, metrics=self._metrics,
+            accounts=self._accounts,
         )
         submissions, drafting, intake = self._acceptance(db, ingest, runner)
         await self._control(db, ingest, reload)
@@ -160,7 +163,7 @@ class Gateway:
         settings = submit_settings(self._config)
         submissions = Submissions(
             db, ingest, time.time, settings,
-            not_carried=lambda sender, recipient: runner.routes.refusal(sender, recipient),
+            not_carried=lambda inbox, sender, recipient: runner.ways.refusal(inbox, sender, recipient),
         )
         self._stack.push_async_callback(submissions.drain)
         drafting = Drafting(
@@ -236,6 +239,7 @@ class Gateway:
             reload=reload,
             status=self.status,
             routes=lambda: routes(self._config),
+            accounts=lambda: self._accounts.table,
             live_queue=self._runner,
         )
         control = ControlServer(context, self._config.store.data_dir / CONTROL_SOCKET)

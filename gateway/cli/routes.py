@@ -32,7 +32,7 @@ def route(runtime: Runtime, sender: str, recipient: str, as_json: bool) -> None:
         print_json(shown)
         return
     heads = {
-        "sender": "From", "recipient": "To", "way": "Goes", "inbox": "Inbox", "reply": "Reply", "relay": "Relay",
-        "hosts": "Hosts", "why": "Why",
+        "sender": "From", "recipient": "To", "way": "Goes", "inbox": "Inbox", "reply": "Reply",
+        "connector": "Connector", "relay": "Relay", "hosts": "Hosts", "why": "Why",
     }
     print_fields(shown, {key: head for key, head in heads.items() if key in shown})

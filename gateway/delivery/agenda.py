@@ -129,6 +129,13 @@ class Agenda(Generic[Job]):
         for name, lanes in found.items():
             self.hop(name).lanes = lanes
 
+    def move(self, name: str, to: str) -> None:
+        """What waits for one next hop waits for another one."""
+        hop = self._hops.get(name)
+        if hop is not None and hop.lanes.waiting:
+            lanes, hop.lanes = hop.lanes, Lanes()
+            self.hop(to).lanes.absorb(lanes)
+
     # -- what to claim
 
     def to_claim(self, now: float) -> list[Pick]:

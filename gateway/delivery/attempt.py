@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from gateway.model.errors import GatewayError
 from gateway.model.ports import Clock, Metrics
 from gateway.outbound.breaker import LOGIN_REFUSED
+from gateway.outbound.sent_copy import SentCopy
 from gateway.outbound.verdict import Outcome, Stage, Verdict
 from gateway.store.db import Database
 from gateway.store.queue import QueueItem
 
 from .agenda import NextHop
-from .carrier import Carrier
+from .by_account import ByAccount
+from .carrier import Carried, Carrier
+from .doubts import Doubts
 from .local import LocalDelivery
 from .notify import Ended
 from .policy import NO_ROUTE, Heard, decide, heard, unasked
+from .ports import NO_ACCOUNTS, Accounts
 from .recorder import Recorder
 from .routes import Found, RouteKind
 from .settings import DeliverySettings
 from .source import StoredMessage, stored
+from .telling import Attempted
+from .ways import NO_WAYS
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +68,7 @@ class Attempts:
         chance: Callable[[], float],
         metrics: Metrics,
         patiently: Patiently,
+        accounts: Accounts = NO_ACCOUNTS,
     ) -> None:
         self.settings = settings
         self._db = db
@@ -72,6 +79,9 @@ class Attempts:
         self._chance = chance
         self._metrics = metrics
         self._patiently = patiently
+        self._doubts = Doubts(db, accounts, metrics)
+        self._by_account = ByAccount(accounts, carrier)
+        self.ways = NO_WAYS
 
     async def make(self, hop: NextHop[Job], job: Job) -> None:
         """Until its outcome is durable. CutBeforeTheDot when it was cancelled without doubt about the outcome."""
@@ -85,7 +95,7 @@ class Attempts:
     async def _make(self, hop: NextHop[Job], job: Job) -> None:
         here = job.found if job.found is not None and job.found.route.kind is RouteKind.LOCAL else None
         # A delivery here is one unit with its outcome: an interrupted one has not been made.
-        items = job.items if here is not None else await self._without_doubtful(job.items)
+        items = job.items if here is not None else await self._without_doubtful(job)
         if not items:
             return
         try:
@@ -102,9 +112,21 @@ class Attempts:
         if job.found is None or settled is not None:
             await self.record(items, [settled or NO_ROUTE] * len(items), None, message.header)
             return
-        carried = await self._carrier.carry(job.found.route, items, message)
+        if job.found.route.kind is RouteKind.CONNECTOR:
+            carried = self._with_another_way(job.found, await self._by_account.carry(job.found, items, message))
+        else:
+            carried = await self._carrier.carry(job.found.route, items, message)
         self._learn(hop, carried.outcomes)
-        await self.record(items, carried.outcomes, carried.remote, message.header)
+        await self.record(items, carried.outcomes, carried.remote, message.header, _attempted(job, carried))
+
+    def _with_another_way(self, found: Found, carried: Carried) -> Carried:
+        """Mail whose account refuses our login goes by the relay at once, where it may."""
+        if found.account is None or not self.ways.may_divert(found.account):
+            return carried
+        outcomes = [
+            replace(each, at_once=True) if each.verdict is Verdict.LOGIN else each for each in carried.outcomes
+        ]
+        return replace(carried, outcomes=outcomes)
 
     async def _deliver_here(self, found: Found, items: Sequence[QueueItem], message: StoredMessage) -> None:
         try:
@@ -116,18 +138,15 @@ class Attempts:
         if left:
             await self.record([item for item, _ in left], [outcome for _, outcome in left], None, message.header)
 
-    async def _without_doubtful(self, items: tuple[QueueItem, ...]) -> tuple[QueueItem, ...]:
-        """Those that the policy lets go; the rest, whose last attempt may have delivered them, is held."""
-        doubtful = tuple(item for item in items if item.interrupted)
-        if not doubtful:
-            return items
-        self._metrics.count("delivery_interrupted_total", len(doubtful))
-        if self.settings.unknown_outcome == "resend":
-            self._metrics.count("delivery_repeated_total", len(doubtful))
-            return items
-        unknown = Outcome(Verdict.UNKNOWN, Stage.FINAL_DOT, None, None, "The attempt was interrupted")
-        await self.record(doubtful, [unknown] * len(doubtful), None, b"")
-        return tuple(item for item in items if not item.interrupted)
+    async def _without_doubtful(self, job: Job) -> tuple[QueueItem, ...]:
+        """Those that go; the rest, whose last attempt may have delivered them, is held, or known to be sent."""
+        account = job.found.account if job.found is not None else None
+        judged = await self._doubts.judge(job.items, account, self.settings.unknown_outcome)
+        if judged.ended:
+            outcomes = [judged.outcome] * len(judged.ended)
+            attempted = None if account is None else Attempted(account, outcomes, copy=SentCopy.FILED)
+            await self.record(judged.ended, outcomes, None, b"", attempted)
+        return judged.go
 
     def _learn(self, hop: NextHop[Job], outcomes: Sequence[Outcome]) -> None:
         """What the attempt says about its next hop. `last` is what people are shown."""
@@ -153,10 +172,18 @@ class Attempts:
             )
 
     async def record(
-        self, items: Sequence[QueueItem], outcomes: Sequence[Outcome], remote: str | None, header: bytes
+        self,
+        items: Sequence[QueueItem],
+        outcomes: Sequence[Outcome],
+        remote: str | None,
+        header: bytes,
+        attempted: Attempted | None = None,
     ) -> None:
         """Decides, and writes it down; an outcome that cannot be written now is kept while its lease is ours."""
         now = int(self._clock())
+        # An account may be asked before anything is repeated: whatever the policy, that is what its next attempt does.
+        asked_first = attempted is not None and remote is not None and not attempted.fallback
+        unknown_outcome = "resend" if asked_first else self.settings.unknown_outcome
         progress = any(outcome.verdict is Verdict.SENT for outcome in outcomes)
         settings = self.settings
         decisions = [
@@ -166,7 +193,7 @@ class Attempts:
                 created_at=max(item.created_at, item.release_at or 0),
                 now=now,
                 schedule=settings.schedule,
-                unknown_outcome=settings.unknown_outcome,
+                unknown_outcome=unknown_outcome,
                 progress=progress,
                 chance=self._chance(),
             )
@@ -174,9 +201,9 @@ class Attempts:
         ]
         for outcome in outcomes:
             self._metrics.count("delivery_attempts_total", verdict=outcome.verdict.value)
-            if outcome.verdict is Verdict.UNKNOWN and settings.unknown_outcome == "resend":
+            if outcome.verdict is Verdict.UNKNOWN and unknown_outcome == "resend" and not asked_first:
                 self._metrics.count("delivery_repeated_total")
-        ended = Ended(items, decisions, remote, header)
+        ended = Ended(items, decisions, remote, header, attempted)
         # An attempt that is cut now is over all the same: only its outcome has to be kept.
         await asyncio.shield(asyncio.ensure_future(self._write(ended)))
 
@@ -186,3 +213,11 @@ class Attempts:
         except GatewayError as error:
             log.warning("delivery.store_unavailable", reason=str(error))
             await self._patiently(lambda: self._recorder.write(ended))
+
+
+def _attempted(job: Job, carried: Carried) -> Attempted | None:
+    """What the keeper of the account is told, where the mail is an account's."""
+    if job.found is None or job.found.account is None:
+        return None
+    fallback = job.found.route.kind is not RouteKind.CONNECTOR
+    return Attempted(job.found.account, carried.outcomes, carried.greeting, fallback)

@@ -20,7 +20,7 @@ from gateway.store.queue import QueueItem
 from .hosts import Hosts
 from .outgoing import outgoing
 from .pool import ConnectionPool
-from .routes import Route
+from .routes import Route, RouteKind
 from .settings import DeliverySettings
 from .source import StoredMessage
 
@@ -31,10 +31,11 @@ OpenConnection = Callable[[Endpoint], Awaitable[SmtpConnection]]
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """An outcome for each recipient, in order, and the host that it comes from."""
+    """An outcome for each recipient, in order, the host that it comes from (None: none was asked), its first words."""
 
     outcomes: list[Outcome]
-    remote: str
+    remote: str | None
+    greeting: str = ""
 
 
 class CutBeforeTheDot(asyncio.CancelledError):
@@ -63,6 +64,11 @@ class Carrier:
     def forget_pauses(self) -> None:
         self._hosts.forget()
 
+    def forget_accounts(self, there: Callable[[str], bool]) -> None:
+        """Connections of accounts that are no more end when they have been idle; their logins are not kept."""
+        for name in [name for name in self._pools if name.startswith(f"{RouteKind.CONNECTOR}:") and not there(name)]:
+            del self._pools[name]
+
     async def close(self) -> None:
         """Says QUIT on all idle connections."""
         for pools in self._pools.values():
@@ -76,11 +82,13 @@ class Carrier:
         heard of the mail, makes the next one's turn.
         """
         mail = outgoing(self._db, items, message)
+        greeting = ""
         hosts = self._hosts.in_order(route)
         for place, endpoint in enumerate(hosts, 1):
             try:
-                outcomes = await self._send(route, endpoint, items, mail)
+                outcomes, greeting = await self._send(route, endpoint, items, mail)
             except TransportFailed as failed:
+                greeting = ""
                 self._failed(route, endpoint, failed.outcome)
                 outcomes = [failed.outcome] * len(items)
                 if failed.outcome.verdict is Verdict.LOGIN:  # the others have the same login: not a failure at each
@@ -89,15 +97,18 @@ class Carrier:
                 if place == len(hosts) or not all(_turned_away(outcome) for outcome in outcomes):
                     break
                 self._failed(route, endpoint, outcomes[0])
-        return Carried(outcomes, endpoint.host)
+        return Carried(outcomes, endpoint.host, greeting)
 
     async def _send(
         self, route: Route, endpoint: Endpoint, items: Sequence[QueueItem], mail: OutgoingMail
-    ) -> list[Outcome]:
-        """One host. TransportFailed, CutBeforeTheDot."""
+    ) -> tuple[list[Outcome], str]:
+        """One host, and its greeting. TransportFailed, CutBeforeTheDot."""
         pool = self._pool(route, endpoint)
         for fresh in (False, True):
-            connection = await pool.take(fresh=fresh)
+            try:
+                connection = await pool.take(fresh=fresh)
+            except asyncio.CancelledError:
+                raise CutBeforeTheDot from None
             self._hosts.worked(endpoint)
             used = connection.sent > 0
             try:
@@ -105,7 +116,7 @@ class Carrier:
             except GatewayError as error:  # our own store, in the middle of the body: nothing was handed over
                 log.warning("delivery.unreadable", submission=items[0].submission_uuid, reason=str(error))
                 text = "The stored message cannot be read now"
-                return [Outcome(Verdict.TEMPORARY, Stage.BODY, None, "4.3.0", text)] * len(items)
+                return [Outcome(Verdict.TEMPORARY, Stage.BODY, None, "4.3.0", text)] * len(items), connection.greeting
             except asyncio.CancelledError:
                 if not connection.dot_sent:
                     raise CutBeforeTheDot from None
@@ -115,7 +126,7 @@ class Carrier:
             # A kept connection that the server closed meanwhile says nothing about this mail: once more, on a new one.
             if not (used and all(outcome.code is None and outcome.stage is Stage.MAIL for outcome in outcomes)):
                 break
-        return outcomes
+        return outcomes, connection.greeting
 
     def _pool(self, route: Route, endpoint: Endpoint) -> ConnectionPool:
         """The route's connections to one host; those of hosts that are no more in its list are left to expire."""
@@ -135,11 +146,15 @@ class Carrier:
         refused = outcome.verdict is Verdict.LOGIN
         self._hosts.failed(route.endpoints if refused else [endpoint])
         said = {"route": route.name, "host": endpoint.host, "code": outcome.code, "text": outcome.text}
-        if refused:
+        if refused and route.kind is RouteKind.CONNECTOR:  # its owner is told; it is no defect of this gateway
+            log.warning("delivery.account_login_refused", **said)
+        elif refused:
             log.error("delivery.relay_login_refused", **said)
         else:
             log.warning("delivery.route_failed", **said)
-        self._metrics.count("delivery_route_failures_total", route=route.name)
+        # Relays are named in the configuration; of accounts there may be thousands.
+        name = route.kind.value if route.kind is RouteKind.CONNECTOR else route.name
+        self._metrics.count("delivery_route_failures_total", route=name)
 
 
 def _turned_away(outcome: Outcome) -> bool:

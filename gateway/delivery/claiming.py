@@ -20,11 +20,11 @@ from gateway.store.queue import QueueItem
 from .agenda import Agenda
 from .attempt import Job
 from .lanes import Pick
-from .local import way
-from .routes import Found, RouteKind, Routes
+from .routes import Found, RouteKind
 from .scout import Scout
 from .settings import DeliverySettings
 from .source import small_ones, stored
+from .ways import Ways
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class Claims:
                 hop.ready = deque(job for job in left if job.items)
         self._renewed_at = now
 
-    async def take(self, routes: Routes, under_way: set[int]) -> int:
+    async def take(self, ways: Ways, under_way: set[int]) -> int:
         """Claims what the agenda wants now; how many rows were asked for. Unavailable: it wants them again."""
         picks = self._agenda.to_claim(self._clock())
         if not picks:
@@ -104,7 +104,7 @@ class Claims:
         claimed: list[QueueItem] = []
         try:
             claimed = await self._claim(rows)
-            jobs = await self._jobs(routes, claimed)
+            jobs = await self._jobs(ways, claimed)
         except GatewayError:
             if claimed:
                 await self.unclaim(claimed)
@@ -132,12 +132,12 @@ class Claims:
             for number in pick.recipients:
                 lanes.add(pick.inbox_id, pick.submission_id, number)
 
-    async def _jobs(self, routes: Routes, items: Sequence[QueueItem]) -> list[Job]:
+    async def _jobs(self, ways: Ways, items: Sequence[QueueItem]) -> list[Job]:
         """Grouped by submission and route: one transaction each."""
-        released = await self._released(routes, items)
+        released = await self._released(ways, items)
         grouped: dict[tuple[int, str], tuple[Found | None, list[QueueItem]]] = {}
         for item in items:
-            found = way(routes, item.mail_from, item.address, item.domain, released=item.recipient_id in released)
+            found = ways.of(item, released=item.recipient_id in released)
             key = (item.submission_id, found.route.name if found else "")
             grouped.setdefault(key, (found, []))[1].append(item)
         wanted = (item.content_id for item in items)
@@ -154,15 +154,14 @@ class Claims:
         ready = (job.message for hop in self._agenda.hops() for job in hop.ready)
         return sum(message.size for message in ready if message is not None)
 
-    async def _released(self, routes: Routes, items: Sequence[QueueItem]) -> frozenset[int]:
+    async def _released(self, ways: Ways, items: Sequence[QueueItem]) -> frozenset[int]:
         """Recipients that a rule would hold and somebody has let go: they are not held twice."""
-        if not any(rule.route.kind is RouteKind.HOLD for rule in routes.rules):
+        if not any(rule.route.kind is RouteKind.HOLD for rule in ways.routes.rules):
             return frozenset()
         rows = [
             item.recipient_id
             for item in items
-            if (found := way(routes, item.mail_from, item.address, item.domain))
-            and found.route.kind is RouteKind.HOLD
+            if (found := ways.of(item)) and found.route.kind is RouteKind.HOLD
         ]
         return await self._db.read(lambda rx: queue_claim.held_before(rx, rows)) if rows else frozenset()
 
@@ -170,19 +169,19 @@ class Claims:
         """A lane that was too long is empty now: what did not fit into it waits to be found."""
         return any(hop.lanes.full and not hop.lanes.waiting for hop in self._agenda.hops())
 
-    async def expired(self, routes: Routes) -> list[tuple[Job, Outcome]]:
+    async def expired(self, ways: Ways) -> list[tuple[Job, Outcome]]:
         """Claims what is due, has lived its time, and may not go now; with why it could not. Unavailable."""
         now = int(self._clock())
         before = now - self.settings.schedule.lifetime
         found = await self._db.read(lambda rx: queue_claim.expired(rx, before, now, EXPIRED_ROWS))
         rows = []
         for due in found:
-            to = way(routes, due.mail_from, due.address, due.domain)
+            to = ways.of(due)
             if to is not None and self._agenda.hop(to.route.name).breaker.failures:
                 rows.append(due.recipient_id)
         if not rows:
             return []
-        jobs = await self._jobs(routes, await self._claim(rows))
+        jobs = await self._jobs(ways, await self._claim(rows))
         return [
             (job, Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.4.1", self._agenda.hop(job.hop).breaker.reason))
             for job in jobs

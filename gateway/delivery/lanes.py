@@ -39,6 +39,10 @@ class Lane:
     def __len__(self) -> int:
         return len(self._recipients) - self._head
 
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """(submission, recipient), the first first."""
+        return zip(self._submissions[self._head :], self._recipients[self._head :], strict=True)
+
     def add(self, submission: int, recipient: int) -> bool:
         """False when the lane is full."""
         if len(self) >= MOST:
@@ -85,6 +89,13 @@ class Lanes:
             self.waiting += 1
         else:
             self.full = True
+
+    def absorb(self, other: Lanes) -> None:
+        """All that waits in `other`, which is of no more use, behind what waits here."""
+        for inbox, lane in other._lanes.items():
+            for submission, recipient in lane:
+                self.add(inbox, submission, recipient)
+        self.full = self.full or other.full
 
     def take(self, hop: str, picks: int, most: int) -> Iterator[Pick]:
         """Up to `picks` transactions of `most` recipients at the utmost, an inbox after the other."""

@@ -29,11 +29,11 @@ from gateway.store.inboxes import inbox_by_id
 from gateway.store.queue import QueueItem, QueueState
 from gateway.store.queue_outcome import Result
 from gateway.store.statements import Stmt
-from gateway.store.submissions import HERE, HERE_LATER
+from gateway.store.submissions import HERE
 
 from .notify import wishes
 from .policy import unasked
-from .routes import Found, Route, RouteKind, Routes
+from .routes import Found, Route, RouteKind
 from .source import StoredMessage
 
 log = structlog.get_logger(__name__)
@@ -51,11 +51,6 @@ _NOBODY_ASKED = Stmt("UPDATE queue_recipient SET attempts = 0 WHERE id IN :LIST(
 class _Place:
     inbox_id: InboxId
     mailbox_id: MailboxId
-
-
-def way(routes: Routes, sender: str, recipient: str, domain: str, *, released: bool = False) -> Found | None:
-    """The way of a row in the queue, which stands under `domain`; else as `Routes.find`."""
-    return ROUTE if domain == HERE_LATER else routes.find(sender, recipient, released=released)
 
 
 class LocalDelivery:

@@ -16,6 +16,7 @@ from gateway.store.queue import QueueItem, QueueState
 
 from .dsn import Action, Status
 from .policy import Decision
+from .telling import Attempted
 
 _REPORT: Final = re.compile(rb"\s*multipart/report\b", re.IGNORECASE)
 _BY_A_PERSON: Final = re.compile(rb"\s*no\s*(?:;|\Z)", re.IGNORECASE)  # RFC 3834 5: Auto-Submitted: no
@@ -26,12 +27,14 @@ class Ended:
     """One attempt for recipients of one submission, with what becomes of each.
 
     `remote`: the server that was asked, None where none was. `header`: the message's, empty where it cannot be read.
+    `attempted`: where an account was to send it.
     """
 
     items: Sequence[QueueItem]
     decisions: Sequence[Decision]
     remote: str | None
     header: bytes
+    attempted: Attempted | None = None
 
 
 @dataclass(frozen=True, slots=True)

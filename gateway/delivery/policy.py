@@ -33,7 +33,7 @@ class Decision:
 
 
 def unasked(found: Found) -> Outcome | None:
-    """What a route that leads to no server makes of a recipient; None where a relay has to be asked."""
+    """What a route that leads to no server makes of a recipient; None where one has to be asked."""
     by = f" by rule {found.rule.number} of the routes" if found.rule is not None else ""
     match found.route.kind:
         case RouteKind.HOLD:
@@ -42,6 +42,8 @@ def unasked(found: Found) -> Outcome | None:
             return Outcome(Verdict.SENT, Stage.ROUTE, None, None, f"Discarded{by}")
         case RouteKind.LOCAL:  # acceptance refuses such; the rule is younger than the mail, or the inbox is gone
             return Outcome(Verdict.PERMANENT, Stage.ROUTE, 550, "5.1.1", ONLY_HERE)
+        case RouteKind.CONNECTOR if found.account is not None:
+            return None
         case RouteKind.CONNECTOR:
             return Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.4.4", NO_CONNECTOR)
         case RouteKind.RELAY:
@@ -75,7 +77,8 @@ def decide(
     if at is None:
         days = round(schedule.lifetime / 86_400, 1)
         return Decision(QueueState.BOUNCED, code, "4.4.7", f"Given up after {days:g} days; the last reason was: {text}")
-    if outcome.at_once and progress:  # the transaction was full, not the mailbox
+    if outcome.at_once and (progress or outcome.verdict is Verdict.LOGIN):
+        # The transaction was full, not the mailbox; or the account is out of order, and there is another way.
         at = now
     return Decision(QueueState.DEFERRED, code, enhanced, text, at)
 

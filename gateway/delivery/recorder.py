@@ -14,7 +14,8 @@ import structlog
 
 from gateway.model.errors import Unavailable
 from gateway.model.ports import Clock
-from gateway.store import queue_outcome
+from gateway.outbound.verdict import Verdict
+from gateway.store import queue_doubt, queue_outcome
 from gateway.store.db import Database, Tx, settle
 from gateway.store.queue import QueueItem, QueueState
 from gateway.store.queue_outcome import Result
@@ -22,6 +23,8 @@ from gateway.store.queue_outcome import Result
 from .bounces import Mailing, Notices
 from .notify import Ended
 from .policy import Decision
+from .ports import NO_ACCOUNTS, Accounts
+from .telling import Attempted, send_report
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +44,10 @@ class _Waiting:
 class Recorder:
     """One a process: the one place where queue rows change after an attempt."""
 
-    def __init__(self, db: Database, notices: Notices, *, owner: str, clock: Clock) -> None:
+    def __init__(
+        self, db: Database, notices: Notices, *, owner: str, clock: Clock, accounts: Accounts = NO_ACCOUNTS
+    ) -> None:
+        self._accounts = accounts
         self._db = db
         self._notices = notices
         self._owner = owner
@@ -110,7 +116,24 @@ class Recorder:
         applied = queue_outcome.settle(
             tx, [result for entry in group for result in entry.results], group[0].now, owner=self._owner
         )
+        for entry in group:
+            if entry.ended.attempted is not None:
+                self._report(tx, entry.ended, entry.ended.attempted, applied, entry.now)
         return [entry.back is not None and entry.back.deliver(tx, entry.now, applied) for entry in group]
+
+    def _report(self, tx: Tx, ended: Ended, attempted: Attempted, applied: set[int], now: int) -> None:
+        """To the account's keeper; rows whose lease was lost are somebody else's to tell of."""
+        rows = [item.recipient_id for item in ended.items if item.recipient_id in applied]
+        if not rows:
+            return
+        unknown = [
+            item.recipient_id
+            for item, outcome in zip(ended.items, attempted.outcomes, strict=True)
+            if outcome.verdict is Verdict.UNKNOWN and item.recipient_id in applied
+        ]
+        if unknown and ended.remote is not None and not attempted.fallback:  # what the account will be asked about
+            queue_doubt.note_unknown(tx, unknown, now, "no answer after the end of the message")
+        self._accounts.report(tx, send_report(tx, attempted, ended.items, ended.decisions, ended.remote, now))
 
 
 def _result(item: QueueItem, decision: Decision, remote: str | None) -> Result:

@@ -12,12 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.model.errors import InvalidName
 from gateway.outbound.endpoint import Endpoint
 from gateway.store.addresses import canonical_domain, spellings
-from gateway.submit.errors import NoRoute, UnknownRecipient
+
+if TYPE_CHECKING:
+    from .accounts import Account
 
 _PLAIN: Final = re.compile(r"([a-z0-9_.-]+)(\+[a-z0-9_.+-]*)?@([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)", re.ASCII)
 ANY: Final = "*"
@@ -67,10 +69,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The way of one pair of addresses. `rule` None: no rule fits, it is the default relay."""
+    """The way of one pair of addresses. `rule` None: no rule fits.
+
+    `account`: whose mail it is; it goes through it, or in its place by a relay.
+    """
 
     route: Route
     rule: Rule | None = None
+    account: Account | None = None
 
 
 NO_CONNECTOR: Final = "This inbox has no connector"
@@ -129,12 +135,3 @@ class Routes:
                     if rule is not None and not (released and rule.route.kind is RouteKind.HOLD):
                         return Found(rule.route, rule)
         return None if self.default is None else Found(self.default)
-
-    def refusal(self, sender: str, recipient: str) -> NoRoute | UnknownRecipient | None:
-        """What acceptance asks about a recipient that is not here: why it cannot be taken, None when it can."""
-        found = self.find(sender, recipient)
-        if found is None:
-            return NoRoute(NO_RELAY)
-        if found.route.kind is RouteKind.LOCAL:
-            return UnknownRecipient(ONLY_HERE)
-        return NoRoute(NO_CONNECTOR) if found.route.kind is RouteKind.CONNECTOR else None

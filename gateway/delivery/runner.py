@@ -21,6 +21,7 @@ import structlog
 
 from gateway.ingest.writer import Ingest
 from gateway.model.errors import GatewayError
+from gateway.model.ids import InboxId
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.outbound.smtp_transport import SmtpConnection
 from gateway.store import queue_claim
@@ -36,10 +37,12 @@ from .carrier import Carrier, CutBeforeTheDot, OpenConnection
 from .claiming import Claims, hop_name
 from .figures import hop_json, publish_hops, why_not
 from .lanes import Lanes
+from .ports import NO_ACCOUNTS, Accounts
 from .recorder import Recorder
-from .routes import Routes
+from .routes import Found, Routes
 from .scout import Scout
 from .settings import DeliverySettings
+from .ways import Ways
 
 log = structlog.get_logger(__name__)
 
@@ -63,9 +66,10 @@ class QueueRunner:
         connect: OpenConnection = SmtpConnection.open,
         chance: Callable[[], float] = random.random,
         metrics: Metrics = NULL_METRICS,
+        accounts: Accounts = NO_ACCOUNTS,
     ) -> None:
         self._db = db
-        self._routes = routes
+        self._accounts = accounts
         self._settings = settings
         self._clock = clock
         self._owner = owner or f"runner-{secrets.token_hex(8)}"
@@ -75,7 +79,7 @@ class QueueRunner:
         self._claims = Claims(db, self._agenda, self._scout, settings, owner=self._owner, clock=clock, metrics=metrics)
         self._carrier = Carrier(db, settings, clock=clock, connect=connect, metrics=metrics)
         notices = Notices(db, ingest, hostname=settings.hostname)
-        self._recorder = Recorder(db, notices, owner=self._owner, clock=clock)
+        self._recorder = Recorder(db, notices, owner=self._owner, clock=clock, accounts=accounts)
         self._attempts = Attempts(
             db,
             self._carrier,
@@ -86,7 +90,9 @@ class QueueRunner:
             chance=chance,
             metrics=metrics,
             patiently=self._patiently,
+            accounts=accounts,
         )
+        self._ways = self._attempts.ways = Ways(routes, accounts.table, self._login_refused)
         self._running: dict[asyncio.Task[None], Job] = {}
         self._not_begun: list[QueueItem] = []
         self._wakeup = asyncio.Event()
@@ -99,17 +105,37 @@ class QueueRunner:
 
     @property
     def routes(self) -> Routes:
-        return self._routes
+        return self._ways.routes
 
     @routes.setter
     def routes(self, routes: Routes) -> None:
         """A reload: pauses are lifted, for somebody has just mended something, and all that waits is sorted anew."""
-        self._routes = routes
+        self._ways = self._attempts.ways = Ways(routes, self._accounts.table, self._login_refused)
         self._carrier.forget_pauses()
         for hop in self._agenda.hops():
             hop.breaker.reset()
         self._scout.forget()
         self._wakeup.set()
+
+    @property
+    def ways(self) -> Ways:
+        """Rules and accounts as of now: what acceptance asks."""
+        if self._accounts.table is not self._ways.accounts:
+            self._take_accounts()
+        return self._ways
+
+    def _take_accounts(self) -> None:
+        """What waits is sorted anew when it is claimed; a next hop whose account was changed is open to all at once."""
+        before, now = self._ways.accounts, self._accounts.table
+        self._ways = self._attempts.ways = Ways(self._ways.routes, now, self._login_refused)
+        for hop in self._agenda.hops():
+            if before.by_hop(hop.name) != now.by_hop(hop.name):
+                hop.breaker.reset()
+        self._carrier.forget_accounts(lambda name: now.by_hop(name) is not None)
+        self._wakeup.set()
+
+    def _login_refused(self, name: str) -> bool:
+        return self._agenda.hop(name).breaker.refused(self._clock())
 
     @property
     def settings(self) -> DeliverySettings:
@@ -131,14 +157,15 @@ class QueueRunner:
         now = self._clock()
         return [hop_json(hop, now) for hop in self._agenda.hops()]
 
-    def why(self, sender: str, recipient: str) -> str | None:
+    def why(self, inbox_id: InboxId, sender: str, recipient: str) -> str | None:
         """Why due mail between these addresses is not under way; None: it is only not its turn."""
-        found = self._routes.find(sender, recipient)
+        found = self.ways.find(inbox_id, sender, recipient)
         return why_not(self._agenda.hop(found.route.name), self._clock()) if found is not None else None
 
     async def run(self) -> None:
         """Until `stop`. Failures of the store are logged and tried again: this task never ends by itself."""
         unsubscribe = self._db.subscribe(self._woken)
+        leave_accounts = self._accounts.subscribe(self._take_accounts)
         renewal = asyncio.create_task(self._renew())
         try:
             if self._db.dialect == "sqlite":  # one process owns the store: whoever held a lease is gone
@@ -157,6 +184,7 @@ class QueueRunner:
                     await self._sleep(wait)
         finally:
             unsubscribe()
+            leave_accounts()
             if self._gathering is not None:
                 self._gathering.cancel()
             renewal.cancel()
@@ -202,7 +230,9 @@ class QueueRunner:
         now = self._clock()
         if surrendered := self._agenda.surrender(now):
             await self._claims.give_back(surrendered)
-        claimed = await self._claims.take(self._routes, self._under_way())
+        ways = self.ways
+        self._divert(ways)
+        claimed = await self._claims.take(ways, self._under_way())
         self._start()
         await self._sweep()
         publish_hops(self._agenda, self._clock(), self._metrics)
@@ -252,11 +282,18 @@ class QueueRunner:
         self._next_poll = min(self._next_poll, poll) if owed else poll
         return wait
 
+    def _divert(self, ways: Ways) -> None:
+        """What waits for accounts whose login is refused goes by the relay, where it may."""
+        for account in ways.accounts:
+            found = Found(ways.accounts.route(account), None, account)
+            if account.use_fallback and (other := ways.diverted(found)) is not None:
+                self._agenda.move(found.route.name, other.route.name)
+
     def _lanes(self, name: str) -> Lanes:
         return self._agenda.hop(name).lanes
 
     def _hop_of(self, due: Due) -> str:
-        return hop_name(self._agenda, local.way(self._routes, due.mail_from, due.address, due.domain))
+        return hop_name(self._agenda, self._ways.of(due))
 
     def _under_way(self) -> set[int]:
         """A clock that jumped, or an outage, may have ended the lease of what we still send: it is only renewed."""
@@ -269,7 +306,7 @@ class QueueRunner:
             return
         self._next_sweep = loop_now + min(SWEEP_S, self._settings.survey_s)
         if any(hop.breaker.failures and hop.lanes.waiting for hop in self._agenda.hops()):
-            for job, outcome in await self._claims.expired(self._routes):
+            for job, outcome in await self._claims.expired(self.ways):
                 await self._attempts.record(job.items, [outcome] * len(job.items), None, await self._claims.header(job))
 
     # -- attempts

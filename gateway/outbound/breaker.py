@@ -42,7 +42,7 @@ LOGIN_REFUSED: Final = Pauses(60.0, 3.0, 3600.0)  # servers lock accounts whose 
 class Breaker:
     """Times are the caller's clock. `reason` is why it opened last, safe to show."""
 
-    __slots__ = ("_losses", "_since", "failures", "probing", "reason", "until")
+    __slots__ = ("_losses", "_pauses", "_since", "failures", "probing", "reason", "until")
 
     def __init__(self) -> None:
         self.failures = 0
@@ -50,6 +50,7 @@ class Breaker:
         self.reason = ""
         self.probing = False
         self._losses = 0
+        self._pauses = UNREACHABLE
         self._since = 0.0
 
     def state(self, now: float) -> BreakerState:
@@ -57,6 +58,10 @@ class Breaker:
         if not self.failures:
             return BreakerState.CLOSED
         return BreakerState.OPEN if self._since <= now < self.until else BreakerState.HALF_OPEN
+
+    def refused(self, now: float) -> bool:
+        """Open, and because a login was refused."""
+        return self.state(now) is BreakerState.OPEN and self._pauses is LOGIN_REFUSED
 
     def admits(self, now: float) -> bool:
         """Whether an attempt may begin: any while closed, one while half-open."""
@@ -78,6 +83,7 @@ class Breaker:
         if self.state(now) is BreakerState.OPEN:
             return False
         self._since = now
+        self._pauses = pauses
         self.failures += 1
         self.reason = reason
         self.until = now + pauses.after(self.failures) * (1 + _JITTER * (2 * chance - 1))

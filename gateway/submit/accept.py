@@ -59,7 +59,7 @@ class Submissions:
         clock: Clock,
         settings: SubmitSettings,
         *,
-        not_carried: NotCarried = lambda sender, recipient: NoRoute("Mail to other domains needs a relay"),
+        not_carried: NotCarried = lambda inbox, sender, recipient: NoRoute("Mail to other domains needs a relay"),
         token: Callable[[], str] = random_token,
     ) -> None:
         self.db = db
@@ -80,8 +80,8 @@ class Submissions:
         """UnknownRecipient, NoRoute, Blocked."""
 
         def query(view: View) -> None:
-            resolve(view, reverse_path, address, self.not_carried)
             writer = owner_of(view, principal, reverse_path) if reverse_path else principal.inbox_id
+            resolve(view, writer, reverse_path, address, self.not_carried)
             require_recipient(view, writer, address)
 
         await self.directory.ask(query)
@@ -221,7 +221,9 @@ class SubmissionArrival(Arrival[Accepted]):
     def _look_up(self, view: View, kept: StagedContent) -> _Places:
         """All that the unit has to know, in one read if in any."""
         sender = self._identify(view)
-        to = destinations(view, self._envelope.mail_from, self._envelope.recipients, self._owner.not_carried)
+        to = destinations(
+            view, sender.inbox_id, self._envelope.mail_from, self._envelope.recipients, self._owner.not_carried
+        )
         writers = (sender.author, sender.inbox_id)
         require_recipients(view, writers, self._envelope.recipients)
         authors = self._facts.authors if self._facts is not None else ()

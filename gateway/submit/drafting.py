@@ -96,7 +96,7 @@ class Drafting:
             sender = identify(view, principal, author, facts.authors)
             if sender.author != inbox_id:
                 raise BadMessage("From must be an address of the inbox that the draft lies in")
-            places = destinations(view, author, to, self._not_carried)
+            places = destinations(view, inbox_id, author, to, self._not_carried)
             require_recipients(view, (inbox_id,), to)
             return sender, places
 

@@ -12,8 +12,11 @@ from gateway.store.addresses import Local, UnknownLocal
 from .directory import View
 from .errors import NoRoute, UnknownRecipient
 
-NotCarried = Callable[[str, str], NoRoute | UnknownRecipient | None]
-"""(reverse-path, recipient): why nothing takes mail there, None when something does. `delivery`'s routes, by `app`."""
+NotCarried = Callable[[InboxId | None, str, str], NoRoute | UnknownRecipient | None]
+"""(who sends, reverse-path, recipient): why nothing takes mail there, None when something does.
+
+`delivery`'s ways, by `app`. Who sends is None only where a null reverse-path leaves it open until the header is there.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,9 @@ class Destinations:
     remote: tuple[Recipient, ...]
 
 
-def resolve(view: View, reverse_path: str, address: str, not_carried: NotCarried) -> InboxId | None:
+def resolve(
+    view: View, sender: InboxId | None, reverse_path: str, address: str, not_carried: NotCarried
+) -> InboxId | None:
     """The inbox, or None for one that goes into the queue. UnknownRecipient, NoRoute."""
     domain = address.rpartition("@")[2]
     found = view.recipient(address) if domain != address else UnknownLocal()
@@ -37,20 +42,20 @@ def resolve(view: View, reverse_path: str, address: str, not_carried: NotCarried
         return found.inbox_id
     if isinstance(found, UnknownLocal):
         raise UnknownRecipient("No such mailbox here")
-    if (refusal := not_carried(reverse_path, address)) is not None:
+    if (refusal := not_carried(sender, reverse_path, address)) is not None:
         raise refusal
     return None
 
 
 def destinations(
-    view: View, reverse_path: str, recipients: Sequence[Recipient], not_carried: NotCarried
+    view: View, sender: InboxId, reverse_path: str, recipients: Sequence[Recipient], not_carried: NotCarried
 ) -> Destinations:
     """All recipients of a message; the errors of `resolve`."""
     homes: list[InboxId] = []
     here: list[Recipient] = []
     remote: list[Recipient] = []
     for recipient in recipients:
-        inbox_id = resolve(view, reverse_path, recipient.address, not_carried)
+        inbox_id = resolve(view, sender, reverse_path, recipient.address, not_carried)
         if inbox_id is None:
             remote.append(recipient)
         else:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.delivery.ports import NO_ACCOUNTS, Accounts
 from gateway.delivery.routes import Route, RouteLimits, Routes
 from gateway.delivery.runner import QueueRunner
 from gateway.delivery.schedule import Schedule
 from gateway.delivery.settings import DeliverySettings
+from gateway.delivery.ways import Ways
 from gateway.ingest.writer import Ingest
 from gateway.model.ids import InboxId
 from gateway.model.ports import NULL_METRICS, Metrics
@@ -48,6 +50,7 @@ class House:
     bob: InboxId
     now: float = 1_800_000_000.0
     routes: Routes = field(default_factory=Routes)
+    accounts: Accounts = NO_ACCOUNTS
     submissions: Submissions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,8 +59,12 @@ class House:
             self.ingest,
             self.clock,
             SubmitSettings(hostname="mail.example.org", max_message_size=2_000_000),
-            not_carried=lambda sender, recipient: self.routes.refusal(sender, recipient),
+            not_carried=lambda inbox, sender, recipient: self.ways.refusal(inbox, sender, recipient),
         )
+
+    @property
+    def ways(self) -> Ways:
+        return Ways(self.routes, self.accounts.table)
 
     def clock(self) -> float:
         return self.now
@@ -84,6 +91,7 @@ class House:
             clock=self.clock,
             chance=lambda: 0.5,
             metrics=metrics,
+            accounts=self.accounts,
         )
         task = asyncio.create_task(runner.run())
         try:

@@ -130,7 +130,7 @@ def test_an_open_breaker_keeps_mail_where_it_is_and_one_probe_lets_all_go(tmp_pa
                 [hop] = runner.next_hops()
                 assert (hop["breaker"], hop["active"], hop["waiting"]) == ("open", 0, 30 - tried)
                 assert "421" in hop["reason"]
-                said = runner.why(USER, "eve@elsewhere.net")
+                said = runner.why(it.ann, USER, "eve@elsewhere.net")
                 assert said is not None
                 assert "421 4.3.2 no" in said
                 it.now += 6
@@ -144,7 +144,7 @@ def test_an_open_breaker_keeps_mail_where_it_is_and_one_probe_lets_all_go(tmp_pa
                 it.now += 1000
                 await it.until(lambda: ended(it, "sent", 30))
                 assert runner.next_hops()[0]["breaker"] == "closed"
-                assert runner.why(USER, "eve@elsewhere.net") is None
+                assert runner.why(it.ann, USER, "eve@elsewhere.net") is None
             assert len(peer.taken) == 30
 
     async def _open(runner: Any) -> bool:
@@ -193,7 +193,7 @@ def test_a_relay_is_handed_no_more_a_minute_than_it_takes(tmp_path: Path) -> Non
                 await submit(it, number)
             async with it.runner() as runner:
                 await it.until(lambda: ended(it, "sent", 2))
-                assert "12 messages a minute" in (runner.why(USER, "eve@elsewhere.net") or "")
+                assert "12 messages a minute" in (runner.why(it.ann, USER, "eve@elsewhere.net") or "")
                 it.now += 5
                 await it.until(lambda: ended(it, "sent", 3))
                 it.now += 5

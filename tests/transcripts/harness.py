@@ -322,7 +322,7 @@ class Harness:
         self.keys = Keys(self.inboxes)
         settings = SubmitSettings(hostname="mail.example.org", max_recipients=3)
         self.submissions = Submissions(
-            self.db, self.ingest, lambda: NOW, settings, not_carried=lambda sender, recipient: None
+            self.db, self.ingest, lambda: NOW, settings, not_carried=lambda inbox, sender, recipient: None
         )
         self.services = ImapServices(
             drafting=Drafting(

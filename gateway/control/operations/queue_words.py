@@ -55,7 +55,8 @@ def why(each: Listed, live: LiveQueue | None, now: float) -> str:
         case QueueState.QUEUED | QueueState.DEFERRED:
             if each.next_attempt is not None and each.next_attempt > now:
                 return last or "waits for its time"
-            return (live.why(each.mail_from, each.address) if live is not None else None) or last or "waits its turn"
+            now_why = live.why(each.inbox_id, each.mail_from, each.address) if live is not None else None
+            return now_why or last or "waits its turn"
         case _:
             return last
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.control.frames import Frame, Json
+from gateway.delivery.accounts import NOBODY, AccountTable
 from gateway.delivery.routes import Routes
 from gateway.ingest.writer import Ingest
 from gateway.model.errors import InvalidRequest
+from gateway.model.ids import InboxId
 from gateway.model.ports import Clock
 from gateway.store.db import Database
 
@@ -37,7 +39,7 @@ class LiveQueue(Protocol):
     def next_hops(self) -> list[Json]:
         """How each next hop stands: places, breaker, rate."""
 
-    def why(self, sender: str, recipient: str) -> str | None:
+    def why(self, inbox_id: InboxId, sender: str, recipient: str) -> str | None:
         """Why due mail between these addresses is not under way; None: it is only not its turn."""
 
 
@@ -53,6 +55,8 @@ class Context:
     status: Callable[[], Json] | None = None
     routes: Callable[[], Routes] = Routes
     """The ways that mail goes as configured now. ConfigError."""
+    accounts: Callable[[], AccountTable] = lambda: NOBODY
+    """Accounts that mail goes out through."""
     live_queue: LiveQueue | None = None
 
 

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.control.frames import Json
+from gateway.delivery.accounts import Account
 from gateway.delivery.routes import NO_CONNECTOR, NO_RELAY, ONLY_HERE, Found, RouteKind
+from gateway.delivery.ways import Ways
 from gateway.model.errors import InvalidRequest
+from gateway.model.ids import InboxId
+from gateway.model.permissions import ScopeKind
 from gateway.outbound.endpoint import Endpoint
 from gateway.store import inboxes
-from gateway.store.addresses import AddressKind, AddressRow, Remote, deliverable, resolve_recipient
+from gateway.store.addresses import AddressKind, AddressRow, Remote, deliverable, may_send_as, resolve_recipient
 from gateway.store.db import Rx
 
 from .registry import Context, Stream, operation
@@ -38,11 +42,17 @@ async def queue_route(context: Context, stream: Stream, *, sender: str, recipien
         local, _, domain = address.rpartition("@")
         if not local or not domain:
             raise InvalidRequest(f"{address} is no e-mail address")
-    here = await context.db.read(lambda rx: _here(rx, recipient))
+    here, inbox_id = await context.db.read(lambda rx: (_here(rx, recipient), _inbox_of(rx, sender)))
     shown = {"sender": sender or NULL_SENDER, "recipient": recipient}
     if here is not None:
         return shown | _to_inbox(here, recipient)
-    return shown | _onwards(context.routes().find(sender, recipient))
+    ways = Ways(context.routes(), context.accounts())
+    return shown | _onwards(ways, ways.find(inbox_id, sender, recipient), ways.accounts.owning(inbox_id, sender))
+
+
+def _inbox_of(rx: Rx, sender: str) -> InboxId | None:
+    """Whose address it is; None: nobody's here, and so nobody can send with it."""
+    return may_send_as(rx, ScopeKind.ALL, None, None, sender) if sender else None
 
 
 def _here(rx: Rx, recipient: str) -> _Here | None:
@@ -68,21 +78,33 @@ def _to_inbox(here: _Here, recipient: str) -> dict[str, Any]:
     return {"way": "inbox", "inbox": here.inbox, "why": why}
 
 
-def _onwards(found: Found | None) -> dict[str, Any]:
+def _onwards(ways: Ways, found: Found | None, owning: Account | None) -> dict[str, Any]:
+    """`owning`: the account whose address the sender is."""
     if found is None:
         return _refused("550 5.7.1", NO_RELAY)
-    route, rule = found.route, found.rule
+    route, rule, account = found.route, found.rule, found.account
     why = "No rule is for it: the relay of section relay"
+    if account is not None:
+        why = f"No rule is for it, and the sender is an address of account {account.name}"
     more: dict[str, Any] = {}
     if rule is not None:
         why = f"Rule {rule.number}: mail from {rule.sender} to {rule.recipient}"
         more = {"rule": rule.number, "from": rule.sender, "to": rule.recipient}
+    if account is not None:
+        more["connector"] = account.name
     match route.kind:
         case RouteKind.LOCAL:
             return _refused("550 5.1.1", ONLY_HERE) | more | {"why": f"{why}, which is for inboxes here only"}
         case RouteKind.RELAY:
             hosts = [_host(endpoint) for endpoint in route.endpoints]
+            if account is not None:
+                why = f"{why}. It cannot send now ({account.paused}), and may use the relay"
+            elif owning is not None:
+                why = f"{why}. The sender is an address of account {owning.name}: others may not believe it (DMARC)"
             return {"way": "relay", "relay": route.name, "hosts": hosts, "why": why} | more
+        case RouteKind.CONNECTOR if account is not None:
+            paused = f". It cannot send now: {account.paused}" if account.paused else ""
+            return {"way": route.kind.value, "why": why + paused} | more
         case RouteKind.CONNECTOR:
             return {"way": route.kind.value, "reply": "550 5.7.1", "why": f"{why}. {NO_CONNECTOR}"} | more
         case kind:

@@ -20,6 +20,7 @@ from gateway.config import (
     Server,
     Tls,
 )
+from gateway.delivery.ways import Ways
 
 
 def test_limits_reach_the_protocols() -> None:
@@ -69,7 +70,7 @@ def test_named_relays_and_rules_become_routes() -> None:
     ]  # fmt: skip
     assert {(each.tls.security.value, each.tls.min_version) for each in found.route.endpoints} == {("none", "1.3")}
     assert (found.route.limits.connections, found.route.limits.per_minute) == (3, 60)
-    assert routes.refusal("", "eve@sub.xn--bcher-kva.example") is None
+    assert Ways(routes).refusal(None, "", "eve@sub.xn--bcher-kva.example") is None
     assert [rule.route.kind for rule in routes.rules] == ["relay", "relay", "hold"]
 
 

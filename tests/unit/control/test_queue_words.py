@@ -22,7 +22,7 @@ class Live:
     def next_hops(self) -> list[Any]:
         return []
 
-    def why(self, sender: str, recipient: str) -> str | None:
+    def why(self, inbox_id: int, sender: str, recipient: str) -> str | None:
         return self.reason
 
 

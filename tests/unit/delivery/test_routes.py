@@ -23,6 +23,7 @@ from gateway.delivery.routes import (
     keys_of,
 )
 from gateway.delivery.schedule import Schedule
+from gateway.delivery.ways import Ways
 from gateway.model.errors import InvalidName
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.verdict import Verdict
@@ -42,6 +43,10 @@ def routes(*rules: tuple[str, str, Route], default: Route | None = RELAY) -> Rou
 def way(table: Routes, sender: str, recipient: str) -> tuple[str, int] | None:
     found = table.find(sender, recipient)
     return None if found is None else (found.route.name, found.rule.number if found.rule else 0)
+
+
+def refusal(table: Routes, sender: str, recipient: str) -> NoRoute | UnknownRecipient | None:
+    return Ways(table).refusal(None, sender, recipient)
 
 
 def test_patterns_that_fit_an_address_narrowest_first() -> None:
@@ -121,18 +126,18 @@ def said(refusal: Exception | None) -> tuple[type, str]:
 
 
 def test_what_acceptance_is_told() -> None:
-    assert said(Routes().refusal("a@b", "x@elsewhere.net")) == (NoRoute, NO_RELAY)
-    assert routes().refusal("a@b", "x@elsewhere.net") is None
+    assert said(refusal(Routes(), "a@b", "x@elsewhere.net")) == (NoRoute, NO_RELAY)
+    assert refusal(routes(), "a@b", "x@elsewhere.net") is None
     table = routes(
         ("*", "hold.net", HOLD), ("*", "away.net", DISCARD), ("*", "here.net", Route("local", RouteKind.LOCAL)),
         ("ann@example.org", "*", Route("connector", RouteKind.CONNECTOR)), ("*", "other.net", OTHER), default=None,
     )  # fmt: skip
-    assert table.refusal("bob@example.org", "x@hold.net") is None
-    assert table.refusal("bob@example.org", "x@away.net") is None
-    assert table.refusal("bob@example.org", "x@other.net") is None
-    assert said(table.refusal("bob@example.org", "x@here.net")) == (UnknownRecipient, ONLY_HERE)
-    assert said(table.refusal("bob@example.org", "x@elsewhere.net")) == (NoRoute, NO_RELAY)
-    assert said(table.refusal("ann@example.org", "x@elsewhere.net")) == (NoRoute, NO_CONNECTOR)
+    assert refusal(table, "bob@example.org", "x@hold.net") is None
+    assert refusal(table, "bob@example.org", "x@away.net") is None
+    assert refusal(table, "bob@example.org", "x@other.net") is None
+    assert said(refusal(table, "bob@example.org", "x@here.net")) == (UnknownRecipient, ONLY_HERE)
+    assert said(refusal(table, "bob@example.org", "x@elsewhere.net")) == (NoRoute, NO_RELAY)
+    assert said(refusal(table, "ann@example.org", "x@elsewhere.net")) == (NoRoute, NO_CONNECTOR)
 
 
 def test_released_mail_goes_past_hold_and_nothing_else() -> None:
