@@ -159,6 +159,8 @@ class _Session:
         elif verb == "RSET":
             self.mail, self.rcpts = None, []
             await self.say("RSET", "250 2.0.0 ok")
+        elif verb == "AUTH":
+            await self.say("AUTH", "235 2.7.0 come in")
         elif verb == "QUIT":
             await self.say("QUIT", "221 2.0.0 bye")
             raise _Hangup

@@ -1,0 +1,66 @@
+"""Testing where mail is read. Nothing is changed: INBOX is opened by EXAMINE."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from gateway.outbound.dial import Resolver, system_resolver
+from gateway.upstream.client import ImapClient
+from gateway.upstream.endpoint import ImapEndpoint
+from gateway.upstream.errors import UpstreamError
+from gateway.upstream.transcript import Transcript
+from gateway.upstream.values import ListedMailbox
+
+from .plan import roles
+from .probe import Probe, Watch
+
+INBOX: Final = b"INBOX"
+TRANSCRIPT_LINES: Final = 500
+
+
+async def probe_imap(
+    endpoint: ImapEndpoint,
+    *,
+    provider: str,
+    name: str,
+    resolver: Resolver = system_resolver,
+    clock: Callable[[], float] = time.monotonic,
+) -> Probe:
+    """Test where mail is read. Raises nothing that the server does."""
+    probe = Probe("imap")
+    watch = Watch(probe, clock)
+    transcript = Transcript(TRANSCRIPT_LINES)
+    client: ImapClient | None = None
+    step = "connect"
+    try:
+        client = await ImapClient.open(endpoint, resolver=watch.resolver(resolver), transcript=transcript)
+        watch.connected(f"{endpoint.host} port {endpoint.port}", client.tls_info, client.greeting)
+        step = "login"
+        await client.log_in()
+        watch.done("login", f"as {endpoint.login.user}")
+        watch.done("capabilities", " ".join(sorted(client.capabilities)), timed=False)
+        step = "list"
+        watch.done("list", _folders(await client.list_mailboxes()))
+        step = "select"
+        selected = await client.select(INBOX, read_only=True)
+        modseq = "none" if selected.highest_modseq is None else str(selected.highest_modseq)
+        text = f"INBOX: {selected.exists} messages, UIDVALIDITY {selected.uidvalidity}, HIGHESTMODSEQ {modseq}"
+        watch.done("select", text)
+        watch.done("push", "IDLE" if client.has("IDLE") else "none: it is looked at in intervals", timed=False)
+        probe.message = f"Logged in at {endpoint.host} as {endpoint.login.user}"
+    except UpstreamError as error:
+        watch.failed(step, error.failure, str(error), error.said, provider, name)
+    finally:
+        if client is not None:
+            await client.log_out()
+    probe.dialogue = [line for _, line in transcript.lines()]
+    return probe
+
+
+def _folders(listed: list[ListedMailbox]) -> str:
+    found = roles.resolve(listed)
+    names = {folder.raw: folder.name for folder in listed}
+    shown = ", ".join(f"{role.removeprefix(chr(92))} is {names[raw]}" for role, raw in sorted(found.by.items()))
+    return f"{len(listed)} folders" + (f": {shown}" if shown else "")
