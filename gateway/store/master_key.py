@@ -6,10 +6,12 @@ one with fewer keys unless somebody asks, for backups of before may need the old
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -40,8 +42,8 @@ class KeySource(Protocol):
     def add(self, key: MasterKey) -> KeyRing:
         """Put a key before the others, durably. ConfigError where that is not ours."""
 
-    def keep_only(self, key_id: str) -> KeyRing:
-        """Forget all other keys, durably. ConfigError where that is not ours."""
+    def drop(self, key_ids: frozenset[str]) -> KeyRing:
+        """Forget these keys, durably. ConfigError where that is not ours."""
 
 
 class GivenKeys:
@@ -63,8 +65,10 @@ class GivenKeys:
             "there, on all nodes, restart, and rotate again"
         )
 
-    def keep_only(self, key_id: str) -> KeyRing:
-        raise ConfigError(f"The master key is given by {self.where}: remove the keys other than {key_id} there")
+    def drop(self, key_ids: frozenset[str]) -> KeyRing:
+        raise ConfigError(
+            f"The master key is given by {self.where}: remove {', '.join(sorted(key_ids))} there, all but the first"
+        )
 
 
 class KeyFile:
@@ -84,10 +88,11 @@ class KeyFile:
             return None
         except OSError as error:
             raise ConfigError(f"{self._path} cannot be read: {error.strerror}") from None
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(handle)
+            raise ConfigError(f"{self._path} is no plain file")
         with os.fdopen(handle, "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise ConfigError(f"{self._path} is no plain file")
             if found.st_mode & 0o077:
                 raise ConfigError(
                     f"{self._path} may be read by others (mode {stat.S_IMODE(found.st_mode):04o}): run "
@@ -110,17 +115,32 @@ class KeyFile:
         return ring
 
     def add(self, key: MasterKey) -> KeyRing:
-        return self._replace([key, *(self.read() or ())])
+        with self._alone():
+            return self._replace([key, *(self.read() or ())])
 
-    def keep_only(self, key_id: str) -> KeyRing:
-        kept = [key for key in self.read() or () if key.id == key_id]
-        if not kept:
-            raise ConfigError(f"{self._path} has no key {key_id}")
-        return self._replace(kept)
+    def drop(self, key_ids: frozenset[str]) -> KeyRing:
+        with self._alone():
+            kept = [key for key in self.read() or () if key.id not in key_ids]
+            if not kept:
+                raise ConfigError(f"{self._path} would hold no key any more")
+            return self._replace(kept)
 
     def _replace(self, keys: list[MasterKey]) -> KeyRing:
         self._written(keys, lambda made: os.replace(made, self._path))
         return KeyRing(keys, self.where)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """What another process adds meanwhile would be lost, and all that it has sealed with it."""
+        try:
+            directory = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise ConfigError(f"{self._path.parent} cannot be opened: {error.strerror}") from None
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(directory)
 
     def _written(self, keys: list[MasterKey], put: Callable[[str], None]) -> None:
         """Write beside the place, flush, put it there, flush the directory. A file that is there already stays."""

@@ -79,6 +79,7 @@ async def rotate(
     if len(before) == 1:
         before = await _begin(db, vault, before)
     vault.forget()
+    ring = await asyncio.to_thread(vault.source.read) or ()
     done, damaged = 0, list[str]()
     for column in sealed_columns():
         after = ""
@@ -95,7 +96,8 @@ async def rotate(
     vault.forget()
     forgotten = forget and not damaged
     if forgotten:
-        await asyncio.to_thread(vault.source.keep_only, active)
+        # Those of now: a key that another rotation adds from here on is not ours to forget.
+        await asyncio.to_thread(vault.source.drop, frozenset(key.id for key in ring if key.id != active))
     await vault.sealer()
     return Rotated(active, done, tuple(damaged), forgotten)
 
