@@ -121,7 +121,7 @@ def changes_since(
     if most is None:
         rows, texts = flag_rows.newer(rx, mailbox_id, modseq, changed), rx.all(_EXPUNGES, **since)
     else:
-        few = None if changed is None else flag_rows.few_newer(rx, mailbox_id, modseq, changed, uidnext, most)
+        few = None if changed is None else flag_rows.few_newer(rx, mailbox_id, modseq, changed, most)
         if few is None:
             return None
         rows, texts = few, rx.all(_FEW_EXPUNGES, **since, most=most + 1)

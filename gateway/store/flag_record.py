@@ -41,7 +41,14 @@ def changed_since(record: str, floor: int, modseq: int) -> Ranges | None:
     """What holds all messages whose flags changed above `modseq`; None when changes that old are not on record."""
     if modseq < floor:
         return None
-    return normalise(pair for at, uids in entries(record) if at > modseq for pair in uids)
+    found: list[tuple[int, int]] = []
+    while record:  # from the last on: mostly none of them is news
+        record, _, text = record.rpartition(";")
+        at, _, uids = text.partition("=")
+        if int(at) <= modseq:
+            break
+        found += ranges_in(uids)
+    return normalise(found)
 
 
 def ranges_in(text: str) -> list[tuple[int, int]]:

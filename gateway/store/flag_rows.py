@@ -6,7 +6,8 @@ Those that arrived since are the last of all, and the ones before them are where
 
 from __future__ import annotations
 
-from typing import Any, Final
+from itertools import takewhile
+from typing import Final
 
 from gateway.model.ids import MailboxId
 from gateway.model.sequence import Ranges, count
@@ -30,47 +31,51 @@ _AMONG = Stmt(
     " unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS r (low, high) CROSS JOIN LATERAL"
     f" (SELECT f.uid, f.flags, f.modseq FROM {_NEWER} AND f.uid BETWEEN r.low AND r.high OFFSET 0) AS x ORDER BY x.uid",
 )
-# From the last message back to the first that is old, which comes with the answer; not below `bottom`.
 _LAST = Stmt(
-    "SELECT uid, flags, modseq FROM message_flags WHERE mailbox_id = :mailbox AND uid >= coalesce((SELECT uid FROM"
-    " message_flags WHERE mailbox_id = :mailbox AND uid >= :bottom AND modseq <= :modseq ORDER BY uid DESC LIMIT 1),"
-    " :bottom) ORDER BY uid LIMIT :most"
+    "SELECT uid, flags, modseq FROM message_flags WHERE mailbox_id = :mailbox ORDER BY uid DESC LIMIT :most"
 )
 _EVERY: Final = 1 << 53
+_FIRST_LOOK: Final = 2  # messages from the end: mostly one has come; then sixteen times as many
 
 
 def newer(rx: Rx, mailbox_id: MailboxId, modseq: int, changed: Ranges | None) -> list[Row]:
     """All messages above `modseq`, rising. `changed` holds those whose flags changed; None: that is not known."""
-    since = {"mailbox": mailbox_id, "modseq": modseq}
     if changed is None:
-        return rx.all(_ALL, **since)
-    last = rx.all(_LAST, bottom=0, most=_EVERY, **since)
-    return _joined(_among(rx, changed, since), last[1:] if last and last[0][2] <= modseq else last)
+        return rx.all(_ALL, mailbox=mailbox_id, modseq=modseq)
+    return _joined(_among(rx, mailbox_id, modseq, changed), _arrived(rx, mailbox_id, modseq, _EVERY) or [])
 
 
-def few_newer(
-    rx: Rx, mailbox_id: MailboxId, modseq: int, changed: Ranges, uidnext: int, most: int
-) -> list[Row] | None:
+def few_newer(rx: Rx, mailbox_id: MailboxId, modseq: int, changed: Ranges, most: int) -> list[Row] | None:
     """The same, or None where they are more than `most`, or more than a few have to be looked at."""
     if count(changed) > most * LOOKED_AT:
         return None
-    since = {"mailbox": mailbox_id, "modseq": modseq}
-    bottom = max(0, uidnext - most * LOOKED_AT - 1)
-    last: list[Row] = rx.all(_LAST, bottom=bottom, most=most + 2, **since)
-    if last and last[0][2] <= modseq:
-        last = last[1:]
-    elif bottom:  # nothing old that far back: there may be more to tell below
+    arrived = _arrived(rx, mailbox_id, modseq, most)
+    if arrived is None:
         return None
-    rows = _joined(_among(rx, changed, since), last)
+    rows = _joined(_among(rx, mailbox_id, modseq, changed), arrived)
     return rows if len(rows) <= most else None
 
 
-def _among(rx: Rx, changed: Ranges, since: dict[str, Any]) -> list[Row]:
+def _arrived(rx: Rx, mailbox_id: MailboxId, modseq: int, most: int) -> list[Row] | None:
+    """The last messages, back to the first whose MODSEQ is not above `modseq`; None when they are more than `most`."""
+    looked = 0
+    while looked <= most:
+        looked = min(looked * 16 or _FIRST_LOOK, most + 1)
+        rows: list[Row] = rx.all(_LAST, mailbox=mailbox_id, most=looked)
+        found = list(takewhile(lambda row: row[2] > modseq, rows))
+        if len(found) < looked:
+            found.reverse()
+            return found
+    return None
+
+
+def _among(rx: Rx, mailbox_id: MailboxId, modseq: int, changed: Ranges) -> list[Row]:
     if not changed:
         return []
     if rx.dialect == "sqlite":
-        return rx.all(_AMONG, ranges=changed, **since)
-    return rx.all(_AMONG, lows=[low for low, _ in changed], highs=[high for _, high in changed], **since)
+        return rx.all(_AMONG, mailbox=mailbox_id, modseq=modseq, ranges=changed)
+    lows, highs = [low for low, _ in changed], [high for _, high in changed]
+    return rx.all(_AMONG, mailbox=mailbox_id, modseq=modseq, lows=lows, highs=highs)
 
 
 def _joined(changed: list[Row], last: list[Row]) -> list[Row]:

@@ -54,6 +54,7 @@ WALKS: Final[dict[str, str]] = {
     "cleanup._SAVED_BEFORE": f"{HOURLY}, of Trash and Spam, if they are to expire; the oldest are met first",
     "expunge._FLAGGED": "for callers without a session; IMAP's EXPUNGE knows the UIDs from its state",
     "flag_rows._ALL": "by somebody who is further behind than the mailbox's record of changed flags, in a reader",
+    "flag_rows._LAST": "from the last message back, with a LIMIT: to the first that is old, all before is the answer",
     "inboxes._MESSAGES": PIECES,
     "inboxes._EXPUNGED": PIECES,
     "inboxes._SUBMISSIONS": PIECES,
