@@ -55,12 +55,14 @@ from tests.support.upstream.personality import (
     ZOHO,
     Personality,
 )
+from tests.support.upstream.process import UpstreamProcess
 from tests.support.upstream.server import FakeUpstream
+from tests.support.upstream.smtp import FakeSubmission
 
 __all__ = [
     "COURIER", "CYRUS", "DOVECOT", "DOVECOT_BARE", "EXCHANGE", "FASTMAIL", "GMAIL", "HMAIL", "ICLOUD", "M365",
     "NETEASE", "PERSONALITIES", "PLAIN", "YAHOO", "ZOHO", "Backwards", "Bomb", "Bye", "Cut", "Deaf", "Do", "Drip",
-    "Drop", "EmptyBody", "FakeUpstream", "Fault", "Flood", "Inject", "MissingBody", "NilBody", "NoUid", "OtherBody",
-    "PermutedCopyuid", "Personality", "Refuse", "Rewrite", "Silent", "Stall", "Twice", "Unlisted", "WrongLength",
-    "bodies", "digest", "example", "zero_exists",
+    "Drop", "EmptyBody", "FakeSubmission", "FakeUpstream", "Fault", "Flood", "Inject", "MissingBody", "NilBody",
+    "NoUid", "OtherBody", "PermutedCopyuid", "Personality", "Refuse", "Rewrite", "Silent", "Stall", "Twice",
+    "Unlisted", "UpstreamProcess", "WrongLength", "bodies", "digest", "example", "zero_exists",
 ]

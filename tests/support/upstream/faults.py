@@ -15,18 +15,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tests.support.upstream.grammar import Command
 from tests.support.upstream.wire import Gone, Octets, Wire
-
-if TYPE_CHECKING:
-    from tests.support.upstream.turn import Turn
 
 _GROUPS = {"LOGIN": "AUTH", "AUTHENTICATE": "AUTH", "SELECT": "OPEN", "EXAMINE": "OPEN"}
 
 Items = list[tuple[str, bytes]]
 """FETCH's data items, rendered; a body is `Octets` without its `{n}`."""
+
+
+class Doing(Protocol):
+    """A command in the doing, of IMAP or SMTP."""
+
+    answer: str
+    trailer: bytes
+
+    @property
+    def wire(self) -> Wire: ...
+
+    @property
+    def server(self) -> Any: ...
 
 
 def bodies(command: Command) -> bool:
@@ -56,13 +66,13 @@ class Fault:
         self.fired += due
         return due
 
-    async def before(self, turn: Turn) -> None:
+    async def before(self, turn: Doing) -> None:
         """Before the command is done; it may answer for it, or end the connection."""
 
-    async def after(self, turn: Turn) -> None:
+    async def after(self, turn: Doing) -> None:
         """The command is done, its answer is not sent."""
 
-    async def told(self, turn: Turn) -> None:
+    async def told(self, turn: Doing) -> None:
         """The answer is sent."""
 
     def line(self, line: bytes) -> bytes:
@@ -81,12 +91,12 @@ class Refuse(Fault):
     answer: str = "NO [UNAVAILABLE] Service temporarily unavailable"
     done: bool = field(default=False, kw_only=True)
 
-    async def before(self, turn: Turn) -> None:
+    async def before(self, turn: Doing) -> None:
         self.reached.set()
         if not self.done:
             turn.answer = self.answer
 
-    async def after(self, turn: Turn) -> None:
+    async def after(self, turn: Doing) -> None:
         turn.answer = self.answer
 
 
@@ -97,14 +107,14 @@ class Bye(Fault):
     text: str = "Server shutting down"
     done: bool = field(default=False, kw_only=True)
 
-    async def before(self, turn: Turn) -> None:
+    async def before(self, turn: Doing) -> None:
         if not self.done:
             await self.after(turn)
 
-    async def after(self, turn: Turn) -> None:
+    async def after(self, turn: Doing) -> None:
         self.reached.set()
-        turn.session.wire.write(f"* BYE {self.text}\r\n".encode())
-        await turn.session.wire.flush()
+        turn.wire.write(f"* BYE {self.text}\r\n".encode())
+        await turn.wire.flush()
         raise Gone
 
 
@@ -119,13 +129,13 @@ class Drop(Fault):
             self.reached.set()
             raise Gone(abruptly=when != "told")
 
-    async def before(self, turn: Turn) -> None:
+    async def before(self, turn: Doing) -> None:
         await self._strike("before")
 
-    async def after(self, turn: Turn) -> None:
+    async def after(self, turn: Doing) -> None:
         await self._strike("after")
 
-    async def told(self, turn: Turn) -> None:
+    async def told(self, turn: Doing) -> None:
         await self._strike("told")
 
 
@@ -137,20 +147,20 @@ class Do(Fault):
     action: Callable[[Any], Awaitable[Any] | Any] = lambda server: None
     when: str = field(default="before", kw_only=True)
 
-    async def _strike(self, turn: Turn, when: str) -> None:
+    async def _strike(self, turn: Doing, when: str) -> None:
         if when == self.when:
             self.reached.set()
-            result = self.action(turn.session.server)
+            result = self.action(turn.server)
             if isinstance(result, Awaitable):
                 await result
 
-    async def before(self, turn: Turn) -> None:
+    async def before(self, turn: Doing) -> None:
         await self._strike(turn, "before")
 
-    async def after(self, turn: Turn) -> None:
+    async def after(self, turn: Doing) -> None:
         await self._strike(turn, "after")
 
-    async def told(self, turn: Turn) -> None:
+    async def told(self, turn: Doing) -> None:
         await self._strike(turn, "told")
 
 
@@ -161,8 +171,8 @@ class _AtOctet(Fault):
     octets: int = field(default=0, kw_only=True)
     literal: bool = field(default=False, kw_only=True)
 
-    async def before(self, turn: Turn) -> None:
-        turn.session.wire.gates.append(_Gate(self))
+    async def before(self, turn: Doing) -> None:
+        turn.wire.gates.append(_Gate(self))
 
     async def strike(self, wire: Wire) -> None:
         raise NotImplementedError
@@ -221,9 +231,9 @@ class Drip(Fault):
     octets: int = field(default=1, kw_only=True)
     seconds: float = field(default=0.01, kw_only=True)
 
-    async def before(self, turn: Turn) -> None:
+    async def before(self, turn: Doing) -> None:
         self.reached.set()
-        turn.session.wire.drip = self.octets, self.seconds
+        turn.wire.drip = self.octets, self.seconds
 
 
 @dataclass(eq=False)
@@ -234,9 +244,9 @@ class Flood(Fault):
     octets: int = field(default=0, kw_only=True)
     start: bytes = field(default=b"* OK ", kw_only=True)
 
-    async def before(self, turn: Turn) -> None:
+    async def before(self, turn: Doing) -> None:
         self.reached.set()
-        wire, begun = turn.session.wire, turn.session.wire.sent
+        wire, begun = turn.wire, turn.wire.sent
         wire.write(self.start)
         while not self.octets or wire.sent - begun < self.octets:
             wire.write(self.text * max(1, 65_536 // len(self.text)))
@@ -292,6 +302,6 @@ class Inject(Fault):
 
     octets: bytes = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n* OK injected\r\n"
 
-    async def before(self, turn: Turn) -> None:
+    async def before(self, turn: Doing) -> None:
         self.reached.set()
         turn.trailer += self.octets

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tests.support.upstream.faults import Fault
 from tests.support.upstream.grammar import Command, Lie, Line, Wrong
 from tests.support.upstream.personality import Personality, Quirks
 from tests.support.upstream.turn import HANDLERS, No, Turn
@@ -234,6 +233,3 @@ class Session:
         self.wire.gates.clear()
         self.wire.drip = None
 
-
-def due(faults: list[Fault], command: Command) -> list[Fault]:
-    return [fault for fault in faults if fault.due(command)]

@@ -10,10 +10,11 @@ from tests.support.upstream.body_faults import Raw
 from tests.support.upstream.faults import Fault, Items
 from tests.support.upstream.grammar import Command, Lie, Token, Wrong, numbers
 from tests.support.upstream.view import View
-from tests.support.upstream.wire import Octets
+from tests.support.upstream.wire import Octets, Wire
 
 if TYPE_CHECKING:
     from tests.support.upstream.account import Account
+    from tests.support.upstream.server import FakeUpstream
     from tests.support.upstream.session import Session
 
 FLUSH = 262_144
@@ -65,6 +66,14 @@ class Turn:
             self.session.wire.write(*pieces, b")\r\n")
         if self.session.wire.waiting > FLUSH:
             await self.session.wire.flush()
+
+    @property
+    def wire(self) -> Wire:
+        return self.session.wire
+
+    @property
+    def server(self) -> FakeUpstream:
+        return self.session.server
 
     # Arguments
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
+import struct
 import zlib
 from typing import Any, Protocol
 
@@ -36,6 +39,7 @@ class Wire:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
+        writer.transport.set_write_buffer_limits(0)  # what was drained is with the kernel: a cut falls where it should
         self._buffer = bytearray()
         self._pending: list[bytes] = []
         self._inflate: Any = None  # zlib names its objects' types only to checkers
@@ -136,6 +140,7 @@ class Wire:
             await self._writer.start_tls(context, ssl_handshake_timeout=60.0)
         except (OSError, ssl.SSLError) as error:
             raise Gone(abruptly=True) from error
+        self._writer.transport.set_write_buffer_limits(0)
 
     def start_compress(self) -> None:
         """RFC 4978: raw deflate, both ways."""
@@ -159,6 +164,10 @@ class Wire:
 
     def end(self, *, abruptly: bool) -> None:
         if abruptly:
+            connection = self._writer.get_extra_info("socket")
+            if connection is not None:  # uvloop's is gone with the connection
+                with contextlib.suppress(OSError):
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._writer.transport.abort()
         else:
             self._writer.close()

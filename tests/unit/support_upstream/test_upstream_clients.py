@@ -64,7 +64,7 @@ def test_idle_pushes_what_others_do() -> None:
                 # Only now: what came with the `+` would lie in the client's buffer, where idle_check does not look.
                 loop.call_soon_threadsafe(waiting.set)
                 told: list[object] = client.idle_check(timeout=30)
-                return told + client.idle_done()[1]
+                return [*told, *client.idle_done()[1]]
 
             talking = asyncio.create_task(asyncio.to_thread(with_client, server, dialogue))
             await waiting.wait()
