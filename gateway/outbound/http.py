@@ -19,9 +19,11 @@ from urllib.parse import SplitResult, urlsplit
 from gateway.model.errors import InvalidRequest
 
 from .dial import Resolver, dial, system_resolver
-from .errors import AddressDenied, NameNotFound, OutboundError
+from .errors import OutboundError
 from .failure import Failure
+from .proxy import Proxy
 from .tls import ClientContexts, TlsPolicy
+from .tls_peer import check_peer, explained, tls_object
 
 if TYPE_CHECKING:
     import socket
@@ -57,6 +59,7 @@ class HttpSettings:
 
     allow_private: bool = False
     tls: TlsPolicy = field(default_factory=TlsPolicy)
+    proxy: Proxy | None = None
     patience: float = 10.0
     total: float = 30.0
     max_answer: int = MAX_ANSWER
@@ -64,10 +67,17 @@ class HttpSettings:
 
 
 class Dialler(Protocol):
-    """How a connection is made: `dial` itself, or by way of a proxy."""
+    """How a connection is made: `dial`, but in tests."""
 
     async def __call__(
-        self, host: str, port: int, *, allow_private: bool, patience: float, resolver: Resolver
+        self,
+        host: str,
+        port: int,
+        *,
+        allow_private: bool,
+        patience: float,
+        resolver: Resolver,
+        proxy: Proxy | None,
     ) -> socket.socket: ...
 
 
@@ -169,16 +179,25 @@ class HttpClient:
         settings = self._settings
         try:
             sock = await self._dialler(
-                host, port, allow_private=settings.allow_private, patience=settings.patience, resolver=self._resolver
-            )
+                host, port, allow_private=settings.allow_private, patience=settings.patience,
+                resolver=self._resolver, proxy=settings.proxy,
+            )  # fmt: skip
         except OutboundError as error:
-            raise HttpFailed(_failure_of(error), str(error), sent=False) from None
+            raise HttpFailed(error.failure, str(error), sent=False) from None
+        policy = settings.tls
+        transport: asyncio.Transport | None = None
         try:
-            loop = asyncio.get_running_loop()
-            _, protocol = await loop.create_connection(factory, sock=sock, ssl=context, server_hostname=host)
+            transport, protocol = await asyncio.get_running_loop().create_connection(
+                factory, sock=sock, ssl=context, server_hostname=policy.name_for(host)
+            )
+            check_peer(policy, tls_object(transport), host)
         except BaseException as error:
-            sock.close()
-            _raise_tls(error, host)
+            sock.close() if transport is None else transport.abort()
+            failed = explained(error, policy, host)
+            if failed is not None:
+                raise HttpFailed(failed.failure, str(failed), sent=False) from None
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise HttpFailed(Failure.LOST, f"The connection to {host} was lost", sent=False) from None
             raise
         _STAGE.get().connected = True
         return protocol
@@ -241,24 +260,5 @@ def usable_url(url: str) -> SplitResult:
     return parts
 
 
-def _raise_tls(error: BaseException, host: str) -> None:
-    """HttpFailed for what a TLS handshake fails by; all else is the caller's."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        reason = error.verify_message or "it does not verify"
-        raise HttpFailed(Failure.TLS_VERIFY, f"{host}'s certificate is refused: {reason}", sent=False) from None
-    if isinstance(error, ssl.SSLError):
-        raise HttpFailed(Failure.TLS_VERSION, f"{host}: no TLS connection came about", sent=False) from None
-    if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-        raise HttpFailed(Failure.LOST, f"The connection to {host} was lost", sent=False) from None
-
-
 def _host(url: str) -> str:
     return urlsplit(url).hostname or ""
-
-
-def _failure_of(error: OutboundError) -> Failure:
-    if isinstance(error, NameNotFound):
-        return Failure.DNS
-    return Failure.DENIED if isinstance(error, AddressDenied) else Failure.REFUSED
-
-

@@ -20,6 +20,7 @@ from gateway.model.errors import InvalidRequest
 from gateway.ops import pki
 from gateway.outbound.failure import Failure
 from gateway.outbound.http import HttpClient, HttpFailed, HttpSettings, usable_url
+from gateway.outbound.proxy import Proxy, ProxyKind
 from gateway.outbound.tls import ClientContexts, TlsPolicy
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -259,7 +260,58 @@ def test_certificates_are_verified(files: pki.LocalPki, run: Any, tmp_path: Path
         async with served(files, _greeting, tls=False) as server, client(files) as http:
             with pytest.raises(HttpFailed) as caught:
                 await http.post_form(server.url(), FORM)
-            assert (caught.value.failure, caught.value.sent) == (Failure.TLS_VERSION, False)
+            assert (caught.value.failure, caught.value.sent) == (Failure.NOT_TLS, False)
+
+    run(work())
+
+
+def test_a_pinned_server_is_asked_before_anything_is_said(files: pki.LocalPki, run: Any) -> None:
+    async def work() -> None:
+        pin = pki.fingerprint(files.server_file).replace(":", "").lower()
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        async with served(files, answer) as server:
+            async with client(files, tls=TlsPolicy(ca_file=files.ca_file, pins=("0" * 64,))) as http:
+                with pytest.raises(HttpFailed) as caught:
+                    await http.post_form(server.url(), FORM)
+                assert (caught.value.failure, caught.value.sent) == (Failure.TLS_VERIFY, False)
+            assert server.requests == []
+            async with client(files, tls=TlsPolicy(pins=(pin,), pin_only=True)) as http:
+                assert (await http.get(server.url())).status == 200
+
+    run(work())
+
+
+async def _proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """HTTP CONNECT to wherever it is told, and then octets both ways."""
+    target = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
+    host, _, port = target.rpartition(":")
+    up_reader, up_writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    writer.write(b"HTTP/1.1 200 Go on\r\n\r\n")
+
+    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while octets := await source.read(4096):
+            target.write(octets)
+        target.close()
+
+    await asyncio.gather(copy(reader, up_writer), copy(up_reader, writer), return_exceptions=True)
+
+
+def test_through_a_proxy(files: pki.LocalPki, run: Any) -> None:
+    async def work() -> None:
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        async with served(files, _proxy, tls=False) as between, served(files, answer) as server:
+            proxy = Proxy(ProxyKind.HTTP, "127.0.0.1", between.port, allow_private=True)
+            async with client(files, proxy=proxy) as http:
+                assert (await http.post_form(server.url(), FORM)).status == 200
+            assert (between.connections, server.connections) == (1, 1)
+            async with client(files, proxy=proxy, allow_private=False) as http:
+                with pytest.raises(HttpFailed) as caught:
+                    await http.post_form(server.url(), FORM)
+                assert caught.value.failure == Failure.DENIED, "the table holds for what a proxy is asked for too"
+        async with client(files, proxy=proxy) as http:
+            with pytest.raises(HttpFailed) as caught:
+                await http.post_form(server.url(), FORM)
+            assert (caught.value.failure, caught.value.sent) == (Failure.PROXY, False)
 
     run(work())
 
