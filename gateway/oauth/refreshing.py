@@ -125,8 +125,8 @@ class Refresher:
             now = self._clock()
             if row.status == grants.REAUTH_REQUIRED and now < row.not_before:
                 raise ReauthRequired(row.last_error or "Log in again")
-            if row.refresh_at is not None and now < row.refresh_at:
-                return await self._opened(row, row.refresh_at)
+            if row.access_sealed is not None and row.refresh_at is not None and now < row.refresh_at:
+                return await self._opened(row, row.access_sealed, row.refresh_at)
             _may_ask(row, app, now)
             await self._pace.turn(app.id)
             owner = f"{self._process}.{secrets.token_hex(4)}"
@@ -135,8 +135,9 @@ class Refresher:
                 if fresh is not None:
                     return fresh
                 continue  # the row has other tokens by now
-            if (row.access_expires or 0) - self._clock() > self._settings.request:
-                return await self._opened(row, self._clock() + 1)  # good enough while somebody else asks
+            if row.access_sealed is not None and (row.access_expires or 0) - self._clock() > self._settings.request:
+                # Good enough while somebody else asks.
+                return await self._opened(row, row.access_sealed, self._clock() + 1)
             await self._sleep(pause)
             pause = min(2 * pause, 1.0)
 
@@ -248,9 +249,8 @@ class Refresher:
         whole = min(most, least * 2.0 ** min(failures, 30))
         return self._jitter(whole / 2, whole)
 
-    async def _opened(self, row: GrantRow, refresh_at: float) -> Fresh:
-        assert row.access_sealed is not None
-        text = await self._vault.open(row.access_sealed, grants.access_place(row.uuid))
+    async def _opened(self, row: GrantRow, sealed: bytes, refresh_at: float) -> Fresh:
+        text = await self._vault.open(sealed, grants.access_place(row.uuid))
         return Fresh(AccessToken(text, row.access_expires or 0), refresh_at)
 
 

@@ -16,17 +16,20 @@ from typing import Final
 
 from sqlalchemy import LargeBinary, Table
 
-from gateway.model.errors import ConfigError
+from gateway.model.errors import ConfigError, InvalidRequest
 
 from .db import Database, Rx, Tx
 from .schema import metadata
-from .sealing import MasterKey, Place, Sealer, Unsealable, key_id_of
+from .sealing import MasterKey, MissingKey, Place, Sealer, Unsealable, key_id_of
 from .statements import Stmt
 from .vault import KeysChanged, Vault, key_ids, set_key_ids
 
 PAGE: Final = 100
 """Rows of one unit: some 10 ms of the writer."""
 _ENDINGS: Final = ("_sealed", "_secret")
+
+
+_NO_KEYS = Stmt("DELETE FROM meta WHERE key = 'master_keys'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,38 @@ async def rotate(
         await asyncio.to_thread(vault.source.drop, frozenset(key.id for key in ring if key.id != active))
     await vault.sealer()
     return Rotated(active, done, tuple(damaged), forgotten)
+
+
+async def abandon(db: Database, vault: Vault) -> int:
+    """Give up all sealed secrets, for the key that opens them is lost for good: people enter them anew. How many.
+
+    InvalidRequest while the key is there.
+    """
+    try:
+        await vault.sealer()
+    except MissingKey:
+        pass
+    else:
+        raise InvalidRequest("The master key is there and opens what is stored: nothing has to be given up")
+
+    def unit(tx: Tx) -> int:
+        count = 0
+        for column in sealed_columns():
+            count += tx.run(_emptied(column))
+        tx.run(_NO_KEYS)
+        return count
+
+    count = await db.write(unit)
+    vault.forget()
+    return count
+
+
+@cache
+def _emptied(column: SealedColumn) -> Stmt:
+    """A row that is nothing without its secret goes."""
+    if not metadata.tables[column.table].columns[column.column].nullable:
+        return Stmt(f"DELETE FROM {column.table}")
+    return Stmt(f"UPDATE {column.table} SET {column.column} = NULL WHERE {column.column} IS NOT NULL")
 
 
 async def _begin(db: Database, vault: Vault, before: list[str]) -> list[str]:

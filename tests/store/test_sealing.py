@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import LargeBinary
 
-from gateway.model.errors import ConfigError
+from gateway.model.errors import ConfigError, InvalidRequest
 from gateway.store import resealing, vault
 from gateway.store.connectors import oauth_apps
 from gateway.store.connectors.oauth_apps import AppRow, AppValues
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.master_key import GivenKeys, KeyFile
-from gateway.store.resealing import rotate, sealed_columns
+from gateway.store.resealing import abandon, rotate, sealed_columns
 from gateway.store.schema import metadata
 from gateway.store.sealing import MasterKey, MissingKey, Sealer, key_id_of
 from gateway.store.statements import Stmt
@@ -244,6 +244,20 @@ async def test_a_unit_that_was_sealed_with_the_old_key_is_refused(
     await rotate(db, keys)
     with pytest.raises(KeysChanged):
         await db.write(lambda tx: vault.fence(tx, old))
+
+
+async def test_secrets_whose_key_is_lost(db: Database, tmp_path: Path, runner: asyncio.Runner) -> None:
+    path = tmp_path / "master.key"
+    await put(Vault(db, KeyFile(path)), "one", "hunter2")
+    keys = Vault(db, KeyFile(path))
+    with pytest.raises(InvalidRequest, match="key is there"):
+        await abandon(db, keys)
+    path.unlink()
+    keys.forget()
+    assert await abandon(db, keys) == 1
+    assert (await db.read(lambda rx: oauth_apps.named(rx, "one"))).secret_sealed is None
+    await put(keys, "two", "x")
+    assert await secret_of(db, keys, "two") == "x"
 
 
 def test_every_sealed_column_is_sealed_anew() -> None:
