@@ -30,7 +30,7 @@ from .events import Identity, Namespaces, Response, Status
 from .idle import Idling
 from .transcript import Transcript
 from .values import Appended, Bodies, Changes, Copied, FetchedMessage, ListedMailbox, MailboxStatus, News, Selected
-from .wants import FetchWants, SearchWants
+from .wants import EVERYTHING, FLAGS_ONLY, FetchWants, SearchWants
 
 CLIENT_ID: Final = {"name": "mail-gateway", "version": __version__}
 
@@ -56,8 +56,14 @@ class ImapClient:
 
     @classmethod
     async def connect(
-        cls, endpoint: ImapEndpoint, *, resolver: Resolver = system_resolver, transcript: Transcript | None = None,
-        client_id: Mapping[str, str] | None = None, compress: bool = False, distrust: Collection[str] = (),
+        cls,
+        endpoint: ImapEndpoint,
+        *,
+        resolver: Resolver = system_resolver,
+        transcript: Transcript | None = None,
+        client_id: Mapping[str, str] | None = None,
+        compress: bool = False,
+        distrust: Collection[str] = (),
     ) -> ImapClient:
         """A connection that is logged in. UpstreamError."""
         client = await cls.open(
@@ -69,8 +75,14 @@ class ImapClient:
 
     @classmethod
     async def open(
-        cls, endpoint: ImapEndpoint, *, resolver: Resolver = system_resolver, transcript: Transcript | None = None,
-        client_id: Mapping[str, str] | None = None, compress: bool = False, distrust: Collection[str] = (),
+        cls,
+        endpoint: ImapEndpoint,
+        *,
+        resolver: Resolver = system_resolver,
+        transcript: Transcript | None = None,
+        client_id: Mapping[str, str] | None = None,
+        compress: bool = False,
+        distrust: Collection[str] = (),
     ) -> ImapClient:
         """A connection that was greeted and is encrypted, nobody logged in: for those who test it step by step.
 
@@ -213,12 +225,17 @@ class ImapClient:
 
     # Messages of the selected mailbox.
 
-    def fetch(self, uids: Ranges, wants: FetchWants = FetchWants()) -> AsyncIterator[FetchedMessage]:  # noqa: B008
+    def fetch(self, uids: Ranges, wants: FetchWants = FLAGS_ONLY) -> AsyncIterator[FetchedMessage]:
         """Only messages with a UID in `uids`: `n:*` past the end gives the last message, which nobody asked for."""
         return reading.fetch(self._dialogue, uids, wants)
 
     async def changes(
-        self, since: int, wants: FetchWants = FetchWants(), *, vanished: bool = False, uids: Ranges = reading.ALL  # noqa: B008
+        self,
+        since: int,
+        wants: FetchWants = FLAGS_ONLY,
+        *,
+        vanished: bool = False,
+        uids: Ranges = reading.ALL,
     ) -> Changes:
         return await reading.changes(self._dialogue, since, wants, vanished=vanished, uids=uids)
 
@@ -228,7 +245,7 @@ class ImapClient:
     def fetch_part(self, uid: int, section: str, *, decoded: bool = False) -> AsyncIterator[bytes]:
         return bodies.fetch_part(self._dialogue, uid, section, decoded=decoded)
 
-    async def search(self, wants: SearchWants = SearchWants()) -> Ranges:  # noqa: B008
+    async def search(self, wants: SearchWants = EVERYTHING) -> Ranges:
         return await reading.search(self._dialogue, wants)
 
     async def store(
@@ -244,7 +261,7 @@ class ImapClient:
         return await writing.copy(self._dialogue, b"COPY", uids, raw)
 
     async def move(self, uids: Ranges, raw: bytes) -> Copied | None:
-        """UID MOVE; Refused (BAD) where MOVE is not offered."""
+        """UID MOVE; Refused (`bad`) where it is not offered."""
         return await writing.copy(self._dialogue, b"MOVE", uids, raw)
 
     async def expunge(self, uids: Ranges) -> None:
@@ -267,4 +284,3 @@ class ImapClient:
     def interrupt(self) -> None:
         """Ends the IDLE that runs, or the next one before it begins."""
         self._idling.interrupt()
-

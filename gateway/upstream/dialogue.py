@@ -41,6 +41,7 @@ ROWS: Final = 200  # responses, and
 OCTETS: Final = 65_536  # octets between two turns of the loop
 _AFTER_BYE: Final = 5.0  # seconds for what still comes behind a BYE
 
+
 class Dialogue:
     """What client and login speak through. Any error but Refused leaves it closed."""
 
@@ -80,8 +81,13 @@ class Dialogue:
     # Commands.
 
     async def run(
-        self, *parts: Part, patience: float | None = None, step: Step = Step.COMMAND, claim: Claim = claims_nothing,
-        silence: float | None = None, secret: int | None = None,
+        self,
+        *parts: Part,
+        patience: float | None = None,
+        step: Step = Step.COMMAND,
+        claim: Claim = claims_nothing,
+        silence: float | None = None,
+        secret: int | None = None,
     ) -> Tagged:
         """One command; `parts` are put together with spaces. Refused for NO and BAD, Closed when the connection ends.
 

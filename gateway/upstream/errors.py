@@ -24,7 +24,13 @@ class Refused(UpstreamError):
     """A tagged NO or BAD: this command was not done, the connection goes on. `code`: of RFC 5530, in capitals."""
 
     def __init__(
-        self, failure: Failure, message: str, *, said: str = "", code: str = "", retry_after: float | None = None,
+        self,
+        failure: Failure,
+        message: str,
+        *,
+        said: str = "",
+        code: str = "",
+        retry_after: float | None = None,
         bad: bool = False,
     ) -> None:
         super().__init__(failure, message, said=said, retry_after=retry_after)

@@ -166,4 +166,3 @@ def _shown(tag: bytes, parts: Sequence[Part], secret: int | None) -> bytes:
         else:
             shown.append(b"{%d}" % (part.size if isinstance(part, Upload) else len(part.octets)))
     return b"".join(shown)
-

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.outbound.failure import Failure
+
 from .classify import Step
 from .dialogue import Dialogue
+from .errors import Refused
 
 
 class Idling:
@@ -27,6 +30,8 @@ class Idling:
     async def idle(self, seconds: float) -> bool:
         """True: there is news. Refused: the server does not want to (no DONE was sent). Closed."""
         dialogue, loop = self._dialogue, asyncio.get_running_loop()
+        if not dialogue.has("IDLE"):
+            raise Refused(Failure.REFUSED_COMMAND, "The server does not offer IDLE", bad=True)
         if self._take_stop():
             return dialogue.mailbox.has_news
         async with dialogue.exchange(dialogue.times.command) as exchange:

@@ -179,6 +179,7 @@ async def _search(dialogue: Dialogue, wants: SearchWants, returning: bytes | Non
     answer: FoundSet | None = None
 
     async with dialogue.exchange(dialogue.times.listing, dialogue.times.listing) as exchange:
+
         def claim(event: Response) -> bool:
             nonlocal answer
             if isinstance(event, Found):

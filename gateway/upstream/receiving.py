@@ -18,6 +18,7 @@ from gateway.wire.octets import Octets
 
 from .endpoint import ImapLimits
 
+_TOO_MUCH: Final = "The server says more than it may"  # one text, so that pieces make no difference
 CHUNK: Final = 65_536
 MAX_LITERALS: Final = 2_000  # of one response: the labels of a message, each as a literal
 _DRAIN: Final = 16  # a body up to so many times too large is thrown away; beyond it the connection ends
@@ -111,14 +112,14 @@ class ResponseReader(Octets):
     def _line(self) -> Event | None:
         length, complete = self._find_line()
         if self._text + length > self._limits.line or (self.total is not None and length > self.total):
-            raise Unreadable("A response is longer than any may be")
+            raise Unreadable(_TOO_MUCH)
         if not complete:
             return None
         line = self._take_line(length)
         if self.total is not None:
             self.total -= length + 1
             if self.total < 0:
-                raise Unreadable("The server says too much before the login")
+                raise Unreadable(_TOO_MUCH)
         if line[-1:] != b"}" or (self._first and _WORDS.match(line) is not None):
             if self._first:
                 return Frame(line)
@@ -155,7 +156,7 @@ class ResponseReader(Octets):
         if self.total is not None:
             self.total -= size
             if self.total < 0:
-                raise Unreadable("The server says too much before the login")
+                raise Unreadable(_TOO_MUCH)
         self._room -= size
         self._remaining = size
         self._state = _State.LITERAL

@@ -40,7 +40,7 @@ MAX_PARSED: Final = 131_072  # octets of a response but those that hold long set
 
 _STATUS: Final = re.compile(rb"([^ ]+) +(OK|NO|BAD|BYE|PREAUTH)(?: +|\Z)", re.IGNORECASE)
 _COUNTED: Final = re.compile(rb"\* +([0-9]{1,10}) +(EXISTS|EXPUNGE|FETCH|UIDFETCH|RECENT)\b *", re.IGNORECASE)
-_NAMED: Final = re.compile(rb"\* +([A-Za-z0-9._-]+) *")
+_NAMED: Final = re.compile(rb"\* +([A-Za-z][A-Za-z0-9._-]*) *")
 _CODE: Final = re.compile(rb"\[([^ \]]+) *")
 _VANISHED: Final = re.compile(rb"(\( *EARLIER *\))? *", re.IGNORECASE)
 _CORRELATOR: Final = re.compile(rb'\( *TAG +(?:"([^"\\]*)"|([^ )"]+)) *\)', re.IGNORECASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from gateway.model.sequence import Ranges, render
 from gateway.wire.date import date_text
@@ -115,3 +116,7 @@ class SearchWants:
         if self.gmail_label is not None:
             parts += [b"X-GM-LABELS", string(self.gmail_label)]
         return parts or [b"ALL"], utf8
+
+
+FLAGS_ONLY: Final = FetchWants()
+EVERYTHING: Final = SearchWants()

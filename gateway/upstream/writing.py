@@ -106,7 +106,12 @@ class _Pairs:
 
 
 async def copy(dialogue: Dialogue, verb: bytes, uids: Ranges, raw: bytes) -> Copied | None:
-    """UID COPY or UID MOVE. None: done, and the server did not tell the new UIDs. Refused: TRYCREATE, OVERQUOTA …"""
+    """UID COPY or UID MOVE. None: done, and the server did not tell the new UIDs. Refused: TRYCREATE, OVERQUOTA …
+
+    More UIDs than fit into a line go in several commands: after Refused those before it are done.
+    """
+    if verb == b"MOVE" and not dialogue.has("MOVE") and not dialogue.has("IMAP4REV2"):
+        raise Refused(Failure.REFUSED_COMMAND, "The server cannot move messages", bad=True)
     found = _Pairs(min(count(uids), 100_000))
     for _, text in sets(uids):
         tagged = await dialogue.run(
@@ -130,7 +135,11 @@ async def expunge(dialogue: Dialogue, uids: Ranges) -> None:
 
 
 async def append(
-    dialogue: Dialogue, raw: bytes, flags: Collection[str], internal_date: int | None, size: int,
+    dialogue: Dialogue,
+    raw: bytes,
+    flags: Collection[str],
+    internal_date: int | None,
+    size: int,
     octets: AsyncIterator[bytes],
 ) -> Appended | None:
     """APPEND of `size` octets, streamed. None: done, and the server did not tell the UID.

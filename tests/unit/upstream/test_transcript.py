@@ -1,0 +1,51 @@
+"""The transcript shows what was said, and neither mail nor secrets."""
+
+from __future__ import annotations
+
+from gateway.upstream.transcript import Transcript
+
+
+def lines(transcript: Transcript) -> list[str]:
+    return [line for _, line in transcript.lines()]
+
+
+def test_a_ring_of_lines() -> None:
+    transcript = Transcript(size=3, clock=lambda: 7.0)
+    assert transcript.lines() == []
+    for number in range(5):
+        transcript.sent(b"A%d NOOP" % number)
+    transcript.note("connection closed")
+    assert transcript.lines() == [(7.0, "C: A3 NOOP"), (7.0, "C: A4 NOOP"), (7.0, "- connection closed")]
+
+
+def test_rows_are_counted_and_their_strings_left_out() -> None:
+    transcript = Transcript()
+    transcript.heard(b'* 1 FETCH (UID 1 BODY[] "my \\" secret" X "y")')
+    for _ in range(9):
+        transcript.heard(b"* 2 FETCH (UID 2)")
+    transcript.heard(b"A1 OK done")
+    transcript.heard(b'* 1 FETCH (BODY[] "half')
+    assert lines(transcript) == [
+        'S: * 1 FETCH (UID 1 BODY[] "..." X "...")', "- 9 more FETCH responses", "S: A1 OK done",
+        "S: * 1 FETCH (BODY[]",
+    ]  # fmt: skip
+
+
+def test_challenges_are_left_out_and_long_lines_cut() -> None:
+    transcript = Transcript()
+    transcript.heard(b"+ c2VjcmV0")
+    transcript.heard(b"* OK \x1b[31m" + b"x" * 1000)
+    found = lines(transcript)
+    assert found[0] == "S: + ..."
+    assert found[1].startswith("S: * OK  [31mxxx")
+    assert found[1].endswith(" ...")
+    assert len(found[1]) < 320
+
+
+def test_the_same_rows_again_are_rows_again() -> None:
+    transcript = Transcript()
+    transcript.heard(b"* 1 FETCH (UID 1)")
+    transcript.heard(b"* 2 FETCH (UID 2)")
+    assert lines(transcript)[-1] == "- 1 more FETCH responses"
+    transcript.heard(b"* 3 FETCH (UID 3)")
+    assert lines(transcript)[-1] == "S: * 3 FETCH (UID 3)"
