@@ -19,7 +19,7 @@ _MAILBOXES = Stmt(
 _BACKWARDS = Stmt(
     "SELECT uid, modseq FROM message_flags WHERE mailbox_id = :mailbox AND uid < :before ORDER BY uid DESC LIMIT :most"
 )
-_REMEDY: Final = "Other processes may miss a change of flags: restart the gateway, and report this defect"
+_REMEDY: Final = "Another node may miss a change of flags. Run the check with repair: the record is begun anew"
 
 
 def record(rx: Rx) -> list[Finding]:

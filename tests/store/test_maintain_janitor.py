@@ -288,6 +288,7 @@ async def test_it_runs_until_it_is_stopped(db: Database) -> None:
         "INSERT INTO text_due (id) VALUES (5)",
         "DELETE FROM text_due",
         "DELETE FROM garbage",
+        "UPDATE mailbox SET flag_record = 'x' WHERE name = 'INBOX'",
     ],
 )
 def test_repair_mends_what_can_be_mended(sqlite_url: str, statement: str) -> None:
@@ -313,3 +314,16 @@ def test_repair_mends_what_can_be_mended(sqlite_url: str, statement: str) -> Non
             await db.close()
 
     asyncio.run(work())
+
+
+async def test_a_record_of_flags_that_lacks_a_change_is_begun_anew(db: Database) -> None:
+    inbox, box = await _place(db)
+    await fill(db, inbox, box, 3)
+    before = (await db.read(lambda rx: changes.changes_since(rx, inbox, box, 0))).highest_modseq
+    stored = await db.write(lambda tx: messages.store_flags(tx, inbox, box, [1], "add", 1))
+    await db.write(lambda tx: tx.run(Stmt("UPDATE mailbox SET flag_record = ''")))
+    assert (await db.read(lambda rx: changes.changes_since(rx, inbox, box, before))).flags == [], "a change is missed"
+    found = await run_check(db)
+    assert [finding.code for finding in found] == ["flags.unrecorded"]
+    assert await repair(db, found) == []
+    assert (await db.read(lambda rx: changes.changes_since(rx, inbox, box, before))).flags == [(1, 1, stored.modseq)]
