@@ -20,16 +20,16 @@ from .agenda import NextHop
 from .by_account import ByAccount
 from .carrier import Carried, Carrier
 from .doubts import Doubts
+from .live_ways import LiveWays
 from .local import LocalDelivery
 from .notify import Ended
 from .policy import NO_ROUTE, Heard, decide, heard, unasked
-from .ports import NO_ACCOUNTS, Accounts
+from .ports import Accounts
 from .recorder import Recorder
 from .routes import Found, RouteKind
 from .settings import DeliverySettings
 from .source import StoredMessage, stored
 from .telling import Attempted
-from .ways import NO_WAYS
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,8 @@ class Attempts:
         chance: Callable[[], float],
         metrics: Metrics,
         patiently: Patiently,
-        accounts: Accounts = NO_ACCOUNTS,
+        ways: LiveWays,
+        accounts: Accounts,
     ) -> None:
         self.settings = settings
         self._db = db
@@ -81,7 +82,7 @@ class Attempts:
         self._patiently = patiently
         self._doubts = Doubts(db, accounts, metrics)
         self._by_account = ByAccount(accounts, carrier)
-        self.ways = NO_WAYS
+        self._ways = ways
 
     async def make(self, hop: NextHop[Job], job: Job) -> None:
         """Until its outcome is durable. CutBeforeTheDot when it was cancelled without doubt about the outcome."""
@@ -121,7 +122,7 @@ class Attempts:
 
     def _with_another_way(self, found: Found, carried: Carried) -> Carried:
         """Mail whose account refuses our login goes by the relay at once, where it may."""
-        if found.account is None or not self.ways.may_divert(found.account):
+        if found.account is None or not self._ways.now.may_divert(found.account):
             return carried
         outcomes = [
             replace(each, at_once=True) if each.verdict is Verdict.LOGIN else each for each in carried.outcomes

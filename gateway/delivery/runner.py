@@ -37,9 +37,10 @@ from .carrier import Carrier, CutBeforeTheDot, OpenConnection
 from .claiming import Claims, hop_name
 from .figures import hop_json, publish_hops, why_not
 from .lanes import Lanes
+from .live_ways import LiveWays
 from .ports import NO_ACCOUNTS, Accounts
 from .recorder import Recorder
-from .routes import Found, Routes
+from .routes import Routes
 from .scout import Scout
 from .settings import DeliverySettings
 from .ways import Ways
@@ -69,7 +70,6 @@ class QueueRunner:
         accounts: Accounts = NO_ACCOUNTS,
     ) -> None:
         self._db = db
-        self._accounts = accounts
         self._settings = settings
         self._clock = clock
         self._owner = owner or f"runner-{secrets.token_hex(8)}"
@@ -78,6 +78,7 @@ class QueueRunner:
         self._scout = Scout(db, self._hop_of)
         self._claims = Claims(db, self._agenda, self._scout, settings, owner=self._owner, clock=clock, metrics=metrics)
         self._carrier = Carrier(db, settings, clock=clock, connect=connect, metrics=metrics)
+        self._live = LiveWays(routes, accounts, self._agenda, self._carrier, clock=clock)
         notices = Notices(db, ingest, hostname=settings.hostname)
         self._recorder = Recorder(db, notices, owner=self._owner, clock=clock, accounts=accounts)
         self._attempts = Attempts(
@@ -90,9 +91,9 @@ class QueueRunner:
             chance=chance,
             metrics=metrics,
             patiently=self._patiently,
+            ways=self._live,
             accounts=accounts,
         )
-        self._ways = self._attempts.ways = Ways(routes, accounts.table, self._login_refused)
         self._running: dict[asyncio.Task[None], Job] = {}
         self._not_begun: list[QueueItem] = []
         self._wakeup = asyncio.Event()
@@ -105,12 +106,12 @@ class QueueRunner:
 
     @property
     def routes(self) -> Routes:
-        return self._ways.routes
+        return self._live.routes
 
     @routes.setter
     def routes(self, routes: Routes) -> None:
         """A reload: pauses are lifted, for somebody has just mended something, and all that waits is sorted anew."""
-        self._ways = self._attempts.ways = Ways(routes, self._accounts.table, self._login_refused)
+        self._live.routes = routes
         self._carrier.forget_pauses()
         for hop in self._agenda.hops():
             hop.breaker.reset()
@@ -120,22 +121,7 @@ class QueueRunner:
     @property
     def ways(self) -> Ways:
         """Rules and accounts as of now: what acceptance asks."""
-        if self._accounts.table is not self._ways.accounts:
-            self._take_accounts()
-        return self._ways
-
-    def _take_accounts(self) -> None:
-        """What waits is sorted anew when it is claimed; a next hop whose account was changed is open to all at once."""
-        before, now = self._ways.accounts, self._accounts.table
-        self._ways = self._attempts.ways = Ways(self._ways.routes, now, self._login_refused)
-        for hop in self._agenda.hops():
-            if before.by_hop(hop.name) != now.by_hop(hop.name):
-                hop.breaker.reset()
-        self._carrier.forget_accounts(lambda name: now.by_hop(name) is not None)
-        self._wakeup.set()
-
-    def _login_refused(self, name: str) -> bool:
-        return self._agenda.hop(name).breaker.refused(self._clock())
+        return self._live.now
 
     @property
     def settings(self) -> DeliverySettings:
@@ -165,7 +151,7 @@ class QueueRunner:
     async def run(self) -> None:
         """Until `stop`. Failures of the store are logged and tried again: this task never ends by itself."""
         unsubscribe = self._db.subscribe(self._woken)
-        leave_accounts = self._accounts.subscribe(self._take_accounts)
+        leave_accounts = self._live.subscribe(self._wakeup.set)
         renewal = asyncio.create_task(self._renew())
         try:
             if self._db.dialect == "sqlite":  # one process owns the store: whoever held a lease is gone
@@ -230,9 +216,8 @@ class QueueRunner:
         now = self._clock()
         if surrendered := self._agenda.surrender(now):
             await self._claims.give_back(surrendered)
-        ways = self.ways
-        self._divert(ways)
-        claimed = await self._claims.take(ways, self._under_way())
+        self._live.divert()
+        claimed = await self._claims.take(self.ways, self._under_way())
         self._start()
         await self._sweep()
         publish_hops(self._agenda, self._clock(), self._metrics)
@@ -282,18 +267,11 @@ class QueueRunner:
         self._next_poll = min(self._next_poll, poll) if owed else poll
         return wait
 
-    def _divert(self, ways: Ways) -> None:
-        """What waits for accounts whose login is refused goes by the relay, where it may."""
-        for account in ways.accounts:
-            found = Found(ways.accounts.route(account), None, account)
-            if account.use_fallback and (other := ways.diverted(found)) is not None:
-                self._agenda.move(found.route.name, other.route.name)
-
     def _lanes(self, name: str) -> Lanes:
         return self._agenda.hop(name).lanes
 
     def _hop_of(self, due: Due) -> str:
-        return hop_name(self._agenda, self._ways.of(due))
+        return hop_name(self._agenda, self._live.now.of(due))
 
     def _under_way(self) -> set[int]:
         """A clock that jumped, or an outage, may have ended the lease of what we still send: it is only renewed."""

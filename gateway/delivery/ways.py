@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from gateway.model.ids import InboxId
 from gateway.store.submissions import HERE_LATER
@@ -97,6 +97,3 @@ class Ways:
             return UnknownRecipient(ONLY_HERE)
         no_account = found.route.kind is RouteKind.CONNECTOR and found.account is None
         return NoRoute(NO_CONNECTOR) if no_account else None
-
-
-NO_WAYS: Final = Ways(Routes())
