@@ -61,20 +61,26 @@ async def is_serving(socket: Path) -> bool:
 @asynccontextmanager
 async def _local(config: Config) -> AsyncIterator[Caller]:
     # Only now, for these imports take longer than most commands beside a running server.
+    from gateway.connectors.desk import Desk
     from gateway.control.local import LocalCaller
     from gateway.control.operations import Context
     from gateway.ingest.writer import Ingest
 
-    from .settings import routes_without_logins
+    from .settings import master_key, reach, routes_without_logins
     from .storage import held_data_dir, opened_store, store_is_missing
 
     if store_is_missing(config):
         raise ConfigError(f"There is no store in {config.store.data_dir} yet; make one with: gateway init")
     async with held_data_dir(config), opened_store(config) as db:
-        yield LocalCaller(Context(
-            db=db,
-            ingest=Ingest(db, now=time.time),
-            now=time.time,
-            max_import_size=config.limits.max_import_size,
-            routes=lambda: routes_without_logins(config),
-        ))
+        desk = Desk.open(db, master_key(config), reach(config), clock=time.time)
+        try:
+            yield LocalCaller(Context(
+                db=db,
+                ingest=Ingest(db, now=time.time),
+                now=time.time,
+                max_import_size=config.limits.max_import_size,
+                routes=lambda: routes_without_logins(config),
+                desk=desk,
+            ))
+        finally:
+            await desk.close()

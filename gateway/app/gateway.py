@@ -17,6 +17,7 @@ from gateway.auth.pool import HashPool
 from gateway.auth.sessions import LiveSessions
 from gateway.auth.throttle import ConnectionLimits, LoginThrottle
 from gateway.config import Config, encryption
+from gateway.connectors.desk import Desk
 from gateway.control.operations import Context
 from gateway.control.operations.first import FirstRun, first_inbox
 from gateway.control.server import ControlServer
@@ -53,6 +54,8 @@ from .settings import (
     imap_settings,
     inbox_limits,
     janitor_settings,
+    master_key,
+    reach,
     routes,
     smtp_settings,
     submit_settings,
@@ -106,6 +109,7 @@ class Gateway:
         trigrams = await self._trigrams(db)
         stack.push_async_callback(self._tasks.close)
         sessions, authenticator = self._logins(db)
+        desk = await self._desk_of_connectors(db)
         ingest = Ingest(db, now=time.time)
         states = States(db, imap_settings(config), self._metrics)
         states.start()
@@ -115,7 +119,7 @@ class Gateway:
             accounts=self._accounts,
         )
         submissions, drafting, intake = self._acceptance(db, ingest, runner)
-        await self._control(db, ingest, reload)
+        await self._control(db, ingest, reload, desk)
         await self._health_port(db)
         gate = SourceGate(self._limits)
         self._listeners = Listeners(
@@ -230,7 +234,15 @@ class Gateway:
         )
         return sessions, authenticator
 
-    async def _control(self, db: Database, ingest: Ingest, reload: Reload) -> None:
+    async def _desk_of_connectors(self, db: Database) -> Desk:
+        """Says at once where stored passwords cannot be opened. MissingKey, ConfigError."""
+        config = self._config
+        desk = Desk.open(db, master_key(config), reach(config), clock=time.time, metrics=self._metrics)
+        self._stack.push_async_callback(desk.close)
+        await desk.vault.check()
+        return desk
+
+    async def _control(self, db: Database, ingest: Ingest, reload: Reload, desk: Desk) -> None:
         context = Context(
             db=db,
             ingest=ingest,
@@ -241,6 +253,7 @@ class Gateway:
             routes=lambda: routes(self._config),
             accounts=lambda: self._accounts.table,
             live_queue=self._runner,
+            desk=desk,
         )
         control = ControlServer(context, self._config.store.data_dir / CONTROL_SOCKET)
         await control.start()

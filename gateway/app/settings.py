@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.auth.throttle import ThrottlePolicy
 from gateway.config import Config, Listener, NamedRelay, Secret, host_port
+from gateway.connectors.accounts import Reach
 from gateway.delivery.routes import ANY, Route, RouteKind, RouteLimits, Routes, Rule, canonical_pattern
 from gateway.delivery.schedule import Schedule
 from gateway.delivery.settings import DeliverySettings
@@ -22,9 +23,12 @@ from gateway.ops.tls import TlsFiles, TlsPolicy
 from gateway.outbound import endpoint, login, tls
 from gateway.smtp.settings import SmtpSettings
 from gateway.store.db import StoreSettings
+from gateway.store.master_key import GivenKeys, KeyFile, KeySource
 from gateway.store.quota import Limits
 from gateway.store.urls import parse_url
 from gateway.submit.settings import SubmitSettings
+
+from .datadir import MASTER_KEY
 
 
 def imap_settings(config: Config) -> ImapSettings:
@@ -70,6 +74,18 @@ def submit_settings(config: Config) -> SubmitSettings:
         max_recipients=limits.recipients,
         blocked=config.lists.blocked,
     )
+
+
+def master_key(config: Config) -> KeySource:
+    """Where the key is that seals stored passwords and tokens."""
+    given = config.store.master_key
+    if given:
+        return GivenKeys(given.reveal, "store.master_key")
+    return KeyFile(config.store.data_dir / MASTER_KEY)
+
+
+def reach(config: Config) -> Reach:
+    return Reach(config.server.hostname, config.limits.max_import_size)
 
 
 def store_settings(config: Config, *, serving: bool) -> StoreSettings:

@@ -131,6 +131,14 @@ class Store:
             secret=True, check=is_database,
         ),
     ] = _NO_SECRET
+    master_key: Annotated[
+        Secret,
+        Setting(
+            "Key that seals stored passwords and tokens of connectors (openssl rand -base64 32); several nodes share it. "
+            "Empty: master.key in data_dir, made when it is first needed.",
+            secret=True, lines=True,
+        ),
+    ] = _NO_SECRET
     readers: Annotated[int, Setting("Threads that read the database.", low=1, high=64)] = 2
     reader_processes: Annotated[
         int,

@@ -101,7 +101,7 @@ def from_texts(texts: Mapping[str, str], source: Source) -> Given:
     return Given(found)
 
 
-_STORED: Final = Source("the stored options", Path(), {})
+_STORED: Final = Source("the stored options", Path(), {}, literal=True)
 
 
 def _field(section: str, key: str, source: Source) -> Field:
@@ -113,7 +113,8 @@ def _field(section: str, key: str, source: Source) -> Field:
 
 def _converted(section: str, field: Field, raw: Any, source: Source) -> Any:
     try:
-        if field.key == "ca" and isinstance(raw, str) and raw and not raw.lstrip().startswith(_PEM):
+        names_file = field.key == "ca" and isinstance(raw, str) and raw and not raw.lstrip().startswith(_PEM)
+        if names_file and not source.literal:
             raw = _certificates(source.base / Path(raw).expanduser())
         return convert(field, raw, source)
     except ValueError as reason:

@@ -104,3 +104,10 @@ def tls_text(tls: TlsFacts | None) -> str:
         return "none: all is readable on the way"
     days = (tls.not_after - datetime.now(UTC)).days
     return f"{tls.version}, {tls.cipher}, {tls.subject}, until {tls.not_after:%Y-%m-%d} ({days} days), by {tls.issuer}"
+
+
+def without_login(side: Side, failure: Failure, message: str, provider: str, name: str) -> Probe:
+    """The test of an account that nobody can log in to: there is no access token for it."""
+    probe = Probe(side)
+    Watch(probe, lambda: 0.0).failed("token", failure, message, "", provider, name)
+    return probe

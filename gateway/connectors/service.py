@@ -10,7 +10,6 @@ import uuid as uuids
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.model.errors import InvalidRequest
 from gateway.model.ids import InboxId, PodId
 from gateway.model.ports import Clock
 from gateway.store.connectors import accounts
@@ -22,6 +21,7 @@ from gateway.store.vault import Vault
 
 from . import given as givens
 from . import secrets
+from .accounts import resolved
 from .given import Given
 from .options import Options
 from .presets import provider_of
@@ -122,12 +122,4 @@ class Connectors:
 
     async def _opened(self, row: ConnectorRow) -> Found:
         given = givens.from_json(row.options, await secrets.opened(self._vault, row))
-        return Found(row, given, self._resolved(row, given))
-
-    @staticmethod
-    def _resolved(row: ConnectorRow, given: Given) -> Options:
-        """InvalidRequest names the connector where a rule of today refuses what an older version took."""
-        try:
-            return resolve(given, row.provider or provider_of(row.address), row.address)
-        except InvalidRequest as error:
-            raise InvalidRequest(f"Connector {row.name}: {error}") from None
+        return Found(row, given, resolved(row, given))

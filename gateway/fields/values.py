@@ -21,12 +21,16 @@ _FALSE: Final = frozenset({"false", "no", "off", "0"})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where values come from: `name` for errors, `base` for relative paths, `text`: everything is a string."""
+    """Where values come from: `name` for errors, `base` for relative paths, `text`: everything is a string.
+
+    `literal`: from a program that may not name our files or environment; a secret is what it says.
+    """
 
     name: str
     base: Path
     environ: Mapping[str, str]
     text: bool = False
+    literal: bool = False
 
 
 def convert(field: Field, raw: Any, source: Source) -> Any:
@@ -79,7 +83,7 @@ def _typed(field: Field, raw: Any, source: Source) -> Any:
     text = _exactly(str, raw, field)
     if "\0" in text or ("\n" in text and not field.setting.lines):
         raise ValueError("must be one line")
-    if field.setting.secret:
+    if field.setting.secret and not source.literal:
         if kind is Secret and text.startswith(CREDENTIAL) and not source.environ.get("CREDENTIALS_DIRECTORY"):
             return Secret(withheld=f"{source.name}: {field.name}: {text} is a credential that systemd gives to the "
                                    "service alone (LoadCredential=); this command needs it and has none")

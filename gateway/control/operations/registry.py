@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.connectors.desk import Desk
 from gateway.control.frames import Frame, Json
 from gateway.delivery.accounts import NOBODY, AccountTable
 from gateway.delivery.routes import Routes
@@ -58,6 +59,8 @@ class Context:
     accounts: Callable[[], AccountTable] = lambda: NOBODY
     """Accounts that mail goes out through."""
     live_queue: LiveQueue | None = None
+    desk: Desk | None = None
+    """What is done with connectors."""
 
 
 Operation = Callable[..., Awaitable[Json]]
@@ -115,6 +118,8 @@ def _fits(value: Json, hint: Any) -> bool:
     if origin is list:
         (item,) = typing.get_args(hint)
         return isinstance(value, list) and all(_fits(one, item) for one in value)
+    if origin is dict:  # its values are the operation's to read
+        return isinstance(value, dict)
     if hint is type(None):
         return value is None
     if hint is int:

@@ -1,0 +1,89 @@
+"""All that is done with connectors apart from syncing, as one thing that `app` builds and closes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.model.errors import InvalidRequest
+from gateway.model.ports import NULL_METRICS, Clock, Metrics
+from gateway.oauth import parts
+from gateway.oauth.errors import OAuthError
+from gateway.oauth.parts import OAuth
+from gateway.outbound.dial import Resolver, system_resolver
+from gateway.outbound.http import HttpClient, HttpSettings
+from gateway.outbound.tls import contexts
+from gateway.store.db import Database
+from gateway.store.master_key import KeySource
+from gateway.store.vault import Vault
+
+from .accounts import ConnectorAccounts, Reach
+from .advice import Side
+from .options import Options
+from .probe import Probe, without_login
+from .probe_imap import probe_imap
+from .probe_smtp import probe_smtp
+from .service import Connectors, Found
+
+BOTH: Final[tuple[Side, ...]] = ("imap", "smtp")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One a process; `close` it before the store."""
+
+    vault: Vault
+    oauth: OAuth
+    accounts: ConnectorAccounts
+    connectors: Connectors
+    http: HttpClient
+    resolver: Resolver = system_resolver
+
+    @classmethod
+    def open(
+        cls, db: Database, keys: KeySource, reach: Reach, *, clock: Clock, metrics: Metrics = NULL_METRICS
+    ) -> Desk:
+        """Nothing is read or asked yet."""
+        vault = Vault(db, keys)
+        http = HttpClient(contexts, HttpSettings())
+        oauth = parts.make(db, vault, http, clock=clock, metrics=metrics)
+        accounts = ConnectorAccounts(vault, oauth.tokens, reach)
+        return cls(vault, oauth, accounts, Connectors(db, vault, clock=clock), http)
+
+    async def close(self) -> None:
+        await self.oauth.tokens.close()
+        await self.http.close()
+
+    async def test(self, found: Found, sides: tuple[Side, ...] = BOTH) -> list[Probe]:
+        """Test a stored connector. InvalidRequest: it has none of `sides`; NotFound, ConfigError."""
+        row, options = found.row, found.options
+        provider, token = row.provider or "", ""
+        if row.grant_id is not None:
+            try:
+                token = await self.accounts.token(row.grant_id, renew=False)
+            except OAuthError as error:
+                there = {"imap": options.imap.enabled, "smtp": options.smtp.enabled}
+                return [
+                    without_login(side, error.failure, str(error), provider, row.name) for side in sides if there[side]
+                ]
+        return await self.test_options(
+            options, address=row.address, provider=provider, name=row.name, token=token, sides=sides
+        )
+
+    async def test_options(
+        self, options: Options, *, address: str, provider: str, name: str = "NAME", token: str = "",
+        sides: tuple[Side, ...] = BOTH,
+    ) -> list[Probe]:
+        """Test options that are not stored. InvalidRequest: they have none of `sides`."""
+        probes = []
+        if "imap" in sides and options.imap.enabled:
+            imap = self.accounts.imap_of(options.imap, token)
+            probes.append(await probe_imap(imap, provider=provider, name=name, resolver=self.resolver))
+        if "smtp" in sides and options.smtp.enabled:
+            smtp = self.accounts.smtp_of(options.smtp, token)
+            probes.append(
+                await probe_smtp(smtp, sender=address, provider=provider, name=name, resolver=self.resolver)
+            )
+        if not probes:
+            raise InvalidRequest(f"There is nothing to test: the connector has no {' and no '.join(sides)} side")
+        return probes

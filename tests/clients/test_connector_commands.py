@@ -1,0 +1,128 @@
+"""gateway connector: accounts beside a running server, and without one; tests of an account that is really asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import Gateway
+from tests.support.upstream import DOVECOT, FakeUpstream
+
+SECRET = "correct horse"
+
+
+@contextmanager
+def upstream() -> Iterator[FakeUpstream]:
+    """A scripted server on a loop of its own, for commands block this one."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = FakeUpstream(DOVECOT, mailboxes={"INBOX": 2})
+    server.account.password = SECRET
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def password(tmp_path: Path) -> str:
+    """As it is named on the command line."""
+    file = tmp_path / "password"
+    file.write_text(SECRET + "\n")
+    return f"file:{file}"
+
+
+def failed(gateway: Gateway, *arguments: str) -> str:
+    """What a command says that ends with a status other than 0."""
+    done = gateway.cli("connector", *arguments)
+    assert done.returncode != 0, done.stdout
+    return done.stdout + done.stderr
+
+
+def test_an_account_from_its_first_day_to_its_last(
+    make_gateway: Callable[..., Gateway], password: str, tmp_path: Path
+) -> None:
+    gateway = make_gateway()
+    gateway.start()
+    with upstream() as server:
+        file = tmp_path / "account.toml"
+        file.write_text(
+            f'[imap]\nhost = "127.0.0.1"\nport = {server.port}\nsecurity = "none"\nallow_private = true\n'
+            f'user = "{server.account.user}"\n[sync]\ninterval = 7\n'
+        )
+        said = gateway.run(
+            "connector", "add", "work", "--email", "me@elsewhere.test", "--file", str(file), "--secret", password,
+            "--disabled", "--inbox", gateway.address,
+        )  # fmt: skip
+        assert "me@elsewhere.test with inbox" in said
+        shown = gateway.json("connector", "show", "work")
+        assert (shown["state"], shown["mode"], shown["inbox"]) == ("disabled", "pull", gateway.address)
+        assert shown["given"]["imap"]["port"] == server.port
+        assert (shown["options"]["imap"]["secret"], shown["options"]["sync"]["interval"]) == ("set", 7)
+        assert SECRET not in json.dumps(shown)
+        assert SECRET not in gateway.run("connector", "show", "work")
+
+        [probe] = gateway.json("connector", "test", "work")
+        assert probe["success"], probe
+        assert [step["name"] for step in probe["steps"]][-3:] == ["list", "select", "push"]
+        assert SECRET not in json.dumps(probe)
+        assert "ok     login" in gateway.run("connector", "test", "work")
+
+        refused = failed(gateway, "test", "work", "--set", "imap.secret=wrong")
+        assert "auth_rejected: Check user name and password" in refused
+        assert gateway.json("connector", "test", "work")[0]["success"], "what a test was given is not stored"
+
+        gateway.run(
+            "connector", "set", "work", "--rename", "office", "--set", "sync.push=no", "--unset", "sync.interval"
+        )
+        changed = gateway.json("connector", "show", "ME@elsewhere.test")
+        assert (changed["name"], changed["options"]["sync"]["push"]) == ("office", False)
+        assert changed["options"]["sync"]["interval"] == 5
+        gateway.run("connector", "enable", "office")
+        assert gateway.json("connector", "list")[0]["enabled"] is True
+        gateway.run("connector", "disable", "office")
+    assert "refused" in failed(gateway, "test", "office")
+    gateway.stop()
+    assert gateway.json("connector", "list", "--inbox", gateway.address)[0]["name"] == "office", "without a server too"
+    gateway.run("connector", "remove", "office", "--yes")
+    assert gateway.json("connector", "list") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["show", "nobody"], "There is no connector nobody"),
+        (["add", "x", "--email", "me@corp.example"], "imap.host: is needed"),
+        (["add", "x", "--email", "me@corp.example", "--set", "imap.hots=a"], 'did you mean "host"'),
+        (["add", "x", "--email", "me@corp.example", "--set", "imap.host"], "is not SECTION.KEY=VALUE"),
+        (["add", "x", "--email", "me@corp.example", "--file", "nowhere.toml"], "nowhere.toml cannot be read"),
+        (["add", "x", "--email", "me@corp.example", "--secret", "file:nowhere"], "nowhere cannot be read"),
+        (["add", "x", "--email", "me@corp.example", "--provider", "aol2"], "There is no provider aol2"),
+        (["add", "x", "--email", "me@outlook.com", "--secret", "abc"], "gateway connector login"),
+        (["add", "x", "--email", "me@gmail.com", "--inbox", "a@nowhere.example"], "The pod has no domain nowhere.example"),
+        (["test"], "Name a connector"),
+    ],
+)
+def test_mistakes_are_one_line_that_helps(gateway: Gateway, arguments: list[str], reason: str) -> None:
+    said = failed(gateway, *arguments)
+    assert reason in said
+    assert "Traceback" not in said
+    assert "unexpected error" not in said
+
+
+def test_options_and_providers_are_listed(gateway: Gateway) -> None:
+    rows = {row["option"]: row for row in gateway.json("connector", "options")}
+    assert rows["sync.interval"]["default"] == 5
+    assert "minutes" in rows["sync.interval"]["kind"]
+    assert {"google", "microsoft", "custom"} <= {row["name"] for row in gateway.json("connector", "providers")}
