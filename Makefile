@@ -10,8 +10,9 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
 VENV ?= .venv
 ARGS ?=
-# Two tests may run at once on two cores; `make test JOBS=1` for a quiet run.
-JOBS ?= auto
+# Tests wait for timers and other processes a third of their time: one more than there are cores runs at once.
+# `make test JOBS=1` for a quiet run.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
