@@ -105,7 +105,7 @@ async def _carry(turn: Turn, *, moves: bool) -> None:
     turn.no_more()
     account = turn.account
     pairs = []
-    for uid in turn.limited(uids):
+    for uid in turn.limited(uids, whole=not moves):
         placed = turn.view.place(uid)
         if placed is None:
             continue
@@ -120,7 +120,7 @@ async def _carry(turn: Turn, *, moves: bool) -> None:
             turn.say(f"OK {code}")
         turn.session.tell_news(turn)
     elif code:
-        turn.answer = f"OK {code}COPY completed"
+        turn.answer = f"OK {code}{turn.command.name} completed"
 
 
 def _copyuid(turn: Turn, to: Mailbox, pairs: list[tuple[int, int]]) -> str:

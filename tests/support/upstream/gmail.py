@@ -43,7 +43,10 @@ class GmailAccount(Account):
         label = self.label_of(placed.mailbox)
         if placed.mailbox is not to and label is not None:
             placed.mail.labels.discard(label)
-        return self._into(placed.mail, to)
+        made = self._into(placed.mail, to)
+        if self._holds(to):
+            self._settle(placed.mail)
+        return made
 
     def remove(self, box: Mailbox, uid: int) -> None:
         """EXPUNGE: in a label's mailbox the label goes, in \\Trash and \\Junk the mail; in \\All it goes to \\Trash."""
@@ -123,6 +126,9 @@ class GmailAccount(Account):
             self._leave(mail, but=to)
             mail.labels.clear()
             return self._at(mail, to) or to.place(mail)
+        there = self._at(mail, to)
+        if there is not None:
+            return there
         for placed in [placed for placed in mail.places if not self._holds(placed.mailbox)]:
             placed.mailbox.take(placed.uid)  # out of \Trash or \Junk
         if label is not None:

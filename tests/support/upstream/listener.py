@@ -131,7 +131,7 @@ class Listener(Generic[Session]):
         self._moved.set()
 
     async def until(self, true: Callable[[], object]) -> None:
-        """Looks again after each command, each IDLE that begins and each connection that ends; one waiter at a time."""
+        """Looks again after each command, each IDLE that begins and each connection that ends."""
         while not true():
             self._moved.clear()
             await self._moved.wait()

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.upstream import commands_change, commands_fetch, commands_login, commands_mailbox, commands_search
 from tests.support.upstream.account import PASSWORD, TOKEN, USER, Account, fill
-from tests.support.upstream.faults import Fault
+from tests.support.upstream.faults import Fault, Refuse
 from tests.support.upstream.gmail import GmailAccount
 from tests.support.upstream.grammar import Command
 from tests.support.upstream.listener import Listener
@@ -88,6 +88,10 @@ class FakeUpstream(Listener[Session]):
 
     async def until_idle(self, raw: str | None = None, count: int = 1) -> None:
         await self.until(lambda: self.idling(raw) >= count)
+
+    def throttle(self, command: str = "", *, times: int = 1) -> None:
+        """The provider's words for "later" to the next commands after login."""
+        self.arm(Refuse(command, self.personality.backoff, times=times, where=lambda one: bool(one.user)))
 
     def bye(self, text: str = "Session invalidated - AccessTokenExpired") -> None:
         """BYE to everybody: at once in IDLE and between commands, else behind the answer to the command that runs."""

@@ -113,11 +113,13 @@ class Turn:
         if not self.session.has(capability):
             raise Wrong(f"{use} is unknown here")
 
-    def limited(self, uids: list[int]) -> list[int]:
-        """RFC 9738: only so many at once; the rest is left, and the answer says where it stopped."""
+    def limited(self, uids: list[int], *, whole: bool = False) -> list[int]:
+        """RFC 9738: only so many at once, the highest; the answer says where it stopped. `whole`: all or NO (COPY)."""
         limit = self.session.quirks.message_limit
         if limit and len(uids) > limit:
             uids = uids[-limit:]
+            if whole:
+                raise No(f"[MESSAGELIMIT {limit} {uids[0]}] Too many messages")
             self.answer = f"OK [MESSAGELIMIT {limit} {uids[0]}] {self.command.name} partially completed"
         return uids
 

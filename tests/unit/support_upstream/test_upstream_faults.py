@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -246,3 +248,35 @@ def test_bye_by_itself() -> None:
             assert await client.line() == await other.line() == b""
 
     with_selected(test)
+
+
+def test_it_shares_no_code_with_what_it_witnesses() -> None:
+    for file in (Path(__file__).parents[2] / "support" / "upstream").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] == "gateway"], file
+
+
+def test_throttled_in_the_providers_words() -> None:
+    async def test(server: FakeUpstream, client: Raw) -> None:
+        server.throttle("FETCH", times=2)
+        assert [await client.ask(f"{tag} UID FETCH 1 UID") for tag in "abc"] == [
+            [f"a {DOVECOT.backoff}"], [f"b {DOVECOT.backoff}"], ["* 1 FETCH (UID 1)", "c OK UID FETCH completed"]]
+
+    with_selected(test)
+
+
+def test_what_happens_during_a_command_may_wait() -> None:
+    async def late(server: FakeUpstream) -> None:
+        await server.until_command("NOOP")
+        server.deliver()
+
+    async def test(server: FakeUpstream, client: Raw) -> None:
+        async with selected(server) as other:
+            client.send(b"f UID FETCH 1 UID\r\n")
+            await server.until_command("FETCH")
+            await other.ask("n NOOP")
+            assert await client.until("f ") == ["* 1 FETCH (UID 1)", "* 4 EXISTS", OK]
+
+    with_selected(test, Do("FETCH", late, when="after"))
