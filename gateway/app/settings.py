@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from gateway.auth.throttle import ThrottlePolicy
-from gateway.config import Config, Listener, NamedRelay, Secret, host_port
+from gateway.config import Config, Listener, NamedRelay, Relay, Secret, host_port
 from gateway.connectors.accounts import Reach
 from gateway.delivery.routes import ANY, Route, RouteKind, RouteLimits, Routes, Rule, canonical_pattern
 from gateway.delivery.schedule import Schedule
@@ -20,7 +20,7 @@ from gateway.model.errors import ConfigError, InvalidName
 from gateway.model.rates import Rates
 from gateway.ops import pki
 from gateway.ops.tls import TlsFiles, TlsPolicy
-from gateway.outbound import endpoint, login, tls
+from gateway.outbound import endpoint, login, proxy, tls
 from gateway.smtp.settings import SmtpSettings
 from gateway.store.db import StoreSettings
 from gateway.store.master_key import GivenKeys, KeyFile, KeySource
@@ -140,7 +140,13 @@ def relay_endpoint(config: Config) -> endpoint.Endpoint | None:
         login=who if relay.user else None,
         helo=config.server.hostname,
         allow_private=relay.allow_private,
+        proxy=_proxy(relay),
     )
+
+
+def _proxy(relay: Relay | NamedRelay) -> proxy.Proxy | None:
+    """One in the own network is what most have, so that needs no leave; its address stands in the configuration."""
+    return proxy.Proxy.of_url(relay.proxy, relay.proxy_secret.reveal(), allow_private=True) if relay.proxy else None
 
 
 def named_relay(config: Config, relay: NamedRelay) -> Route:
@@ -155,6 +161,7 @@ def named_relay(config: Config, relay: NamedRelay) -> Route:
             login=who if relay.user else None,
             helo=config.server.hostname,
             allow_private=relay.allow_private,
+            proxy=_proxy(relay),
         )
         for host, port in hosts
     ]
@@ -163,8 +170,8 @@ def named_relay(config: Config, relay: NamedRelay) -> Route:
 
 def routes_without_logins(config: Config) -> Routes:
     """The same for who only looks: a command beside the service may not read its secrets. ConfigError."""
-    relay = replace(config.relay, user="", secret=Secret())
-    relays = tuple(replace(named, user="", secret=Secret()) for named in config.relays)
+    relay = replace(config.relay, user="", secret=Secret(), proxy_secret=Secret())
+    relays = tuple(replace(named, user="", secret=Secret(), proxy_secret=Secret()) for named in config.relays)
     return routes(replace(config, relay=relay, relays=relays))
 
 

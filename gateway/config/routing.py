@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from gateway.fields.checks import are_host_ports, are_patterns, is_name
+from gateway.fields.checks import are_host_ports, are_patterns, is_name, is_proxy
 from gateway.fields.setting import Secret, Setting
 
 TARGETS: Final = ("relay", "local", "connector", "hold", "discard")
@@ -44,12 +44,16 @@ class NamedRelay:
     user: Annotated[str, Setting("User name at the relay; empty: no login.", reloadable=True)] = ""
     secret: Annotated[Secret, Setting("Password at the relay.", secret=True, reloadable=True)] = _NO_SECRET
     mechanism: Annotated[
-        Literal["auto", "plain", "login", "cram-md5", "xoauth2"],
+        Literal["auto", "plain", "login", "cram-md5", "xoauth2", "oauthbearer"],
         Setting("How to log in.", reloadable=True),
     ] = "auto"
     allow_private: Annotated[
         bool, Setting("Allow hosts in a private network or on this machine.", reloadable=True)
     ] = False
+    proxy: Annotated[
+        str, Setting("Way out: socks5://user@host:port or http://user@host:port.", check=is_proxy, reloadable=True)
+    ] = ""
+    proxy_secret: Annotated[Secret, Setting("Password at the proxy.", secret=True, reloadable=True)] = _NO_SECRET
     connections: Annotated[
         int,
         Setting("Connections to it at the same time; 0: queue.per_destination.", low=0, high=1000, reloadable=True),

@@ -115,13 +115,15 @@ def _relay_is_whole(config: Config) -> Iterator[Problem]:
 def _login_is_whole(key: str, relay: Relay | NamedRelay, hosts: tuple[str, ...]) -> Iterator[Problem]:
     if relay.user and not relay.secret:
         yield f"{key}.secret", f"is missing; {key}.user needs it"
+    if relay.proxy_secret and not relay.proxy:
+        yield f"{key}.proxy", f"is missing; {key}.proxy_secret is for it"
     if relay.secret and not relay.user:
         yield f"{key}.user", f"is missing; {key}.secret needs it"
     if relay.security == "none" and relay.secret and not {"localhost", "127.0.0.1", "::1"}.issuperset(hosts):
         yield f"{key}.security", "none would send the relay's password readable over the network"
     if relay.mechanism != "auto" and not relay.user:
         yield f"{key}.user", f"is missing; {key}.mechanism needs it"
-    if relay.security == "none" and relay.mechanism in {"plain", "login", "xoauth2"}:
+    if relay.security == "none" and relay.mechanism in {"plain", "login", "xoauth2", "oauthbearer"}:
         yield f"{key}.mechanism", f"{relay.mechanism} shows the secret, so it is used under TLS only"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from gateway.fields.checks import is_host
+from gateway.fields.checks import is_host, is_proxy
 from gateway.fields.setting import Secret, Setting
 from gateway.fields.units import DAY, HOUR
 
@@ -29,10 +29,10 @@ class Relay:
     user: Annotated[str, Setting("User name at the relay; empty: no login.", reloadable=True)] = ""
     secret: Annotated[Secret, Setting("Password at the relay.", secret=True, reloadable=True)] = _NO_SECRET
     mechanism: Annotated[
-        Literal["auto", "plain", "login", "cram-md5", "xoauth2"],
+        Literal["auto", "plain", "login", "cram-md5", "xoauth2", "oauthbearer"],
         Setting(
-            "How to log in; auto: the first of PLAIN, LOGIN and CRAM-MD5 that the relay offers. With xoauth2 the "
-            "secret is an access token.",
+            "How to log in; auto: the first of PLAIN, LOGIN and CRAM-MD5 that the relay offers. With xoauth2 and "
+            "oauthbearer the secret is an access token.",
             reloadable=True,
         ),
     ] = "auto"
@@ -46,6 +46,17 @@ class Relay:
             reloadable=True,
         ),
     ] = False
+    proxy: Annotated[
+        str,
+        Setting(
+            "Way out: socks5://user@host:port or http://user@host:port (CONNECT). It is told the address that was "
+            "looked up and checked here; socks5h: names are looked up there.",
+            check=is_proxy, reloadable=True,
+        ),
+    ] = ""
+    proxy_secret: Annotated[
+        Secret, Setting("Password at the proxy, which it is told in the clear.", secret=True, reloadable=True)
+    ] = _NO_SECRET
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,7 @@ import re
 import ssl
 from datetime import date
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
-from gateway.fields.checks import is_host
-
-PROXY_SCHEMES: Final = ("socks5", "socks5h", "http")
 _PIN: Final = re.compile(r"[0-9a-f]{64}")
 _AGE: Final = re.compile(r"[1-9][0-9]{0,4}d")
 
@@ -31,23 +27,6 @@ def are_pins(values: tuple[str, ...]) -> str | None:
         if _PIN.fullmatch(value.lower().replace(":", "")) is None:
             return f"{value!r} is no SHA-256 digest (64 hexadecimal digits)"
     return None
-
-
-def is_proxy(value: str) -> str | None:
-    if not value:
-        return None
-    try:
-        parts = urlsplit(value)
-        good = _is_bare(parts) and bool(parts.port) and not is_host(parts.hostname or "")
-    except ValueError:
-        good = False
-    return None if good else "is no proxy such as socks5://proxy.example:1080 or http://user@proxy.example:3128"
-
-
-def _is_bare(parts: SplitResult) -> bool:
-    """A scheme and a host and no more; a password has a setting of its own, which no list shows."""
-    more = parts.path not in ("", "/") or parts.query or parts.fragment or parts.password
-    return parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and not more
 
 
 def is_since(value: str) -> str | None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
-from gateway.fields.checks import is_host
+from gateway.fields.checks import is_host, is_proxy
 from gateway.fields.setting import Secret, Setting
 
-from .checks import are_folder_patterns, are_pins, is_one_word, is_pem, is_proxy, is_since
+from .checks import are_folder_patterns, are_pins, is_one_word, is_pem, is_since
 
 _NO_SECRET: Final = Secret()
 TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]

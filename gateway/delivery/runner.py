@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -29,7 +28,7 @@ from gateway.store.db import Database, Wake, WakeKind
 from gateway.store.queue import QueueItem
 from gateway.store.queue_claim import Due
 
-from . import local
+from . import defects, local
 from .agenda import Agenda, NextHop
 from .attempt import Attempts, Job
 from .bounces import Notices
@@ -150,8 +149,7 @@ class QueueRunner:
 
     async def run(self) -> None:
         """Until `stop`. Failures of the store are logged and tried again: this task never ends by itself."""
-        unsubscribe = self._db.subscribe(self._woken)
-        leave_accounts = self._live.subscribe(self._wakeup.set)
+        endings = [self._db.subscribe(self._woken), self._live.subscribe(self._wakeup.set)]
         renewal = asyncio.create_task(self._renew())
         try:
             if self._db.dialect == "sqlite":  # one process owns the store: whoever held a lease is gone
@@ -164,13 +162,13 @@ class QueueRunner:
                     log.warning("delivery.store_unavailable", reason=str(error))
                     wait = 1.0
                 except Exception as error:  # a defect must not end deliveries for all: said loudly, tried again
-                    self._defect(error)
+                    defects.tell(error, self._metrics)
                     wait = 5.0
                 if wait > 0 and not self._stopping:
                     await self._sleep(wait)
         finally:
-            unsubscribe()
-            leave_accounts()
+            for unsubscribe in endings:
+                unsubscribe()
             if self._gathering is not None:
                 self._gathering.cancel()
             renewal.cancel()
@@ -325,14 +323,7 @@ class QueueRunner:
         self._wakeup.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # The rows keep their lease and come back as interrupted when it lapses: slower than any failure we know.
-            self._defect(error)
-
-    def _defect(self, error: BaseException) -> None:
-        """Without the exception's text: it may hold mail or a secret."""
-        stack = traceback.extract_tb(error.__traceback__)[-8:]
-        frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in stack]
-        log.error("delivery.defect", kind=type(error).__name__, frames=frames)
-        self._metrics.count("delivery_defects_total")
+            defects.tell(error, self._metrics)
 
     # -- leases and the end
 
@@ -345,7 +336,7 @@ class QueueRunner:
             except GatewayError as error:
                 log.warning("delivery.store_unavailable", reason=str(error))
             except Exception as error:  # without renewals another process would send what we are sending
-                self._defect(error)
+                defects.tell(error, self._metrics)
 
     async def _wind_up(self) -> None:
         """What waits is given back; what runs may finish; what does not is cut and, if it was not ended, given back."""

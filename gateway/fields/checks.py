@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+PROXY_SCHEMES: Final = ("socks5", "socks5h", "http")
 
 
 def is_address(value: str) -> str | None:
@@ -116,3 +120,21 @@ def is_mail_address(value: str) -> str | None:
     if value and (value.count("@") != 1 or value.startswith("@") or value.endswith("@") or " " in value):
         return "is no mail address"
     return None
+
+
+def is_proxy(value: str) -> str | None:
+    """A reason against a text that is no proxy's URL; an empty one is none at all."""
+    if not value:
+        return None
+    try:
+        parts = urlsplit(value)
+        good = _is_bare(parts) and bool(parts.port) and not is_host(parts.hostname or "")
+    except ValueError:
+        good = False
+    return None if good else "is no proxy such as socks5://proxy.example:1080 or http://user@proxy.example:3128"
+
+
+def _is_bare(parts: SplitResult) -> bool:
+    """A scheme and a host and no more; a password has a setting of its own, which no list shows."""
+    more = parts.path not in ("", "/") or parts.query or parts.fragment or parts.password
+    return parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and not more

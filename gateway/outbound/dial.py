@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ Resolver = Callable[[str, int], Awaitable[list[tuple[int, tuple[str, int]]]]]
 
 MOST_ADDRESSES: Final = 8
 """Of one name that are tried: each may take its time."""
+_READS: Final = 50
 
 
 async def system_resolver(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
@@ -108,7 +110,11 @@ async def _negotiate(sock: socket.socket, proxy: Proxy, host: str, port: int) ->
     loop = asyncio.get_running_loop()
     talk = negotiation(proxy, host, port)
     await loop.sock_sendall(sock, talk.start())
-    while talk.wants:
+    for turn in itertools.count(1):
+        if not talk.wants:
+            return
+        if turn % _READS == 0:  # what is there is read without waiting: an answer without an end would keep the loop
+            await asyncio.sleep(0)
         octets = await loop.sock_recv(sock, talk.wants)
         if not octets:
             raise ProxyFailed(f"{proxy} closed the connection")

@@ -21,6 +21,7 @@ from tests.faults.smtp_kit import USER, certificates, envelope_of, principal, ru
 from tests.faults.smtp_peer import Peer, peer
 from tests.faults.smtp_relay import DROP, Relay, relay
 from tests.faults.smtp_store import House, house
+from tests.support.queue import claim_due
 
 CONNECTOR = Route("connector", RouteKind.CONNECTOR)
 
@@ -445,5 +446,43 @@ def test_limits_and_names_of_accounts(tmp_path: Path) -> None:
                 await it.until(lambda: _are(it, *["sent"] * 3))
                 [hop] = runner.next_hops()
                 assert (hop["name"], hop["places"], hop["rate"]) == ("connector:work#1", 3, 30)
+
+    run(main())
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_after_a_crash_the_account_is_asked_too(tmp_path: Path, found: bool) -> None:
+    """A process that died between the final dot and the outcome leaves a lease that lapses."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it, peer(Peer()) as theirs:
+            keeper = await with_account(it, theirs)
+            keeper.was = [found]
+            await submit(it)
+            await it.db.write(lambda tx: claim_due(tx, int(it.now), 10, owner="dead"))
+            async with it.runner(unknown_outcome="hold"):
+                await it.until(lambda: _are(it, "sent"))
+            assert [name for name, _, _ in keeper.asked] == ["work"]
+            assert len(theirs.got) == (0 if found else 1)
+
+    run(main())
+
+
+def test_while_the_keeper_cannot_tell_the_policy_decides(tmp_path: Path) -> None:
+    """It does not answer, or the relay may have been the one that took the message."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it, relay() as theirs:
+            keeper = await with_account(it, theirs, use_fallback=True)
+            keeper.was = [False]
+            it.use_relay(theirs.port)
+            theirs.scripts.append(LOST)
+            async with it.runner(unknown_outcome="hold"):
+                await submit(it)
+                await it.until(lambda: _tried(it))
+                it.now += 1_000
+                await it.until(lambda: _are(it, "held"))
+            assert len(keeper.asked) == 1
+            assert theirs.taken == []
 
     run(main())
