@@ -47,9 +47,11 @@ def root(context: click.Context, config_path: str | None) -> None:
 
 def commands() -> click.Group:
     """The root with all commands below it."""
-    from . import configuration, connectors, keys, lists, mail, queue, routes, server, tenants, upkeep
+    from . import configuration, connectors, keys, lists, mail, oauth, queue, routes, secrets, server, tenants, upkeep
 
-    for module in (server, configuration, tenants, keys, lists, connectors, mail, queue, routes, upkeep):
+    for module in (
+        server, configuration, tenants, keys, lists, connectors, oauth, mail, queue, routes, upkeep, secrets
+    ):  # fmt: skip
         module.register(root)
     return root
 

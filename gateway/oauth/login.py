@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from .errors import LoginRefused, Pending, Transient
-from .logins import Begun, DeviceBegun, Wanted
+from .logins import LOGIN_S, Begun, DeviceBegun, Wanted
 from .loopback import Loopback
 from .providers import Way
 
@@ -89,7 +89,11 @@ class Login(Generic[G]):
             self._dialogue.show_url(begun.url)
             if loopback is not None and begun.redirect != loopback.redirect:
                 loopback = None  # the application has an address of its own to come back to
-            return await self._finished(begun, loopback)
+            try:
+                async with asyncio.timeout(LOGIN_S):
+                    return await self._finished(begun, loopback)
+            except TimeoutError:
+                raise LoginRefused("Nobody has logged in in time: begin again", code="expired") from None
 
     async def _finished(self, begun: Begun, loopback: Loopback | None) -> G:
         """Whichever comes first, the browser or a pasted address. One that is no address is asked for again."""
