@@ -135,7 +135,7 @@ def read_row(scanner: Scanner, *, uid: int | None) -> Row:
     return row
 
 
-_HEAD: Final = re.compile(rb"\* +([0-9]{1,10}) +(UID)?FETCH +", re.IGNORECASE)
+_HEAD: Final = re.compile(rb"\* ++([0-9]{1,10}+) ++(UID)?FETCH ++", re.IGNORECASE)
 
 
 def read_row_of(head: Frame) -> Row:

@@ -24,8 +24,8 @@ MAX_LITERALS: Final = 2_000  # of one response: the labels of a message, each as
 _DRAIN: Final = 16  # a body up to so many times too large is thrown away; beyond it the connection ends
 
 # What stands behind these words is for people: `{3}` at its end announces nothing.
-_WORDS: Final = re.compile(rb"(?:\+|[^ ]+ +(?:OK|NO|BAD|BYE|PREAUTH))(?: |\Z)", re.IGNORECASE)
-_FETCH: Final = re.compile(rb"\* +[0-9]+ +(?:UID)?FETCH ", re.IGNORECASE)
+_WORDS: Final = re.compile(rb"(?:\+|[^ ]++ ++(?:OK|NO|BAD|BYE|PREAUTH))(?: |\Z)", re.IGNORECASE)
+_FETCH: Final = re.compile(rb"\* ++[0-9]++ ++(?:UID)?FETCH ", re.IGNORECASE)
 _TAIL: Final = 96  # octets before an announcement in which the item's name is looked for
 
 WHOLE: Final = re.compile(rb"(?:[( ]BODY\[\](?:<0>)?|[( ]RFC822) *\Z", re.IGNORECASE)

@@ -36,14 +36,14 @@ from .values import ListedMailbox, MailboxStatus
 
 MAX_TEXT: Final = 1_000  # of the server's own words that are kept
 MAX_NAME: Final = 4_096  # octets of a mailbox name
-MAX_PARSED: Final = 131_072  # octets of a response but those that hold long sets: a page of the loop's time
+MAX_PARSED: Final = 65_536  # octets of a response, but for those that hold long sets
 
-_STATUS: Final = re.compile(rb"([^ ]+) +(OK|NO|BAD|BYE|PREAUTH)(?: +|\Z)", re.IGNORECASE)
-_COUNTED: Final = re.compile(rb"\* +([0-9]{1,10}) +(EXISTS|EXPUNGE|FETCH|UIDFETCH|RECENT)\b *", re.IGNORECASE)
-_NAMED: Final = re.compile(rb"\* +([A-Za-z][A-Za-z0-9._-]*) *")
-_CODE: Final = re.compile(rb"\[([^ \]]+) *")
-_VANISHED: Final = re.compile(rb"(\( *EARLIER *\))? *", re.IGNORECASE)
-_CORRELATOR: Final = re.compile(rb'\( *TAG +(?:"([^"\\]*)"|([^ )"]+)) *\)', re.IGNORECASE)
+_STATUS: Final = re.compile(rb"([^ ]++) ++(OK|NO|BAD|BYE|PREAUTH)(?: ++|\Z)", re.IGNORECASE)
+_COUNTED: Final = re.compile(rb"\* ++([0-9]{1,10}+) ++(EXISTS|EXPUNGE|FETCH|UIDFETCH|RECENT)\b *+", re.IGNORECASE)
+_NAMED: Final = re.compile(rb"\* ++([A-Za-z][A-Za-z0-9._-]*+) *+")
+_CODE: Final = re.compile(rb"\[([^ \]]++) *+")
+_VANISHED: Final = re.compile(rb"(\( *+EARLIER *+\))?+ *+", re.IGNORECASE)
+_CORRELATOR: Final = re.compile(rb'\( *+TAG ++(?:"([^"\\]*+)"|([^ )"]++)) *+\)', re.IGNORECASE)
 _TRAILER: Final = 64  # octets in which SEARCH's (MODSEQ n) stands
 _LONG: Final = frozenset({b"SEARCH", b"ESEARCH", b"VANISHED"})
 

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.wire.events import Frame
 
 MAX_DEPTH: Final = 50
+MAX_TOKENS: Final = 10_000  # in the values of one response: 20 ms of the loop's time
 MAX_NUMBER64: Final = 2**63 - 1
 
 _TOKEN: Final = re.compile(
@@ -44,13 +45,14 @@ Value = bytes | None | tuple["Value", ...]
 class Scanner:
     """Reads `frame` from left to right; Odd leaves the position where the trouble is."""
 
-    __slots__ = ("_literals", "_used", "at", "text")
+    __slots__ = ("_literals", "_tokens", "_used", "at", "text")
 
     def __init__(self, frame: Frame, at: int = 0) -> None:
         self.text = frame.text
         self.at = at
         self._literals = frame.literals
         self._used = 0
+        self._tokens = 0
 
     def skip(self, octets: bytes) -> bool:
         if self.text.startswith(octets, self.at):
@@ -84,12 +86,13 @@ class Scanner:
         return self._octets(found)
 
     def value(self) -> Value:
-        """One item, whatever it is. Odd where lists nest deeper than MAX_DEPTH or nothing is left."""
+        """One item, whatever it is. Odd where lists nest deeper than MAX_DEPTH, or for too many tokens, or none."""
         stack: list[list[Value]] = []
         while True:
             found = _TOKEN.match(self.text, self.at)
-            if found is None:
+            if found is None or self._tokens >= MAX_TOKENS:
                 raise Odd
+            self._tokens += 1
             self.at = found.end()
             kind = found.lastindex
             item: Value

@@ -12,7 +12,7 @@ from .scanning import text_of
 
 MAX_LINE: Final = 300  # octets of a line that are kept
 _QUOTED: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
-_FETCH: Final = re.compile(rb"\* +[0-9]+ +(?:UID)?FETCH ", re.IGNORECASE)
+_FETCH: Final = re.compile(rb"\* ++[0-9]++ ++(?:UID)?FETCH ", re.IGNORECASE)
 
 
 class Transcript:

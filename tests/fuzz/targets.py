@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from tests.differential import broken
-from tests.fuzz import intake_targets, mime_targets, outbound_targets, report_targets, wire_targets
+from tests.fuzz import (
+    intake_targets,
+    mime_targets,
+    outbound_targets,
+    report_targets,
+    upstream_targets,
+    wire_targets,
+)
 
 FOUND: Final = Path(__file__).with_name("found")
 LARGEST: Final = 65_536
@@ -136,6 +143,8 @@ TARGETS: Final = {
             (b"\x03220 hi\r\n250-a\r\n250 b\r\n", b"\x00250 ok\r\n\r\n", b"\xff354-x\r\n355 y\r\n"),
             (b"250", b"-", b" ", b"\r\n", b"\n", b"\r", b"x", b"250-a\r\n", b"250 a\r\n", b"\xff", b"\0"),
         ),
+        Target(upstream_targets.server_responses, upstream_targets.RESPONSE_SEEDS, upstream_targets.TOKENS),
+        Target(upstream_targets.upstream_session, upstream_targets.SESSION_SEEDS, upstream_targets.TOKENS),
         Target(
             outbound_targets.going_out,
             (
