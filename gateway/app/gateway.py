@@ -48,6 +48,7 @@ from gateway.submit.intake import Intake
 
 from .datadir import CONTROL_SOCKET
 from .listeners import Listeners, SourceGate
+from .sending_accounts import SendingAccounts
 from .settings import (
     delivery_settings,
     first_address,
@@ -114,6 +115,7 @@ class Gateway:
         states = States(db, imap_settings(config), self._metrics)
         states.start()
         stack.push_async_callback(states.close)
+        await self._sending(db, desk)
         runner = self._runner = QueueRunner(
             db, ingest, routes(config), delivery_settings(config), clock=time.time, metrics=self._metrics,
             accounts=self._accounts,
@@ -241,6 +243,13 @@ class Gateway:
         self._stack.push_async_callback(desk.close)
         await desk.vault.check()
         return desk
+
+    async def _sending(self, db: Database, desk: Desk) -> None:
+        """Accounts that mail goes out through."""
+        accounts = SendingAccounts(db, desk.accounts, clock=time.time)
+        self._stack.callback(await accounts.start())
+        self._tasks.spawn("connectors.sending", accounts.run())
+        self._accounts = accounts
 
     async def _control(self, db: Database, ingest: Ingest, reload: Reload, desk: Desk) -> None:
         context = Context(

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from .connector_events import connector_events
 from .connector_options import Json, gathered
 from .output import json_option, print_fields, print_json, show_list
 from .runtime import Runtime, pass_runtime
@@ -25,6 +26,7 @@ _FIELDS: Final = {
 
 def register(root: click.Group) -> None:
     root.add_command(connector)
+    connector.add_command(connector_events)
 
 
 @click.group(short_help="Accounts elsewhere: sync with them, send through them.")

@@ -41,6 +41,8 @@ def _submission(host: str, port: int = 465) -> dict[str, Any]:
     return {"host": host, "port": port, "security": "tls" if port == 465 else "starttls"}
 
 
+_MICROSOFT_SENDS: Final = {"connections": 3, "per_minute": 30}
+"""What Exchange Online takes of a mailbox (432 4.3.2 beyond); 10,000 recipients a day besides."""
 _MADE: Final = (
     Preset(
         "google", "Gmail and Google Workspace", _tls("imap.gmail.com"), _submission("smtp.gmail.com"),
@@ -49,13 +51,14 @@ _MADE: Final = (
              "verification: https://myaccount.google.com/apppasswords",
     ),
     Preset(
-        "microsoft", "Microsoft 365", _tls("outlook.office365.com"), _submission("smtp.office365.com", 587),
+        "microsoft", "Microsoft 365", _tls("outlook.office365.com"),
+        _submission("smtp.office365.com", 587) | _MICROSOFT_SENDS,
         oauth="microsoft", passwords=False,
         help="Microsoft takes no passwords for IMAP, app passwords neither: gateway connector login NAME",
     ),
     Preset(
         "outlook", "Outlook.com, Hotmail, Live", _tls("outlook.office365.com"),
-        _submission("smtp-mail.outlook.com", 587),
+        _submission("smtp-mail.outlook.com", 587) | _MICROSOFT_SENDS,
         frozenset({"outlook.com", "hotmail.com", "live.com", "msn.com"}), oauth="microsoft", passwords=False,
         help="Microsoft takes no passwords for IMAP, app passwords neither: gateway connector login NAME. IMAP must be "
              "switched on in the settings of Outlook.com (Mail, Forwarding and IMAP).",

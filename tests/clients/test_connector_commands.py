@@ -110,7 +110,7 @@ def test_an_account_from_its_first_day_to_its_last(
         (["add", "x", "--email", "me@corp.example", "--secret", "file:nowhere"], "nowhere cannot be read"),
         (["add", "x", "--email", "me@corp.example", "--provider", "aol2"], "There is no provider aol2"),
         (["add", "x", "--email", "me@outlook.com", "--secret", "abc"], "gateway connector login"),
-        (["add", "x", "--email", "me@gmail.com", "--inbox", "a@nowhere.example"], "The pod has no domain nowhere.example"),
+        (["add", "x", "--email", "me@gmail.com", "--inbox", "a@nowhere.test"], "The pod has no domain nowhere.test"),
         (["test"], "Name a connector"),
     ],
 )

@@ -1,0 +1,154 @@
+"""Connectors as the accounts that the queue sends through: a table kept at hand, logins and events when mail goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import Final
+
+import structlog
+
+from gateway.connectors.accounts import ConnectorAccounts
+from gateway.connectors.options import SmtpLeg
+from gateway.connectors.sent_search import lies_in_sent
+from gateway.delivery.accounts import NOBODY, Account, AccountTable
+from gateway.delivery.ports import AccountUnavailable, SendReport
+from gateway.delivery.routes import RouteLimits
+from gateway.model.errors import GatewayError, InvalidRequest, NotFound
+from gateway.model.ports import Clock
+from gateway.outbound.endpoint import Endpoint
+from gateway.outbound.failure import Failure
+from gateway.outbound.sent_copy import SentPolicy, files_sent
+from gateway.store.connectors import accounts as rows
+from gateway.store.connectors import events
+from gateway.store.connectors.events import EventKind, EventStatus, NewEvent
+from gateway.store.connectors.rows import ConnectorId, ConnectorRow
+from gateway.store.db import Database, Tx, Wake, WakeKind
+from gateway.upstream.errors import UpstreamError
+
+log = structlog.get_logger(__name__)
+
+PAGE: Final = 500
+PAUSE_S: Final = 0.2
+"""Changes that come at once are read once."""
+
+
+class SendingAccounts:
+    """One a process; `start` reads the table, `run` keeps it."""
+
+    def __init__(self, db: Database, accounts: ConnectorAccounts, *, clock: Clock) -> None:
+        self._db = db
+        self._accounts = accounts
+        self._clock = clock
+        self._listeners: dict[int, Callable[[], None]] = {}
+        self._numbers = count(1)
+        self._changed = asyncio.Event()
+        self.table: AccountTable = NOBODY
+
+    async def start(self) -> Callable[[], None]:
+        """From here on changes are heard of; returns the way to stop that."""
+        stop = self._db.subscribe(self._woken)
+        await self._read()
+        return stop
+
+    async def run(self) -> None:
+        """Follows what was heard of, until it is cancelled."""
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(PAUSE_S)
+            self._changed.clear()
+            await self._read()
+
+    def _woken(self, wake: Wake) -> None:
+        if wake.kind is WakeKind.CONNECTOR:
+            self._changed.set()
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        number = next(self._numbers)
+        self._listeners[number] = changed
+
+        def stop() -> None:
+            self._listeners.pop(number, None)
+
+        return stop
+
+    async def _read(self) -> None:
+        """A connector's state changes often, what counts here seldom: only then there is a new table."""
+        found: dict[int, Account] = {}
+        after = 0
+        while True:
+            page = await self._db.read(lambda rx, last=after: rows.page(rx, after=last, limit=PAGE))  # type: ignore[misc]
+            for row in page:
+                if (account := self._account(row)) is not None:
+                    found[account.id] = account
+            if len(page) < PAGE:
+                break
+            after = page[-1].id
+        if found == {account.id: account for account in self.table}:
+            return
+        self.table = AccountTable(found.values())
+        for listener in list(self._listeners.values()):
+            listener()
+
+    def _account(self, row: ConnectorRow) -> Account | None:
+        if not row.enabled:
+            return None
+        try:
+            leg = self._accounts.options(row).smtp
+        except InvalidRequest as error:
+            log.warning("connector.options_refused", connector=row.name, reason=str(error))
+            return None
+        if not leg.enabled:
+            return None
+        return Account(
+            id=row.id, name=row.name, inbox_id=row.inbox_id, addresses=(row.address,), limits=_limits(leg),
+            sent_policy=SentPolicy(leg.sent_copy), use_fallback=leg.fallback, version=row.version,
+        )  # fmt: skip
+
+    async def endpoints(self, account: Account, *, renew: bool = False) -> Sequence[Endpoint]:
+        """Its server, with a login that holds. AccountUnavailable."""
+        try:
+            row = await self._db.read(lambda rx: rows.get(rx, ConnectorId(account.id)))
+            return [await self._accounts.smtp(row, renew=renew)]
+        except UpstreamError as error:
+            raise AccountUnavailable(error.failure, str(error)) from None
+        except NotFound:
+            raise AccountUnavailable(Failure.DENIED, "The account is no longer connected") from None
+
+    async def was_sent(self, account: Account, message_id: bytes, since: int) -> bool | None:
+        """Only where the provider files what it takes: what lies in Sent then came by its server."""
+        try:
+            row = await self._db.read(lambda rx: rows.get(rx, ConnectorId(account.id)))
+            options = self._accounts.options(row)
+            if not options.imap.enabled or not files_sent(options.smtp.host, ""):
+                return None
+            return await lies_in_sent(await self._accounts.imap(row, options, renew=False), message_id, since)
+        except GatewayError as error:
+            log.info("connector.sent_not_looked_at", connector=account.name, reason=str(error))
+            return None
+
+    def report(self, tx: Tx, report: SendReport) -> None:
+        """A SEND event. One of a connector that is gone meanwhile is of nobody."""
+        detail = {
+            "submission": report.submission,
+            "message_id": report.message_id.decode("utf-8", "replace") if report.message_id is not None else None,
+            "remote": report.remote,
+            "fallback": report.fallback,
+            "recipients": [
+                {"address": end.address, "state": end.state.value, "code": end.code, "text": end.text}
+                for end in report.recipients
+            ],
+        }
+        new = NewEvent(
+            EventKind.SEND, EventStatus.SUCCESS if report.sent else EventStatus.FAILED, message=report.text,
+            failure=report.failure.value if report.failure is not None else None, size=report.size, detail=detail,
+            log="\n".join(report.log),
+        )  # fmt: skip
+        with suppress(NotFound):
+            events.add(tx, ConnectorId(report.account_id), new, now=report.at)
+
+
+def _limits(leg: SmtpLeg) -> RouteLimits:
+    return RouteLimits(connections=leg.connections, per_minute=leg.per_minute)
