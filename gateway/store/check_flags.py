@@ -33,7 +33,7 @@ def record(rx: Rx) -> list[Finding]:
         modseqs = [modseq for modseq, _ in changes]
         if (
             modseqs != sorted(modseqs)
-            or (modseqs and not floor < modseqs[0] <= modseqs[-1] <= highest)
+            or (modseqs and not floor <= modseqs[0] <= modseqs[-1] <= highest)
             or not 0 <= floor <= highest
             or any(not uids for _, uids in changes)
             or any(not 1 <= low <= high for _, uids in changes for low, high in uids)

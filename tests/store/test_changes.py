@@ -204,6 +204,22 @@ async def test_what_changed_is_found_by_the_record_or_without_it(db: Database) -
     await _same_for_each_modseq(db, inbox, box)
 
 
+async def test_one_unit_may_change_flags_more_often_than_the_record_holds(db: Database) -> None:
+    """All under one MODSEQ, of which the record then lacks a part: who comes with less looks through all messages."""
+    inbox = (await make_inbox(db)).id
+    box = await mailbox_id(db, inbox)
+    uids = await fill(db, inbox, box, 100)
+
+    def unit(tx: Tx) -> None:
+        for uid in uids[:90]:
+            messages.store_flags(tx, inbox, box, [uid], "add", SEEN)
+
+    await db.write(unit)
+    await _same_for_each_modseq(db, inbox, box)
+    await db.write(lambda tx: messages.store_flags(tx, inbox, box, [5], "add", FLAGGED))
+    await _same_for_each_modseq(db, inbox, box)
+
+
 async def test_flags_of_another_inboxs_mailbox_are_out_of_reach(db: Database) -> None:
     inbox, other = (await make_inbox(db)).id, (await make_inbox(db, "bert@example.test")).id
     theirs = await mailbox_id(db, other)
