@@ -214,6 +214,6 @@ def _need(ring: KeyRing, key_id: str) -> MasterKey:
         raise MissingKey(
             f"Stored secrets are sealed with the master key {key_id}, and {ring.where} holds "
             f"{', '.join(each.id for each in ring)}: put that key back (from the backup, or from the node that has it) "
-            "beside the others; nothing was changed"
+            "beside the others. Nothing was changed. Where it is lost for good: gateway secret abandon"
         )
     return key

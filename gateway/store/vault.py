@@ -117,8 +117,8 @@ class Vault:
         if ring is None and known:
             raise MissingKey(
                 f"{self.source.where} is missing, and stored secrets are sealed with the master key {known[0]}: "
-                "put it back (from where it was kept, or from the node that has it); no other key was made, "
-                "nothing was changed"
+                "put it back (from where it was kept, or from the node that has it). No other key was made and nothing "
+                "was changed. Where it is lost for good: gateway secret abandon"
             )
         if ring is None:
             ring = await asyncio.to_thread(self.source.make)
