@@ -60,10 +60,20 @@ class Doubts:
             self._metrics.count("delivery_interrupted_total", len(interrupted))
         if account is not None:
             return await self._ask(items, account, policy)
-        if policy == "resend" or not interrupted:
+        if policy == "resend":
             self._repeated(interrupted)
             return Judged(items)
-        return _apart(items, interrupted, _INTERRUPTED)
+        if interrupted:
+            return _apart(items, interrupted, _INTERRUPTED)
+        return _apart(items, await self._never_asked(items), _NOT_TOLD)
+
+    async def _never_asked(self, items: tuple[QueueItem, ...]) -> tuple[QueueItem, ...]:
+        """Those that were put off to ask an account which is no more, or whose mail a rule sends elsewhere by now."""
+        tried = [item.recipient_id for item in items if item.attempts]
+        if not tried:
+            return ()
+        history = await self._db.read(lambda rx: queue_doubt.doubtful(rx, tried, (queue_doubt.UNKNOWN,)))
+        return tuple(item for item in items if history.get(item.recipient_id) is False)
 
     async def _ask(
         self, items: tuple[QueueItem, ...], account: Account, policy: Literal["resend", "hold"]

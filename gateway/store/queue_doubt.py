@@ -12,10 +12,12 @@ from .queue import note
 from .statements import Stmt
 
 UNKNOWN: Final = "unknown"
-"""Event: the connection broke after the end of the message was sent. That of a crash is `interrupted`."""
+"""Event: the connection broke after the end of the message was sent, and an account will be asked."""
+INTERRUPTED: Final = "interrupted"
+"""Event: the process died in the middle of an attempt."""
 
 _DOUBTFUL = Stmt(
-    "SELECT recipient_id, max(CASE WHEN state IN ('unknown', 'interrupted') THEN id END),"
+    "SELECT recipient_id, max(CASE WHEN state IN :TEXTS(doubts) THEN id END),"
     " max(CASE WHEN state IN ('released', 'retried') THEN id END) FROM queue_attempt WHERE recipient_id IN :LIST(rows)"
     " GROUP BY recipient_id"
 )
@@ -27,9 +29,11 @@ _OTHERS = Stmt(
 _MESSAGE = Stmt("SELECT message_id, size FROM submission WHERE id = :submission")
 
 
-def doubtful(rx: Rx, recipient_ids: Sequence[int]) -> Mapping[int, bool]:
+def doubtful(
+    rx: Rx, recipient_ids: Sequence[int], events: Sequence[str] = (UNKNOWN, INTERRUPTED)
+) -> Mapping[int, bool]:
     """Those of which an attempt ended without an answer after the end of the message; True: let go by hand since."""
-    found = rx.all(_DOUBTFUL, rows=list(recipient_ids))
+    found = rx.all(_DOUBTFUL, rows=list(recipient_ids), doubts=list(events))
     return {row: (let_go or 0) > doubt for row, doubt, let_go in found if doubt is not None}
 
 

@@ -13,6 +13,7 @@ from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.login import RelayLogin
 from gateway.store import addresses
 from gateway.store.db import Tx
+from tests.faults.smtp_kit import envelope_of, principal
 from tests.faults.smtp_peer import Peer
 from tests.faults.smtp_relay import Relay
 from tests.faults.smtp_store import House
@@ -78,3 +79,23 @@ async def with_account(it: House, server: Relay | Peer, **changes: Any) -> Keepe
     keeper.servers["work"] = [Peer(port=server.port).endpoint()]
     it.accounts = keeper
     return keeper
+
+
+async def submit(it: House, *recipients: str, sender: str = ADDRESS, number: int = 0) -> None:
+    """From Ann; `number` tells several messages apart, for the same one again would be known."""
+    mark = MESSAGE_ID.replace("orig", f"orig{number}") if number else MESSAGE_ID
+    octets = f"From: {sender}\r\nTo: eve@elsewhere.net\r\nMessage-ID: {mark}\r\n\r\nbody\r\n".encode()
+    to = recipients or ("eve@elsewhere.net",)
+    arrival = it.submissions.begin(envelope_of(principal(inbox_id=it.ann), sender, to))
+    await arrival.write(octets)
+    await arrival.finish()
+
+
+async def are(it: House, *states: str) -> bool:
+    return await it.states() == list(states)
+
+
+async def tried(it: House, times: int = 1) -> bool:
+    """All were tried so often, and none is under way."""
+    people = [person for entry in await it.queue() for person in entry.recipients]
+    return all(person.attempts >= times for person in people) and not {"queued", "sending"} & set(await it.states())

@@ -21,6 +21,7 @@ from gateway.config import (
     Tls,
 )
 from gateway.delivery.ways import Ways
+from gateway.outbound.proxy import Proxy, ProxyKind
 
 
 def test_limits_reach_the_protocols() -> None:
@@ -47,6 +48,23 @@ def test_a_relay_is_reached_as_configured(user: str) -> None:
     assert endpoint.tls.security == "tls"
     assert (endpoint.login.user if endpoint.login else "") == user
     assert "hunter2" not in repr(found)
+
+
+def test_relays_behind_proxies() -> None:
+    """Whoever only looks, without the service's secrets, needs none of them."""
+    config = Config(
+        relay=Relay(host="a.example", proxy="socks5h://me@10.0.0.1:1080", proxy_secret=Secret("hunter2")),
+        relays=(NamedRelay(name="b", hosts=("b.example",), proxy="http://proxy.example:3128"),),
+        route=(RouteRule(to=("b.example",), via="b"),),
+    )
+    for table, secret in ((settings.routes(config), "hunter2"), (settings.routes_without_logins(config), "")):
+        found = [table.find("ann@mail.example", to) for to in ("x@any.example", "x@b.example")]
+        proxies = [each.route.endpoints[0].proxy for each in found if each is not None]
+        assert proxies == [
+            Proxy(ProxyKind.SOCKS5, "10.0.0.1", 1080, "me", secret, remote_names=True, allow_private=True),
+            Proxy(ProxyKind.HTTP, "proxy.example", 3128, allow_private=True),
+        ]
+        assert "hunter2" not in repr(found)
 
 
 def test_named_relays_and_rules_become_routes() -> None:
