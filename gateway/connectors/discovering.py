@@ -1,0 +1,156 @@
+"""Which folders an account has, what each one is, and the local mailbox that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.model.ids import MailboxId
+from gateway.model.mailbox import USUAL_NAMES
+from gateway.store import mailboxes
+from gateway.store.connectors import folders
+from gateway.store.connectors.folders import Discovered
+from gateway.store.connectors.rows import FolderId, RemoteFolder
+from gateway.upstream import names as names_
+from gateway.upstream.folders import STATUS_ITEMS
+from gateway.upstream.values import ListedMailbox, MailboxStatus
+
+from .labelling import make_mailbox
+from .plan.filters import FolderFilter
+from .plan.labels import gmail_folders
+from .plan.names import local_names
+from .plan.roles import ALL, ARCHIVE, DRAFTS, INBOX, JUNK, SENT, TRASH, Roles, resolve
+from .plan.vanish import Belief, believe_listing
+from .work import StartAgain, Work
+
+_ORDER: Final = {INBOX: 0, ALL: 1, SENT: 2, DRAFTS: 3, ARCHIVE: 4, JUNK: 6, TRASH: 7}
+_ORDINARY: Final = 5
+
+
+class Discovery:
+    """What a look at the account showed: folders to sync in the order in which they are, and what STATUS said."""
+
+    __slots__ = ("order", "status")
+
+    def __init__(self) -> None:
+        self.order: list[FolderId] = []
+        self.status: dict[FolderId, MailboxStatus] = {}
+
+
+async def discover(work: Work) -> Discovery:
+    """LIST, and rows and local mailboxes for what is new. StartAgain: hardly any folder is listed any more."""
+    listed = await work.client.list_mailboxes(STATUS_ITEMS)
+    earlier = await work.db.read(lambda rx: folders.of_connector(rx, work.claim.connector_id))
+    _believe(work, listed, earlier)
+    remembered = {row.remote_id: row.role for row in earlier if row.remote_id and row.role}
+    roles = resolve(listed, remembered=remembered)
+    for clash in roles.clashes:
+        work.run.note(f"{clash.role} is {clash.winner.name}; {', '.join(one.name for one in clash.losers)} is not")
+    await _renamed(work, listed, earlier)
+    rows = await work.unit(
+        lambda tx: folders.discovered(
+            tx, work.claim,
+            [
+                Discovered(
+                    one.raw, one.name, one.delimiter, one.selectable, roles.of.get(one.raw),
+                    one.status.mailbox_id if one.status is not None else None,
+                )
+                for one in listed
+            ],
+            now=work.now,
+        )
+    )  # fmt: skip
+    by_raw = {row.raw: row for row in rows}
+    work.folders = {row.id: row for row in rows}
+    chosen = [one for one in _chosen(work, listed, roles) if one.raw in by_raw]
+    await _link(work, chosen, roles, by_raw)
+    found = Discovery()
+    found.order = _ordered(work, [work.folders[by_raw[one.raw].id] for one in chosen])
+    found.status = {by_raw[one.raw].id: one.status for one in chosen if one.status is not None}
+    work.run.folders = len(found.order)
+    work.run.changed()
+    return found
+
+
+def _believe(work: Work, listed: Sequence[ListedMailbox], earlier: Sequence[RemoteFolder]) -> None:
+    known = {row.raw for row in earlier if not row.gone}
+    there = sum(one.raw in known for one in listed)
+    belief = believe_listing(there, len(known), asked_again=work.recall.listing_asked_again)
+    if belief is Belief.ASK_AGAIN:
+        work.recall.listing_asked_again = True
+        raise StartAgain(f"only {there} of {len(known)} folders are listed")
+    work.recall.listing_asked_again = belief is Belief.HOLD
+
+
+async def _renamed(work: Work, listed: Sequence[ListedMailbox], earlier: Sequence[RemoteFolder]) -> None:
+    """A folder that has another name now is the same one, by its MAILBOXID (RFC 8474)."""
+    names = {one.raw for one in listed}
+    by_id = {one.status.mailbox_id: one for one in listed if one.status is not None and one.status.mailbox_id}
+    for row in earlier:
+        now = by_id.get(row.remote_id) if row.remote_id and row.raw not in names else None
+        if now is not None and now.raw not in {other.raw for other in earlier}:
+            await work.unit(
+                lambda tx, row=row, now=now: folders.renamed(  # type: ignore[misc]
+                    tx, work.claim, row.id, now.raw, now.name, now=work.now
+                )
+            )
+
+
+def _chosen(work: Work, listed: Sequence[ListedMailbox], roles: Roles) -> list[ListedMailbox]:
+    imap = work.options.imap
+    if work.client.has("X-GM-EXT-1") and not imap.folders:
+        gmail = gmail_folders(roles.by, [one.raw for one in listed if one.selectable])
+        if gmail.labelled:
+            return [one for one in listed if one.raw in gmail.raws]
+        work.run.note("All Mail is hidden from IMAP: labels are read as folders")
+    chooser = FolderFilter(imap.folders, imap.exclude).chooser()
+    return [one for one in listed if chooser(one, roles.of.get(one.raw))]
+
+
+async def _link(
+    work: Work, chosen: Sequence[ListedMailbox], roles: Roles, by_raw: dict[bytes, RemoteFolder]
+) -> None:
+    """A local mailbox for each, made where it is missing; \\All has none: its labels say where a message is."""
+    ours = await work.db.read(lambda rx: mailboxes.list_mailboxes(rx, work.claim.inbox_id))
+    work.roles = {box.role: box.id for box in ours if box.role is not None}
+    work.roles[INBOX] = next(box.id for box in ours if box.name == INBOX)
+    standard = dict(USUAL_NAMES)
+    standard |= {box.role: box.name for box in ours if box.role is not None}
+    present = {box.id: box.name for box in ours if not box.noselect}
+    known = {
+        row.raw: present[row.mailbox_id]
+        for row in by_raw.values()
+        if row.mailbox_id is not None and row.mailbox_id in present
+    }
+    labelled = work.client.has("X-GM-EXT-1") and roles.by.get(ALL) in {one.raw for one in chosen}
+    places = [one for one in chosen if not (labelled and roles.of.get(one.raw) == ALL)]
+    namespaces = await work.client.namespace()
+    personal = namespaces.personal if namespaces is not None else ()
+    prefix = names_.decode(personal[0][0]) if personal else ""
+    names = local_names(places, roles.of, prefix=prefix, standard=standard, known=known)
+    for one in places:
+        row = by_raw[one.raw]
+        if row.raw in known:
+            continue
+        mailbox = await make_mailbox(work, names[one.raw])
+        if mailbox is not None:
+            await _linked(work, row, mailbox)
+    for one in chosen:
+        row = by_raw[one.raw]
+        if labelled and roles.of.get(one.raw) == ALL and not row.labels:
+            await work.unit(
+                lambda tx, row=row: folders.update(tx, work.claim, row.id, {"labels": True}, now=work.now)  # type: ignore[misc]
+            )
+            await work.reload(row.id)
+
+
+async def _linked(work: Work, row: RemoteFolder, mailbox: MailboxId) -> None:
+    await work.unit(lambda tx: folders.link(tx, work.claim, row.id, mailbox, now=work.now))
+    await work.reload(row.id)
+
+
+def _ordered(work: Work, rows: Sequence[RemoteFolder]) -> list[FolderId]:
+    """What people look at first comes first; what refuses to be opened is left alone until its time."""
+    open_ = [row for row in rows if row.probe_at is None or row.probe_at <= work.now]
+    open_.sort(key=lambda row: (_ORDER.get(row.role or "", _ORDINARY), row.name))
+    return [row.id for row in open_]

@@ -1,0 +1,91 @@
+"""How connections to the hosts of accounts begin: in turn, not all at once, and not at all during an outage."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from .plan.destination import Destination, DestinationLimits
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Gate:
+    destination: Destination
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    """A connection ended or began to work: look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A connection under way. `succeeded`: it logged in."""
+
+    succeeded: Callable[[], None]
+
+
+class Gates:
+    """One gate a host and port; `chance` jitters pauses."""
+
+    def __init__(self, limits: DestinationLimits, chance: Callable[[], float]) -> None:
+        self._limits = limits
+        self._chance = chance
+        self._gates: dict[tuple[str, int], _Gate] = {}
+
+    @asynccontextmanager
+    async def entered(self, host: str, port: int, account: int) -> AsyncIterator[Entered]:
+        """Waits for its turn; inside it a connection is open, or being opened."""
+        gate = self._gate(host, port)
+        loop = asyncio.get_running_loop()
+        async with gate.turn:  # first come, first served
+            await self._its_time(gate)
+            gate.destination.begin(loop.time())
+        told = False
+
+        def succeeded() -> None:
+            nonlocal told
+            told = True
+            if gate.destination.succeeded(account, loop.time()):
+                log.info("connectors.destination_back", host=host)
+            gate.moved.set()
+
+        try:
+            yield Entered(succeeded)
+        finally:
+            gate.destination.ended()
+            if not told:
+                gate.destination.abandoned()
+            gate.moved.set()
+
+    async def _its_time(self, gate: _Gate) -> None:
+        """Whoever is at the head waits for the rate, the outage, or another one's end."""
+        loop = asyncio.get_running_loop()
+        while True:
+            gate.moved.clear()
+            wait = gate.destination.wait(loop.time())
+            if wait == 0:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await gate.moved.wait()
+
+    def failed(self, host: str, port: int, account: int, reason: str, *, counts: bool) -> None:
+        """A connection failed; `counts`: by what says more of the server than of the account."""
+        destination, now = self._gate(host, port).destination, asyncio.get_running_loop().time()
+        if not counts:
+            destination.succeeded(account, now)
+        elif destination.failed(account, now, reason, self._chance()):
+            seconds = round(destination.breaker.until - now)
+            log.warning("connectors.destination_away", host=host, reason=reason, seconds=seconds)
+
+    def _gate(self, host: str, port: int) -> _Gate:
+        key = (host.lower(), port)
+        found = self._gates.get(key)
+        if found is None:
+            found = self._gates[key] = _Gate(Destination(self._limits))
+        return found

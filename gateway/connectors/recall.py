@@ -1,0 +1,48 @@
+"""What a process remembers of a connector from one session to the next; lost with it, and found out again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.store.connectors.rows import FolderId
+
+from .plan.standing import Account, Remaps
+from .plan.windows import Taken
+
+
+@dataclass(slots=True)
+class FolderRecall:
+    """`exists`: messages upstream as far as they were accounted for, None: unknown. Times: Unix seconds.
+
+    `failed`: how often the connection was lost while a window began with this UID. `most`: messages of a window until
+    one succeeds. `asked_again`, `retreat_at`: something unbelievable was seen, and is to be seen a second time.
+    """
+
+    exists: int | None = None
+    listed_at: float = 0.0
+    recent_flags_at: float = 0.0
+    taken: Taken | None = None
+    most: int | None = None
+    failed: dict[int, int] = field(default_factory=dict)
+    asked_again: bool = False
+    retreat_at: float | None = None
+    remaps: Remaps = field(default_factory=Remaps)
+
+
+@dataclass(slots=True)
+class Recall:
+    """Of one connector. `confirmed`: somebody said that what seems gone is gone."""
+
+    account: Account
+    folders: dict[FolderId, FolderRecall] = field(default_factory=dict)
+    confirmed: bool = False
+    renew: bool = False
+    listing_asked_again: bool = False
+    sync_answered: int = 0
+    """`sync_asked_at` of the last request that a sync has answered."""
+
+    def of(self, folder_id: FolderId) -> FolderRecall:
+        found = self.folders.get(folder_id)
+        if found is None:
+            found = self.folders[folder_id] = FolderRecall()
+        return found

@@ -1,0 +1,232 @@
+"""One connection's work: find out what there is, bring it up to date, newest first; then stay and listen.
+
+New mail of the folders that people look at comes first, older mail a window at a time; between two windows whoever
+asked for something is served, and the main folder is looked at again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from gateway.outbound.failure import Failure
+from gateway.store.connectors.rows import FolderId
+from gateway.upstream.errors import Refused
+from gateway.upstream.folders import STATUS_ITEMS
+from gateway.upstream.values import MailboxStatus
+
+from .discovering import Discovery, discover
+from .folder_sync import FolderPass
+from .plan import folder as plan
+from .work import Work
+
+MAIN_EVERY: Final = 30.0
+"""While older mail of other folders comes, the main one is looked at so often."""
+
+
+@dataclass(slots=True)
+class Requests:
+    """What others want of a session; `asked` makes it look."""
+
+    sync: bool = False
+    stop: bool = False
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+    interrupt: Callable[[], None] | None = None
+
+    def ask(self, *, sync: bool = False, stop: bool = False) -> None:
+        self.sync |= sync
+        self.stop |= stop
+        self.event.set()
+        if self.interrupt is not None:
+            self.interrupt()
+
+
+class Stopped(Enum):
+    """Why a session no longer listens: it was asked to end, or for a sync."""
+
+    ASKED = auto()
+    SYNC = auto()
+
+
+class Session:
+    """`turn`: held while a window of older mail is fetched, so that a process has few of them at once."""
+
+    def __init__(self, work: Work, requests: Requests, turn: asyncio.Semaphore) -> None:
+        self._work = work
+        self._requests = requests
+        self._turn = turn
+        self._found = Discovery()
+        self._others_at = 0.0
+        self._discovered_at = 0.0
+        self._main_at = 0.0
+        self._chosen: FolderId | None = None  # the selected folder, as far as we know
+        self.validated = False
+        """Everything was compared once: a failure from here on is not the settings' fault."""
+
+    async def sync(self, *, asked_at: float = 0.0) -> None:
+        """Once through everything, older mail too."""
+        loop = asyncio.get_running_loop()
+        self._found = await discover(self._work)
+        self._discovered_at = self._others_at = loop.time()
+        await self._run_all(
+            [one for one in self._found.order if asked_at or self._needs(one, self._found.status.get(one))], asked_at
+        )
+        self.validated = True
+        await self._backfill()
+
+    def _needs(self, folder_id: FolderId, status: MailboxStatus | None) -> bool:
+        return status is None or plan.needs_pass(self._pass(folder_id).state(), status)
+
+    async def _run_all(self, some: list[FolderId], asked_at: float = 0.0) -> None:
+        """What came to any of them comes first: what is gone from another one may only have been moved."""
+        for folder_id in some[1:] if len(some) > 1 else ():
+            await self._run(folder_id, arrivals=True)
+        for folder_id in some:
+            if folder_id in self._found.order:
+                await self._run(folder_id, asked_at=asked_at)
+
+    async def live(self) -> Stopped:
+        """Listen to the main folder, look at the others now and then, until somebody asks for something."""
+        work, requests, loop = self._work, self._requests, asyncio.get_running_loop()
+        while True:
+            if requests.stop:
+                return Stopped.ASKED
+            if requests.sync:
+                return Stopped.SYNC
+            if not self._found.order:
+                await self._pause(work.settings.others_every)
+                await self._sync_others()
+                continue
+            main = self._found.order[0]
+            if self._chosen != main or loop.time() - self._main_at >= work.settings.deaf_after or self._differs(main):
+                await self._run(main)
+                continue
+            await self._listen()
+            news = work.client.take_news()
+            if (news.expunged or news.vanished) and work.client.has("LIST-STATUS"):
+                await self._sync_others()  # to where they were moved, perhaps
+            if news.exists is not None or news.expunged or news.vanished or news.fetched:
+                await self._run(main)
+            if loop.time() - self._others_at >= self._others_every():
+                await self._sync_others()
+
+    def _others_every(self) -> float:
+        work = self._work
+        if work.client.has("LIST-STATUS"):
+            return work.settings.others_every
+        return max(work.settings.others_every, work.options.sync.interval * 60.0)
+
+    def _differs(self, main: FolderId) -> bool:
+        """What was heard in passing: a notification may have come between SELECT and IDLE."""
+        selected, row = self._work.client.selected, self._work.folders[main]
+        memory = self._work.recall.of(main)
+        if selected is None:
+            return True
+        return (memory.exists is not None and selected.exists != memory.exists) or bool(
+            selected.highest_modseq and row.modseq_ok and row.highest_modseq
+            and selected.highest_modseq > row.highest_modseq
+        )
+
+    async def _listen(self) -> None:
+        """IDLE, or a pause and NOOP, for at most as long as the others can wait."""
+        work, loop = self._work, asyncio.get_running_loop()
+        wait = max(0.0, self._others_at + self._others_every() - loop.time())
+        if work.client.has("IDLE"):
+            period = work.profile.idle * (0.9 + 0.2 * work.chance())
+            self._requests.interrupt = work.client.interrupt
+            try:
+                if not (self._requests.stop or self._requests.sync):
+                    await work.client.idle(min(period, wait))
+            except Refused:
+                work.client.distrust("IDLE")
+            finally:
+                self._requests.interrupt = None
+            return
+        await self._pause(min(wait, work.profile.poll))
+        await work.client.noop()
+
+    async def _pause(self, seconds: float) -> None:
+        self._requests.event.clear()
+        if self._requests.stop or self._requests.sync:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._requests.event.wait()
+        except TimeoutError:
+            return
+
+    async def _sync_others(self) -> None:
+        """STATUS of all, in one command where that is possible; a pass over those in which something happened."""
+        work, loop = self._work, asyncio.get_running_loop()
+        self._others_at = loop.time()
+        if loop.time() - self._discovered_at >= work.settings.discover_every or work.client.has("LIST-STATUS"):
+            self._found = await discover(work)
+            self._discovered_at = loop.time()
+        changed = []
+        for folder_id in list(self._found.order[1:]):
+            if self._requests.stop or self._requests.sync:
+                return
+            if self._needs(folder_id, self._found.status.get(folder_id) or await self._status(folder_id)):
+                changed.append(folder_id)
+        self._found.status.clear()
+        await self._run_all(changed)
+        await self._backfill()
+
+    async def _status(self, folder_id: FolderId) -> MailboxStatus | None:
+        if self._chosen == folder_id:  # RFC 3501 6.3.10: never of the selected mailbox
+            return None
+        try:
+            return await self._work.client.status(self._work.folders[folder_id].raw, STATUS_ITEMS)
+        except Refused as error:
+            if error.failure not in (Failure.FOLDER_MISSING, Failure.REFUSED_COMMAND):
+                raise
+            return None
+
+    def _pass(self, folder_id: FolderId) -> FolderPass:
+        return FolderPass(self._work, folder_id)
+
+    async def _run(
+        self, folder_id: FolderId, *, asked_at: float = 0.0, arrivals: bool = False
+    ) -> FolderPass | None:
+        """None: it cannot be opened now, and is left out."""
+        one = self._pass(folder_id)
+        opened = await one.run(asked_at=asked_at, arrivals=arrivals)
+        self._chosen = folder_id if opened else None
+        if self._found.order and folder_id == self._found.order[0]:
+            self._main_at = asyncio.get_running_loop().time()
+        if not opened and folder_id in self._found.order:
+            self._found.order.remove(folder_id)
+        return one if opened else None
+
+    async def _backfill(self) -> None:
+        """Older mail, folder after folder."""
+        work = self._work
+        for folder_id in list(self._found.order):
+            if work.folders[folder_id].phase == plan.Phase.LIVE.value:
+                continue
+            one = await self._run(folder_id)
+            if one is not None:
+                await self._backfill_of(one, folder_id)
+
+    async def _backfill_of(self, one: FolderPass, folder_id: FolderId) -> None:
+        loop, main = asyncio.get_running_loop(), self._found.order[0]
+        while True:
+            async with self._turn:
+                more = await one.backfill()
+            if not more or self._requests.stop:
+                return
+            if folder_id == main:
+                news = self._work.client.take_news()
+                if news.exists is not None or news.expunged or news.vanished or news.fetched:
+                    await one.run()
+            elif loop.time() - self._main_at >= MAIN_EVERY:
+                self._main_at = loop.time()
+                status = await self._status(main)
+                if status is not None and plan.needs_pass(self._pass(main).state(), status):
+                    await self._run(main)
+                    if not await one.run():
+                        return
+                    self._chosen = folder_id

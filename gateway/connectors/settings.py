@@ -1,0 +1,30 @@
+"""What holds for all connectors of a process; each one's own options are in `options`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .plan.destination import DestinationLimits
+from .plan.windows import WindowLimits
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorSettings:
+    """`node`: this process among those that share the store. Octets, seconds.
+
+    `starting`: connectors that connect or sync for the first time at once; the others wait their turn.
+    """
+
+    node: str = "node"
+    max_message: int = 64 * 1024 * 1024
+    window: WindowLimits = field(default_factory=WindowLimits)
+    destination: DestinationLimits = field(default_factory=DestinationLimits)
+    starting: int = 50
+    claims_at_once: int = 50
+    connectors: int = 10_000
+    discover_every: float = 1800.0
+    others_every: float = 150.0
+    """Between two looks at the folders that are not watched, where one command tells of all."""
+    deaf_after: float = 3600.0
+    """A server that accepts IDLE and says nothing is asked in another way so often."""
+    transcript_lines: int = 100

@@ -1,0 +1,228 @@
+"""All connectors of a process: which are ours, one task for each, and the end of those that are ours no more."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from gateway.ingest.writer import Ingest
+from gateway.model.errors import NotFound, Unavailable
+from gateway.model.ports import Clock
+from gateway.outbound.dial import Resolver, system_resolver
+from gateway.store.connectors import accounts, lease
+from gateway.store.connectors.rows import Claim, ConnectorId, LeaseLost
+from gateway.store.db import Database, Rx, Wake, WakeKind
+
+from .gates import Gates
+from .plan.standing import Account
+from .ports import Accounts
+from .progress import SyncRun
+from .recall import Recall
+from .settings import ConnectorSettings
+from .worker import ENDED, SyncResult, Tools, Worker
+
+log = structlog.get_logger(__name__)
+
+_SETTLE_S: Final = 0.05  # so that a burst of wake-ups is one look
+_OUTAGE_S: Final = 2.0
+_SYNC_TRIES: Final = 3
+_BACKFILLS: Final = 4  # windows of older mail that are under way at once
+
+
+class Supervisor:
+    """`run` until cancelled; then all connections end and all leases are given back."""
+
+    def __init__(
+        self,
+        db: Database,
+        ingest: Ingest,
+        accounts_: Accounts,
+        settings: ConnectorSettings,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        self._db = db
+        self._settings = settings
+        self._clock = clock
+        self._tools = Tools(
+            db, ingest, clock, chance, settings, accounts_, Gates(settings.destination, chance),
+            asyncio.Semaphore(_BACKFILLS), resolver,
+        )  # fmt: skip
+        self._workers: dict[ConnectorId, Worker] = {}
+        self._tasks: dict[ConnectorId, asyncio.Task[None]] = {}
+        self._recalls: dict[ConnectorId, Recall] = {}
+        self._wake = asyncio.Event()
+        self._joined = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        """What is claimed has a worker when this is free."""
+        self._incarnation = ""
+
+    @property
+    def running(self) -> int:
+        """Connectors that this process works on."""
+        return len(self._workers)
+
+    async def run(self) -> None:
+        """Claims what is due, for ever."""
+        unsubscribe = self._db.subscribe(self._woken)
+        beat: asyncio.Task[None] | None = None
+        try:
+            await self._join()
+            beat = asyncio.get_running_loop().create_task(self._beat(), name="connectors-heartbeat")
+            while True:
+                pause = await self._look()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+                        await asyncio.sleep(_SETTLE_S)
+                self._wake.clear()
+        finally:
+            unsubscribe()
+            if beat is not None:
+                beat.cancel()
+                await asyncio.gather(beat, return_exceptions=True)
+            await self._end(list(self._workers))
+            with suppress(Unavailable):  # the leases end with the heartbeat
+                await self._db.write(lambda tx: lease.leave(tx, self._settings.node, self._incarnation))
+
+    async def sync(
+        self, connector_id: ConnectorId, told: Callable[[SyncRun], None] | None = None
+    ) -> SyncResult | None:
+        """Sync a connector now, also one that is not due; None: another node has it, or it is switched off."""
+        await self._joined.wait()
+        for _ in range(_SYNC_TRIES):
+            worker = await self._worker(connector_id)
+            if worker is None:
+                return None
+            result = await worker.sync(told)
+            if result.failure != ENDED:
+                return result
+        return result
+
+    async def _worker(self, connector_id: ConnectorId) -> Worker | None:
+        """Who works on it, or would from now on."""
+        while (worker := self._workers.get(connector_id)) is not None and worker.ending:
+            await asyncio.wait([self._tasks[connector_id]])
+        if worker is not None:
+            return worker
+        async with self._claiming:
+            now = int(self._clock())
+            claim = await self._db.write(
+                lambda tx: lease.claim_one(tx, connector_id, self._settings.node, self._incarnation, now)
+            )
+            if claim is not None:
+                return self._start(claim)
+        return self._workers.get(connector_id)  # the loop was faster
+
+    def confirm(self, connector_id: ConnectorId) -> None:
+        """What seems to be gone upstream is gone: the next pass may believe it."""
+        self._recall(connector_id).confirmed = True
+
+    def _woken(self, wake: Wake) -> None:
+        if wake.kind in (WakeKind.CONNECTOR, WakeKind.INBOX):
+            self._wake.set()
+
+    async def _join(self) -> None:
+        while True:
+            self._incarnation = secrets.token_hex(8)
+            try:
+                await self._db.write(
+                    lambda tx: lease.join(tx, self._settings.node, self._incarnation, int(self._clock()))
+                )
+            except Unavailable:
+                await asyncio.sleep(_OUTAGE_S)
+            else:
+                self._joined.set()
+                return
+
+    async def _beat(self) -> None:
+        """A sign of life; whoever took our name, or let it lapse, has our connectors."""
+        while True:
+            await asyncio.sleep(lease.BEAT_S)
+            try:
+                await self._db.write(
+                    lambda tx: lease.heartbeat(tx, self._settings.node, self._incarnation, int(self._clock()))
+                )
+            except LeaseLost:
+                log.warning("connectors.node_replaced", node=self._settings.node)
+                await self._end(list(self._workers))
+                await self._join()
+            except Unavailable:
+                log.warning("connectors.no_heartbeat")
+
+    async def _look(self) -> float:
+        """End what is not ours, tell of requests, claim what is due; seconds until the next look without a wake-up."""
+        now = int(self._clock())
+        try:
+            held, asked, due = await self._db.read(lambda rx: self._state(rx, now))
+            lost = [number for number, worker in self._workers.items() if worker.claim not in held]
+            await self._end(lost)
+            for number, at in asked.items():
+                worker = self._workers.get(number)
+                if worker is not None and at > self._recall(number).sync_answered:
+                    worker.requests.ask(sync=True)
+            starting = sum(not worker.started.is_set() for worker in self._workers.values())
+            room = min(
+                self._settings.starting - starting, self._settings.claims_at_once,
+                self._settings.connectors - len(self._workers),
+            )  # fmt: skip
+            claims: list[Claim] = []
+            if room > 0:
+                async with self._claiming:
+                    claims = await self._db.write(
+                        lambda tx: lease.claim(tx, self._settings.node, self._incarnation, room, now)
+                    )
+                    for claim in claims:
+                        self._start(claim)
+        except LeaseLost:
+            await self._end(list(self._workers))
+            await self._join()
+            return 0.0
+        except Unavailable:
+            return _OUTAGE_S
+        if room <= 0 or len(claims) == room:
+            return _SETTLE_S * 4
+        return float(lease.BEAT_S) if due is None else min(float(lease.BEAT_S), max(_SETTLE_S, due - self._clock()))
+
+    def _state(self, rx: Rx, now: int) -> tuple[set[Claim], dict[ConnectorId, int], int | None]:
+        held = set(lease.held(rx, self._settings.node, self._incarnation))
+        asked: dict[ConnectorId, int] = {}
+        for claim in held:
+            with suppress(NotFound):
+                row = accounts.get(rx, claim.connector_id)
+                if row.sync_asked_at:
+                    asked[claim.connector_id] = row.sync_asked_at
+        return held, asked, lease.next_due(rx, now)
+
+    def _start(self, claim: Claim) -> Worker:
+        number = claim.connector_id
+        worker = Worker(self._tools, claim, self._recall(number))
+        task = asyncio.get_running_loop().create_task(worker.run(), name=f"connector-{number}")
+        self._workers[number], self._tasks[number] = worker, task
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if self._tasks.get(number) is task:
+                del self._tasks[number], self._workers[number]
+                self._wake.set()
+
+        task.add_done_callback(ended)
+        return worker
+
+    def _recall(self, number: ConnectorId) -> Recall:
+        found = self._recalls.get(number)
+        if found is None:
+            found = self._recalls[number] = Recall(Account())
+        return found
+
+    async def _end(self, numbers: list[ConnectorId]) -> None:
+        tasks = [self._tasks[number] for number in numbers if number in self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

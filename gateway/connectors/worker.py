@@ -1,0 +1,293 @@
+"""A connector under its lease: connect, sync, stay; and what becomes of it when that ends, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from gateway.ingest.writer import Ingest
+from gateway.model.errors import GatewayError, MailboxGone, OverQuota, Unavailable
+from gateway.model.ports import Clock
+from gateway.outbound.dial import Resolver, system_resolver
+from gateway.outbound.failure import Failure
+from gateway.store.connectors import accounts, lease, state
+from gateway.store.connectors.rows import Claim, ConnectorRow, ConnectorState, LeaseLost
+from gateway.store.db import Database
+from gateway.upstream.client import ImapClient
+from gateway.upstream.errors import UpstreamError
+from gateway.upstream.transcript import Transcript
+
+from .gates import Gates
+from .options import Options
+from .plan.budget import OctetBudget
+from .plan.standing import Standing, Verdict
+from .ports import Accounts
+from .profile import heard, profile_of
+from .progress import SyncRun
+from .recall import Recall
+from .session import Requests, Session, Stopped
+from .settings import ConnectorSettings
+from .work import Quarantined, StartAgain, Work
+
+log = structlog.get_logger(__name__)
+
+ENDED: Final = "ended"
+"""As `SyncResult.failure`: the session ended before the sync began."""
+NEVER: Final = 2**40
+"""As `not_before`: not by itself."""
+_LOG_LINES: Final = 2_000  # of a sync that somebody waits for
+FULL_S: Final = 900
+AGAIN_S: Final = 5
+DEFECT_S: Final = 300
+_STATES: Final = {
+    Standing.BACKOFF: ConnectorState.BACKOFF, Standing.THROTTLED: ConnectorState.THROTTLED,
+    Standing.AUTH_FAILED: ConnectorState.AUTH_FAILED, Standing.QUARANTINED: ConnectorState.QUARANTINED,
+    Standing.OK: ConnectorState.BACKOFF,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """Of one sync that somebody waits for. `failure`: a class and what it said, None: it went well."""
+
+    run: SyncRun
+    failure: str | None = None
+    message: str = ""
+    log: list[tuple[float, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Tools:
+    """What all workers of a process share."""
+
+    db: Database
+    ingest: Ingest
+    clock: Clock
+    chance: Callable[[], float]
+    settings: ConnectorSettings
+    accounts: Accounts
+    gates: Gates
+    backfills: asyncio.Semaphore
+    resolver: Resolver = system_resolver
+
+
+_Waiter = tuple[Callable[[SyncRun], None] | None, asyncio.Future[SyncResult]]
+
+
+class Worker:
+    """One connector. `run` ends when the lease was given back, or lost."""
+
+    def __init__(self, tools: Tools, claim: Claim, recall: Recall) -> None:
+        self._tools = tools
+        self._recall = recall
+        self._waiting: list[_Waiter] = []
+        self._served: list[_Waiter] = []
+        self._transcript: Transcript | None = None
+        self._run_now = SyncRun("")
+        self._numbers = 0
+        self.claim = claim
+        self.requests = Requests()
+        self.ending = False
+        """Its session is over: who wants a sync has to claim the connector again."""
+        self.started = asyncio.Event()
+        """It has synced once, or failed: another one may start."""
+
+    def sync(self, told: Callable[[SyncRun], None] | None = None) -> asyncio.Future[SyncResult]:
+        """Ask for a sync of everything; the future ends with the first one that began after this."""
+        future: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
+        self._waiting.append((told, future))
+        self.requests.ask(sync=True)
+        return future
+
+    async def run(self) -> None:
+        """Never raises but for cancellation: one connector's trouble is its own."""
+        not_before = 0
+        try:
+            not_before = await self._session()
+        except asyncio.CancelledError:
+            raise
+        except LeaseLost:
+            return
+        except Unavailable as error:
+            log.warning("connectors.store_unavailable", connector=self.claim.connector_id, reason=str(error))
+            not_before = int(self._tools.clock()) + AGAIN_S
+        except Exception:  # a defect: it is told, and the others go on
+            log.exception("connectors.worker_failed", connector=self.claim.connector_id)
+            not_before = int(self._tools.clock()) + DEFECT_S
+        finally:
+            self.ending = True
+            self.started.set()
+            self._answer_all(ENDED, "the connector stopped")
+        await self._release(not_before)
+
+    async def _release(self, not_before: int) -> None:
+        try:
+            await self._tools.db.write(
+                lambda tx: lease.release(tx, self.claim, not_before=not_before), inboxes=(self.claim.inbox_id,)
+            )
+        except Unavailable:  # the lease ends with this node's heartbeat, or is ours still
+            log.warning("connectors.not_released", connector=self.claim.connector_id)
+
+    async def _session(self) -> int:
+        """One connection, from its beginning to its end; when to try again, as Unix seconds."""
+        tools, recall = self._tools, self._recall
+        row = await tools.db.read(lambda rx: accounts.get(rx, self.claim.connector_id))
+        options = tools.accounts.options(row)
+        asked = (row.sync_asked_at or 0) > recall.sync_answered or bool(self._waiting)
+        if not options.imap.enabled or not (options.sync.enabled or asked):
+            return NEVER
+        recall.account.oauth = tools.accounts.is_oauth(row)
+        if asked:
+            self.requests.sync = True
+        began = tools.clock()
+        session: Session | None = None
+        try:
+            async with tools.gates.entered(options.imap.host, options.imap.port, self.claim.connector_id) as gate:
+                client = await self._connect(row, options)
+                gate.succeeded()
+                recall.account.logged_in()
+                recall.renew = False
+                try:
+                    work = self._work(row, options, client)
+                    session = Session(work, self.requests, tools.backfills)
+                    return await self._serve(session, work)
+                finally:
+                    await client.log_out()
+        except UpstreamError as error:
+            return await self._failed(error, gate=tools.gates, options=options)
+        except StartAgain as again:
+            log.info("connectors.looks_again", connector=self.claim.connector_id, reason=str(again))
+            return int(tools.clock()) + AGAIN_S
+        except Quarantined as error:
+            return await self._say(recall.account.quarantine(), Failure.PROTOCOL, str(error))
+        except OverQuota as error:
+            await self._write_failed(ConnectorState.FULL, "over_quota", str(error), int(tools.clock()) + FULL_S)
+            return int(tools.clock()) + FULL_S
+        except MailboxGone:  # somebody deleted a mailbox here: it is made anew
+            return int(tools.clock())
+        except LeaseLost:
+            raise
+        except Unavailable:
+            raise
+        except GatewayError as error:
+            await self._write_failed(
+                ConnectorState.BACKOFF, "error", str(error), int(tools.clock()) + DEFECT_S
+            )
+            return int(tools.clock()) + DEFECT_S
+        finally:
+            recall.account.ended(
+                synced=session is not None and session.validated, lived=max(0.0, tools.clock() - began)
+            )
+
+    async def _connect(self, row: ConnectorRow, options: Options) -> ImapClient:
+        tools = self._tools
+        endpoint = await tools.accounts.imap(row, options, renew=self._recall.renew)
+        lines = _LOG_LINES if self._waiting else tools.settings.transcript_lines
+        self._transcript = Transcript(lines, tools.clock)
+        profile = profile_of(options.imap.host)
+        return await ImapClient.connect(
+            endpoint, resolver=tools.resolver, transcript=self._transcript, distrust=profile.distrust
+        )
+
+    def _work(self, row: ConnectorRow, options: Options, client: ImapClient) -> Work:
+        tools = self._tools
+        profile = heard(profile_of(options.imap.host), client.greeting, client.server_id)
+        for name in profile.distrust:
+            client.distrust(name)
+        return Work(
+            tools.db, tools.ingest, tools.clock, tools.chance, tools.settings, self.claim, row, options, profile,
+            client, self._recall, self._run_now, OctetBudget(profile.limits),
+        )  # fmt: skip
+
+    async def _begin(self, work: Work) -> float:
+        """A sync begins: who asked until now is served by it. When it was asked for; 0.0: by the schedule."""
+        self._served += self._waiting
+        self._waiting = []
+        asked, self.requests.sync = self.requests.sync, False
+        self._numbers += 1
+        tellers = [told for told, _ in self._served if told is not None]
+
+        def tell(run: SyncRun) -> None:
+            for told in tellers:
+                told(run)
+
+        work.run = self._run_now = SyncRun(
+            f"{self.claim.connector_id}.{self.claim.epoch}.{self._numbers}", tell if tellers else None
+        )
+        work.held.clear()
+        await work.unit(lambda tx: state.began(tx, self.claim, now=work.now))
+        return self._tools.clock() if asked else 0.0
+
+    async def _serve(self, session: Session, work: Work) -> int:
+        """Sync; then stay, or say when to come again."""
+        tools, sync = self._tools, work.options.sync
+        while True:
+            began = work.now
+            await session.sync(asked_at=await self._begin(work))
+            await self._synced(work, began)
+            if sync.push and sync.mode != "import":
+                self.started.set()
+                if await session.live() is Stopped.ASKED:
+                    return int(tools.clock())
+            elif not self.requests.sync:
+                break
+        if sync.mode == "import":
+            await work.unit(lambda tx: state.succeeded(tx, self.claim, ConnectorState.DONE, now=work.now))
+            return NEVER
+        return int(tools.clock()) + sync.interval * 60 if sync.interval else NEVER
+
+    async def _synced(self, work: Work, began: int) -> None:
+        """A sync ended well: say so to the store and to whoever waits."""
+        recall, held = self._recall, work.held
+        recall.sync_answered = max(recall.sync_answered, began)
+        recall.confirmed = False
+        reached = ConnectorState.LIVE if work.options.sync.push else ConnectorState.POLLING
+        reason = "; ".join(held) or None
+        await work.unit(
+            lambda tx: state.succeeded(
+                tx, self.claim, ConnectorState.CONFIRM if held else reached, now=work.now, reason=reason
+            )
+        )
+        served, self._served = self._served, []
+        self._answer(served, None, "")
+
+    def _answer(self, waiting: list[_Waiter], failure: str | None, message: str) -> None:
+        lines = self._transcript.lines() if self._transcript is not None and waiting else []
+        for _, future in waiting:
+            if not future.done():
+                future.set_result(SyncResult(self._run_now, failure, message, lines))
+
+    def _answer_all(self, failure: str, message: str) -> None:
+        waiting = self._served + self._waiting
+        self._served, self._waiting = [], []
+        self._answer(waiting, failure, message)
+
+    async def _failed(self, error: UpstreamError, *, gate: Gates, options: Options) -> int:
+        tools, recall = self._tools, self._recall
+        verdict = recall.account.failed(error.failure, tools.clock(), tools.chance(), hint=error.retry_after)
+        recall.renew = recall.renew or verdict.refresh
+        gate.failed(
+            options.imap.host, options.imap.port, self.claim.connector_id, str(error), counts=verdict.counts
+        )
+        return await self._say(verdict, error.failure, str(error))
+
+    async def _say(self, verdict: Verdict, failure: Failure, reason: str) -> int:
+        until = NEVER if verdict.until is None else int(verdict.until)
+        log.info(
+            "connectors.failed", connector=self.claim.connector_id, failure=failure.value,
+            standing=verdict.standing.value, seconds=max(0, until - int(self._tools.clock())),
+        )  # fmt: skip
+        await self._write_failed(_STATES[verdict.standing], failure.value, reason, until)
+        return until
+
+    async def _write_failed(self, reached: ConnectorState, failure: str, reason: str, until: int) -> None:
+        now = int(self._tools.clock())
+        await self._tools.db.write(
+            lambda tx: state.failed(tx, self.claim, reached, failure, reason, not_before=until, now=now),
+            inboxes=(self.claim.inbox_id,),
+        )
+        self._answer_all(failure, reason)
