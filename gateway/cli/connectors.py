@@ -9,8 +9,10 @@ from typing import Any, Final, TypeVar
 import click
 
 from .connector_events import connector_events
+from .connector_login import connector_login, logs_in
 from .connector_options import Json, gathered
 from .output import json_option, print_fields, print_json, show_list
+from .probes import print_probe
 from .runtime import Runtime, pass_runtime
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -20,13 +22,14 @@ EXIT_FAILED: Final = 1
 _FIELDS: Final = {
     "name": "Name", "address": "Account", "inbox": "Inbox", "pod": "Pod", "provider": "Provider", "mode": "Mode",
     "state": "State", "reason": "Why", "state_since": "Since", "next_try": "Next try", "last_sync_at": "Last sync",
-    "last_success_at": "Last success", "oauth": "OAuth", "id": "Id",
+    "last_success_at": "Last success", "grant": "OAuth grant", "id": "Id",
 }  # fmt: skip
 
 
 def register(root: click.Group) -> None:
     root.add_command(connector)
     connector.add_command(connector_events)
+    connector.add_command(connector_login)
 
 
 @click.group(short_help="Accounts elsewhere: sync with them, send through them.")
@@ -97,7 +100,7 @@ def connector_add(
         print_json(made)
         return
     click.echo(f"Connector {name} is there: {made['address']} with inbox {made['inbox']}.")
-    click.echo(f"Next: gateway connector test {name}")
+    click.echo(f"Next: gateway connector {'login' if logs_in(made) else 'test'} {name}")
 
 
 @connector.command("list")
@@ -239,23 +242,9 @@ def connector_test(
         print_json(probes)
     else:
         for probe in probes:
-            _print_probe(probe, logs=logs)
+            print_probe(probe, logs=logs)
     if not all(probe["success"] for probe in probes):
         sys.exit(EXIT_FAILED)
-
-
-def _print_probe(probe: Mapping[str, Json], *, logs: bool) -> None:
-    click.echo(f"{probe['side'].upper()}: {'works' if probe['success'] else 'does not work'}")
-    for step in probe["steps"]:
-        mark = "ok    " if step["ok"] else "failed"
-        click.echo(f"  {mark} {step['name']:<13}{step['ms']:>6} ms  {step['text']}")
-    if not probe["success"]:
-        click.echo(f"  {probe['failure']}: {probe['advice']}")
-        if probe["said"]:
-            click.echo(f"  The server said: {probe['said']}")
-    if logs:
-        for line in probe["logs"][len(probe["steps"]):]:
-            click.echo(f"    {line}")
 
 
 @connector.command("options")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-import threading
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,6 +16,9 @@ from gateway.control.client import Caller
 from .runtime import Runtime
 
 Json = Any
+
+WAYS: Final = {"browser": "code", "device": "device", "client": "client_credentials", "service": "service_account"}
+"""What people call a way -> `oauth.providers.Way`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +126,38 @@ def _dialogue(listen: bool) -> Any:
 
 
 async def _line() -> str:
-    """A line of standard input, by a thread that nobody waits for: the browser may be faster."""
+    """A line of standard input. LoginRefused at its end.
+
+    From a terminal without a thread: one that still waits when the browser was faster could not be ended.
+    """
+    from gateway.oauth.errors import LoginRefused
+
+    if sys.stdin.isatty():
+        text = await _typed(sys.stdin.fileno())
+    else:
+        text = await asyncio.to_thread(sys.stdin.readline)
+    if not text:
+        raise LoginRefused("Nothing was pasted", code="end")
+    return text
+
+
+async def _typed(handle: int) -> str:
+    """What a terminal gives, until the end of a line; it hands over whole lines."""
     loop = asyncio.get_running_loop()
-    read: asyncio.Future[str] = loop.create_future()
+    octets = bytearray()
+    while True:
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(handle, _settle, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(handle)
+        piece = os.read(handle, 65_536)
+        octets += piece
+        if not piece or octets.endswith(b"\n"):
+            return octets.decode("utf-8", "replace")
 
-    def settle(text: str) -> None:
-        if not read.done():
-            read.set_result(text)
 
-    def wait() -> None:
-        text = sys.stdin.readline()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, text)
-
-    threading.Thread(target=wait, daemon=True, name="paste").start()
-    return await read
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

@@ -8,12 +8,11 @@ from typing import Any, Final
 
 import click
 
-from .logging_in import LoginOptions, log_in
+from .logging_in import WAYS, LoginOptions, log_in
 from .output import json_option, print_fields, print_json, show_list
 from .runtime import Runtime, pass_runtime
 
 ASK: Final = "-"
-_WAYS: Final = {"browser": "code", "device": "device", "client": "client_credentials", "service": "service_account"}
 _TEXT_HELP: Final = "Client secret: -, to be asked for it; file:PATH; env:NAME; or the text itself."
 _GRANT: Final = {
     "id": "Id", "app": "Application", "account": "Account", "subject": "Logged in", "status": "Status",
@@ -126,7 +125,7 @@ def oauth_remove(runtime: Runtime, name: str) -> None:
 @oauth.command("login")
 @click.argument("app")
 @click.argument("account", metavar="ADDRESS")
-@click.option("--way", type=click.Choice(sorted(_WAYS)), default="browser", show_default=True,
+@click.option("--way", type=click.Choice(sorted(WAYS)), default="browser", show_default=True,
               help="browser; device: a code to type elsewhere; client, service: for a whole company.")
 @click.option("--paste", is_flag=True, help="Do not wait for a browser on this machine.")
 @click.option("--shared-with", "shared", multiple=True, metavar="ADDRESS",
@@ -148,7 +147,7 @@ def oauth_login(
       gateway oauth login office team@contoso.example --shared-with me@contoso.example
     """
     options = LoginOptions(
-        app, account, _WAYS[way], legs or ("imap", "smtp"), shared, grant, listen=not paste
+        app, account, WAYS[way], legs or ("imap", "smtp"), shared, grant, listen=not paste
     )
     made = log_in(runtime, options)
     if as_json:

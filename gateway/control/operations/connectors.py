@@ -22,7 +22,7 @@ from gateway.fields.values import Source
 from gateway.model.errors import InvalidRequest
 from gateway.model.ids import InboxId, PodId
 from gateway.store import inboxes
-from gateway.store.connectors import accounts, removal
+from gateway.store.connectors import accounts, grants, removal
 from gateway.store.connectors.rows import ConnectorId, ConnectorRow
 from gateway.store.db import Rx, Tx
 
@@ -68,7 +68,7 @@ def _row(row: ConnectorRow, pods: Mapping[PodId, str], boxes: Mapping[InboxId, s
         "next_try": moment(row.not_before) if row.not_before else None,
         "last_sync_at": moment(row.last_sync_at),
         "last_success_at": moment(row.last_success_at),
-        "oauth": row.grant_id is not None,
+        "grant": row.grant_id,
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
         "id": row.uuid,
@@ -147,9 +147,12 @@ async def connector_show(context: Context, stream: Stream, *, name: str, pod: st
 @operation("connector.set")
 async def connector_set(
     context: Context, stream: Stream, *, name: str, pod: str | None = None, options: dict[str, Any] | None = None,
-    unset: list[str] | None = None, rename: str | None = None, provider: str | None = None,
+    unset: list[str] | None = None, rename: str | None = None, provider: str | None = None, grant: int | None = None,
 ) -> Json:
-    """`unset`: `section.key` each, the provider's again. Whoever works on it begins anew with what holds then."""
+    """`unset`: `section.key` each, the provider's again; `grant`: of OAuth, which it logs in with from now on.
+
+    Whoever works on it begins anew with what holds then.
+    """
     before = await found(context, name, pod)
     keys: dict[str, set[str]] = {}
     for path in unset or ():
@@ -157,9 +160,11 @@ async def connector_set(
         if key not in FIELDS.get(section, {}):
             raise InvalidRequest(f"There is no option {path}")
         keys.setdefault(section, set()).add(key)
+    if grant is not None:
+        await context.db.read(lambda rx: grants.get(rx, grant))
     after = await desk_of(context).connectors.change(
         before, _given(options), unset={section: frozenset(names) for section, names in keys.items()}, name=rename,
-        provider=provider,
+        provider=provider, grant_id=grant,
     )  # fmt: skip
     return await _shown(context, after)
 
