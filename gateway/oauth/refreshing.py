@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from gateway.model.errors import ConfigError, GatewayError, Unavailable
+from gateway.model.errors import ConfigError, GatewayError, NotFound, Unavailable
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.outbound.failure import Failure
 from gateway.store.connectors import grants, oauth_apps
@@ -118,10 +118,13 @@ class Refresher:
         self._pace = Pace(self._settings.pace, sleep)
 
     async def obtain(self, grant_id: int) -> Fresh:
-        """A token that lasts: the row's, or a new one. OAuthError; NotFound; ConfigError without the master key."""
+        """A token that lasts: the row's, or a new one. OAuthError; ConfigError without the master key."""
         pause = 0.1
         while True:
-            row, app = await self._db.read(lambda rx: _rows(rx, grant_id))
+            try:
+                row, app = await self._db.read(lambda rx: _rows(rx, grant_id))
+            except NotFound:
+                raise ReauthRequired("There is no such login any more: log in again", code="removed") from None
             now = self._clock()
             if row.status == grants.REAUTH_REQUIRED and now < row.not_before:
                 raise ReauthRequired(row.last_error or "Log in again")

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from gateway.model.errors import GatewayError
+from gateway.model.errors import GatewayError, NotFound
 from gateway.model.ports import Clock
 from gateway.outbound.failure import Failure
 from gateway.store.connectors import grants
@@ -49,7 +49,7 @@ class TokenService:
         """A token that the provider has not ended yet.
 
         Beyond 80 % of its life the next one is asked for, and the old one is given meanwhile if it lasts `lasting`
-        seconds more. OAuthError (its `failure` is AUTH_OAUTH where a person must act), NotFound, ConfigError.
+        seconds more. OAuthError (its `failure` is AUTH_OAUTH where a person must act), ConfigError.
         """
         known, now = self._known.get(grant_id), self._clock()
         if known is not None and now < known.refresh_at:
@@ -67,7 +67,10 @@ class TokenService:
     async def invalidate(self, grant_id: int, token: AccessToken) -> None:
         """The mail server refused this token. If it is still the grant's, the next `token` gives another one."""
         self._drop(grant_id, token)
-        row = await self._db.read(lambda rx: grants.get(rx, grant_id))
+        try:
+            row = await self._db.read(lambda rx: grants.get(rx, grant_id))
+        except NotFound:
+            return
         if row.access_sealed is None or not row.access_expires:
             return
         text = await self._vault.open(row.access_sealed, grants.access_place(row.uuid))

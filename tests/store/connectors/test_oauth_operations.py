@@ -147,7 +147,7 @@ async def test_a_grant_that_is_over_and_asked_for_again(world: World, runner: as
         with pytest.raises(CannotChange):
             await caller.call("oauth.app.remove", {"name": "app"})
         await caller.call("oauth.grant.remove", {"grant": row.id})
-        with pytest.raises(NotFound):
+        with pytest.raises(ReauthRequired, match="no such login"):
             await made.token(row)
         with pytest.raises(NotFound):
             await caller.call("oauth.grant.retry", {"grant": row.id})
