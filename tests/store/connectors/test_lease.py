@@ -123,6 +123,16 @@ async def test_what_is_given_back_is_anybodys_from_then_on(db: Database) -> None
     assert [claim.connector_id for claim in await take(db, "a", 9)] == [one.connector_id]
 
 
+async def test_an_earlier_claim_of_the_same_life_is_lost_too(db: Database) -> None:
+    await many(db, 1)
+    await join(db, "a")
+    first = (await take(db, "a", 1))[0]
+    await db.write(lambda tx: lease.release(tx, first))
+    second = (await take(db, "a", 1))[0]
+    assert second.epoch > first.epoch
+    assert [await holds(db, claim) for claim in (first, second)] == [False, True]
+
+
 async def test_one_that_somebody_asked_for(db: Database) -> None:
     ids = await many(db, 1)
     await join(db, "a")

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.model.errors import InvalidRequest, MailboxGone, NotFound, OverQuota
 from gateway.model.flags import FLAGGED, SEEN
-from gateway.store import cleanup, mailboxes, messages, quota
+from gateway.store import cleanup, holds, mailboxes, messages, quota
 from gateway.store.connectors import window
 from gateway.store.connectors.rows import WINDOW, Changed, ContentNeeded, FolderId, Gone
 from gateway.store.connectors.upstream import vanished
@@ -121,6 +121,25 @@ async def test_a_known_source_whose_content_was_collected_is_asked_for(db: Datab
     assert await db.read(lambda rx: rx.all(SOURCES)) == []
     await account.bring(folder, [arrival(2, box), arrival(3, box, text="once")], Cursor(uidnext=4))
     assert len(await account.mail()) == 2
+
+
+async def test_a_message_that_decides_about_a_submission_shares_its_octets_only(db: Database) -> None:
+    account = await make_account(db)
+    folder = await account.folder()
+    box, drafts = await account.box("INBOX"), await account.box("Drafts")
+    await account.bring(folder, [arrival(1, box, text="same")])
+    content = (await db.read(lambda rx: messages.fetch_rows(rx, box, [1], Columns.CONTENT_ID)))[0][1]
+
+    def unit(tx: Tx) -> None:
+        messages.append(
+            tx, drafts, account.inbox.id, content, internal_date=NOW, now=NOW, email_id=holds.draft_id()
+        )
+        messages.expunge(tx, account.inbox.id, box, [1], only_deleted=False, now=NOW)
+
+    await account.write(unit)
+    made = await account.bring(folder, [arrival(2, box, text="same", content=False)])
+    assert made.email_ids[0] not in (await account.email_ids("Drafts")).values()
+    assert await db.read(lambda rx: rx.scalar(CONTENTS)) == 1
 
 
 async def test_a_full_inbox_refuses_the_whole_window(db: Database) -> None:
