@@ -34,7 +34,7 @@ class Loopback:
         self._server: asyncio.Server | None = None
         self._state: bytes | None = None
         self._came: asyncio.Future[str] | None = None
-        self._open = 0
+        self._open: set[asyncio.StreamWriter] = set()
         self.redirect = ""
         """What to give the provider."""
 
@@ -54,14 +54,16 @@ class Loopback:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
+            for writer in self._open:
+                writer.transport.abort()  # what still has not asked anything
             await self._server.wait_closed()
         if self._came is not None:
             self._came.cancel()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        self._open.add(writer)
         try:
-            if self._open <= MOST:
+            if len(self._open) <= MOST:
                 async with asyncio.timeout(REQUEST_S):
                     head = await reader.readuntil(b"\r\n\r\n")
                     status, text, address = self._answer(head)
@@ -73,7 +75,7 @@ class Loopback:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # a browser that goes away, or something that is none
         finally:
-            self._open -= 1
+            self._open.discard(writer)
             writer.close()
 
     def _answer(self, head: bytes) -> tuple[str, str, str | None]:

@@ -351,8 +351,13 @@ async def test_a_login_at_a_terminal(world: World, runner: asyncio.Runner) -> No
         assert await _get(parts.port, f"/other?{parts.query}", parts.netloc) == 404
         assert await _get(parts.port, f"/?{parts.query}", parts.netloc, method="POST") == 405
         assert not task.done()
+        _, silent = await asyncio.open_connection("127.0.0.1", parts.port)
+        _, endless = await asyncio.open_connection("127.0.0.1", parts.port)
+        endless.write(b"GET /" + b"x" * 100_000)
         assert await _get(parts.port, f"/?{parts.query}", parts.netloc) == 200
         assert (await task).subject == ACCOUNT
+        for writer in (silent, endless):
+            writer.close()
 
 
 async def _get(port: int | None, target: str, host: str, method: str = "GET") -> int:
