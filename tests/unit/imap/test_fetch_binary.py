@@ -107,8 +107,10 @@ def test_octets_that_go_in_the_middle_end_the_connection(tmp_path: Path) -> None
         await client.session.require_selected().shared.settle()
         client.send(b"t FETCH 1 BINARY.PEEK[2]\r\n")
         await client.line()
+        client.session.channel.pause()  # else all may have come before its octets go
         await harness.db.write(lambda tx: cleanup.forget_expunged(tx, NOW + 1, 100))
         await harness.db.write(lambda tx: cleanup.collect_contents(tx, NOW + 1, 100))
+        client.session.writable()
         await client.wait_closed()
         assert client.aborted
 
