@@ -19,6 +19,7 @@ from typing import Any, Final
 import pytest
 
 import gateway.store
+import gateway.store.connectors
 from gateway.store import rows, sqlite
 from gateway.store.rows import Columns
 from gateway.store.statements import Stmt
@@ -27,7 +28,8 @@ LARGE: Final = frozenset(
     {
         "message", "message_flags", "expunged", "change", "thread_ref", "sent_mark", "garbage", "staging", "submission",
         "queue_recipient", "queue_attempt", "content_meta", "content_fetch", "content_header", "content_chunk",
-        "content_fields", "content_text", "text_due", "accepted_once",
+        "content_fields", "content_text", "text_due", "accepted_once", "remote_message", "remote_place",
+        "local_source", "connector_event",
     }
 )
 """Tables that grow with mail. The others grow with people."""
@@ -52,6 +54,9 @@ WALKS: Final[dict[str, str]] = {
     "cleanup._FIRST_KEPT": f"{HOURLY}, of mailboxes with too long a record; goes no further than what is kept",
     "cleanup._OLDEST": f"{HOURLY}, of mailboxes with too long a record; goes no further than one piece",
     "cleanup._SAVED_BEFORE": f"{HOURLY}, of Trash and Spam, if they are to expire; the oldest are met first",
+    "connectors.events._LAST_KEPT": "goes no further than what is kept",
+    "connectors.removal._OF_FOLDER": PIECES,
+    "connectors.removal._OF_CONNECTOR": PIECES,
     "expunge._FLAGGED": "for callers without a session; IMAP's EXPUNGE knows the UIDs from its state",
     "flag_rows._ALL": "by somebody who is further behind than the mailbox's record of changed flags, in a reader",
     "flag_rows._LAST": "from the last message back, with a LIMIT: to the first that is old, all before is the answer",
@@ -80,7 +85,7 @@ WALKS: Final[dict[str, str]] = {
 
 _TABLE = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+([a-z_]+)\b(?!\s*\()(?:\s+(?:AS\s+)?(?!(?:ON|WHERE|SET|JOIN|CROSS|"
                     r"LEFT|GROUP|ORDER|LIMIT|UNION|VALUES|SELECT|DO|USING|AS)\b)([a-z_]\w*))?")
-_WALK = re.compile(r"SCAN (\S+)|SEARCH (\S+) USING .*\((?:inbox_id|mailbox_id)=\?\)$")
+_WALK = re.compile(r"SCAN (\S+)|SEARCH (\S+) USING .*\((?:inbox_id|mailbox_id|folder_id|connector_id)=\?\)$")
 _BINDS = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
 
 
@@ -106,7 +111,10 @@ def statements() -> Iterator[tuple[str, Stmt]]:
     for columns in itertools.chain([Columns(0)], Columns, [~Columns(0)]):
         for dense, whole in itertools.product((True, False), repeat=2):
             yield "rows._statement", rows._statement(columns, dense, whole)
-    for module in pkgutil.iter_modules(gateway.store.__path__, "gateway.store."):
+    for module in itertools.chain(
+        pkgutil.iter_modules(gateway.store.__path__, "gateway.store."),
+        pkgutil.iter_modules(gateway.store.connectors.__path__, "gateway.store.connectors."),
+    ):
         if not module.ispkg:
             for name, value in vars(importlib.import_module(module.name)).items():
                 for statement in _within(value):

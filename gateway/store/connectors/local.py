@@ -42,10 +42,15 @@ _WITHIN = Stmt(
     " ORDER BY p.local_uid LIMIT :most",
 )
 _LOST = Stmt(
-    f"{_BASE} WHERE p.mailbox_id = :mailbox AND p.local_uid > :after AND f.connector_id = :connector AND NOT EXISTS"
-    " (SELECT 1 FROM message m WHERE m.mailbox_id = p.mailbox_id AND m.uid = p.local_uid) ORDER BY p.local_uid"
-    " LIMIT :most"
+    f"{_BASE} WHERE p.mailbox_id = :mailbox AND p.local_uid > :after AND p.local_uid <= :last"
+    " AND f.connector_id = :connector AND NOT EXISTS (SELECT 1 FROM message m WHERE m.mailbox_id = p.mailbox_id"
+    " AND m.uid = p.local_uid) ORDER BY p.local_uid"
 )
+_PAGE_END = Stmt(
+    "SELECT local_uid FROM remote_place WHERE mailbox_id = :mailbox AND local_uid > :after ORDER BY local_uid"
+    " LIMIT 1 OFFSET :most"
+)
+_END: Final = 2**32
 _PUSHED = Stmt(
     "UPDATE remote_folder SET pushed_modseq = :modseq, updated_at = :now WHERE id = :folder AND pushed_modseq < :modseq"
 )
@@ -143,9 +148,14 @@ def page(
 
 def lost(
     rx: Rx, connector_id: ConnectorId, mailbox_id: MailboxId, after: int = 0, limit: int = BATCH
-) -> list[LostPlace]:
-    """All places of the mailbox whose message is gone, by local UID; go on with `after` = the last one's."""
-    return _lost(rx.all(_LOST, mailbox=mailbox_id, connector=connector_id, after=after, most=limit))
+) -> tuple[list[LostPlace], int | None]:
+    """Of the next `limit` places of a mailbox those whose message is gone, and the UID to go on with as `after`.
+
+    None: that was the last page.
+    """
+    last: int | None = rx.scalar(_PAGE_END, mailbox=mailbox_id, after=after, most=limit - 1)
+    until = _END if last is None else last
+    return _lost(rx.all(_LOST, mailbox=mailbox_id, connector=connector_id, after=after, last=until)), last
 
 
 def agree(

@@ -32,11 +32,16 @@ _LIVING_OF_INBOX = Stmt("SELECT 1 FROM connector WHERE inbox_id = :inbox AND rem
 _FOLDER = Stmt("SELECT id FROM remote_folder WHERE connector_id = :owner ORDER BY id LIMIT 1")
 _DROP_FOLDER = Stmt("DELETE FROM remote_folder WHERE id = :owner")
 _DROP = Stmt("DELETE FROM connector WHERE id = :connector")
+_NEXT_FOLDER = Stmt("SELECT min(id) FROM remote_folder WHERE connector_id = :connector AND id >= :folder")
 _PLACES = Stmt(
-    "SELECT p.mailbox_id, p.local_uid FROM remote_place p JOIN remote_folder f ON f.id = p.folder_id"
-    " WHERE f.connector_id = :connector AND (p.mailbox_id, p.local_uid) > (:mailbox, :uid)"
-    " ORDER BY p.mailbox_id, p.local_uid LIMIT :most"
+    "SELECT uidvalidity, uid, mailbox_id, local_uid FROM remote_place WHERE folder_id = :folder"
+    " AND (uidvalidity, uid, mailbox_id) > (:validity, :uid, :mailbox) ORDER BY uidvalidity, uid, mailbox_id"
+    " LIMIT :most"
 )
+
+DropCursor = tuple[int, int, int, int]
+"""How far `drop_mail` has come."""
+START: Final[DropCursor] = (0, 0, 0, 0)
 
 
 def _piece(table: str, owner: str, *key: str) -> Stmt:
@@ -106,20 +111,24 @@ def sweep(tx: Tx, connector_id: ConnectorId, limit: int) -> bool:
 
 
 def drop_mail(
-    tx: Tx, connector_id: ConnectorId, after: tuple[int, int] = (0, 0), *, now: int, limit: int = CUT
-) -> tuple[int, int] | None:
-    """Expunge about `limit` messages that a connector brought; where to go on, None at the end. NotFound.
+    tx: Tx, connector_id: ConnectorId, after: DropCursor = START, *, now: int, limit: int = CUT
+) -> DropCursor | None:
+    """Expunge up to `limit` messages that a connector brought; where to go on, None at the end. NotFound.
 
     The connector is switched off first, or its next sync sees them as deleted here.
     """
     row = accounts.locked(tx, connector_id)
-    rows = tx.all(_PLACES, connector=connector_id, mailbox=after[0], uid=after[1], most=limit)
+    folder = tx.scalar(_NEXT_FOLDER, connector=connector_id, folder=after[0])
+    if folder is None:
+        return None
+    validity, uid, mailbox = after[1:] if folder == after[0] else START[1:]
+    rows = tx.all(_PLACES, folder=folder, validity=validity, uid=uid, mailbox=mailbox, most=limit)
     by_mailbox: dict[MailboxId, list[int]] = {}
-    for mailbox, uid in rows:
-        by_mailbox.setdefault(MailboxId(mailbox), []).append(uid)
-    for mailbox, uids in by_mailbox.items():
-        messages.expunge(tx, row.inbox_id, mailbox, uids, only_deleted=False, now=now)
-    return (rows[-1][0], rows[-1][1]) if len(rows) == limit else None
+    for place in rows:
+        by_mailbox.setdefault(MailboxId(place[2]), []).append(place[3])
+    for box, uids in by_mailbox.items():
+        messages.expunge(tx, row.inbox_id, box, uids, only_deleted=False, now=now)
+    return (folder, *rows[-1][:3]) if len(rows) == limit else (folder + 1, 0, 0, 0)
 
 
 def inbox_deleted(tx: Tx, inbox_id: InboxId) -> None:

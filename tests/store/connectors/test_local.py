@@ -133,9 +133,9 @@ async def test_an_upload_that_was_removed_here_meanwhile_is_seen_as_removed(db: 
         )
     )
     assert [each.place.uid for each in (await look(account, folder)).removed] == [5]
-    lost = await db.read(lambda rx: local.lost(rx, account.row.id, box))
-    assert [each.place.uid for each in lost] == [5]
-    assert await db.read(lambda rx: local.lost(rx, account.row.id, box, after=1)) == []
+    lost, end = await db.read(lambda rx: local.lost(rx, account.row.id, box))
+    assert ([each.place.uid for each in lost], end) == ([5], None)
+    assert await db.read(lambda rx: local.lost(rx, account.row.id, box, after=1)) == ([], None)
 
 
 async def test_too_much_at_once_is_read_by_pages(db: Database) -> None:
@@ -163,7 +163,9 @@ async def test_records_that_are_too_old_are_said(db: Database) -> None:
     await account.write(lambda tx: cleanup.prune_record(tx, account.inbox.id, box, 1, 100))
     found = await look(account, folder)
     assert not found.complete
-    assert [each.place.uid for each in await db.read(lambda rx: local.lost(rx, account.row.id, box))] == [1, 2]
+    found_lost, after = await db.read(lambda rx: local.lost(rx, account.row.id, box, limit=2))
+    assert ([each.place.uid for each in found_lost], after) == ([1, 2], 2)
+    assert await db.read(lambda rx: local.lost(rx, account.row.id, box, 2, limit=2)) == ([], None)
 
 
 async def test_a_mailbox_that_is_gone_is_said(db: Database) -> None:
@@ -198,7 +200,7 @@ async def test_what_belongs_to_another_connector_is_not_ours_to_send(db: Databas
     assert ([each.uid for each in found.changed], found.removed) == ([3], [])
     pages, _ = await db.read(lambda rx: local.page(rx, row.id, box))
     assert [each.uid for each in pages] == [3]
-    assert await db.read(lambda rx: local.lost(rx, row.id, box)) == []
+    assert await db.read(lambda rx: local.lost(rx, row.id, box)) == ([], None)
     mine = await look(account, folder)
     assert ([each.uid for each in mine.changed], [each.place.uid for each in mine.removed]) == ([1, 3], [2])
 

@@ -13,7 +13,7 @@ from gateway.store.connectors.accounts import NewConnector
 from gateway.store.connectors.rows import ConnectorId, LeaseLost
 from gateway.store.db import Database, Tx
 from gateway.store.statements import Stmt
-from tests.store.helpers import DOMAIN, NOW, make_inbox
+from tests.store.helpers import DOMAIN, NOW, make_inbox, put
 
 from .kit import ACCOUNT, VALIDITY, Account, arrival, make_account
 
@@ -115,18 +115,16 @@ async def test_an_address_that_was_given_otherwise_stays(db: Database) -> None:
 async def test_its_mail_goes_only_if_that_is_asked_for(db: Database) -> None:
     account = await filled(db)
     box = await account.box("INBOX")
-    from tests.store.helpers import put
-
     await account.write(lambda tx: put(tx, account.inbox.id, box))  # somebody else's
     await account.write(lambda tx: messages.expunge(tx, account.inbox.id, box, [2], only_deleted=False, now=NOW))
     await account.write(lambda tx: accounts.set_enabled(tx, account.row.id, False, now=NOW))
-    after: tuple[int, int] | None = (0, 0)
+    after: removal.DropCursor | None = removal.START
     units = 0
     while after is not None:
         at = after
         after = await account.write(lambda tx, at=at: removal.drop_mail(tx, account.row.id, at, now=NOW, limit=3))
         units += 1
-    assert units == 3
+    assert units == 4
     assert list(await account.mail()) == [8]
 
 
