@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import shutil
 import tempfile
 import zlib
@@ -56,6 +57,7 @@ KEYS = {
 def template() -> Path:
     """An empty migrated store, made once a process."""
     path = Path(tempfile.mkdtemp(prefix="imap-store-")) / "gateway.db"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(migrate(f"sqlite:///{path}"))
