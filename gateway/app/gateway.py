@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ from gateway.auth.sessions import LiveSessions
 from gateway.auth.throttle import ConnectionLimits, LoginThrottle
 from gateway.config import Config, encryption
 from gateway.connectors.desk import Desk
+from gateway.connectors.supervisor import Supervisor
 from gateway.control.operations import Context
 from gateway.control.operations.first import FirstRun, first_inbox
 from gateway.control.server import ControlServer
@@ -50,6 +52,7 @@ from .datadir import CONTROL_SOCKET
 from .listeners import Listeners, SourceGate
 from .sending_accounts import SendingAccounts
 from .settings import (
+    connector_settings,
     delivery_settings,
     first_address,
     imap_settings,
@@ -65,7 +68,7 @@ from .settings import (
     trigram_path,
 )
 from .storage import held_data_dir, opened_store
-from .tasks import Tasks
+from .tasks import Tasks, ended
 from .welcome import block, client_settings
 
 log = structlog.get_logger(__name__)
@@ -121,7 +124,10 @@ class Gateway:
             accounts=self._accounts,
         )
         submissions, drafting, intake = self._acceptance(db, ingest, runner)
-        await self._control(db, ingest, reload, desk)
+        supervisor = Supervisor(
+            db, ingest, desk.accounts, connector_settings(config), clock=time.time, chance=random.random
+        )
+        await self._control(db, ingest, reload, desk, supervisor)
         await self._health_port(db)
         gate = SourceGate(self._limits)
         self._listeners = Listeners(
@@ -157,6 +163,8 @@ class Gateway:
         )
         await self._listeners.open()
         self._delivering = self._tasks.spawn("delivery", runner.run())
+        # It ends before what it syncs with is closed.
+        stack.push_async_callback(ended, self._tasks.spawn("connectors", supervisor.run()))
         self._tasks.spawn("tls.watch", tls.watch())
         if trigrams is not None:
             self._tasks.spawn("search.trigrams", trigrams.run())
@@ -251,7 +259,9 @@ class Gateway:
         self._tasks.spawn("connectors.sending", accounts.run())
         self._accounts = accounts
 
-    async def _control(self, db: Database, ingest: Ingest, reload: Reload, desk: Desk) -> None:
+    async def _control(
+        self, db: Database, ingest: Ingest, reload: Reload, desk: Desk, supervisor: Supervisor
+    ) -> None:
         context = Context(
             db=db,
             ingest=ingest,
@@ -263,6 +273,7 @@ class Gateway:
             accounts=lambda: self._accounts.table,
             live_queue=self._runner,
             desk=desk,
+            live_sync=supervisor,
         )
         control = ControlServer(context, self._config.store.data_dir / CONTROL_SOCKET)
         await control.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
@@ -10,6 +11,7 @@ from pathlib import Path
 from gateway.auth.throttle import ThrottlePolicy
 from gateway.config import Config, Listener, NamedRelay, Relay, Secret, host_port
 from gateway.connectors.accounts import Reach
+from gateway.connectors.settings import ConnectorSettings
 from gateway.delivery.routes import ANY, Route, RouteKind, RouteLimits, Routes, Rule, canonical_pattern
 from gateway.delivery.schedule import Schedule
 from gateway.delivery.settings import DeliverySettings
@@ -86,6 +88,12 @@ def master_key(config: Config) -> KeySource:
 
 def reach(config: Config) -> Reach:
     return Reach(config.server.hostname, config.limits.max_import_size)
+
+
+def connector_settings(config: Config) -> ConnectorSettings:
+    """The node's name is that of the data directory on this machine: one process at a time has it."""
+    node = f"{socket.gethostname()}:{config.store.data_dir.absolute()}"
+    return ConnectorSettings(node=node, max_message=config.limits.max_import_size)
 
 
 def store_settings(config: Config, *, serving: bool) -> StoreSettings:

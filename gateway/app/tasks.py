@@ -38,3 +38,9 @@ class Tasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for it; how it failed has been told."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

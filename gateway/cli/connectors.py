@@ -11,6 +11,7 @@ import click
 from .connector_events import connector_events
 from .connector_login import connector_login, logs_in
 from .connector_options import Json, gathered
+from .connector_sync import connector_sync
 from .output import json_option, print_fields, print_json, show_list
 from .probes import print_probe
 from .runtime import Runtime, pass_runtime
@@ -30,6 +31,7 @@ def register(root: click.Group) -> None:
     root.add_command(connector)
     connector.add_command(connector_events)
     connector.add_command(connector_login)
+    connector.add_command(connector_sync)
 
 
 @click.group(short_help="Accounts elsewhere: sync with them, send through them.")

@@ -1,9 +1,23 @@
 """What an administrator can do to a store: one function an operation, one table of all of them."""
 
-from . import accounts, connector_events, connectors, first, keys, lists, mail, oauth, queue, routes, secrets, upkeep
+from . import (
+    accounts,
+    connector_events,
+    connector_sync,
+    connectors,
+    first,
+    keys,
+    lists,
+    mail,
+    oauth,
+    queue,
+    routes,
+    secrets,
+    upkeep,
+)
 from .registry import Context, Operation, Stream, operations, run
 
 __all__ = [
-    "Context", "Operation", "Stream", "accounts", "connector_events", "connectors", "first", "keys", "lists", "mail",
-    "oauth", "operations", "queue", "routes", "run", "secrets", "upkeep",
+    "Context", "Operation", "Stream", "accounts", "connector_events", "connector_sync", "connectors", "first", "keys",
+    "lists", "mail", "oauth", "operations", "queue", "routes", "run", "secrets", "upkeep",
 ]

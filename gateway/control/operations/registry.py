@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.connectors.desk import Desk
+from gateway.connectors.progress import SyncRun
+from gateway.connectors.worker import SyncResult
 from gateway.control.frames import Frame, Json
 from gateway.delivery.accounts import NOBODY, AccountTable
 from gateway.delivery.routes import Routes
@@ -21,6 +23,7 @@ from gateway.ingest.writer import Ingest
 from gateway.model.errors import InvalidRequest
 from gateway.model.ids import InboxId
 from gateway.model.ports import Clock
+from gateway.store.connectors.rows import ConnectorId
 from gateway.store.db import Database
 
 
@@ -44,9 +47,21 @@ class LiveQueue(Protocol):
         """Why due mail between these addresses is not under way; None: it is only not its turn."""
 
 
+class LiveSync(Protocol):
+    """Who syncs connectors, in a process that serves."""
+
+    async def sync(
+        self, connector_id: ConnectorId, told: Callable[[SyncRun], None] | None = None
+    ) -> SyncResult | None:
+        """Sync now; None: another node has it, or it is switched off."""
+
+    def confirm(self, connector_id: ConnectorId) -> None:
+        """What seems to be gone upstream is gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What operations work on. `reload`, `status` and `live_queue` belong to a running server: None elsewhere."""
+    """What operations work on. `reload`, `status` and what is live belong to a running server: None elsewhere."""
 
     db: Database
     ingest: Ingest
@@ -59,6 +74,7 @@ class Context:
     accounts: Callable[[], AccountTable] = lambda: NOBODY
     """Accounts that mail goes out through."""
     live_queue: LiveQueue | None = None
+    live_sync: LiveSync | None = None
     desk: Desk | None = None
     """What is done with connectors."""
 

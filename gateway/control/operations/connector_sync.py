@@ -1,0 +1,81 @@
+"""Syncing a connector now, with whoever asked looking on."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from gateway.connectors.progress import SyncRun
+from gateway.connectors.worker import SyncResult
+from gateway.control.frames import Json
+from gateway.model.errors import InvalidRequest
+from gateway.store.connectors import accounts
+
+from .connectors import found
+from .registry import Context, Stream, operation
+
+TELL_S = 0.2
+"""Between two words about progress."""
+
+
+@operation("connector.sync")
+async def connector_sync(
+    context: Context, stream: Stream, *, name: str, pod: str | None = None, logs: bool = False, confirm: bool = False
+) -> Json:
+    """Sync a connector and wait for the end; progress comes as events.
+
+    `confirm`: messages that are gone from the account in large numbers are really gone. Where another process of the
+    store has the connector, that one is asked and nothing is waited for: `waited` is false.
+    """
+    live = context.live_sync
+    if live is None:
+        raise InvalidRequest("A sync needs the running server: gateway serve")
+    row = (await found(context, name, pod)).row
+    if not row.enabled:
+        raise InvalidRequest(f"Connector {row.name} is disabled: gateway connector enable {row.name}")
+    if confirm:
+        live.confirm(row.id)
+    last: list[SyncRun] = []
+    asked = asyncio.ensure_future(live.sync(row.id, lambda run: last.__setitem__(slice(None), [run])))
+    try:
+        while not asked.done():
+            await asyncio.wait([asked], timeout=TELL_S)
+            if last:
+                await stream.send({"progress": _counts(last.pop())})
+    finally:
+        asked.cancel()
+    result = await asked
+    if result is None:
+        now = int(context.now())
+        await context.db.write(lambda tx: accounts.ask_sync(tx, row.id, now=now))
+        return {"waited": False}
+    return _result(result, logs=logs)
+
+
+def _counts(run: SyncRun) -> dict[str, Json]:
+    return {
+        "run": run.run,
+        "folder": run.folder,
+        "folders": run.folders,
+        "imported": run.imported,
+        "expected": run.expected,
+        "octets": run.octets,
+        "flags": run.flags,
+        "vanished": run.vanished,
+        "remapped": run.remapped,
+        "poisoned": run.poisoned,
+        "pushed": run.pushed,
+    }
+
+
+def _result(result: SyncResult, *, logs: bool) -> Json:
+    return {
+        "waited": True,
+        "success": result.failure is None,
+        "failure": result.failure,
+        "message": result.message,
+        **_counts(result.run),
+        "email_ids": result.run.email_ids,
+        "notes": result.run.notes,
+        "logs": [f"{datetime.fromtimestamp(at, UTC):%H:%M:%S} {line}" for at, line in result.log] if logs else [],
+    }
