@@ -53,6 +53,7 @@ async def starttls(turn: Turn) -> None:
     if session.wire.early:
         session.server.broken("octets came right behind STARTTLS")
     turn.answer = "OK Begin TLS negotiation now"
+    session.wire.hold()
     turn.then = session.handshake
 
 

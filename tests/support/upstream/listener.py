@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar
 
 from tests.support.upstream.faults import Fault
 from tests.support.upstream.grammar import Command
-from tests.support.upstream.wire import Gone, Wire
+from tests.support.upstream.wire import Accepted, Gone, Wire
 
 Session = TypeVar("Session")
 
@@ -57,8 +57,16 @@ class Listener(Generic[Session]):
         await self.stop()
 
     async def start(self) -> None:
-        """Listens; after `stop` on the same port again."""
-        self._listener = await asyncio.start_server(self._connected, self.host, self.port, backlog=2048)
+        """Listens; after `stop` on the same port again.
+
+        Faults of TLS from the first octet are armed before: only then the handshake is taken out of the loop's hands.
+        """
+        loop = asyncio.get_running_loop()
+        by_hand = any(fault.command == "TLS" for fault in self.faults)
+        self._listener = await loop.create_server(
+            lambda: Accepted(self._connected, held=self.implicit_tls and by_hand), self.host, self.port, backlog=2048,
+            ssl=self.context if self.implicit_tls and not by_hand else None,
+        )
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -73,7 +73,7 @@ class FakeUpstream(Listener[Session]):
         return Session(self, wire, number)
 
     async def serve(self, session: Session) -> None:
-        if self.implicit_tls:
+        if self.implicit_tls and not session.wire.tls:
             await session.handshake()
         await session.run()
 

@@ -79,7 +79,7 @@ class FakeSubmission(Listener["SmtpSession"]):
         return SmtpSession(self, wire, number)
 
     async def serve(self, session: SmtpSession) -> None:
-        if self.implicit_tls:
+        if self.implicit_tls and not session.wire.tls:
             await session.handshake()
         await session.run()
 
@@ -165,6 +165,7 @@ class SmtpSession:
     def _starttls(self, turn: SmtpTurn, rest: str) -> str:
         if self.wire.tls or not self.server.offers_starttls:
             return "502 5.5.1 Not offered"
+        self.wire.hold()
         return "220 2.0.0 Ready to start TLS"
 
     def _mail(self, turn: SmtpTurn, rest: str) -> str:

@@ -8,7 +8,8 @@ import socket
 import ssl
 import struct
 import zlib
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, cast
 
 BLOCK = 65_536
 
@@ -32,6 +33,21 @@ class Gate(Protocol):
         """Where in this piece the gate stands; each piece is shown once, in order."""
 
     async def reached(self, wire: Wire) -> None: ...
+
+
+class Accepted(asyncio.StreamReaderProtocol):
+    """A connection as streams. `held`: nothing is read before the handshake, or the client's hello would be lost."""
+
+    def __init__(self, connected: Callable[..., Awaitable[None]], *, held: bool) -> None:
+        self._held = held
+        loop = asyncio.get_running_loop()
+        super().__init__(asyncio.StreamReader(loop=loop), connected, loop=loop)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._held:
+            self._held = False
+            cast(asyncio.Transport, transport).pause_reading()
+        super().connection_made(transport)
 
 
 class Wire:
@@ -132,6 +148,10 @@ class Wire:
             raise Gone from error
         if self._writer.is_closing():
             raise Gone
+
+    def hold(self) -> None:
+        """Reads no more, until `start_tls` goes on: what comes next is TLS."""
+        cast(asyncio.Transport, self._writer.transport).pause_reading()
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """The handshake; Gone if the client does not like us."""
