@@ -123,8 +123,10 @@ def local_changes(rx: Rx, inbox_id: InboxId, folder: RemoteFolder, *, most: int 
     if mailbox is None:
         return LocalChanges(0, [], [], exists=False)
     found = changes_since(rx, inbox_id, mailbox, folder.pushed_modseq, most=most)
-    if found is None:
-        return LocalChanges(modseq_now(rx, inbox_id), [], [], complete=False)
+    if found is None:  # too many, or the mailbox's short record of flags has lost the first of them: flags are narrow
+        found = changes_since(rx, inbox_id, mailbox, folder.pushed_modseq)
+        if len(found.flags) > most:
+            return LocalChanges(found.highest_modseq, [], [], complete=False)
     if not found.exists:
         return LocalChanges(0, [], [], exists=False)
     removed = _within(rx, folder.connector_id, mailbox, found.expunged, most)

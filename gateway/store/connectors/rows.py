@@ -21,8 +21,8 @@ MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 Flags = tuple[int, tuple[str, ...]]
 """(mask of system flags, names of keywords, sorted)."""
 
-WINDOW: Final = 500
-"""Arrivals of one unit at most: each is an append, so that a unit holds the writer some tens of milliseconds."""
+WINDOW: Final = 250
+"""Arrivals, moves and changes of labels of one unit at most: 25 ms of the writer."""
 BATCH: Final = 1_000
 """Changes of one unit at most: each takes a few short statements."""
 

@@ -151,6 +151,22 @@ async def test_too_much_at_once_is_read_by_pages(db: Database) -> None:
     assert all(each.place is not None and each.base == (0, ()) for each in first)
 
 
+async def test_more_changes_of_flags_than_their_record_holds(db: Database) -> None:
+    account = await make_account(db)
+    folder = await account.folder()
+    box = await account.box("INBOX")
+    await account.bring(folder, [arrival(uid, box) for uid in range(1, 101)])
+    await agree(account, folder, upto=(await look(account, folder)).highest_modseq)
+    for uid in range(1, 100, 2):
+        await account.write(
+            lambda tx, uid=uid: messages.store_flags(tx, account.inbox.id, box, [uid], "add", FLAGGED)
+        )
+    found = await look(account, folder, most=50)
+    assert found.complete
+    assert [each.uid for each in found.changed] == list(range(1, 100, 2))
+    assert not (await look(account, folder, most=49)).complete
+
+
 async def test_records_that_are_too_old_are_said(db: Database) -> None:
     account = await make_account(db)
     folder = await account.folder()
