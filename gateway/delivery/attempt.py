@@ -11,7 +11,7 @@ import structlog
 from gateway.model.errors import GatewayError
 from gateway.model.ports import Clock, Metrics
 from gateway.outbound.breaker import LOGIN_REFUSED
-from gateway.outbound.sent_copy import SentCopy
+from gateway.outbound.sent_copy import AccountCopy
 from gateway.outbound.verdict import Outcome, Stage, Verdict
 from gateway.store.db import Database
 from gateway.store.queue import QueueItem
@@ -145,7 +145,7 @@ class Attempts:
         judged = await self._doubts.judge(job.items, account, self.settings.unknown_outcome)
         if judged.ended:
             outcomes = [judged.outcome] * len(judged.ended)
-            attempted = None if account is None else Attempted(account, outcomes, copy=SentCopy.FILED)
+            attempted = None if account is None else Attempted(account, outcomes, copy=AccountCopy.FILED)
             await self.record(judged.ended, outcomes, None, b"", attempted)
         return judged.go
 

@@ -10,7 +10,7 @@ from gateway.model.errors import GatewayError
 from gateway.model.ids import ContentId, InboxId, SubmissionId
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.failure import Failure
-from gateway.outbound.sent_copy import SentCopy
+from gateway.outbound.sent_copy import AccountCopy
 from gateway.store.db import Tx
 from gateway.store.queue import QueueState
 
@@ -63,7 +63,7 @@ class SendReport:
     text: str
     remote: str | None
     fallback: bool
-    copy: SentCopy
+    copy: AccountCopy
     recipients: tuple[RecipientEnd, ...]
     log: tuple[str, ...]
 

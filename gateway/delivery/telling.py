@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.outbound.sent_copy import SentCopy, sent_copy
+from gateway.outbound.sent_copy import AccountCopy, account_copy
 from gateway.outbound.verdict import Outcome, Verdict, clean
 from gateway.store import queue_doubt
 from gateway.store.addresses import spellings
@@ -25,7 +25,7 @@ class Attempted:
     outcomes: Sequence[Outcome]
     greeting: str = ""
     fallback: bool = False
-    copy: SentCopy | None = None
+    copy: AccountCopy | None = None
 
 
 def send_report(
@@ -60,20 +60,20 @@ def send_report(
         text=_words(worst.code, worst.enhanced, worst.text),
         remote=remote,
         fallback=attempted.fallback,
-        copy=_copy(attempted, first.mail_from, remote) if sent else SentCopy.NONE,
+        copy=_copy(attempted, first.mail_from, remote) if sent else AccountCopy.NONE,
         recipients=ends,
         log=(*_who(attempted, remote), *(f"<{end.address}>: {end.state} {_said(end)}" for end in ends)),
     )
 
 
-def _copy(attempted: Attempted, sender: str, remote: str | None) -> SentCopy:
+def _copy(attempted: Attempted, sender: str, remote: str | None) -> AccountCopy:
     account = attempted.account
     if attempted.copy is not None:
         return attempted.copy
     if attempted.fallback:  # our relay files nothing in somebody else's account
-        return sent_copy(account.sent_policy, "", "", remembered=False)
+        return account_copy(account.sent_policy, "", "", remembered=False)
     own = bool(set(spellings(sender)[:-1]) & set(account.addresses))
-    return sent_copy(
+    return account_copy(
         account.sent_policy, remote or "", attempted.greeting, own_address=own, remembered=account.files_sent
     )
 

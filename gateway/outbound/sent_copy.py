@@ -20,7 +20,7 @@ class SentPolicy(StrEnum):
     NEVER = "never"
 
 
-class SentCopy(StrEnum):
+class AccountCopy(StrEnum):
     """What is to be done once a message went out."""
 
     FILED = "filed"
@@ -70,20 +70,20 @@ def files_sent(host: str, greeting: str, *, own_address: bool = True) -> bool | 
     return True if _BRIDGE.search(greeting) else None
 
 
-def sent_copy(
+def account_copy(
     policy: SentPolicy, host: str, greeting: str, *, own_address: bool = True, remembered: bool | None = None
-) -> SentCopy:
+) -> AccountCopy:
     """`remembered`: what a probe of this account has found (True: the provider files), None: none was made."""
     if policy is SentPolicy.NEVER:
-        return SentCopy.NONE
+        return AccountCopy.NONE
     if policy is SentPolicy.ALWAYS:
-        return SentCopy.APPEND
+        return AccountCopy.APPEND
     files = files_sent(host, greeting, own_address=own_address)
     if files is None:
         files = remembered
     if files is None:
-        return SentCopy.PROBE
-    return SentCopy.FILED if files else SentCopy.APPEND
+        return AccountCopy.PROBE
+    return AccountCopy.FILED if files else AccountCopy.APPEND
 
 
 def _is_one_of(name: str, suffixes: tuple[str, ...]) -> bool:

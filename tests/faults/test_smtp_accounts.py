@@ -9,7 +9,7 @@ import pytest
 from gateway.delivery.accounts import Account
 from gateway.delivery.routes import Route, RouteKind, RouteLimits, Routes, Rule
 from gateway.model.errors import SenderNotAuthorized
-from gateway.outbound.sent_copy import SentCopy, SentPolicy
+from gateway.outbound.sent_copy import AccountCopy, SentPolicy
 from gateway.submit.errors import NoRoute
 from tests.faults.smtp_accounts import ADDRESS, account, are, submit, with_account
 from tests.faults.smtp_kit import USER, principal, run
@@ -126,19 +126,19 @@ def test_what_its_keeper_is_told(tmp_path: Path) -> None:
             assert (report.account_id, report.inbox_id, report.submission) == (1, it.ann, entry.submission.uuid)
             assert (report.message_id, report.size) == (b"orig@account.test", entry.submission.size)
             assert (report.sent, report.fallback, report.remote) == (True, False, "127.0.0.1")
-            assert report.copy is SentCopy.PROBE
+            assert report.copy is AccountCopy.PROBE
             assert report.log == ("127.0.0.1: peer ESMTP", "<eve@elsewhere.net>: sent 250 2.0.0 taken")
             # A server that says it is Gmail's files what it takes; one that is asked never to be touched is not.
             theirs.replies["greeting"] = ["220 smtp.gmail.com ESMTP x - gsmtp"] * 2
             async with it.runner():
                 await submit(it, number=1)
                 await it.until(lambda: are(it, "sent", "sent"))
-            assert keeper.reports[1].copy is SentCopy.FILED
+            assert keeper.reports[1].copy is AccountCopy.FILED
             keeper.change(account(it.ann, sent_policy=SentPolicy.NEVER))
             async with it.runner():
                 await submit(it, number=2)
                 await it.until(lambda: are(it, "sent", "sent", "sent"))
-            assert keeper.reports[2].copy is SentCopy.NONE
+            assert keeper.reports[2].copy is AccountCopy.NONE
 
     run(main())
 

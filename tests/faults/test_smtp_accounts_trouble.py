@@ -11,7 +11,7 @@ from gateway.delivery.ports import AccountUnavailable
 from gateway.delivery.routes import RouteLimits
 from gateway.outbound.failure import Failure
 from gateway.outbound.login import Mechanism, RelayLogin
-from gateway.outbound.sent_copy import SentCopy
+from gateway.outbound.sent_copy import AccountCopy
 from gateway.outbound.tls import Security, TlsPolicy
 from gateway.store import queue_admin
 from gateway.store.db import Tx
@@ -57,7 +57,7 @@ def test_mail_waits_while_the_account_refuses_our_login(tmp_path: Path, how: str
             assert second.recipients[0].attempts == 0
             report = keeper.reports[0]
             assert len(keeper.reports) == 1
-            assert (report.sent, report.copy, report.fallback) == (False, SentCopy.NONE, False)
+            assert (report.sent, report.copy, report.fallback) == (False, AccountCopy.NONE, False)
             assert report.failure is {
                 "refused": Failure.AUTH_REJECTED, "no-token": Failure.AUTH_OAUTH, "paused": None,
             }[how]  # fmt: skip
@@ -109,7 +109,7 @@ def test_with_a_fallback_the_relay_takes_over_at_once(tmp_path: Path, how: str) 
             assert len(keeper.renewals) == (0 if how == "paused" else 1)
             by_relay = [report for report in keeper.reports if report.fallback]
             assert len(by_relay) == 3
-            assert {report.copy for report in by_relay} == {SentCopy.APPEND}, "nobody else files it there"
+            assert {report.copy for report in by_relay} == {AccountCopy.APPEND}, "nobody else files it there"
             failed = [report for report in keeper.reports if not report.fallback]
             assert [(report.sent, report.failure) for report in failed] == (
                 [] if how == "paused" else [(False, Failure.AUTH_OAUTH)]
@@ -244,7 +244,7 @@ def test_before_anything_is_repeated_the_account_is_asked(tmp_path: Path, policy
             assert "unknown" in [str(each.state) for each in entry.attempts]
             if found:
                 assert "in the account's Sent" in (entry.recipients[0].text or b"").decode()
-                assert [report.copy for report in keeper.reports] == [SentCopy.NONE, SentCopy.FILED]
+                assert [report.copy for report in keeper.reports] == [AccountCopy.NONE, AccountCopy.FILED]
             if found is None and policy == "hold":  # whoever lets it go wants it sent
                 await it.db.write(lambda tx: _release(tx, entry.recipients[0].id, int(it.now)))
                 async with it.runner(unknown_outcome=policy):

@@ -17,7 +17,7 @@ from gateway.delivery.telling import Attempted
 from gateway.ingest.writer import Ingest
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.failure import Failure
-from gateway.outbound.sent_copy import SentCopy
+from gateway.outbound.sent_copy import AccountCopy
 from gateway.outbound.verdict import Outcome, Stage, Verdict
 from gateway.store import addresses, queue_admin, queue_doubt
 from gateway.store.db import Database, Tx
@@ -67,7 +67,7 @@ async def test_which_are_doubtful_and_who_let_them_go(db: Database) -> None:
     items = await claim(db)
     rows = [item.recipient_id for item in items]
     [report] = await attempt(db, account, items, [LOST, LOST, TAKEN])
-    assert (report.sent, report.failure, report.copy) == (True, Failure.LOST, SentCopy.FILED)
+    assert (report.sent, report.failure, report.copy) == (True, Failure.LOST, AccountCopy.FILED)
     assert (report.submission_id, report.message_id, report.size) == (submission, None, 99)
     assert await db.read(lambda rx: queue_doubt.doubtful(rx, rows)) == {rows[0]: False, rows[1]: False}
     assert [str(event.state) for event in (await show(db, submission)).attempts].count("unknown") == 2
@@ -98,7 +98,7 @@ async def test_what_the_relay_did_in_its_place_is_no_doubt_about_the_account(db:
     await send(db, inbox, "a@x.test")
     items = await claim(db)
     [report] = await attempt(db, account, items, [LOST], fallback=True)
-    assert (report.sent, report.fallback, report.copy) == (False, True, SentCopy.NONE)
+    assert (report.sent, report.fallback, report.copy) == (False, True, AccountCopy.NONE)
     assert await db.read(lambda rx: queue_doubt.doubtful(rx, [items[0].recipient_id])) == {}
 
 

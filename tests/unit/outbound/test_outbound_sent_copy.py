@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.outbound.sent_copy import SentCopy, SentPolicy, files_sent, sent_copy
+from gateway.outbound.sent_copy import AccountCopy, SentPolicy, account_copy, files_sent
 
 GMAIL = "smtp.gmail.com ESMTP a640c23a62f3a-acb6ec8bb2dsm1 - gsmtp"
 MICROSOFT = "FR0P281CA0001.outlook.office365.com Microsoft ESMTP MAIL Service ready at Sat, 21 Nov 2026 12:00:00 +0000"
@@ -44,15 +44,15 @@ def test_microsoft_files_in_the_mailbox_of_the_login() -> None:
 @pytest.mark.parametrize(
     ("policy", "host", "remembered", "expected"),
     [
-        (SentPolicy.AUTO, "smtp.gmail.com", None, SentCopy.FILED),
-        (SentPolicy.AUTO, "smtp.gmail.com", False, SentCopy.FILED),
-        (SentPolicy.AUTO, "mail.gmx.net", None, SentCopy.APPEND),
-        (SentPolicy.AUTO, "mail.corp.example", None, SentCopy.PROBE),
-        (SentPolicy.AUTO, "mail.corp.example", True, SentCopy.FILED),
-        (SentPolicy.AUTO, "mail.corp.example", False, SentCopy.APPEND),
-        (SentPolicy.ALWAYS, "smtp.gmail.com", True, SentCopy.APPEND),
-        (SentPolicy.NEVER, "mail.gmx.net", False, SentCopy.NONE),
+        (SentPolicy.AUTO, "smtp.gmail.com", None, AccountCopy.FILED),
+        (SentPolicy.AUTO, "smtp.gmail.com", False, AccountCopy.FILED),
+        (SentPolicy.AUTO, "mail.gmx.net", None, AccountCopy.APPEND),
+        (SentPolicy.AUTO, "mail.corp.example", None, AccountCopy.PROBE),
+        (SentPolicy.AUTO, "mail.corp.example", True, AccountCopy.FILED),
+        (SentPolicy.AUTO, "mail.corp.example", False, AccountCopy.APPEND),
+        (SentPolicy.ALWAYS, "smtp.gmail.com", True, AccountCopy.APPEND),
+        (SentPolicy.NEVER, "mail.gmx.net", False, AccountCopy.NONE),
     ],
 )
-def test_what_is_done(policy: SentPolicy, host: str, remembered: bool | None, expected: SentCopy) -> None:
-    assert sent_copy(policy, host, "", remembered=remembered) is expected
+def test_what_is_done(policy: SentPolicy, host: str, remembered: bool | None, expected: AccountCopy) -> None:
+    assert account_copy(policy, host, "", remembered=remembered) is expected
