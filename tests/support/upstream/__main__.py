@@ -18,6 +18,7 @@ import sys
 from typing import Any
 
 from tests.support import upstream
+from tests.support.upstream.faults import Do
 from tests.support.upstream.personality import PERSONALITIES
 from tests.support.upstream.server import FakeUpstream
 from tests.support.upstream.smtp import FakeSubmission
@@ -81,6 +82,12 @@ async def _called(server: FakeUpstream, submission: FakeSubmission, wanted: dict
     if name == "arm":  # the name of a fault, then its arguments
         fault = getattr(upstream, args[0])(*args[1:], **named)
         (submission if wanted.get("smtp") else server).arm(fault)
+        return None
+    if name == "arm_call":  # the command, then a method of the server and its arguments
+        server.arm(Do(args[0], lambda one: getattr(one, args[1])(*args[2:]), **named))
+        return None
+    if name == "set":
+        setattr(submission if wanted.get("smtp") else server, *args)
         return None
     if name == "log":
         return [[one.name, one.text] for one in server.log]

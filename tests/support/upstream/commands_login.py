@@ -207,6 +207,7 @@ async def idle(turn: Turn) -> None:
     session = turn.session
     deaf = any(isinstance(fault, Deaf) for fault in turn.faults)
     session.changed.clear()
+    session.pushes.clear()
     session.wire.write(b"+ idling\r\n")
     if not deaf:
         session.tell_news()
@@ -239,6 +240,8 @@ async def _push(session: Session, deaf: bool) -> None:
         session.wire.write(b"* BYE IMAP session state is inconsistent, please relogin.\r\n")
         await session.wire.flush()
         raise Gone
+    pushes, session.pushes = session.pushes, []
     if not deaf:
+        session.wire.write(*(f"* {line}\r\n".encode() for line in pushes))
         session.tell_news()
         await session.wire.flush()

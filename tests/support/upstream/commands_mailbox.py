@@ -159,9 +159,11 @@ def _status_items(turn: Turn, token: Token) -> list[str]:
 
 
 def _say_status(turn: Turn, box: Mailbox, items: list[str]) -> None:
-    places = box.places.values()
+    places, quirks = box.places.values(), turn.session.quirks
+    cap = quirks.visible if quirks.visible_in_status else 0
     values = {
-        "MESSAGES": len(places), "UIDNEXT": box.uidnext, "UIDVALIDITY": box.uidvalidity, "RECENT": 0,
+        "MESSAGES": min(len(places), cap or len(places)),
+        "UIDNEXT": box.uidnext, "UIDVALIDITY": box.uidvalidity, "RECENT": 0,
         "HIGHESTMODSEQ": box.highest_modseq, "MAILBOXID": f"({box.mailbox_id})",
     }
     if "UNSEEN" in items:
@@ -170,7 +172,7 @@ def _say_status(turn: Turn, box: Mailbox, items: list[str]) -> None:
         values["SIZE"] = sum(len(placed.mail.octets) for placed in places)
     if "DELETED" in items:
         values["DELETED"] = sum("\\Deleted" in placed.mail.flags for placed in places)
-    told = [f"{item} {values[item]}" for item in items if item not in turn.session.quirks.status_omits]
+    told = [f"{item} {values[item]}" for item in items if item not in quirks.status_omits]
     turn.say(b"STATUS " + shown_name(turn, box.raw) + b" " + listed(told).encode())
 
 

@@ -101,6 +101,9 @@ class Listener(Generic[Session]):
             abruptly = gone.abruptly
         except asyncio.CancelledError:
             return  # by stop(), which waits for the task; nobody else cancels it
+        except Exception as error:
+            self.broken(f"the scripted server itself failed: {error!r}")
+            raise
         finally:
             self._tasks.discard(task)
             self._wires.discard(wire)

@@ -18,6 +18,7 @@ class Quirks:
 
     visible: int = 0
     """SELECT shows the newest so many messages only, STATUS counts all (Yahoo); UIDONLY lifts it."""
+    visible_in_status: bool = False  # STATUS too counts only those (Gmail's "limit IMAP folders to …")
     message_limit: int = 0
     """One command touches at most so many messages (RFC 9738)."""
     permuted_copyuid: bool = False

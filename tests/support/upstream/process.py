@@ -4,6 +4,9 @@
         upstream.port, upstream.smtp_port
         uid = upstream.call("deliver", "INBOX", octets=b"…")
         upstream.call("arm", "Cut", "FETCH", octets=1000, literal=True)
+        upstream.call("arm_call", "FETCH", "renumber", "INBOX", nth=3)   # a method, at the third FETCH
+        upstream.call("set", "refuse_login", refusals.IMAP["limit"][0])   # an attribute
+        upstream.call("until_idle", "INBOX")
         upstream.snapshot()
 """
 

@@ -93,6 +93,12 @@ class FakeUpstream(Listener[Session]):
         """The provider's words for "later" to the next commands after login."""
         self.arm(Refuse(command, self.personality.backoff, times=times, where=lambda one: bool(one.user)))
 
+    def push(self, line: str) -> None:
+        """An untagged response to all who are in IDLE, whatever it says: `OK Still here`."""
+        for session in self.sessions:
+            session.pushes.append(line)
+            session.changed.set()
+
     def bye(self, text: str = "Session invalidated - AccessTokenExpired") -> None:
         """BYE to everybody: at once in IDLE and between commands, else behind the answer to the command that runs."""
         for session in list(self.sessions):

@@ -33,6 +33,8 @@ class Session:
         self.idle = self.busy = self.over = False
         self.changed = asyncio.Event()
         self.farewell = ""
+        self.pushes: list[str] = []
+        """Untagged responses that go out in IDLE."""
 
     @property
     def personality(self) -> Personality:

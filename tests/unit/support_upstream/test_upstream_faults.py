@@ -226,6 +226,27 @@ def test_a_deaf_idle() -> None:
     with_selected(test, Deaf())
 
 
+def test_heartbeats_and_nonsense_in_idle() -> None:
+    async def test(server: FakeUpstream, client: Raw) -> None:
+        client.send(b"i IDLE\r\n")
+        await client.line()
+        for line in ("OK Still here", "99 EXPUNGE"):
+            server.push(line)
+            assert await client.line() == f"* {line}\r\n".encode()
+        client.send(b"DONE\r\n")
+        assert await client.until("i ") == ["i OK IDLE completed"]
+
+    with_selected(test)
+
+
+def test_a_literal_is_refused_before_it_is_sent() -> None:
+    async def test(server: FakeUpstream, client: Raw) -> None:
+        assert await client.ask("a APPEND INBOX {1000}") == ["a NO [TOOBIG] too much"]
+        assert await client.ask("b NOOP") == ["b OK NOOP completed"]
+
+    with_selected(test, Refuse("LITERAL", "NO [TOOBIG] too much"))
+
+
 def test_a_greeting_without_end() -> None:
     async def run() -> None:
         async with FakeUpstream(faults=[Flood("GREETING")]) as server, connected(server) as client:

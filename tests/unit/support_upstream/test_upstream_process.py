@@ -35,6 +35,14 @@ def test_it_is_driven_from_outside() -> None:
         assert len(up.snapshot()["[Gmail]/Sent Mail"]) == 1
         assert [name for name, _ in up.call("log")][:3] == ["CAPABILITY", "LOGIN", "SELECT"]
         assert up.call("violations") == []
+        up.call("arm_call", "STATUS", "expunge", "[Gmail]/Sent Mail", 1)
+        client.status("INBOX.none", "(MESSAGES)")
+        assert up.snapshot()["[Gmail]/Sent Mail"] == {}
+        up.call("set", "refuse_login", "NO [LIMIT] enough")
+        other = imaplib.IMAP4(up.host, up.port, timeout=30)
+        with pytest.raises(imaplib.IMAP4.error, match="enough"):
+            other.login("user@upstream.test", "secret")
+        other.shutdown()
         with pytest.raises(RuntimeError, match="KeyError"):
             up.call("deliver", "Nowhere")
         client.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Awaitable, Callable
 
 from tests.support.upstream import (
@@ -126,6 +127,45 @@ def test_courier_keeps_below_inbox_and_hides_appends() -> None:
         assert "* 4 EXISTS" in await client.ask("g SELECT INBOX")
 
     logged_in(test, COURIER)
+
+
+def test_gmail_limits_folders_in_status_too() -> None:
+    async def test(server: FakeUpstream, client: Raw) -> None:
+        assert (await client.ask("a STATUS INBOX (MESSAGES)"))[0] == '* STATUS "INBOX" (MESSAGES 2)'
+        assert "* 2 EXISTS" in await client.ask("b SELECT INBOX")
+
+    logged_in(test, GMAIL.quirk(visible=2, visible_in_status=True))
+
+
+def test_literals_of_each_kind() -> None:
+    async def both(server: FakeUpstream, client: Raw) -> None:
+        client.send(b"a STATUS {5+}\r\nINBOX (MESSAGES)\r\n")
+        assert (await client.until("a "))[0] == '* STATUS "INBOX" (MESSAGES 3)'
+        client.send(b"b APPEND INBOX {5000+}\r\n" + b"x" * 5000 + b"\r\n")
+
+    async def plus(server: FakeUpstream, client: Raw) -> None:
+        await both(server, client)
+        assert (await client.until("b "))[-1].startswith("b OK")
+
+    async def minus(server: FakeUpstream, client: Raw) -> None:
+        await both(server, client)
+        assert (await client.until("b "))[-1].startswith("b BAD")
+
+    logged_in(plus, DOVECOT)
+    logged_in(minus, GMAIL, violations=1)
+
+
+def test_compress() -> None:
+    async def test(server: FakeUpstream, client: Raw) -> None:
+        assert (await client.ask("a COMPRESS DEFLATE"))[-1].startswith("a OK")
+        deflate, inflate = zlib.compressobj(9, zlib.DEFLATED, -15), zlib.decompressobj(-15)
+        client.send(deflate.compress(b"b NOOP\r\n") + deflate.flush(zlib.Z_SYNC_FLUSH))
+        told = b""
+        while not told.endswith(b"\r\n"):
+            told += inflate.decompress(await client.reader.read(1000))
+        assert told == b"b OK NOOP completed\r\n"
+
+    logged_in(test, DOVECOT)
 
 
 def test_names_in_utf8_and_in_utf7() -> None:
