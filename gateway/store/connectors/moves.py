@@ -6,7 +6,7 @@ here since the plan looked is left alone and named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.model.ids import InboxId, MailboxId
@@ -87,41 +87,48 @@ def moved(tx: Tx, claim: Claim, moves: Sequence[Moved], *, upto: int, now: int) 
     """
     lease.fence(tx, claim, now)
     bounded(len(moves), WINDOW, "moves")
+    arrived = _known_already(tx, moves)
     left: list[Key] = []
-    for (old_folder, old_validity), group in _by_folder(moves).items():
+    for (folder, validity), group in _by_folder(moves).items():
         uids = [move.old.uid for move in group]
-        known = places.messages_of(tx, old_folder, old_validity, uids)
-        here = places.places_of(tx, old_folder, old_validity, uids)
-        todo: list[tuple[Moved, Place | None]] = []
-        for move in group:
-            if move.old.uid not in known:
-                continue
-            standing = here.get(move.old.uid, [])
-            if _changed(tx, standing, upto):
-                left.append(move.old)
-                continue
-            if move.new.uid in places.messages_of(tx, move.new.folder_id, move.new.uidvalidity, [move.new.uid]):
-                _remove(tx, claim.inbox_id, standing, now)
-                places.drop_messages(tx, old_folder, old_validity, [move.old.uid])
-                gone = known[move.old.uid].gone is not None
-                count_live(tx, old_folder, old_validity, 0 if gone else -1)
-                continue
-            if known[move.old.uid].gone is None:
-                count_live(tx, old_folder, old_validity, -1)
+        known = places.messages_of(tx, folder, validity, uids)
+        here = places.places_of(tx, folder, validity, uids)
+        late = places.changed_since(here, places.modseqs(tx, here), upto)
+        left += [move.old for move in group if move.old.uid in late]
+        going = [move for move in group if move.old.uid in known and move.old.uid not in late]
+        twice = [move.old.uid for move in going if move.new in arrived]
+        todo = [(move, here.get(move.old.uid, [])) for move in going if move.new not in arrived]
+        surplus = [place for uid in twice for place in here.get(uid, [])]
+        surplus += [place for _, standing in todo for place in standing[1:]]
+        _remove(tx, claim.inbox_id, surplus, now)
+        places.drop_messages(tx, folder, validity, twice)
+        for place in surplus:
+            places.drop_place(tx, place)
+        count_live(tx, folder, validity, -sum(1 for move in going if known[move.old.uid].gone is None))
+        for move, _ in todo:
             count_live(tx, move.new.folder_id, move.new.uidvalidity, 1)
-            todo.append((move, standing[0] if standing else None))
-            for extra in standing[1:]:
-                _remove(tx, claim.inbox_id, [extra], now)
-                places.drop_place(tx, extra)
-        _carry(tx, claim.inbox_id, todo, now)
+        _carry(tx, claim.inbox_id, [(move, standing[0] if standing else None) for move, standing in todo], now)
     return left
 
 
+def _known_already(tx: Tx, moves: Sequence[Moved]) -> set[Key]:
+    """New keys that an import was faster with."""
+    found: set[Key] = set()
+    for folder, validity in {(move.new.folder_id, move.new.uidvalidity) for move in moves}:
+        uids = [move.new.uid for move in moves if (move.new.folder_id, move.new.uidvalidity) == (folder, validity)]
+        found |= {Key(folder, validity, uid) for uid in places.messages_of(tx, folder, validity, uids)}
+    return found
+
+
 def _by_folder(moves: Sequence[Moved]) -> dict[tuple[FolderId, int], list[Moved]]:
-    found: dict[tuple[FolderId, int], dict[int, Moved]] = {}
+    """Each old and each new key once, whatever a server paired; what did not move is left out."""
+    found: dict[tuple[FolderId, int], list[Moved]] = {}
+    taken: set[Key] = set()
     for move in moves:
-        found.setdefault((move.old.folder_id, move.old.uidvalidity), {}).setdefault(move.old.uid, move)
-    return {key: list(group.values()) for key, group in found.items()}
+        if move.old != move.new and not {move.old, move.new} & taken:
+            found.setdefault((move.old.folder_id, move.old.uidvalidity), []).append(move)
+            taken |= {move.old, move.new}
+    return found
 
 
 def _carry(tx: Tx, inbox_id: InboxId, todo: Sequence[tuple[Moved, Place | None]], now: int) -> None:
@@ -130,11 +137,7 @@ def _carry(tx: Tx, inbox_id: InboxId, todo: Sequence[tuple[Moved, Place | None]]
     for move, place in todo:
         if place is not None and place.mailbox_id != move.target:
             pairs.setdefault((place.mailbox_id, move.target), []).append(place.local_uid)
-    uid_there: dict[tuple[MailboxId, int], int] = {}
-    for (source, target), uids in pairs.items():
-        copied = messages.move(tx, inbox_id, source, uids, target, now=now)
-        for before, after in zip(copied.src_uids, numbers_of(copied.dst_uids), strict=True):
-            uid_there[source, before] = after
+    there = _transferred(tx, inbox_id, messages.move, pairs, now)
     for move, place in todo:
         new = move.new
         where = {"folder": new.folder_id, "uidvalidity": new.uidvalidity, "uid": new.uid}
@@ -146,9 +149,9 @@ def _carry(tx: Tx, inbox_id: InboxId, todo: Sequence[tuple[Moved, Place | None]]
             tx.run(_BASE, system=move.base[0], keywords=keywords_out(move.base[1]), **where)
         if place is not None:
             places.drop_place(tx, place)
-            local = uid_there.get((place.mailbox_id, place.local_uid))
-            if place.mailbox_id == move.target:
-                local = place.local_uid
+            local: int | None = place.local_uid
+            if place.mailbox_id != move.target:
+                local = there.get((place.mailbox_id, move.target, place.local_uid))
             if local is not None:  # else it was expunged here: nothing stands for it
                 places.insert_place(
                     tx, Place(new.folder_id, new.uidvalidity, new.uid, move.target, local, place.email_id, place.label)
@@ -168,78 +171,93 @@ def relabel(
     uids = [each.uid for each in changes]
     known = places.messages_of(tx, folder_id, uidvalidity, uids)
     here = places.places_of(tx, folder_id, uidvalidity, uids)
-    left: list[int] = []
+    now_is = places.modseqs(tx, here)
+    left = places.changed_since(here, now_is, upto)
     work = _Labels(tx, claim.inbox_id, folder_id, uidvalidity, now)
     for each in {change.uid: change for change in changes if change.uid in known}.values():
-        standing = here.get(each.uid, [])
-        if _changed(tx, standing, upto):
-            left.append(each.uid)
-        elif work.bring(each, standing):
-            tx.run(
-                _LABELS, folder=folder_id, uidvalidity=uidvalidity, uid=each.uid, labels=labels_out(each.labels),
-                modseq=each.modseq,
-            )  # fmt: skip
-    return Relabelled(tuple(left), tuple(work.lost), tuple(work.made))
+        if each.uid not in left:
+            standing = here.get(each.uid, [])
+            living = [place for place in standing if (place.mailbox_id, place.local_uid) in now_is]
+            work.plan(each, standing, living)
+    return Relabelled(tuple(sorted(left)), tuple(work.lost), work.do())
 
 
 @dataclass(slots=True)
 class _Labels:
+    """What a set of changes asks for, gathered, so that each pair of mailboxes is one transfer."""
+
     tx: Tx
     inbox_id: InboxId
     folder_id: FolderId
     uidvalidity: int
     now: int
     lost: list[int] = field(default_factory=list)
-    made: list[Place] = field(default_factory=list)
+    copies: list[tuple[Place, Target]] = field(default_factory=list)
+    moves: list[tuple[Place, Target]] = field(default_factory=list)
+    removed: list[Place] = field(default_factory=list)
+    left_over: list[Place] = field(default_factory=list)
 
-    def bring(self, change: LabelChange, standing: Sequence[Place]) -> bool:
-        """False when nothing is left that could be copied."""
+    def plan(self, change: LabelChange, standing: Sequence[Place], living: Sequence[Place]) -> None:
+        """`living`: those of `standing` whose message is there."""
         wanted = {target.mailbox_id: target for target in change.targets}
-        present = {place.mailbox_id: place for place in standing}
+        present = {place.mailbox_id for place in standing}
         into = [target for box, target in wanted.items() if box not in present]
-        out_of = [place for box, place in present.items() if box not in wanted]
-        living = [place for place in standing if places.modseqs(self.tx, place.mailbox_id, [place.local_uid])]
+        out_of = [place for place in standing if place.mailbox_id not in wanted]
         if into and not living:
             self.lost.append(change.uid)
-            return False
+            return
+        where = {"folder": self.folder_id, "uidvalidity": self.uidvalidity, "uid": change.uid}
         for place in standing:
             target = wanted.get(place.mailbox_id)
             if target is not None and target.label != place.label:
-                self.tx.run(
-                    _RELABEL, folder=self.folder_id, uidvalidity=self.uidvalidity, uid=change.uid,
-                    mailbox=place.mailbox_id, label=target.label,
-                )  # fmt: skip
-        pairs = list(zip(into, [place for place in out_of if place in living], strict=False))
-        for target in into[len(pairs) :]:
-            self._make(change.uid, living[0], target, messages.copy)
-        for target, place in pairs:
-            self._make(change.uid, place, target, messages.move)
-        taken = [place for _, place in pairs]
-        for place in out_of:
-            if place not in taken:
-                _remove(self.tx, self.inbox_id, [place], self.now)
+                self.tx.do(_RELABEL, mailbox=place.mailbox_id, label=target.label, **where)
+        pairs = list(zip([place for place in out_of if place in living], into, strict=False))
+        self.moves += pairs
+        self.copies += [(living[0], target) for target in into[len(pairs) :]]
+        self.left_over += out_of
+        moving = [place for place, _ in pairs]
+        self.removed += [place for place in out_of if place not in moving]
+        self.tx.do(_LABELS, labels=labels_out(change.labels), modseq=change.modseq, **where)
+
+    def do(self) -> tuple[Place, ...]:
+        """The places made. Copies come first, while all that is to be copied is where it was."""
+        made: list[Place] = []
+        for transfer, wanted in ((messages.copy, self.copies), (messages.move, self.moves)):
+            pairs: dict[tuple[MailboxId, MailboxId], list[int]] = {}
+            for place, target in wanted:
+                pairs.setdefault((place.mailbox_id, target.mailbox_id), []).append(place.local_uid)
+            there = _transferred(self.tx, self.inbox_id, transfer, pairs, self.now)
+            made += [
+                Place(
+                    self.folder_id, self.uidvalidity, place.uid, target.mailbox_id,
+                    there[place.mailbox_id, target.mailbox_id, place.local_uid], place.email_id, target.label,
+                )
+                for place, target in wanted
+            ]  # fmt: skip
+        _remove(self.tx, self.inbox_id, self.removed, self.now)
+        for place in self.left_over:
             places.drop_place(self.tx, place)
-        return True
-
-    def _make(self, uid: int, source: Place, target: Target, transfer: Callable[..., Copied]) -> None:
-        copied = transfer(
-            self.tx, self.inbox_id, source.mailbox_id, [source.local_uid], target.mailbox_id, now=self.now
-        )
-        place = Place(
-            self.folder_id, self.uidvalidity, uid, target.mailbox_id, copied.dst_uids[0][0], source.email_id,
-            target.label,
-        )  # fmt: skip
-        places.insert_place(self.tx, place)
-        self.made.append(place)
+        for place in made:
+            places.insert_place(self.tx, place)
+        return tuple(made)
 
 
-def _changed(tx: Tx, standing: Sequence[Place], upto: int) -> bool:
-    return any(
-        modseq > upto for place in standing
-        for modseq in places.modseqs(tx, place.mailbox_id, [place.local_uid]).values()
-    )
+def _transferred(
+    tx: Tx, inbox_id: InboxId, transfer: Callable[..., Copied], pairs: Mapping[tuple[MailboxId, MailboxId], list[int]],
+    now: int,
+) -> dict[tuple[MailboxId, MailboxId, int], int]:  # fmt: skip
+    """(source, target, UID there before) -> UID in the target."""
+    found: dict[tuple[MailboxId, MailboxId, int], int] = {}
+    for (source, target), uids in pairs.items():
+        copied = transfer(tx, inbox_id, source, uids, target, now=now)
+        for before, after in zip(copied.src_uids, numbers_of(copied.dst_uids), strict=True):
+            found[source, target, before] = after
+    return found
 
 
 def _remove(tx: Tx, inbox_id: InboxId, standing: Sequence[Place], now: int) -> None:
+    by_mailbox: dict[MailboxId, list[int]] = {}
     for place in standing:
-        messages.expunge(tx, inbox_id, place.mailbox_id, [place.local_uid], only_deleted=False, now=now)
+        by_mailbox.setdefault(place.mailbox_id, []).append(place.local_uid)
+    for mailbox, uids in by_mailbox.items():
+        messages.expunge(tx, inbox_id, mailbox, sorted(uids), only_deleted=False, now=now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -105,13 +105,29 @@ def drop_messages(tx: Tx, folder_id: FolderId, uidvalidity: int, uids: Sequence[
     tx.run(_DELETE_MESSAGES, folder=folder_id, uidvalidity=uidvalidity, uids=list(uids))
 
 
-def modseqs(rx: Rx, mailbox_id: MailboxId, local_uids: Sequence[int]) -> dict[int, int]:
-    """Local UID -> MODSEQ, of messages that are there."""
-    rising = sorted(set(local_uids))
-    found: dict[int, int] = {}
-    for at in range(0, len(rising), ROWS):
-        found.update(messages.fetch_rows(rx, mailbox_id, rising[at : at + ROWS], Columns.MODSEQ))
+def modseqs(rx: Rx, here: Mapping[int, Sequence[Place]]) -> dict[tuple[MailboxId, int], int]:
+    """(mailbox, local UID) -> MODSEQ, of the messages of these places that are there."""
+    by_mailbox: dict[MailboxId, list[int]] = {}
+    for standing in here.values():
+        for place in standing:
+            by_mailbox.setdefault(place.mailbox_id, []).append(place.local_uid)
+    found: dict[tuple[MailboxId, int], int] = {}
+    for mailbox, uids in by_mailbox.items():
+        uids.sort()
+        for at in range(0, len(uids), ROWS):
+            rows = messages.fetch_rows(rx, mailbox, uids[at : at + ROWS], Columns.MODSEQ)
+            found.update({(mailbox, uid): modseq for uid, modseq in rows})
     return found
+
+
+def changed_since(
+    here: Mapping[int, Sequence[Place]], now: Mapping[tuple[MailboxId, int], int], upto: int
+) -> set[int]:
+    """UIDs upstream for which a local message stands that changed after `upto`. `now`: of `modseqs`."""
+    return {
+        uid for uid, standing in here.items()
+        if any(now.get((place.mailbox_id, place.local_uid), 0) > upto for place in standing)
+    }  # fmt: skip
 
 
 def whereabouts(rx: Rx, inbox_id: InboxId, email_ids: Sequence[str]) -> list[Whereabouts]:

@@ -20,7 +20,7 @@ from gateway.store.statements import Stmt
 
 from . import lease, places
 from .keywords import Fitting
-from .rows import BATCH, Claim, Flags, FolderId, Gone, Place, bounded, keywords_out
+from .rows import BATCH, Claim, Flags, FolderId, Gone, bounded, keywords_out
 from .tally import count_live
 
 NO_FLAGS: Final[Flags] = (0, ())
@@ -63,7 +63,7 @@ def apply_flags(
     known = places.messages_of(tx, folder_id, uidvalidity, [each.uid for each in changes])
     todo = {each.uid: each for each in changes if each.uid in known}
     here = places.places_of(tx, folder_id, uidvalidity, [uid for uid, each in todo.items() if _applies(each)])
-    left = _changed_since(tx, here, upto)
+    left = places.changed_since(here, places.modseqs(tx, here), upto)
     for uid in left:
         del todo[uid]
     fitting = Fitting(tx)
@@ -105,19 +105,6 @@ def _applies(change: FlagChange) -> bool:
     return any(change.add) or any(change.remove)
 
 
-def _changed_since(tx: Tx, here: Mapping[int, Sequence[Place]], upto: int) -> set[int]:
-    """UIDs upstream for which a local message stands that changed after `upto`."""
-    by_mailbox: dict[MailboxId, list[Place]] = {}
-    for standing in here.values():
-        for place in standing:
-            by_mailbox.setdefault(place.mailbox_id, []).append(place)
-    late: set[int] = set()
-    for mailbox, standing in by_mailbox.items():
-        now = places.modseqs(tx, mailbox, [place.local_uid for place in standing])
-        late |= {place.uid for place in standing if now.get(place.local_uid, 0) > upto}
-    return late
-
-
 def vanished(
     tx: Tx, claim: Claim, folder_id: FolderId, uidvalidity: int, uids: Sequence[int], policy: Policy, *,
     upto: int, now: int, trash: MailboxId | None = None,
@@ -140,7 +127,7 @@ def vanished(
             count_live(tx, folder_id, uidvalidity, -len(going))
         return []
     here = places.places_of(tx, folder_id, uidvalidity, list(known))
-    left = _changed_since(tx, here, upto)
+    left = places.changed_since(here, places.modseqs(tx, here), upto)
     going = [uid for uid in known if uid not in left]
     by_mailbox: dict[MailboxId, list[int]] = {}
     for uid in going:

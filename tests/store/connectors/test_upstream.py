@@ -198,6 +198,20 @@ async def test_a_move_that_was_imported_already_leaves_one_message(db: Database)
     assert [(await account.get(each)).live for each in (folder.id, other.id)] == [2, 1]
 
 
+async def test_pairs_that_a_server_made_up(db: Database) -> None:
+    account, folder, box = await filled(db)
+    other = await account.folder("Junk", local="Spam", validity=88)
+    spam = await account.box("Spam")
+
+    def move(old: int, new: int) -> Moved:
+        return Moved(Key(folder.id, VALIDITY, old), Key(other.id, 88, new), spam)
+
+    same = Moved(Key(folder.id, VALIDITY, 13), Key(folder.id, VALIDITY, 13), box)
+    assert await carry(account, move(11, 5), move(12, 5), move(11, 6), same) == []
+    assert (sorted(await account.remote(folder)), sorted(await account.remote(other))) == ([12, 13], [5])
+    assert (list(await account.mail()), list(await account.mail("Spam"))) == ([2, 3], [1])
+
+
 async def test_moves_meet_what_was_done_here(db: Database) -> None:
     account, folder, box = await filled(db)
     spam = await account.box("Spam")
