@@ -56,6 +56,7 @@ WALKS: Final[dict[str, str]] = {
     "cleanup._SAVED_BEFORE": f"{HOURLY}, of Trash and Spam, if they are to expire; the oldest are met first",
     "connectors.events._LAST_KEPT": "goes no further than what is kept",
     "connectors.removal._OF_FOLDER": PIECES,
+    "connectors.reset._PROVEN": "somebody resets a connector: all of a folder is what it is about",
     "connectors.removal._OF_CONNECTOR": PIECES,
     "expunge._FLAGGED": "for callers without a session; IMAP's EXPUNGE knows the UIDs from its state",
     "flag_rows._ALL": "by somebody who is further behind than the mailbox's record of changed flags, in a reader",
