@@ -101,7 +101,7 @@ def store_flags(
     *,
     unchanged_since: int | None = None,
 ) -> FlagsStored:
-    """Set, add or remove flags of messages that exist; at most CUT of them a unit.
+    """Set, add or remove flags of messages that exist; at most 5 * CUT of them a unit.
 
     Only rows that really change get the unit's MODSEQ (RFC 7162 3.1.3), and of those only the ones whose MODSEQ is not
     above `unchanged_since`: looked at under the inbox's lock, so of two who ask for the same only one gets it.

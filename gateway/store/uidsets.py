@@ -14,7 +14,7 @@ from gateway.model.sequence import Ranges, from_numbers
 from .statements import DialectName, Stmt
 
 CUT: Final = 4_000
-"""Rows of one STORE, EXPUNGE or MOVE unit: about 10 ms of the writer. Callers cut larger sets."""
+"""Rows of one EXPUNGE or MOVE unit, or a fifth of a STORE: about 10 ms of the writer. Callers cut larger sets."""
 
 _ONE: Final = "{uid} BETWEEN :low AND :high"
 _MANY_SQLITE: Final = (
