@@ -43,6 +43,8 @@ class GmailAccount(Account):
         label = self.label_of(placed.mailbox)
         if placed.mailbox is not to and label is not None:
             placed.mail.labels.discard(label)
+            if label == "\\Starred":
+                placed.mail.flags.discard("\\Flagged")
         made = self._into(placed.mail, to)
         if self._holds(to):
             self._settle(placed.mail)
@@ -76,13 +78,20 @@ class GmailAccount(Account):
         super().touched(mail)
 
     def store_labels(self, placed: Place, labels: set[str]) -> None:
-        """Labels as a session in that mailbox sets them: its own stays. \\Trash and \\Spam move the mail."""
+        """Labels as a session in that mailbox sets them: its own stays. \\Trash and \\Spam move the mail, and in
+        them any label takes it out."""
         mail, own = placed.mail, self.label_of(placed.mailbox)
         for label, attribute in (("\\Trash", "\\Trash"), ("\\Spam", "\\Junk")):
             target = self.role(attribute)
             if label in labels and target is not None and target is not placed.mailbox:
                 self._into(mail, target)
                 return
+        if not self._holds(placed.mailbox):
+            if not labels:
+                return
+            self._leave(mail)
+            if "\\Flagged" in mail.flags:
+                labels = labels | {"\\Starred"}
         mail.labels = labels | ({own} if own is not None and own in mail.labels else set())
         (mail.flags.add if "\\Starred" in mail.labels else mail.flags.discard)("\\Flagged")
         self._settle(mail)
@@ -135,6 +144,8 @@ class GmailAccount(Account):
             mail.labels.add(label)
         if label == "\\Starred":
             mail.flags.add("\\Flagged")
+        if "\\Flagged" in mail.flags:
+            mail.labels.add("\\Starred")
         self._settle(mail)
         placed_there = self._at(mail, to)
         assert placed_there is not None, to.raw
