@@ -100,7 +100,7 @@ class FolderPass:
             backfill_low=row.backfill_low or 1,
             backfill_floor=row.backfill_floor or 1,
             listed_at=max(memory.listed_at, looked),
-            flags_at=looked,
+            flags_at=max(memory.flags_at, looked),  # the row keeps whole seconds
             recent_flags_at=max(memory.recent_flags_at, looked),
         )
 
@@ -117,7 +117,7 @@ class FolderPass:
     async def _select(self) -> plan.Seen | None:
         work, row = self._work, self.row
         try:
-            selected = await work.client.select(row.raw, read_only=work.read_only)
+            selected = await self._opened(row.raw)
         except Refused as error:
             if error.failure is not Failure.FOLDER_MISSING and error.failure is not Failure.REFUSED_COMMAND:
                 raise
@@ -130,10 +130,20 @@ class FolderPass:
             await self._set(select_failures=0, probe_at=None)
         return await self._seen(selected)
 
+    async def _opened(self, raw: bytes) -> Selected:
+        work = self._work
+        try:
+            return await work.client.select(raw, read_only=work.read_only)
+        except Refused as error:
+            if not error.bad or not work.client.has("CONDSTORE"):
+                raise
+            work.distrust("CONDSTORE", "QRESYNC")
+            return await work.client.select(raw, read_only=work.read_only)
+
     async def _seen(self, selected: Selected) -> plan.Seen:
         uidnext = selected.uidnext
         if uidnext is None:
-            listed = await self._work.client.search()
+            listed = await self._work.search()
             uidnext = listed[-1][1] + 1 if listed else 1
         uidnext = await self._believed(uidnext)
         return plan.Seen(selected.uidvalidity, uidnext, selected.exists, selected.highest_modseq)
@@ -145,7 +155,7 @@ class FolderPass:
         if row.uidnext is None or selected is None or selected.uidvalidity != row.uidvalidity or uidnext >= row.uidnext:
             memory.retreat_at = None
             return uidnext
-        listed = await self._work.client.search(SearchWants(uids=((uidnext, row.uidnext),)))
+        listed = await self._work.search(SearchWants(uids=((uidnext, row.uidnext),)))
         if listed:
             return max(row.uidnext, listed[-1][1] + 1)
         if memory.retreat_at is None:
@@ -175,6 +185,7 @@ class FolderPass:
             case plan.LookAtFlags(newest):
                 await differences.look_at_flags(work, self.row, newest)
                 if newest is None:
+                    memory.flags_at = work.clock()
                     await self._set(last_full_scan_at=work.now)
                 elif newest >= plan.OFTEN:
                     memory.recent_flags_at = work.clock()
@@ -201,7 +212,7 @@ class FolderPass:
 
     async def _forward(self, low: int, target: int, seen: plan.Seen) -> None:
         work, memory = self._work, self._work.memory(self.row)
-        listed = await work.client.search(SearchWants(uids=((low, target - 1),)))
+        listed = await work.search(SearchWants(uids=((low, target - 1),)))
         work.run.expected += sum(high - start + 1 for start, high in listed)
         while (window := forward_window(listed, low, target, self._most())) is not None:
             before = self.state()
@@ -217,9 +228,10 @@ class FolderPass:
         work, memory = self._work, self._work.memory(self.row)
         try:
             gone = await differences.ask_changes(work, self.row, step)
-        except Refused as error:  # it advertises what it cannot do
-            work.run.note(f"{self.row.name}: CHANGEDSINCE is refused: {error.said or error}")
-            work.client.distrust("QRESYNC" if step.vanished else "CONDSTORE")
+        except Refused as error:
+            if not error.bad:
+                raise
+            work.distrust(*(("QRESYNC",) if step.vanished else ("CONDSTORE", "QRESYNC")))
             return
         if memory.exists is not None:
             memory.exists = max(0, memory.exists - gone)

@@ -20,6 +20,7 @@ class FolderRecall:
 
     exists: int | None = None
     listed_at: float = 0.0
+    flags_at: float = 0.0
     recent_flags_at: float = 0.0
     taken: Taken | None = None
     most: int | None = None
@@ -38,8 +39,14 @@ class Recall:
     confirmed: bool = False
     renew: bool = False
     listing_asked_again: bool = False
+    distrust: set[str] = field(default_factory=set)
+    """Capabilities that turned out to be lies."""
     sync_answered: int = 0
-    """`sync_asked_at` of the last request that a sync has answered."""
+    """When the last sync began that ended well, Unix seconds."""
+
+    def is_asked(self, sync_asked_at: int | None) -> bool:
+        """Whether that request is still to be answered; one of the second in which a sync began may have come later."""
+        return sync_asked_at is not None and sync_asked_at >= self.sync_answered
 
     def of(self, folder_id: FolderId) -> FolderRecall:
         found = self.folders.get(folder_id)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from gateway.ingest.writer import Ingest
-from gateway.model.errors import GatewayError, MailboxGone, OverQuota, Unavailable
+from gateway.model.errors import GatewayError, MailboxGone, NotFound, OverQuota, Unavailable
 from gateway.model.ports import Clock
 from gateway.outbound.dial import Resolver, system_resolver
 from gateway.outbound.failure import Failure
 from gateway.store.connectors import accounts, lease, state
 from gateway.store.connectors.rows import Claim, ConnectorRow, ConnectorState, LeaseLost
-from gateway.store.db import Database
+from gateway.store.db import Database, Tx
 from gateway.upstream.client import ImapClient
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.transcript import Transcript
@@ -125,10 +126,14 @@ class Worker:
         await self._release(not_before)
 
     async def _release(self, not_before: int) -> None:
+        def unit(tx: Tx) -> None:
+            with suppress(NotFound):  # removed: there is nothing to come back to
+                row = accounts.get(tx, self.claim.connector_id)
+                at = 0 if self._recall.is_asked(row.sync_asked_at) else not_before
+                lease.release(tx, self.claim, not_before=at)
+
         try:
-            await self._tools.db.write(
-                lambda tx: lease.release(tx, self.claim, not_before=not_before), inboxes=(self.claim.inbox_id,)
-            )
+            await self._tools.db.write(unit, inboxes=(self.claim.inbox_id,))
         except Unavailable:  # the lease ends with this node's heartbeat, or is ours still
             log.warning("connectors.not_released", connector=self.claim.connector_id)
 
@@ -137,7 +142,7 @@ class Worker:
         tools, recall = self._tools, self._recall
         row = await tools.db.read(lambda rx: accounts.get(rx, self.claim.connector_id))
         options = tools.accounts.options(row)
-        asked = (row.sync_asked_at or 0) > recall.sync_answered or bool(self._waiting)
+        asked = recall.is_asked(row.sync_asked_at) or bool(self._waiting)
         if not options.imap.enabled or not (options.sync.enabled or asked):
             return NEVER
         recall.account.oauth = tools.accounts.is_oauth(row)
@@ -190,8 +195,9 @@ class Worker:
         self._transcript = Transcript(lines, tools.clock)
         profile = profile_of(options.imap.host)
         return await ImapClient.connect(
-            endpoint, resolver=tools.resolver, transcript=self._transcript, distrust=profile.distrust
-        )
+            endpoint, resolver=tools.resolver, transcript=self._transcript,
+            distrust=profile.distrust | self._recall.distrust,
+        )  # fmt: skip
 
     def _work(self, row: ConnectorRow, options: Options, client: ImapClient) -> Work:
         tools = self._tools
@@ -205,6 +211,8 @@ class Worker:
 
     async def _begin(self, work: Work) -> float:
         """A sync begins: who asked until now is served by it. When it was asked for; 0.0: by the schedule."""
+        if self._waiting and self._transcript is not None:
+            self._transcript.keep(_LOG_LINES)
         self._served += self._waiting
         self._waiting = []
         asked, self.requests.sync = self.requests.sync, False

@@ -11,25 +11,41 @@ from typing import Final
 from .scanning import text_of
 
 MAX_LINE: Final = 300  # octets of a line that are kept
+HEAD: Final = 24  # lines that stay for as long as the transcript does: what was agreed on at the beginning
 _QUOTED: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _FETCH: Final = re.compile(rb"\* ++[0-9]++ ++(?:UID)?FETCH ", re.IGNORECASE)
 
 
 class Transcript:
-    """A ring of `size` lines, made at the first. One may go through several connections of an account."""
+    """The first HEAD lines, greeting and login, and a ring of the last `size`, made at the first.
 
-    __slots__ = ("_clock", "_lines", "_rows", "_size")
+    One may go through several connections of an account.
+    """
+
+    __slots__ = ("_clock", "_dropped", "_head", "_lines", "_rows", "_size")
 
     def __init__(self, size: int = 200, clock: Callable[[], float] = time.time) -> None:
         self._size = size
         self._clock = clock
         self._lines: deque[tuple[float, str]] | None = None
+        self._head: list[tuple[float, str]] = []
+        self._dropped = 0
         self._rows = 0
 
     def lines(self) -> list[tuple[float, str]]:
         """(Unix seconds, `C: …` or `S: …` or `- …`), oldest first."""
         self._told_rows()
-        return list(self._lines or ())
+        lines = list(self._lines or ())
+        if self._dropped:
+            lines.insert(0, (lines[0][0], f"- {self._dropped} lines are left out"))
+        return self._head + lines
+
+    def keep(self, size: int) -> None:
+        """From now on so many of the last lines: somebody wants to see them."""
+        if size > self._size:
+            self._size = size
+            if self._lines is not None:
+                self._lines = deque(self._lines, maxlen=size)
 
     def sent(self, octets: bytes) -> None:
         """A command, whose secrets the caller has taken out."""
@@ -65,7 +81,12 @@ class Transcript:
         self._rows = 0
 
     def _put(self, who: str, octets: bytes) -> None:
+        cut = " ..." if len(octets) > MAX_LINE else ""
+        line = (self._clock(), who + text_of(octets[:MAX_LINE]) + cut)
+        if len(self._head) < HEAD:
+            self._head.append(line)
+            return
         if self._lines is None:
             self._lines = deque(maxlen=self._size)
-        cut = " ..." if len(octets) > MAX_LINE else ""
-        self._lines.append((self._clock(), who + text_of(octets[:MAX_LINE]) + cut))
+        self._dropped += len(self._lines) == self._size
+        self._lines.append(line)

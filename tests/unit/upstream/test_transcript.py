@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from gateway.upstream.transcript import Transcript
+from gateway.upstream.transcript import HEAD, Transcript
 
 
 def lines(transcript: Transcript) -> list[str]:
     return [line for _, line in transcript.lines()]
 
 
-def test_a_ring_of_lines() -> None:
+def test_the_beginning_and_a_ring_of_the_last_lines() -> None:
     transcript = Transcript(size=3, clock=lambda: 7.0)
     assert transcript.lines() == []
-    for number in range(5):
+    for number in range(HEAD + 5):
         transcript.sent(b"A%d NOOP" % number)
     transcript.note("connection closed")
-    assert transcript.lines() == [(7.0, "C: A3 NOOP"), (7.0, "C: A4 NOOP"), (7.0, "- connection closed")]
+    lines = transcript.lines()
+    assert lines[:HEAD] == [(7.0, f"C: A{number} NOOP") for number in range(HEAD)]
+    last = [f"C: A{HEAD + 3} NOOP", f"C: A{HEAD + 4} NOOP", "- connection closed"]
+    assert lines[HEAD:] == [(7.0, text) for text in ("- 3 lines are left out", *last)]
+    transcript.keep(5)
+    for _ in range(2):
+        transcript.sent(b"B NOOP")
+    after = ["- 3 lines are left out", *last, "C: B NOOP", "C: B NOOP"]
+    assert [text for _, text in transcript.lines()[HEAD:]] == after
 
 
 def test_rows_are_counted_and_their_strings_left_out() -> None:
