@@ -4,6 +4,8 @@ A node has a row with an incarnation, drawn at each start, that it keeps alive. 
 incarnation that own it, and an epoch that rises with every new owner. Who was frozen, was replaced and wakes up still
 believes in its claim: the fence finds another epoch, and its late write is refused. So what decides is the row, and
 clocks decide only how soon a dead node is replaced; on PostgreSQL that clock is the database's, one for all nodes.
+An SQLite store has one process, which holds its lock: its node is alive until the next one starts, whatever clocks do,
+and its heartbeat writes nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from gateway.store.statements import Stmt
 from .rows import Claim, ConnectorId, LeaseLost
 
 TTL_S: Final = 20
-"""A node that gave no sign of life for so long is dead."""
+"""A node that gave no sign of life for so long is dead. Not on SQLite, where nobody could replace it."""
 BEAT_S: Final = 5
+_FOR_EVER: Final = 2**40  # seconds
 SPARE: Final = 0.05  # of its share: what a node may have too much before it gives any back
 
 _CLOCK: Final = {
@@ -49,6 +52,10 @@ _START = _timed(
     "INSERT INTO node (node_id, incarnation, alive_until, started_at) VALUES (:node, :incarnation, {now} + :ttl, {now})"
     " ON CONFLICT (node_id) DO UPDATE SET incarnation = :incarnation, alive_until = {now} + :ttl, started_at = {now}"
 )
+_LIVES = _timed(
+    "SELECT 1 FROM node WHERE node_id = :node AND incarnation = :incarnation AND alive_until > {now} + :ttl"
+)
+_OTHERS = Stmt("DELETE FROM node WHERE node_id <> :node")
 _STOP = Stmt("DELETE FROM node WHERE node_id = :node AND incarnation = :incarnation")
 _NODES = _timed(
     "SELECT n.node_id, n.incarnation, n.alive_until > {now}, (SELECT count(*) FROM connector c"
@@ -122,16 +129,32 @@ class Node:
     connectors: int
 
 
-def join(tx: Tx, node_id: str, incarnation: str, now: int, ttl_s: int = TTL_S) -> None:
-    """A node starts. An earlier incarnation of the same name is dead from now on, whatever it believes."""
-    tx.run(_START, node=node_id, incarnation=incarnation, ttl=ttl_s, now=now)
+def join(tx: Tx, node_id: str, incarnation: str, now: int, ttl_s: int | None = None) -> None:
+    """A node starts. An earlier incarnation of the same name is dead from now on, whatever it believes.
+
+    `ttl_s` None: as the database is, TTL_S or until the next one starts, whatever its name.
+    """
+    ttl = _ttl(tx, ttl_s)
+    if ttl == _FOR_EVER:
+        tx.run(_OTHERS, node=node_id)
+    tx.run(_START, node=node_id, incarnation=incarnation, ttl=ttl, now=now)
 
 
-def heartbeat(tx: Tx, node_id: str, incarnation: str, now: int, ttl_s: int = TTL_S) -> None:
+def heartbeat(tx: Tx, node_id: str, incarnation: str, now: int, ttl_s: int | None = None) -> None:
     """Say that the node is alive, every BEAT_S. LeaseLost when another incarnation took its name: end this process's
     work."""
-    if tx.run(_BEAT, node=node_id, incarnation=incarnation, ttl=ttl_s, now=now) == 0:
+    of = {"node": node_id, "incarnation": incarnation, "now": now}
+    ttl = _ttl(tx, ttl_s)
+    if ttl == _FOR_EVER and tx.one(_LIVES, ttl=_FOR_EVER // 2, **of) is not None:
+        return
+    if tx.run(_BEAT, ttl=ttl, **of) == 0:
         raise LeaseLost("Another process runs under this node's name")
+
+
+def _ttl(tx: Tx, ttl_s: int | None) -> int:
+    if ttl_s is not None:
+        return ttl_s
+    return _FOR_EVER if tx.dialect == "sqlite" else TTL_S
 
 
 def leave(tx: Tx, node_id: str, incarnation: str) -> int:

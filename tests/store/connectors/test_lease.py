@@ -18,6 +18,7 @@ from tests.store.helpers import NOW, make_inbox
 
 from .kit import VALIDITY, arrival, make_account
 
+WRITTEN = Stmt(sqlite="SELECT total_changes()")
 FREEZE = Stmt("UPDATE node SET alive_until = 0 WHERE node_id = :node")
 
 
@@ -38,6 +39,7 @@ async def take(db: Database, node: str, most: int, life: str = "1") -> list[Clai
 
 
 async def join(db: Database, node: str, life: str = "1", ttl_s: int = lease.TTL_S) -> None:
+    """One of several nodes, on SQLite too."""
     await db.write(lambda tx: lease.join(tx, node, life, NOW, ttl_s))
 
 
@@ -106,6 +108,29 @@ async def test_a_restarted_node_is_another_one(db: Database) -> None:
     assert [(claim.connector_id, claim.epoch) for claim in after] == [(claim.connector_id, 2) for claim in before]
     assert not await db.write(lambda tx: lease.release(tx, before[0]))
     assert await holds(db, after[0])
+
+
+def beat(tx: Tx, claim: Claim, now: int) -> int:
+    """How many rows a heartbeat writes."""
+    before = tx.scalar(WRITTEN)
+    lease.heartbeat(tx, claim.node_id, claim.incarnation, now)
+    return int(tx.scalar(WRITTEN) - before)
+
+
+async def test_who_has_the_store_alone_needs_no_clock(sqlite_url: str, runner: asyncio.Runner) -> None:
+    db = open_database(sqlite_url)
+    await db.start()
+    try:
+        account = await make_account(db)
+        much_later = NOW + 10 * 365 * 86_400
+        for now in (much_later, NOW - 1_000):
+            await account.write(lambda tx, now=now: lease.fence(tx, account.claim, now))
+            assert await db.write(lambda tx, now=now: beat(tx, account.claim, now)) == 0
+        await db.write(lambda tx: lease.join(tx, "another name", "next", NOW))
+        assert not await holds(db, account.claim)
+        assert len(await take(db, "another name", 9, "next")) == 1
+    finally:
+        await db.close()
 
 
 async def test_what_is_given_back_is_anybodys_from_then_on(db: Database) -> None:

@@ -11,7 +11,7 @@ from gateway.store.connectors.rows import Changed, LeaseLost, OpId
 from gateway.store.db import Database, Tx
 from tests.store.helpers import NOW
 
-from .kit import LIFE, NODE, Account, make_account
+from .kit import Account, make_account
 
 
 async def plan(account: Account, key: str, now: int = NOW, **facts: object) -> Op:
@@ -93,7 +93,6 @@ async def test_what_ended_long_ago_is_forgotten(db: Database) -> None:
     account = await make_account(db)
     old, new = await plan(account, "M1"), await plan(account, "M2")
     await account.write(lambda tx: ops.finish(tx, account.claim, old.id, now=NOW))
-    await db.write(lambda tx: lease.heartbeat(tx, NODE, LIFE, NOW + ops.KEEP_S))
     await account.write(lambda tx: ops.finish(tx, account.claim, new.id, now=NOW + ops.KEEP_S))
     assert [op.id for op in await db.read(lambda rx: ops.page(rx, account.row.id, OpState.DONE))] == [new.id]
 
