@@ -224,6 +224,7 @@ def janitor_settings(config: Config) -> JanitorSettings:
         queue_history_seconds=retention.queue_history * DAY,
         same_mail_seconds=config.limits.same_mail,
         revoked_key_days=retention.revoked_keys or None,
+        connector_event_seconds=retention.connector_events * DAY,
         expunge_records=retention.expunge_records,
     )
 

@@ -192,6 +192,19 @@ def connector_remove(runtime: Runtime, name: str, pod: str | None, yes: bool) ->
     click.echo(f"Connector {gone['name']} is gone; the mail of {gone['address']} stays.")
 
 
+@connector.command("reset", short_help="Compare everything anew with the account.")
+@click.argument("name")
+@pod_option
+@pass_runtime
+def connector_reset(runtime: Runtime, name: str, pod: str | None) -> None:
+    """Begin anew without forgetting: every folder is compared whole with the account at the next sync.
+
+    Nothing is fetched twice. Credentials that were refused are tried again at once.
+    """
+    done = runtime.call("connector.reset", name=name, pod=pod)
+    click.echo(f"Connector {name}: {done['folders']} folders will be compared anew.")
+
+
 @connector.command("enable")
 @click.argument("name")
 @pod_option

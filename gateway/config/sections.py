@@ -134,8 +134,8 @@ class Store:
     master_key: Annotated[
         Secret,
         Setting(
-            "Key that seals stored passwords and tokens of connectors (openssl rand -base64 32); several nodes share it. "
-            "Empty: master.key in data_dir, made when it is first needed.",
+            "Key that seals stored passwords and tokens of connectors (openssl rand -base64 32); several nodes share "
+            "it. Empty: master.key in data_dir, made when it is first needed.",
             secret=True, lines=True,
         ),
     ] = _NO_SECRET

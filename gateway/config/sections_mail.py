@@ -145,6 +145,11 @@ class Retention:
             unit="days", low=0, reloadable=True,
         ),
     ] = 30
+    connector_events: Annotated[
+        int,
+        Setting("How long gateway connector events shows what connectors did.", unit="days", low=1, high=36_500,
+                reloadable=True),
+    ] = 30
     content: Annotated[
         int,
         Setting(

@@ -112,6 +112,9 @@ def test_a_restart_goes_on_and_brings_nothing_twice(make_gateway: Callable[..., 
         assert gateway.json("connector", "sync", "work")["success"]
         with gateway.imap() as here:
             assert len(subjects(here, "INBOX")) == 6
+            assert "folders will be compared anew" in gateway.run("connector", "reset", "work")
+            assert gateway.json("connector", "sync", "work")["imported"] == 0
+            assert len(subjects(here, "INBOX")) == 6
     gateway.stop()
 
 

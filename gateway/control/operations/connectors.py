@@ -22,7 +22,7 @@ from gateway.fields.values import Source
 from gateway.model.errors import InvalidRequest
 from gateway.model.ids import InboxId, PodId
 from gateway.store import inboxes
-from gateway.store.connectors import accounts, grants, removal
+from gateway.store.connectors import accounts, grants, removal, reset
 from gateway.store.connectors.rows import ConnectorId, ConnectorRow
 from gateway.store.db import Rx, Tx
 
@@ -176,6 +176,16 @@ async def connector_remove(context: Context, stream: Stream, *, name: str, pod: 
     now = int(context.now())
     await context.db.write(lambda tx: removal.remove(tx, row.id, now=now))
     return {"name": row.name, "address": row.address}
+
+
+@operation("connector.reset")
+async def connector_reset(context: Context, stream: Stream, *, name: str, pod: str | None = None) -> Json:
+    """All of each folder is compared again from the next sync on; nothing is fetched twice. How many folders."""
+    row = (await found(context, name, pod)).row
+    now, count, after = int(context.now()), 0, 0
+    while (folder := await context.db.write(lambda tx, last=after: reset.reset(tx, row.id, last, now=now))) is not None:  # type: ignore[misc]
+        count, after = count + 1, folder
+    return {"folders": count}
 
 
 @operation("connector.enable")
