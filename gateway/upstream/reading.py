@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
-from gateway.model.sequence import Ranges, contains, count, normalise, render, without
+from gateway.model.sequence import Ranges, contains, count, intersect, normalise, render, without
 from gateway.outbound.failure import Failure
 
 from .classify import Step
@@ -105,7 +105,10 @@ async def fetch(dialogue: Dialogue, uids: Ranges, wants: FetchWants) -> AsyncIte
 async def changes(
     dialogue: Dialogue, since: int, wants: FetchWants, *, vanished: bool = False, uids: Ranges = ALL
 ) -> Changes:
-    """Messages with a MODSEQ above `since`; with `vanished` (QRESYNC enabled) also which UIDs are gone since then."""
+    """Messages with a MODSEQ above `since`; with `vanished` (QRESYNC enabled) also which UIDs are gone since then.
+
+    What went since the mailbox was selected may be told by a later command only, as News.
+    """
     items = b"(%b)" % b" ".join(wants.render(dialogue.has))
     modifier = b"(CHANGEDSINCE %d VANISHED)" % since if vanished else b"(CHANGEDSINCE %d)" % since
     found: dict[int, FetchedMessage] = {}
@@ -119,9 +122,9 @@ async def changes(
                 found[event.message.uid] = event.message
                 walk.saw(event.message.uid)
                 return True
-            if isinstance(event, Vanished) and event.earlier:
+            if isinstance(event, Vanished):  # without EARLIER they are of the view we had, and gone as well
                 earlier.add(event.uids)
-                return True
+                return event.earlier
             return False
 
         while walk.left:
@@ -131,7 +134,7 @@ async def changes(
             walk.step(exchange)
         for text in earlier.texts:
             gone.extend(await dialogue.ranges(text))
-    return Changes(tuple(found.values()), normalise(gone) if vanished else None)
+    return Changes(tuple(found.values()), intersect(normalise(gone), uids) if vanished else None)
 
 
 class _Lines:

@@ -23,6 +23,13 @@ _OPS: Final = {"add": b"+", "remove": b"-", "set": b""}
 _BLOCK: Final = 65_536
 
 
+def _need_writable(dialogue: Dialogue) -> None:
+    """Refused in a mailbox that was opened to be read: Dovecot says OK there, and does nothing."""
+    selected = dialogue.mailbox.selected
+    if selected is not None and selected.read_only:
+        raise Refused(Failure.REFUSED_COMMAND, "The folder is open to be read only", code="READ-ONLY")
+
+
 async def store_flags(
     dialogue: Dialogue, uids: Ranges, op: str, flags: Collection[str], unchanged_since: int | None = None
 ) -> Ranges:
@@ -50,6 +57,7 @@ async def store_labels(dialogue: Dialogue, uids: Ranges, op: str, labels: Iterab
 async def _store(
     dialogue: Dialogue, uids: Ranges, item: bytes, value: list[Part], unchanged_since: int | None
 ) -> Ranges:
+    _need_writable(dialogue)
     refused: list[tuple[int, int]] = []
 
     def claim(event: Response) -> bool:
@@ -112,6 +120,8 @@ async def copy(dialogue: Dialogue, verb: bytes, uids: Ranges, raw: bytes) -> Cop
     """
     if verb == b"MOVE" and not dialogue.has("MOVE") and not dialogue.has("IMAP4REV2"):
         raise Refused(Failure.REFUSED_COMMAND, "The server cannot move messages", bad=True)
+    if verb == b"MOVE":
+        _need_writable(dialogue)
     found = _Pairs(min(count(uids), 100_000))
     for _, text in sets(uids):
         tagged = await dialogue.run(
@@ -125,6 +135,7 @@ async def expunge(dialogue: Dialogue, uids: Ranges) -> None:
     """UID EXPUNGE (RFC 4315). Refused without UIDPLUS: a bare EXPUNGE would take what others have marked."""
     if not dialogue.has("UIDPLUS") and not dialogue.has("IMAP4REV2"):
         raise Refused(Failure.REFUSED_COMMAND, "The server cannot expunge single messages", bad=True)
+    _need_writable(dialogue)
     for piece, _ in sets(uids):
         walk = Walk(piece, message_limit(dialogue), False)
         while walk.left:

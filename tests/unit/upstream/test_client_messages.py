@@ -184,7 +184,7 @@ def test_changes() -> None:
     S: * 2 FETCH (FLAGS (x) MODSEQ (90))
     S: A2 OK x
     """
-    assert talk(OPEN + script, work) == Changes((FetchedMessage(7, flags=frozenset(), modseq=81),), ((1, 3), (5, 6)))
+    assert talk(OPEN + script, work) == Changes((FetchedMessage(7, flags=frozenset(), modseq=81),), ((1, 6),))
 
 
 def test_changes_without_vanished() -> None:
@@ -419,3 +419,21 @@ def test_wants_can_be_told_apart() -> None:
     assert not wants.answered_by(FetchedMessage(1, flags=X, modseq=4))
     assert wants.answered_by(FetchedMessage(1, header=b""))
     assert replace(wants, internal_date=False, header=()).answered_by(FetchedMessage(1))
+
+
+def test_what_is_open_to_be_read_is_not_changed() -> None:
+    async def work(client: ImapClient) -> None:
+        await client.select(b"x", read_only=True)
+        for step in (
+            lambda: client.store(((1, 1),), "add", ["x"]),
+            lambda: client.store_labels(((1, 1),), "add", ["x"]),
+            lambda: client.expunge(((1, 1),)),
+            lambda: client.move(((1, 1),), b"y"),
+        ):
+            with pytest.raises(Refused) as error:
+                await step()
+            assert error.value.code == "READ-ONLY"
+        await client.copy(((1, 1),), b"y")
+
+    script = 'C: A1 EXAMINE "x"\nS: A1 OK [READ-ONLY] x\nC: A2 UID COPY 1 "y"\nS: A2 OK x'
+    talk(script, work, "UIDPLUS MOVE X-GM-EXT-1")
