@@ -120,7 +120,7 @@ async def look_at_flags(work: Work, folder: RemoteFolder, newest: int | None) ->
 async def compare_uids(work: Work, folder: RemoteFolder) -> int:
     """List all UIDs: what is gone goes, what was never fetched is fetched. How many are there below our cursor."""
     validity, uidnext = folder.uidvalidity or 0, folder.uidnext or 1
-    listed = await work.client.search()
+    listed = await work.search()
     have = await work.db.read(lambda rx: known.known(rx, folder.id, validity))
     waiting = await work.db.read(lambda rx: known.poison(rx, folder.id, validity))
     low = folder.backfill_low if folder.backfill_low is not None else uidnext
@@ -148,7 +148,7 @@ async def fetch_poison(work: Work, folder: RemoteFolder) -> None:
 async def wanted_uids(work: Work) -> Ranges:
     """All UIDs, or those of the date from which on mail is wanted."""
     since = work.since_day
-    return await work.client.search(SearchWants(since=since)) if since is not None else await work.client.search()
+    return await work.search(SearchWants(since=since)) if since is not None else await work.search()
 
 
 async def vanish(work: Work, folder: RemoteFolder, gone: Ranges, *, exists: int) -> bool:

@@ -109,7 +109,7 @@ class Download:
         without_body = [uid for uid in numbers_of(wanted) if uid not in here and uid not in told]
         without_body += [message.uid for message in found.missing]
         if without_body:  # gone meanwhile, or really without
-            listed = await work.client.search(SearchWants(uids=from_numbers(without_body)))
+            listed = await work.search(SearchWants(uids=from_numbers(without_body)))
             for uid in numbers_of(intersect(listed, from_numbers(without_body))):
                 await self._poison(uid, "the server gives no body for it")
 

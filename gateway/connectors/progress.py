@@ -33,6 +33,11 @@ class SyncRun:
     notes: list[str] = field(default_factory=list)
     """What a person should know: folders left out, messages that cannot be had."""
 
+    @property
+    def did_something(self) -> bool:
+        """An event is left of it."""
+        return bool(self.imported or self.flags or self.vanished or self.remapped or self.poisoned or self.pushed)
+
     def brought(self, email_ids: list[str], octets: int) -> None:
         self.imported += len(email_ids)
         self.octets += octets

@@ -41,12 +41,13 @@ class Recall:
     listing_asked_again: bool = False
     distrust: set[str] = field(default_factory=set)
     """Capabilities that turned out to be lies."""
-    sync_answered: int = 0
-    """When the last sync began that ended well, Unix seconds."""
+    asked_at: int = 0
+    """`sync_asked_at` of the last request that a session has taken up, whatever came of it: else one that fails would
+    be tried on and on."""
 
     def is_asked(self, sync_asked_at: int | None) -> bool:
-        """Whether that request is still to be answered; one of the second in which a sync began may have come later."""
-        return sync_asked_at is not None and sync_asked_at >= self.sync_answered
+        """Whether that request is a new one."""
+        return sync_asked_at is not None and sync_asked_at > self.asked_at
 
     def of(self, folder_id: FolderId) -> FolderRecall:
         found = self.folders.get(folder_id)

@@ -40,7 +40,7 @@ async def remap_folder(work: Work, folder: RemoteFolder, step: plan.Remap) -> No
     validity = folder.uidvalidity or 0
     old = await _old_rows(work, folder, validity)
     if old:
-        new = await _new_rows(work, await work.client.search())
+        new = await _new_rows(work, await work.search())
         found = match([_of_row(row) for _, row in old], [_of_message(one) for one in new])
         pairs = [remap.Pair(old[left][0], old[left][1].uid, new[right].uid) for left, right in found.pairs]
         for start in range(0, len(pairs), BATCH):

@@ -161,35 +161,44 @@ class Supervisor:
         """End what is not ours, tell of requests, claim what is due; seconds until the next look without a wake-up."""
         now = int(self._clock())
         try:
-            held, asked, due = await self._db.read(lambda rx: self._state(rx, now))
-            lost = [number for number, worker in self._workers.items() if worker.claim not in held]
+            async with self._claiming:  # else what is being claimed would seem lost
+                held, asked, due = await self._db.read(lambda rx: self._state(rx, now))
+                known = {worker.claim for worker in self._workers.values()}
+                lost = [claim.connector_id for claim in known - held]
+                for claim in held - known:  # a worker that ended, and could not give it back
+                    if claim.connector_id not in self._workers:
+                        self._start(claim)
             await self._end(lost)
             for number, at in asked.items():
                 worker = self._workers.get(number)
-                if worker is not None and at > self._recall(number).sync_answered:
+                if worker is not None and self._recall(number).is_asked(at):
+                    self._recall(number).asked_at = at
                     worker.requests.ask(sync=True)
-            starting = sum(not worker.started.is_set() for worker in self._workers.values())
-            room = min(
-                self._settings.starting - starting, self._settings.claims_at_once,
-                self._settings.connectors - len(self._workers),
-            )  # fmt: skip
-            claims: list[Claim] = []
-            if room > 0:
-                async with self._claiming:
-                    claims = await self._db.write(
-                        lambda tx: lease.claim(tx, self._settings.node, self._incarnation, room, now)
-                    )
-                    for claim in claims:
-                        self._start(claim)
+            room, claims = await self._claim(now)
         except LeaseLost:
             await self._end(list(self._workers))
             await self._join()
             return 0.0
         except Unavailable:
             return _OUTAGE_S
-        if room <= 0 or len(claims) == room:
+        if room <= 0 or claims == room:
             return _SETTLE_S * 4
         return float(lease.BEAT_S) if due is None else min(float(lease.BEAT_S), max(_SETTLE_S, due - self._clock()))
+
+    async def _claim(self, now: int) -> tuple[int, int]:
+        """Take what is due, as far as there is room; how many that could have been, and were."""
+        settings = self._settings
+        starting = sum(not worker.started.is_set() for worker in self._workers.values())
+        room = min(settings.starting - starting, settings.claims_at_once, settings.connectors - len(self._workers))
+        if room <= 0:
+            return 0, 0
+        async with self._claiming:
+            claims = await self._db.write(
+                lambda tx: lease.claim(tx, settings.node, self._incarnation, room, now)
+            )
+            for claim in claims:
+                self._start(claim)
+        return room, len(claims)
 
     def _state(self, rx: Rx, now: int) -> tuple[set[Claim], dict[ConnectorId, int], int | None]:
         held = set(lease.held(rx, self._settings.node, self._incarnation))

@@ -11,10 +11,13 @@ from gateway.ingest.writer import Ingest
 from gateway.model.errors import GatewayError
 from gateway.model.ids import MailboxId
 from gateway.model.ports import Clock
+from gateway.model.sequence import Ranges
 from gateway.store.connectors import folders
 from gateway.store.connectors.rows import Claim, ConnectorRow, FolderId, RemoteFolder
 from gateway.store.db import Database, Tx
 from gateway.upstream.client import ImapClient
+from gateway.upstream.errors import Refused
+from gateway.upstream.wants import SearchWants
 
 from .options import Options
 from .plan.budget import OctetBudget
@@ -92,6 +95,24 @@ class Work:
     def since_day(self) -> int | None:
         """Days since 1970-01-01 from which on mail is wanted; None: all."""
         return day_of(self.options.imap.since, self.now)
+
+    def distrust(self, *names: str) -> None:
+        """The server advertises what it cannot do."""
+        for name in names:
+            self.client.distrust(name)
+            self.recall.distrust.add(name)
+        self.run.note(f"the server refuses what it offers: {', '.join(names)}")
+
+    async def search(self, wants: SearchWants | None = None) -> Ranges:
+        """UID SEARCH, in the old form where ESEARCH is offered and refused. UpstreamError."""
+        wants = SearchWants() if wants is None else wants
+        try:
+            return await self.client.search(wants)
+        except Refused as error:
+            if not error.bad or not self.client.has("ESEARCH"):
+                raise
+            self.distrust("ESEARCH", "PARTIAL")
+            return await self.client.search(wants)
 
     def memory(self, folder: RemoteFolder) -> FolderRecall:
         return self.recall.of(folder.id)

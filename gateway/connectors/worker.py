@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid as uuids
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,13 +16,14 @@ from gateway.model.errors import GatewayError, MailboxGone, NotFound, OverQuota,
 from gateway.model.ports import Clock
 from gateway.outbound.dial import Resolver, system_resolver
 from gateway.outbound.failure import Failure
-from gateway.store.connectors import accounts, lease, state
+from gateway.store.connectors import accounts, events, lease, state
 from gateway.store.connectors.rows import Claim, ConnectorRow, ConnectorState, LeaseLost
 from gateway.store.db import Database, Tx
 from gateway.upstream.client import ImapClient
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.transcript import Transcript
 
+from . import journal
 from .gates import Gates
 from .options import Options
 from .plan.budget import OctetBudget
@@ -88,8 +90,8 @@ class Worker:
         self._waiting: list[_Waiter] = []
         self._served: list[_Waiter] = []
         self._transcript: Transcript | None = None
-        self._run_now = SyncRun("")
-        self._numbers = 0
+        self._run_now = SyncRun(str(uuids.uuid4()))
+        self._well = False
         self.claim = claim
         self.requests = Requests()
         self.ending = False
@@ -129,7 +131,8 @@ class Worker:
         def unit(tx: Tx) -> None:
             with suppress(NotFound):  # removed: there is nothing to come back to
                 row = accounts.get(tx, self.claim.connector_id)
-                at = 0 if self._recall.is_asked(row.sync_asked_at) else not_before
+                late = (self._well and self.requests.sync) or self._recall.is_asked(row.sync_asked_at)
+                at = 0 if late else not_before
                 lease.release(tx, self.claim, not_before=at)
 
         try:
@@ -143,6 +146,7 @@ class Worker:
         row = await tools.db.read(lambda rx: accounts.get(rx, self.claim.connector_id))
         options = tools.accounts.options(row)
         asked = recall.is_asked(row.sync_asked_at) or bool(self._waiting)
+        recall.asked_at = max(recall.asked_at, row.sync_asked_at or 0)
         if not options.imap.enabled or not (options.sync.enabled or asked):
             return NEVER
         recall.account.oauth = tools.accounts.is_oauth(row)
@@ -159,7 +163,9 @@ class Worker:
                 try:
                     work = self._work(row, options, client)
                     session = Session(work, self.requests, tools.backfills)
-                    return await self._serve(session, work)
+                    until = await self._serve(session, work)
+                    self._well = True
+                    return until
                 finally:
                     await client.log_out()
         except UpstreamError as error:
@@ -216,16 +222,13 @@ class Worker:
         self._served += self._waiting
         self._waiting = []
         asked, self.requests.sync = self.requests.sync, False
-        self._numbers += 1
         tellers = [told for told, _ in self._served if told is not None]
 
         def tell(run: SyncRun) -> None:
             for told in tellers:
                 told(run)
 
-        work.run = self._run_now = SyncRun(
-            f"{self.claim.connector_id}.{self.claim.epoch}.{self._numbers}", tell if tellers else None
-        )
+        work.run = self._run_now = SyncRun(str(uuids.uuid4()), tell if tellers else None)
         work.held.clear()
         await work.unit(lambda tx: state.began(tx, self.claim, now=work.now))
         return self._tools.clock() if asked else 0.0
@@ -234,9 +237,8 @@ class Worker:
         """Sync; then stay, or say when to come again."""
         tools, sync = self._tools, work.options.sync
         while True:
-            began = work.now
             await session.sync(asked_at=await self._begin(work))
-            await self._synced(work, began)
+            await self._synced(work)
             if sync.push and sync.mode != "import":
                 self.started.set()
                 if await session.live() is Stopped.ASKED:
@@ -248,23 +250,30 @@ class Worker:
             return NEVER
         return int(tools.clock()) + sync.interval * 60 if sync.interval else NEVER
 
-    async def _synced(self, work: Work, began: int) -> None:
+    async def _synced(self, work: Work) -> None:
         """A sync ended well: say so to the store and to whoever waits."""
         recall, held = self._recall, work.held
-        recall.sync_answered = max(recall.sync_answered, began)
         recall.confirmed = False
         reached = ConnectorState.LIVE if work.options.sync.push else ConnectorState.POLLING
         reason = "; ".join(held) or None
-        await work.unit(
-            lambda tx: state.succeeded(
+        served, self._served = self._served, []
+        event = journal.of_run(work.run, self._log(), reason) if served or work.run.did_something else None
+
+        def unit(tx: Tx) -> None:
+            state.succeeded(
                 tx, self.claim, ConnectorState.CONFIRM if held else reached, now=work.now, reason=reason
             )
-        )
-        served, self._served = self._served, []
+            if event is not None:
+                events.add(tx, self.claim.connector_id, event, now=work.now)
+
+        await work.unit(unit)
         self._answer(served, None, "")
 
+    def _log(self) -> list[tuple[float, str]]:
+        return self._transcript.lines() if self._transcript is not None else []
+
     def _answer(self, waiting: list[_Waiter], failure: str | None, message: str) -> None:
-        lines = self._transcript.lines() if self._transcript is not None and waiting else []
+        lines = self._log() if waiting else []
         for _, future in waiting:
             if not future.done():
                 future.set_result(SyncResult(self._run_now, failure, message, lines))
@@ -289,13 +298,21 @@ class Worker:
             "connectors.failed", connector=self.claim.connector_id, failure=failure.value,
             standing=verdict.standing.value, seconds=max(0, until - int(self._tools.clock())),
         )  # fmt: skip
-        await self._write_failed(_STATES[verdict.standing], failure.value, reason, until)
+        await self._write_failed(_STATES[verdict.standing], failure.value, reason, until, news=verdict.news)
         return until
 
-    async def _write_failed(self, reached: ConnectorState, failure: str, reason: str, until: int) -> None:
+    async def _write_failed(
+        self, reached: ConnectorState, failure: str, reason: str, until: int, *, news: bool = True
+    ) -> None:
+        """`news`: it did not fail like this before, so an event is left; so it is where somebody waits."""
         now = int(self._tools.clock())
-        await self._tools.db.write(
-            lambda tx: state.failed(tx, self.claim, reached, failure, reason, not_before=until, now=now),
-            inboxes=(self.claim.inbox_id,),
-        )
+        told = news or bool(self._served or self._waiting)
+        event = journal.of_failure(self._run_now, self._log(), failure, reason) if told else None
+
+        def unit(tx: Tx) -> None:
+            state.failed(tx, self.claim, reached, failure, reason, not_before=until, now=now)
+            if event is not None:
+                events.add(tx, self.claim.connector_id, event, now=now)
+
+        await self._tools.db.write(unit, inboxes=(self.claim.inbox_id,))
         self._answer_all(failure, reason)

@@ -30,6 +30,7 @@ from gateway.store.connectors.rows import ConnectorRow, RemoteFolder
 from gateway.store.db import Database, Rx
 from gateway.store.inboxes import Inbox
 from gateway.store.messages import Columns
+from gateway.store.statements import Stmt
 from gateway.upstream.endpoint import ImapEndpoint, ImapTimeouts
 from tests.store.helpers import make_inbox
 from tests.support.upstream import FakeUpstream
@@ -44,6 +45,9 @@ TIMES = ImapTimeouts(
 )
 Content = Counter[tuple[frozenset[str], str]]
 """(flags, SHA-256 of the octets) of each message of a mailbox."""
+
+
+_EARLIER = Stmt("UPDATE remote_poison SET next_try = next_try - :by")
 
 
 @dataclass
@@ -89,6 +93,12 @@ class Connected:
     given: Given
     supervisor: Supervisor
     clock: Callable[[], float]
+
+    async def later(self, seconds: float) -> None:
+        """As if so many had passed: what is put off is due."""
+        await self.db.write(
+            lambda tx: tx.run(_EARLIER, by=int(seconds)), inboxes=(self.inbox.id,)
+        )
 
     async def sync(self) -> SyncResult:
         """A sync that begins now; it must be ours to do."""

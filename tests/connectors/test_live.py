@@ -1,0 +1,173 @@
+"""A connector that stays: IDLE, other folders, requests in between, ends and new beginnings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.connectors.progress import SyncRun
+from gateway.store.connectors import accounts, lease
+from gateway.store.connectors.rows import ConnectorState
+from gateway.store.db import Database
+from tests.connectors.conftest import both
+from tests.connectors.kit import QUICK, Connected, connected, options, upstream_mail
+from tests.support.upstream import DOVECOT, NETEASE, PLAIN, YAHOO, Deaf, Drop, FakeUpstream, Personality, Refuse
+
+PUSH = options(push=True)
+
+
+async def live(here: Connected) -> bool:
+    return (await here.read_row()).state is ConnectorState.LIVE
+
+
+async def same(here: Connected, server: FakeUpstream, name: str = "INBOX") -> bool:
+    return await here.mail(name) == upstream_mail(server, name)
+
+
+@both
+async def test_new_mail_and_flags_come_at_once(db: Database) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 5}) as server, connected(db, server, PUSH) as here:
+        await here.until(lambda: live(here), "live")
+        assert await same(here, server)
+        await here.until(lambda: any(command.name == "IDLE" for command in server.log), "IDLE")
+        server.account.deliver()
+        await here.until(lambda: same(here, server), "the new message")
+        server.account.set_flags("INBOX", 3, ["\\Flagged", "work"])
+        await here.until(lambda: same(here, server), "the flags")
+
+
+async def test_what_goes_there_goes_here_while_it_listens(db: Database) -> None:
+    async with (
+        FakeUpstream(DOVECOT, mailboxes={"INBOX": 5, "Work": 1}) as server,
+        connected(db, server, options(push=True, vanished="delete")) as here,
+    ):
+        await here.until(lambda: live(here), "live")
+        server.account.expunge("INBOX", 2)
+        await here.until(lambda: same(here, server), "the removal")
+        server.account.move("INBOX", 3, "Work")
+        await here.until(lambda: same(here, server), "the move")
+        await here.until(lambda: same(here, server, "Work"), "its arrival")
+
+
+@pytest.mark.parametrize("personality", [PLAIN, NETEASE, YAHOO], ids=lambda one: one.name)
+async def test_servers_that_cannot_push_are_asked(db: Database, personality: Personality) -> None:
+    async with FakeUpstream(personality, mailboxes={"INBOX": 5}) as server, connected(db, server, PUSH) as here:
+        await here.until(lambda: live(here), "live")
+        server.account.deliver()
+        await here.until(lambda: same(here, server), "the new message")
+
+
+async def test_other_folders_follow(db: Database) -> None:
+    async with (
+        FakeUpstream(DOVECOT, mailboxes={"INBOX": 1, "Lists": 3}) as server,
+        connected(db, server, PUSH) as here,
+    ):
+        await here.until(lambda: live(here), "live")
+        server.account.deliver("Lists")
+        await here.until(lambda: same(here, server, "Lists"), "the other folder")
+        server.account.create("New one")
+        server.account.deliver("New one")
+        await here.until(lambda: same(here, server, "New one"), "the new folder")
+
+
+async def test_a_sync_that_somebody_wants_is_done_by_who_listens(db: Database) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 5}) as server, connected(db, server, PUSH) as here:
+        await here.until(lambda: live(here), "live")
+        server.account.mailbox("INBOX").place(server.account._mail(b"Subject: quiet\r\n\r\nx\r\n", (), None))
+        told: list[int] = []
+
+        def tell(run: SyncRun) -> None:
+            told.append(run.imported)
+
+        result = await here.supervisor.sync(here.row.id, tell)
+        assert result is not None
+        assert result.failure is None
+        assert await same(here, server)
+        assert told
+        assert server.connections == 1, "it did not connect again"
+
+
+async def test_a_request_in_the_store_is_heard(db: Database) -> None:
+    """As the command line makes it, beside a running server."""
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 5}) as server, connected(db, server) as here:
+        await here.good_sync()
+        server.account.deliver()
+        now = int(here.clock()) + 1
+        await db.write(lambda tx: accounts.ask_sync(tx, here.row.id, now=now))
+        await here.until(lambda: same(here, server), "the sync")
+
+
+async def test_a_lost_connection_is_made_again(db: Database) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 5}) as server, connected(db, server, PUSH) as here:
+        await here.until(lambda: live(here), "live")
+        server.arm(Drop("IDLE", when="told"))
+        await server.stop()
+        await here.until(lambda: _is(here, ConnectorState.BACKOFF), "backoff")
+        server.disarm()
+        await server.start()
+        server.account.deliver()
+        await here.until(lambda: same(here, server), "the message after the outage")
+
+
+async def _is(here: Connected, state: ConnectorState) -> bool:
+    return (await here.read_row()).state is state
+
+
+async def test_a_server_that_hears_idle_and_says_nothing_is_asked(db: Database) -> None:
+    settings = replace(QUICK, deaf_after=0.5)
+    async with (
+        FakeUpstream(DOVECOT.without("LIST-STATUS"), mailboxes={"INBOX": 5}, faults=[Deaf("IDLE", times=0)]) as server,
+        connected(db, server, PUSH, settings=settings) as here,
+    ):
+        await here.until(lambda: live(here), "live")
+        server.account.deliver()
+        await here.until(lambda: same(here, server), "the message that nobody told of")
+
+
+async def test_a_server_that_refuses_idle_is_polled(db: Database) -> None:
+    async with (
+        FakeUpstream(DOVECOT, mailboxes={"INBOX": 5}, faults=[Refuse("IDLE", "NO not now", times=0)]) as server,
+        connected(db, server, PUSH) as here,
+    ):
+        await here.until(lambda: live(here), "live")
+        server.account.deliver()
+        await here.until(lambda: same(here, server), "the new message")
+
+
+async def test_switched_off_it_hangs_up(db: Database) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 5}) as server, connected(db, server, PUSH) as here:
+        await here.until(lambda: live(here), "live")
+        await db.write(lambda tx: accounts.set_enabled(tx, here.row.id, False, now=int(here.clock())))
+        await here.until(lambda: not server.sessions and not here.supervisor.running, "the end")
+        await db.write(lambda tx: accounts.set_enabled(tx, here.row.id, True, now=int(here.clock())))
+        await here.until(lambda: len(server.sessions) == 1, "the new beginning")
+
+
+async def test_a_mailbox_that_was_deleted_here_is_made_anew(db: Database) -> None:
+    from gateway.store import mailboxes
+
+    async with (
+        FakeUpstream(DOVECOT, mailboxes={"INBOX": 2, "Lists": 3}) as server,
+        connected(db, server) as here,
+    ):
+        await here.good_sync()
+        await db.write(
+            lambda tx: mailboxes.delete(tx, here.inbox.id, "Lists", now=int(here.clock())), inboxes=(here.inbox.id,)
+        )
+        server.account.deliver("Lists")
+        await here.sync()
+        await here.good_sync()
+        assert sum((await here.mail("Lists")).values()) >= 1
+
+
+async def test_two_processes_share_the_connectors(db: Database) -> None:
+    """Each connector is one node's at a time; what a node leaves another one takes."""
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 3}) as server, connected(db, server, PUSH) as here:
+        await here.until(lambda: live(here), "live")
+        held = await db.read(lambda rx: lease.nodes(rx, int(here.clock())))
+        assert [(node.node_id, node.connectors) for node in held] == [("node", 1)]
+        taken = await db.write(
+            lambda tx: lease.claim(tx, "node", held[0].incarnation, 10, int(here.clock()))
+        )
+        assert taken == []
