@@ -101,12 +101,14 @@ def append(
     email_id: str | None = None,
     auto_sent: bool = False,
     beyond_quota: bool = False,
+    pulled: bool = False,
 ) -> Appended:
     """Give `content` a UID in `mailbox`. The content is complete or completed in the same unit.
 
     `flags`: system flags; `keywords` by name. `email_id`: only when the arrival is the same message as another one of
     this inbox. `auto_sent`: this is the gateway's own Sent copy, which gives way to a client's copy of the same
     Message-ID, whichever comes first (clients.md). `beyond_quota`: it must not be lost, also when the inbox is full.
+    `pulled`: it lies in an account elsewhere, and is no client's copy that anything gives way to.
     Raises NotFound (no such mailbox in this inbox, or only a name that holds children), LimitReached (keywords, UIDs
     used up), OverQuota.
     """
@@ -124,7 +126,7 @@ def append(
     appended, role, level = place(tx, mailbox, inbox, facts, internal_date, flags, now, email_id)
     if level and not beyond_quota and quota.judge(level):
         appended = replace(appended, nearly_full=True)
-    if role == SENT and facts.own_hash is not None:
+    if role == SENT and facts.own_hash is not None and not pulled:
         sent.arrived(tx, inbox, mailbox, [(facts.own_hash, appended.uid)], auto=auto_sent, now=now)
     note_due(tx, facts.content_id)
     tx.wake(inbox, mailbox)

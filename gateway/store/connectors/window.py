@@ -13,6 +13,7 @@ from typing import Final
 
 from gateway.model.errors import MailboxGone
 from gateway.model.ids import ContentId, InboxId, MailboxId
+from gateway.model.mailbox import SENT
 from gateway.store import content, messages
 from gateway.store.content import StagedContent
 from gateway.store.db import Tx
@@ -22,6 +23,7 @@ from gateway.store.threads import id_hash
 
 from . import folders, lease
 from .keywords import Fitting
+from .own_copies import OwnCopies
 from .places import insert_place
 from .rows import (
     WINDOW,
@@ -76,7 +78,7 @@ _CURSOR: Final[Mapping[str, Stmt]] = {
     "highest_modseq": Stmt("UPDATE remote_folder SET highest_modseq = :value WHERE id = :folder"),
     "phase": Stmt("UPDATE remote_folder SET phase = :value WHERE id = :folder"),
 }
-_MAILBOXES = Stmt("SELECT id FROM mailbox WHERE id IN :LIST(mailboxes) AND inbox_id = :inbox AND noselect = 0")
+_MAILBOXES = Stmt("SELECT id, role FROM mailbox WHERE id IN :LIST(mailboxes) AND inbox_id = :inbox AND noselect = 0")
 _DECIDES: Final = "M-"  # `holds.draft_id`: an EMAILID of its own, that no other message may bear
 
 
@@ -122,11 +124,13 @@ class Cursor:
 class Imported:
     """`places`: what was made, with the EMAILIDs. `known`: UIDs that were there already.
 
+    `adopted`: places of what was sent from here, whose message in Sent now stands for the one upstream.
     `keywords_dropped`: names that some mailbox had no room for. `nearly_full`: the inbox is near its quota.
     """
 
     places: tuple[Place, ...] = ()
     known: tuple[int, ...] = ()
+    adopted: tuple[Place, ...] = ()
     keywords_dropped: frozenset[str] = frozenset()
     nearly_full: bool = False
 
@@ -155,8 +159,11 @@ class _Work:
     uidvalidity: int
     now: int
     fitting: Fitting
+    sent: frozenset[MailboxId]
+    own: OwnCopies
     sources: dict[str, _Source] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
+    adopted: list[Place] = field(default_factory=list)
     nearly_full: bool = False
 
 
@@ -180,8 +187,10 @@ def import_window(
     for uid in known:
         del fresh[uid]
     new = [fresh[uid] for uid in sorted(fresh)]
-    _check_targets(tx, claim.inbox_id, new)
-    work = _Work(claim.connector_id, claim.inbox_id, folder_id, uidvalidity, now, Fitting(tx))
+    sent = _check_targets(tx, claim.inbox_id, new)
+    work = _Work(
+        claim.connector_id, claim.inbox_id, folder_id, uidvalidity, now, Fitting(tx), sent, OwnCopies(tx)
+    )
     _find_sources(tx, work, new)
     for each in new:
         _take_in(tx, work, each)
@@ -192,7 +201,9 @@ def import_window(
         for name, statement in _CURSOR.items():
             if (value := getattr(cursor, name)) is not None:
                 tx.run(statement, folder=folder_id, value=value)
-    return Imported(tuple(work.places), tuple(sorted(known)), work.fitting.dropped, work.nearly_full)
+    return Imported(
+        tuple(work.places), tuple(sorted(known)), tuple(work.adopted), work.fitting.dropped, work.nearly_full
+    )
 
 
 def _known(tx: Tx, folder_id: FolderId, uidvalidity: int, uids: list[int]) -> list[int]:
@@ -206,12 +217,13 @@ def _known(tx: Tx, folder_id: FolderId, uidvalidity: int, uids: list[int]) -> li
     return [uid for uid, _ in rows]
 
 
-def _check_targets(tx: Tx, inbox_id: InboxId, arrivals: Sequence[Arrival]) -> None:
+def _check_targets(tx: Tx, inbox_id: InboxId, arrivals: Sequence[Arrival]) -> frozenset[MailboxId]:
+    """Those among the targets that hold sent mail. MailboxGone."""
     wanted = {target.mailbox_id for each in arrivals for target in each.targets}
-    if wanted:
-        there = {row[0] for row in tx.all(_MAILBOXES, mailboxes=sorted(wanted), inbox=inbox_id)}
-        if wanted - there:
-            raise MailboxGone("A local mailbox of the connector was deleted")
+    there = dict(tx.all(_MAILBOXES, mailboxes=sorted(wanted), inbox=inbox_id)) if wanted else {}
+    if wanted - there.keys():
+        raise MailboxGone("A local mailbox of the connector was deleted")
+    return frozenset(MailboxId(box) for box, role in there.items() if role == SENT)
 
 
 def _find_sources(tx: Tx, work: _Work, arrivals: Sequence[Arrival]) -> None:
@@ -243,7 +255,9 @@ def _take_in(tx: Tx, work: _Work, arrival: Arrival) -> None:
     else:
         assert arrival.content is not None
         source = _staged(arrival.content)
-    if arrival.targets and isinstance(source.content, StagedContent):  # without any, nothing would refer to it
+    own = _own_copies(work, arrival, source)
+    made_here = [target for target in arrival.targets if target.mailbox_id not in own]
+    if made_here and isinstance(source.content, StagedContent):  # else nothing would refer to it
         content.complete(tx, source.content, work.now)
         if key is not None:
             tx.do(_SOURCE, connector=work.connector_id, key=key, content=source.content_id)
@@ -256,9 +270,14 @@ def _take_in(tx: Tx, work: _Work, arrival: Arrival) -> None:
         hash=id_hash(source.message_id) if source.message_id else None,
     )  # fmt: skip
     for target in arrival.targets:
+        if (mine := own.get(target.mailbox_id)) is not None:
+            place = Place(work.folder_id, work.uidvalidity, arrival.uid, target.mailbox_id, *mine, target.label)
+            insert_place(tx, place)
+            work.adopted.append(place)
+    for target in made_here:
         made = messages.append(
             tx, target.mailbox_id, work.inbox_id, source.content, internal_date=arrival.internal_date, flags=system,
-            keywords=kept, now=work.now, email_id=source.email_id,
+            keywords=kept, now=work.now, email_id=source.email_id, pulled=True,
         )  # fmt: skip
         source.email_id = made.email_id
         work.nearly_full |= made.nearly_full
@@ -267,5 +286,17 @@ def _take_in(tx: Tx, work: _Work, arrival: Arrival) -> None:
         )
         insert_place(tx, place)
         work.places.append(place)
-    if arrival.may_be_report and arrival.targets:
+    if arrival.may_be_report and made_here:
         note_report(tx, work.inbox_id, source.content_id, work.now)
+
+
+def _own_copies(work: _Work, arrival: Arrival, source: _Source) -> dict[MailboxId, tuple[int, str]]:
+    """Mailbox -> (UID, EMAILID) of the copy that is there, for those targets that hold what was sent from here."""
+    found: dict[MailboxId, tuple[int, str]] = {}
+    if source.message_id:
+        for target in arrival.targets:
+            if target.mailbox_id in work.sent:
+                mine = work.own.take(target.mailbox_id, bytes(source.message_id))
+                if mine is not None:
+                    found[target.mailbox_id] = mine
+    return found

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.model.errors import InvalidRequest, MailboxGone, NotFound, OverQuota
 from gateway.model.flags import FLAGGED, SEEN
-from gateway.store import cleanup, holds, mailboxes, messages, quota
+from gateway.store import cleanup, content, holds, mailboxes, messages, quota
 from gateway.store.connectors import window
 from gateway.store.connectors.rows import WINDOW, Changed, ContentNeeded, FolderId, Gone
 from gateway.store.connectors.upstream import vanished
@@ -215,6 +215,35 @@ async def test_staged_octets_of_what_is_known_are_collected(db: Database) -> Non
     while await db.write(lambda tx: cleanup.drop_staged(tx, NOW, 100)):
         pass
     assert await db.read(lambda rx: rx.scalar(Stmt("SELECT count(*) FROM content_chunk"))) == 1
+
+
+async def test_what_was_sent_from_here_is_in_sent_once(db: Database) -> None:
+    account = await make_account(db)
+    folder = await account.folder("Sent", local="Sent")
+    sent, box = await account.box("Sent"), await account.box("INBOX")
+
+    def file(tx: Tx) -> list[str]:
+        ids = []
+        for text, auto in (("own", True), ("client", False), ("other", False)):
+            made = body(text)
+            content.complete(tx, made, NOW)
+            ids.append(messages.append(
+                tx, sent, account.inbox.id, made, internal_date=NOW, now=NOW, auto_sent=auto, flags=SEEN
+            ).email_id)  # fmt: skip
+        return ids
+
+    ids = await account.write(file)
+    filed = [arrival(uid, sent, text=text) for uid, text in ((5, "own"), (6, "client"), (7, "fresh"), (8, "own"))]
+    made = await account.bring(folder, [*filed, arrival(9, box, text="other")])
+    assert [(place.uid, place.local_uid, place.email_id) for place in made.adopted] == [(5, 1, ids[0]), (6, 2, ids[1])]
+    assert [place.uid for place in made.places] == [7, 8, 9]
+    known = await account.remote(folder)
+    assert (known[5].flags, (await account.get(folder.id)).live) == ((0, ()), 5)
+    again = await account.bring(folder, filed)
+    assert again.known == (5, 6, 7, 8)
+    assert sorted((await account.email_ids("Sent")).values()) == sorted(
+        [*ids, *[place.email_id for place in made.places if place.mailbox_id == sent]]
+    )
 
 
 async def test_what_cannot_be_is_refused(db: Database) -> None:
