@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from gateway.maintain.janitor import Janitor
+from gateway.maintain.settings import JanitorSettings
 from gateway.model.errors import NotFound
 from gateway.store import addresses, inboxes, messages
 from gateway.store.connectors import accounts, cursors, events, lease, ops, poison, removal
@@ -126,6 +128,27 @@ async def test_its_mail_goes_only_if_that_is_asked_for(db: Database) -> None:
         units += 1
     assert units == 4
     assert list(await account.mail()) == [8]
+
+
+async def test_the_janitor_takes_away_what_was_removed(db: Database) -> None:
+    account = await filled(db)
+    await account.write(lambda tx: removal.remove(tx, account.row.id, now=NOW))
+    settings = JanitorSettings(pause_seconds=0, piece_rows=2)
+    done = await Janitor(db, settings, lambda: NOW).run_once()
+    assert done["removed_connectors"] > 0
+    assert not any((await counts(db)).values())
+    assert (await Janitor(db, settings, lambda: NOW).run_once())["removed_connectors"] == 0
+
+
+async def test_the_janitor_forgets_old_events(db: Database) -> None:
+    account = await filled(db)
+    settings = JanitorSettings(pause_seconds=0)
+    early = NOW + settings.connector_event_seconds - 1
+    assert (await Janitor(db, settings, lambda: early).run_once())["connector_events"] == 0
+    assert (await Janitor(db, settings, lambda: early + 1).run_once())["connector_events"] == 1
+    assert (await counts(db))["connector_event"] == 0
+    assert (await counts(db))["connector"] == 1
+    assert account.row.enabled
 
 
 async def test_a_purged_inbox_leaves_nothing_of_its_connectors(db: Database) -> None:
