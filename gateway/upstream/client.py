@@ -122,12 +122,10 @@ class ImapClient:
     async def _enable(self) -> None:
         """QRESYNC, or CONDSTORE; UIDONLY where commands touch a part at a time: so Yahoo shows the whole mailbox."""
         dialogue = self._dialogue
-        if not dialogue.has("ENABLE"):
-            return
         wanted = [name for name in ("QRESYNC", "CONDSTORE") if dialogue.has(name)][:1]
         if dialogue.has("UIDONLY") and reading.message_limit(dialogue) is not None:
             wanted.append("UIDONLY")
-        if wanted:
+        if wanted and dialogue.has("ENABLE"):
             try:
                 await dialogue.run(b"ENABLE", *(name.encode("ascii") for name in wanted))
             except Refused:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
+from typing import Final
 
 from gateway.model.errors import ConfigError
 from gateway.outbound.dial import Resolver, dial
@@ -20,6 +22,9 @@ from .errors import Closed, UpstreamError
 from .events import Status, Unknown
 from .link import Link
 from .transcript import Transcript
+
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds without a word, seconds between questions, questions without an answer."""
 
 
 async def open_dialogue(
@@ -48,6 +53,14 @@ async def open_dialogue(
     return dialogue, greeting
 
 
+def _keep_alive(sock: socket.socket) -> None:
+    """A peer that is gone shows within two minutes, though nobody says anything (IDLE)."""
+    for name, value in _KEEPALIVE.items():
+        option = getattr(socket, name, None)  # not every system has all of them
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 async def _dialled(endpoint: ImapEndpoint, resolver: Resolver) -> Link:
     """A connection; with TLS from the first octet where the endpoint says so."""
     times, policy = endpoint.timeouts, endpoint.tls
@@ -61,6 +74,7 @@ async def _dialled(endpoint: ImapEndpoint, resolver: Resolver) -> Link:
         raise Closed(error.failure, str(error)) from None
     except ConfigError as error:
         raise Closed(Failure.TLS_VERIFY, str(error)) from None
+    _keep_alive(sock)
     loop = asyncio.get_running_loop()
     link = Link(endpoint.limits)
     try:

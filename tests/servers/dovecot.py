@@ -117,8 +117,8 @@ class Dovecot:
         stop(self.process)
 
 
-def start_dovecot(directory: Path) -> Dovecot:
-    """Start one below `directory`; PeerMissing when it is not installed."""
+def start_dovecot(directory: Path, more: str = "") -> Dovecot:
+    """Start one below `directory`, with `more` settings; PeerMissing when it is not installed."""
     program = shutil.which("dovecot", path="/usr/sbin:/usr/bin:/bin")
     if program is None:
         raise PeerMissing("dovecot")
@@ -142,6 +142,7 @@ def start_dovecot(directory: Path) -> Dovecot:
             user=user, group=group, password=Dovecot.password, **ports,
         )
         + ("" if root else _WITHOUT_ROOT.format(user=user, group=group))
+        + more
     )
     process = subprocess.Popen([program, "-F", "-c", str(config)], stdin=subprocess.DEVNULL)
     server = Dovecot(process, ports["imap"], ports["imaps"], ports["lmtp"], ca, mail, log)

@@ -181,6 +181,14 @@ def test_enabled(script: str, enabled: set[str], qresync: bool) -> None:
     assert talk(ENABLE + script, work, logged_in=False) == (enabled, qresync)
 
 
+def test_qresync_without_enable_is_none() -> None:
+    async def work(client: ImapClient) -> bool:
+        await client.log_in()
+        return client.has("QRESYNC")
+
+    assert not talk('C: A1 LOGIN "bob" "secret"\nS: A1 OK [CAPABILITY QRESYNC] in', work, logged_in=False)
+
+
 def test_what_is_distrusted_is_not_enabled() -> None:
     async def main() -> None:
         script = (
