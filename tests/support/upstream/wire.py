@@ -55,7 +55,9 @@ class Wire:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        writer.transport.set_write_buffer_limits(0)  # what was drained is with the kernel: a cut falls where it should
+        # What was drained is with the kernel: a cut falls where it should. Not 0: TLS pauses at the limit itself, and
+        # with nothing in its buffer it would at every second write.
+        writer.transport.set_write_buffer_limits(1, 0)
         self._buffer = bytearray()
         self._pending: list[bytes] = []
         self._inflate: Any = None  # zlib names its objects' types only to checkers
@@ -160,7 +162,7 @@ class Wire:
             await self._writer.start_tls(context, ssl_handshake_timeout=60.0)
         except (OSError, ssl.SSLError) as error:
             raise Gone(abruptly=True) from error
-        self._writer.transport.set_write_buffer_limits(0)
+        self._writer.transport.set_write_buffer_limits(1, 0)
 
     def start_compress(self) -> None:
         """RFC 4978: raw deflate, both ways."""
