@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.model.ids import MailboxId
 from gateway.store.connectors import places, upstream
 from gateway.store.connectors.local import modseq_now
-from gateway.store.connectors.rows import FolderId, Gone, Place
+from gateway.store.connectors.rows import FolderId, Place
 from gateway.store.db import Rx
 
 from .work import Work
@@ -36,7 +36,7 @@ async def forget_moved(work: Work, email_ids: Sequence[str]) -> None:
 
 
 def _vanished(rx: Rx, work: Work, email_ids: Sequence[str]) -> dict[_Folder, list[int]]:
-    """Folder -> UIDs upstream of messages that vanished there and have one of `email_ids` here."""
+    """Folder -> UIDs upstream of messages that are there no more, and have one of `email_ids` here."""
     boxes: dict[MailboxId, list[int]] = {}
     seen: dict[str, int] = {}
     where = places.whereabouts(rx, work.claim.inbox_id, email_ids)
@@ -53,7 +53,7 @@ def _vanished(rx: Rx, work: Work, email_ids: Sequence[str]) -> dict[_Folder, lis
     found: dict[_Folder, list[int]] = {}
     for key, some in standing.items():
         rows = places.messages_of(rx, *key, [place.uid for place in some])
-        gone = [uid for uid, row in rows.items() if row.gone is Gone.VANISHED]
+        gone = [uid for uid, row in rows.items() if row.gone is not None]
         if gone:
             found[key] = gone
     return found
