@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
-from gateway.model.sequence import Ranges, from_numbers, normalise
+from gateway.model.sequence import Ranges, from_numbers, intersect, normalise
 
 from .scanning import Odd
 
 SLICE: Final = 16_384  # octets read in one go: some 2,000 numbers
 _WORK: Final = 8  # slices between two turns of the loop
+_LARGE: Final = 20_000  # numbers or ranges that are sorted beside the loop
 MAX_UID: Final = 2**32 - 1
 MAX_RANGES: Final = 1_000_000
 
@@ -48,7 +50,7 @@ async def ranges_of(text: bytes) -> Ranges:
             raise Odd
         if turn % _WORK == _WORK - 1:
             await asyncio.sleep(0)
-    if len(found) > 100_000:
+    if len(found) > _LARGE:
         return await asyncio.to_thread(normalise, found)
     return normalise(found)
 
@@ -64,9 +66,19 @@ async def numbers_of(text: bytes) -> Ranges:
         )
         if turn % _WORK == _WORK - 1:
             await asyncio.sleep(0)
-    if len(found) > 100_000:
+    if len(found) > _LARGE:
         return await asyncio.to_thread(from_numbers, found)
     return from_numbers(found)
+
+
+async def joined(parts: Sequence[Ranges], within: Ranges | None = None) -> Ranges:
+    """What is in any of `parts` and, where it is given, in `within`."""
+
+    def join() -> Ranges:
+        found = parts[0] if len(parts) == 1 else normalise(chain.from_iterable(parts))
+        return found if within is None else intersect(found, within)
+
+    return await asyncio.to_thread(join) if sum(map(len, parts)) > _LARGE else join()
 
 
 def numbers_in_order(text: bytes, limit: int) -> list[int] | None:

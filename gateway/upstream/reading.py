@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
-from gateway.model.sequence import Ranges, contains, count, intersect, normalise, render, without
+from gateway.model.sequence import Ranges, contains, count, render, without
 from gateway.outbound.failure import Failure
 
 from .classify import Step
@@ -14,7 +14,7 @@ from .dialogue import Dialogue
 from .errors import Closed
 from .events import Found, FoundSet, Response, Row, Vanished
 from .exchange import Exchange
-from .numbers import MAX_UID, numbers_of
+from .numbers import MAX_UID, joined, numbers_of
 from .values import Changes, FetchedMessage
 from .wants import FetchWants, SearchWants
 
@@ -112,7 +112,7 @@ async def changes(
     items = b"(%b)" % b" ".join(wants.render(dialogue.has))
     modifier = b"(CHANGEDSINCE %d VANISHED)" % since if vanished else b"(CHANGEDSINCE %d)" % since
     found: dict[int, FetchedMessage] = {}
-    gone: list[tuple[int, int]] = []
+    gone: list[Ranges] = []
     for piece, _ in sets(uids):
         walk = Walk(piece, message_limit(dialogue), False)
         earlier = _Lines()
@@ -133,8 +133,8 @@ async def changes(
                 await exchange.answer(claim)
             walk.step(exchange)
         for text in earlier.texts:
-            gone.extend(await dialogue.ranges(text))
-    return Changes(tuple(found.values()), intersect(normalise(gone), uids) if vanished else None)
+            gone.append(await dialogue.ranges(text))
+    return Changes(tuple(found.values()), await joined(gone, uids) if vanished else None)
 
 
 class _Lines:
@@ -158,16 +158,16 @@ async def search(dialogue: Dialogue, wants: SearchWants) -> Ranges:
     limit = message_limit(dialogue)
     if limit is None or not dialogue.has("PARTIAL"):
         return await _search(dialogue, wants, b"ALL" if dialogue.has("ESEARCH") else None)
-    found: list[tuple[int, int]] = []
+    found: list[Ranges] = []
     left = wants.uids if wants.uids is not None else ALL
     while left:
         page = await _search(dialogue, wants.within(left), b"PARTIAL 1:%d" % limit)
         page = tuple(pair for pair in page if contains(left, pair[0]))
         if not page:
             break
-        found.extend(page)
+        found.append(page)
         left = without(left, ((1, page[-1][1]),))
-    return normalise(found)
+    return await joined(found)
 
 
 async def _search(dialogue: Dialogue, wants: SearchWants, returning: bytes | None) -> Ranges:
@@ -197,7 +197,4 @@ async def _search(dialogue: Dialogue, wants: SearchWants, returning: bytes | Non
         await exchange.answer(claim)
     if answer is not None and answer.uids is not None:
         return await dialogue.ranges(answer.uids)
-    found: list[tuple[int, int]] = []
-    for line in lines.texts:
-        found.extend(await numbers_of(line))
-    return normalise(found)
+    return await joined([await numbers_of(line) for line in lines.texts])

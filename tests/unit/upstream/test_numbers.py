@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.sequence import from_numbers, normalise, render
-from gateway.upstream.numbers import numbers_in_order, numbers_of, ranges_of
+from gateway.model.sequence import from_numbers, intersect, normalise, render
+from gateway.upstream.numbers import joined, numbers_in_order, numbers_of, ranges_of
 from gateway.upstream.scanning import Odd
 
 UID = st.integers(1, 2**32 - 1)
@@ -67,3 +67,19 @@ def test_others_run_while_a_million_is_read() -> None:
         return turns
 
     assert asyncio.run(main()) > 5
+
+
+@given(st.lists(st.lists(st.tuples(UID, st.integers(0, 9)), max_size=5), max_size=4), st.none() | st.tuples(UID, UID))
+def test_together(parts: list[list[tuple[int, int]]], within: tuple[int, int] | None) -> None:
+    ranges = [normalise((low, min(low + more, 2**32 - 1)) for low, more in part) for part in parts]
+    bounds = None if within is None else ((min(within), max(within)),)
+    everything = normalise(pair for part in ranges for pair in part)
+    assert asyncio.run(joined(ranges, bounds)) == (everything if bounds is None else intersect(everything, bounds))
+
+
+def test_much_together() -> None:
+    one = tuple((number, number) for number in range(1, 50_000, 3))
+    other = tuple((number, number) for number in range(2, 50_000, 3))
+    assert asyncio.run(joined([one, other], ((10, 4_999_999),))) == intersect(
+        normalise([*one, *other]), ((10, 4_999_999),)
+    )
