@@ -8,10 +8,10 @@ from gateway.model.ids import ContentId, InboxId, MailboxId
 
 from .db import Rx
 from .statements import Stmt
+from .uidsets import FLAGS
 
 _PAGE = Stmt(
-    "SELECT m.uid, m.internal_date, f.flags, m.size, m.content_id FROM message AS m"
-    " JOIN message_flags AS f ON f.mailbox_id = m.mailbox_id AND f.uid = m.uid"
+    f"SELECT m.uid, m.internal_date, {FLAGS}, m.size, m.content_id FROM message AS m"
     " WHERE m.mailbox_id = :mailbox AND m.inbox_id = :inbox AND m.uid > :after ORDER BY m.uid LIMIT :most"
 )
 

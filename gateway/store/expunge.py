@@ -14,7 +14,7 @@ from . import counters, holds
 from .changes import ChangeKind, record
 from .db import Rx, Tx
 from .statements import Stmt
-from .uidsets import CUT, ByUids, as_ranges
+from .uidsets import CUT, FLAGS, ByUids, as_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,11 @@ Gone = tuple[int, int, int, str]
 
 _FIND: Final = {
     only: ByUids(
-        "SELECT f.uid, m.size, f.flags, m.email_id FROM message_flags AS f CROSS JOIN message AS m"
-        f" WHERE f.mailbox_id = :mailbox AND {{uids}}{condition} AND m.mailbox_id = f.mailbox_id AND m.uid = f.uid"
-        " AND m.inbox_id = :inbox ORDER BY f.uid",
-        "f.uid",
+        f"SELECT m.uid, m.size, {FLAGS}, m.email_id FROM message AS m"
+        f" WHERE m.mailbox_id = :mailbox AND m.inbox_id = :inbox AND {{uids}}{condition} ORDER BY m.uid",
+        "m.uid",
     )
-    for only, condition in ((False, ""), (True, f" AND (f.flags & {DELETED}) <> 0"))
+    for only, condition in ((False, ""), (True, f" AND ({FLAGS} & {DELETED}) <> 0"))
 }
 """Messages that go, by whether only those with \\Deleted do."""
 _WHICH: Final = "FROM message WHERE mailbox_id = :mailbox AND {uids}"

@@ -46,13 +46,15 @@ _SUBSCRIBED: Final = "CASE WHEN s.name IS NULL THEN 0 ELSE 1 END"
 _SUBSCRIPTION: Final = " LEFT JOIN subscription s ON s.inbox_id = b.inbox_id AND s.name = b.name"
 # The index on messages with \Deleted holds only those: adding them up costs what an EXPUNGE would. SQLite would rather
 # walk whole mailboxes.
-_DELETED_ROWS: Final = (
-    "message_flags f{index} CROSS JOIN message m"
-    " WHERE f.flags & 8 <> 0 AND m.mailbox_id = f.mailbox_id AND m.uid = f.uid"
+_DELETED_ROWS: Final = "message_flags f{index} WHERE f.flags & 8 <> 0"
+_DELETED_SUMS: Final = (
+    "count(*){messages}, CAST(coalesce(sum("
+    "(SELECT m.size FROM message m WHERE m.mailbox_id = f.mailbox_id AND m.uid = f.uid)), 0) AS bigint){octets}"
 )
 _SQLITE_INDEX: Final = " INDEXED BY ix_message_flags_deleted"
 _DELETED: Final = (
-    " LEFT JOIN (SELECT f.mailbox_id AS mailbox_id, count(*) AS messages, CAST(sum(m.size) AS bigint) AS octets"
+    " LEFT JOIN (SELECT f.mailbox_id AS mailbox_id,"
+    f" {_DELETED_SUMS.format(messages=' AS messages', octets=' AS octets')}"
     f" FROM mailbox o CROSS JOIN {_DELETED_ROWS} AND o.inbox_id = :inbox AND f.mailbox_id = o.id"
     " GROUP BY f.mailbox_id) d ON d.mailbox_id = b.id"
 )
@@ -88,8 +90,7 @@ _ONE: Final = {
     for subscribed in (False, True)
 }
 _ONE_DELETED = _by_index(
-    f"SELECT count(*), CAST(coalesce(sum(m.size), 0) AS bigint) FROM {_DELETED_ROWS}"
-    " AND m.inbox_id = :inbox AND f.mailbox_id = :mailbox"
+    f"SELECT {_DELETED_SUMS.format(messages='', octets='')} FROM {_DELETED_ROWS} AND f.mailbox_id = :mailbox"
 )
 _SOME = Stmt(
     f"SELECT {_NAMES.format(subscribed=_SUBSCRIBED)}, {_COUNTERS}, 0, 0 FROM mailbox b{_SUBSCRIPTION}"
@@ -142,7 +143,7 @@ def mailbox(
     found = _LISTED(row)
     if not deleted:
         return found
-    messages, octets = rx.all(_ONE_DELETED, inbox=inbox_id, mailbox=found.id)[0]
+    messages, octets = rx.all(_ONE_DELETED, mailbox=found.id)[0]
     return found._replace(deleted=messages, deleted_octets=octets)
 
 

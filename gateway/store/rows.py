@@ -12,6 +12,7 @@ from gateway.model.ids import MailboxId
 
 from .db import Rx
 from .statements import Stmt
+from .uidsets import FLAGS, MODSEQ
 
 LOAD_PAGE: Final = 10_000
 """Rows of one `load`: a few milliseconds of a reader."""
@@ -62,8 +63,8 @@ _SOURCES: Final = {
     Columns.CONTENT_ID: "m.content_id",
     Columns.EMAIL_ID: "m.email_id",
     Columns.THREAD_ID: "m.thread_id",
-    Columns.FLAGS: "g.flags",
-    Columns.MODSEQ: "g.modseq",
+    Columns.FLAGS: FLAGS,
+    Columns.MODSEQ: MODSEQ,
     Columns.SAVE_DATE: "m.save_date",
     Columns.HEADER_SIZE: "c.header_size",
     Columns.HAS_NUL: "c.has_nul",
@@ -73,7 +74,6 @@ _SOURCES: Final = {
     Columns.SMALL_BODY: "k.octets",
 }
 _JOINS: Final = {
-    "g": " JOIN message_flags AS g ON g.mailbox_id = m.mailbox_id AND g.uid = m.uid",
     "f": " JOIN content_fetch AS f ON f.id = m.content_id",
     "c": " JOIN content_meta AS c ON c.id = m.content_id",
     "h": " JOIN content_header AS h ON h.id = m.content_id",
@@ -140,7 +140,7 @@ def expunged_rows(
 @cache
 def _statement(columns: Columns, dense: bool, whole: bool, table: str = "message") -> Stmt:
     sources = {column: _SOURCES[column] for column in Columns if column & columns}
-    tables = {source[0] for source in sources.values()} - {"m"}
+    tables = {source[0] for source in sources.values()} & _JOINS.keys()
     chosen = [
         f"CASE WHEN length({source}) <= {LARGE_VALUE} THEN {source} END" if column & _WIDE and not whole else source
         for column, source in sources.items()

@@ -16,6 +16,7 @@ from .db import Rx, Tx
 from .expunge import expunge
 from .statements import Stmt
 from .threads import id_hash
+from .uidsets import MODSEQ
 
 WINDOW_SECONDS: Final = 3600
 MOST: Final = 100
@@ -37,11 +38,10 @@ _FORGET = Stmt(
     "DELETE FROM sent_mark WHERE inbox_id = :inbox AND hash = :hash AND mailbox_id = :mailbox AND uid = :uid"
 )
 _CLIENT = Stmt(
-    "SELECT m.uid, b.uidvalidity, f.modseq, m.email_id, m.thread_id FROM sent_mark s"
-    " CROSS JOIN message m CROSS JOIN message_flags f CROSS JOIN mailbox b"
+    f"SELECT m.uid, b.uidvalidity, {MODSEQ}, m.email_id, m.thread_id FROM sent_mark s"
+    " CROSS JOIN message m CROSS JOIN mailbox b"
     " WHERE s.inbox_id = :inbox AND s.mailbox_id = :mailbox AND s.hash = :hash AND s.auto = 0 AND +s.at >= :since"
     " AND m.mailbox_id = s.mailbox_id AND m.uid = s.uid AND b.id = s.mailbox_id"
-    " AND f.mailbox_id = s.mailbox_id AND f.uid = s.uid"
     " ORDER BY s.uid DESC LIMIT 1"
 )
 _MESSAGE_IDS = Stmt(

@@ -16,6 +16,11 @@ from .statements import DialectName, Stmt
 CUT: Final = 4_000
 """Rows of one EXPUNGE or MOVE unit, or a fifth of a STORE: about 10 ms of the writer. Callers cut larger sets."""
 
+_OF_MESSAGE: Final = "(SELECT g.{column} FROM message_flags AS g WHERE g.mailbox_id = m.mailbox_id AND g.uid = m.uid)"
+FLAGS: Final = _OF_MESSAGE.format(column="flags")
+MODSEQ: Final = _OF_MESSAGE.format(column="modseq")
+"""Of the message `m`. Not joined: PostgreSQL, which may know nothing of either table, would compare all with all."""
+
 _ONE: Final = "{uid} BETWEEN :low AND :high"
 _MANY_SQLITE: Final = (
     "{uid} IN (SELECT x.uid FROM json_each(:ranges) AS r CROSS JOIN message_flags AS x"

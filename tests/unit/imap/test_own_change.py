@@ -50,7 +50,7 @@ def test_a_change_of_ones_own_is_not_read_back(tmp_path: Path, asked: Statements
         asked.clear()
         await one.run(b"UID EXPUNGE 1:250")
         assert asked == [
-            "SELECT f.uid,", "INSERT INTO", "DELETE FROM", "DELETE FROM", "SELECT i.modseq,", "UPDATE inbox",
+            "SELECT m.uid,", "INSERT INTO", "DELETE FROM", "DELETE FROM", "SELECT i.modseq,", "UPDATE inbox",
             "UPDATE mailbox", "INSERT INTO",
         ]  # fmt: skip
         asked.clear()
