@@ -95,6 +95,16 @@ def spaced(parts: Sequence[Part]) -> list[Part]:
     return found
 
 
+def needs_no_permission(part: Literal | Upload, *, plus: bool, minus: bool) -> bool:
+    """Whether the server takes it unasked (RFC 7888).
+
+    A large message waits for its `+`: else the server that finds it too large has to read all of it, or hangs up.
+    """
+    if isinstance(part, Upload):
+        return (plus or minus) and part.size <= _MINUS
+    return plus or (minus and len(part.octets) <= _MINUS)
+
+
 def compose(tag: bytes, parts: Sequence[Part], *, plus: bool, minus: bool) -> list[bytes]:
     """The octets, in pieces: after each but the last the server's `+` is waited for. An Upload ends its piece."""
     pieces: list[bytes] = []
@@ -106,7 +116,7 @@ def compose(tag: bytes, parts: Sequence[Part], *, plus: bool, minus: bool) -> li
             out.append(part)
             continue
         size = part.size if isinstance(part, Upload) else len(part.octets)
-        at_once = plus or (minus and size <= _MINUS)
+        at_once = needs_no_permission(part, plus=plus, minus=minus)
         out.append(b"{%d+}\r\n" % size if at_once else b"{%d}\r\n" % size)
         if not at_once or isinstance(part, Upload):
             pieces.append(b"".join(out))

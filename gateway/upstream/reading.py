@@ -157,16 +157,20 @@ async def search(dialogue: Dialogue, wants: SearchWants) -> Ranges:
     """UID SEARCH: the UIDs, as ranges. ESEARCH where it is offered; in pages where the server does a part at a time."""
     limit = message_limit(dialogue)
     if limit is None or not dialogue.has("PARTIAL"):
-        return await _search(dialogue, wants, b"ALL" if dialogue.has("ESEARCH") else None)
+        returning = b"ALL" if dialogue.has("ESEARCH") else None
+        if wants.uids is None:
+            return await _search(dialogue, wants, returning)
+        return await joined([await _search(dialogue, wants.within(piece), returning) for piece, _ in sets(wants.uids)])
     found: list[Ranges] = []
-    left = wants.uids if wants.uids is not None else ALL
-    while left:
-        page = await _search(dialogue, wants.within(left), b"PARTIAL 1:%d" % limit)
-        page = tuple(pair for pair in page if contains(left, pair[0]))
-        if not page:
-            break
-        found.append(page)
-        left = without(left, ((1, page[-1][1]),))
+    for piece, _ in sets(wants.uids if wants.uids is not None else ALL):
+        left = piece
+        while left:
+            page = await _search(dialogue, wants.within(left), b"PARTIAL 1:%d" % limit)
+            page = tuple(pair for pair in page if contains(left, pair[0]))
+            if not page:
+                break
+            found.append(page)
+            left = without(left, ((1, page[-1][1]),))
     return await joined(found)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Final
 
+from gateway.model.errors import InvalidName
 from gateway.model.sequence import Ranges, count, normalise
 from gateway.outbound.failure import Failure
 from gateway.wire.date import date_time
 
 from . import names
 from .classify import Step
-from .compose import Part, Upload, atom, flag_list, sets, spaced, string
+from .compose import Part, Upload, atom, flag_list, needs_no_permission, sets, spaced, string
 from .dialogue import Dialogue
 from .errors import Closed, Refused
 from .events import Code, Response, Row, Status
@@ -49,9 +50,16 @@ async def store_labels(dialogue: Dialogue, uids: Ranges, op: str, labels: Iterab
         if label.startswith("\\"):
             parts.append(b"\\" + atom(label[1:]))
         else:
-            parts.append(string(names.encode(label)))
+            parts.append(string(_label(label)))
     if parts or op == "set":
         await _store(dialogue, uids, _OPS[op] + b"X-GM-LABELS.SILENT", [*(parts or [b"("]), b")"], None)
+
+
+def _label(name: str) -> bytes:
+    try:
+        return names.encode(name)
+    except InvalidName as error:
+        raise Refused(Failure.REFUSED_COMMAND, str(error), bad=True) from None
 
 
 async def _store(
@@ -167,8 +175,9 @@ async def append(
         parts.append(date_time(internal_date))
     times = dialogue.times
     async with dialogue.exchange(times.listing + size / 1024, times.listing) as exchange:
-        await exchange.send(spaced([*parts, Upload(size)]), Step.FOLDER)
-        if not (dialogue.has("LITERAL+") or (dialogue.has("LITERAL-") and size <= 4096)):
+        upload = Upload(size)
+        await exchange.send(spaced([*parts, upload]), Step.FOLDER)
+        if not needs_no_permission(upload, plus=dialogue.has("LITERAL+"), minus=dialogue.has("LITERAL-")):
             await exchange.permission(Step.FOLDER)
         left = size
         async for chunk in octets:

@@ -239,6 +239,17 @@ def test_search_in_other_scripts() -> None:
     assert error.value.code == "BADCHARSET"
 
 
+def test_search_among_many() -> None:
+    uids = from_numbers(range(1_000_000, 1_002_000, 2))
+    script, number = "", 1
+    for piece, text in sets(uids):
+        script += f"C: A{number} UID SEARCH UID {text.decode()} UNSEEN\nS: * SEARCH {piece[0][0]}\nS: A{number} OK x\n"
+        number += 1
+    assert number == 3
+    assert len(searched(script, SearchWants(uids=uids, seen=False))) == 2
+    assert searched("", SearchWants(uids=())) == ()
+
+
 def test_search_in_pages() -> None:
     script = """
     C: A1 UID SEARCH RETURN (PARTIAL 1:2) UID 1:4294967295 UNSEEN
@@ -313,8 +324,9 @@ def test_labels() -> None:
         await client.store_labels(((1, 2),), "add", ["\\Inbox", "a b", "ä"])
         await client.store_labels(((1, 2),), "set", [])
         await client.store_labels(((1, 2),), "remove", [])
-        with pytest.raises(Refused):
-            await client.store_labels(((1, 2),), "add", ["\\In box"])
+        for label in ("\\In box", "a\r\nb", ""):
+            with pytest.raises(Refused):
+                await client.store_labels(((1, 2),), "add", [label])
         client.distrust("X-GM-EXT-1")
         with pytest.raises(Refused):
             await client.store_labels(((1, 2),), "add", ["x"])
@@ -389,6 +401,12 @@ ANNOUNCED = 'C: A1 APPEND "x" (\\Seen) " 1-Jan-1970 00:00:00 +0000" '
 )
 def test_append(script: str, capabilities: str) -> None:
     assert appended(ANNOUNCED + script, capabilities) == Appended(7, 99)
+
+
+def test_a_large_message_waits_to_be_let_in() -> None:
+    with pytest.raises(Refused) as error:
+        appended(ANNOUNCED + "{5000}\nS: A1 NO [TOOBIG] no", "LITERAL+", 5000)
+    assert error.value.code == "TOOBIG"
 
 
 def test_append_without_uid() -> None:

@@ -73,6 +73,8 @@ def test_an_upload_ends_its_piece() -> None:
     parts = spaced([b"APPEND", b"x", Upload(3)])
     assert compose(b"A1", parts, plus=True, minus=False) == [b"A1 APPEND x {3+}\r\n", b"\r\n"]
     assert compose(b"A1", parts, plus=False, minus=False) == [b"A1 APPEND x {3}\r\n", b"\r\n"]
+    parts = spaced([b"APPEND", b"x", Upload(5000)])
+    assert compose(b"A1", parts, plus=True, minus=True) == [b"A1 APPEND x {5000}\r\n", b"\r\n"]
 
 
 @given(st.lists(st.tuples(st.integers(1, 2**32 - 1), st.integers(0, 1000)), max_size=300), st.integers(25, 200))
