@@ -17,7 +17,7 @@ from gateway.store import addresses, counters, inboxes, pods
 from gateway.store.addresses import AddressKind
 from gateway.store.db import Rx, Tx, WakeKind
 from gateway.store.statements import Stmt
-from gateway.store.texts import storable
+from gateway.store.texts import made_storable, storable
 
 from . import lease
 from .rows import CONNECTOR, MODES, Ambiguous, Changed, ConnectorId, ConnectorRow, ConnectorState, Mode, connector
@@ -104,7 +104,8 @@ def create(tx: Tx, new: NewConnector, *, now: int) -> ConnectorRow:
     number = tx.scalar(
         _INSERT, uuid=new.uuid, pod=new.pod_id, inbox=inbox_id, name=name, address=address, own=int(own),
         provider=new.provider, enabled=int(new.enabled), mode=new.mode, interval=new.interval_s, now=now,
-        grant=new.grant_id, imap_secret=new.imap_secret, smtp_secret=new.smtp_secret, options=new.options,
+        grant=new.grant_id, imap_secret=new.imap_secret, smtp_secret=new.smtp_secret,
+        options=made_storable(new.options),
     )  # fmt: skip
     if number is None:
         raise AlreadyExists(f"The pod has a connector {name} already")
@@ -210,6 +211,7 @@ def change(
         raise Changed("Somebody changed this connector meanwhile: look at it again")
     wanted = {name: values.get(name, getattr(before, name)) for name in _CHANGEABLE}
     wanted["name"] = _valid_name(wanted["name"])
+    wanted["options"] = made_storable(wanted["options"])
     _check_mode(wanted["mode"])
     if wanted["name"] != before.name and tx.one(_BY_NAME_IN, name=wanted["name"], pod=before.pod_id) is not None:
         raise AlreadyExists(f"The pod has a connector {wanted['name']} already")

@@ -11,7 +11,7 @@ from gateway.store.threads import id_hash
 
 from . import folders, lease, places, upstream
 from .moves import Key
-from .rows import Claim, Flags, Place, keywords_out
+from .rows import Claim, Flags, Place, key_out, keywords_out
 from .tally import count_live
 
 _LOCAL = Stmt(
@@ -46,6 +46,7 @@ def placed(
     if folders.get(tx, claim.connector_id, key.folder_id).uidvalidity != key.uidvalidity:
         return False
     mailbox, local_uid, email_id = place
+    source_key = key_out(source_key)
     wanted = Place(key.folder_id, key.uidvalidity, key.uid, mailbox, local_uid, email_id, label)
     known = places.messages_of(tx, key.folder_id, key.uidvalidity, [key.uid]).get(key.uid)
     where = {"folder": key.folder_id, "uidvalidity": key.uidvalidity, "uid": key.uid}

@@ -13,7 +13,7 @@ from gateway.store.statements import Stmt
 from gateway.store.texts import made_storable
 
 from . import lease
-from .rows import FOLDER, Claim, ConnectorId, FolderId, RemoteFolder, bounded, folder
+from .rows import FOLDER, Claim, ConnectorId, FolderId, RemoteFolder, bounded, folder, key_out
 
 MAX_RAW: Final = 1_000
 """Octets of a folder's name upstream: what is longer is left out, for no index takes it."""
@@ -95,7 +95,7 @@ def discovered(tx: Tx, claim: Claim, listed: Sequence[Discovered], *, now: int) 
             if not _is_as(known.get(raw), each):
                 tx.run(
                     _SEEN, connector=claim.connector_id, raw=raw, name=made_storable(each.name),
-                    delimiter=each.delimiter, role=each.role, remote_id=each.remote_id,
+                    delimiter=each.delimiter, role=each.role, remote_id=key_out(each.remote_id),
                     selectable=int(each.selectable), now=now,
                 )  # fmt: skip
         missing = [each.id for raw, each in known.items() if raw not in shown and not each.gone]
@@ -109,7 +109,7 @@ def _is_as(known: RemoteFolder | None, seen: Discovered) -> bool:
     return known is not None and (
         known.name, known.delimiter, known.role, known.selectable, known.missing, known.gone,
     ) == (made_storable(seen.name), seen.delimiter, seen.role, seen.selectable, 0, False) and (
-        seen.remote_id is None or seen.remote_id == known.remote_id
+        key_out(seen.remote_id) in (None, known.remote_id)
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from gateway.store.messages import Copied
 from gateway.store.statements import Stmt
 
 from . import lease, places
-from .rows import WINDOW, Claim, Flags, FolderId, Place, bounded, keywords_out, labels_out
+from .rows import WINDOW, Claim, Flags, FolderId, Place, bounded, keywords_out, label_out, labels_out
 from .tally import count_live
 from .window import Target
 
@@ -209,8 +209,8 @@ class _Labels:
         where = {"folder": self.folder_id, "uidvalidity": self.uidvalidity, "uid": change.uid}
         for place in standing:
             target = wanted.get(place.mailbox_id)
-            if target is not None and target.label != place.label:
-                self.tx.do(_RELABEL, mailbox=place.mailbox_id, label=target.label, **where)
+            if target is not None and label_out(target.label) != place.label:
+                self.tx.do(_RELABEL, mailbox=place.mailbox_id, label=label_out(target.label), **where)
         pairs = list(zip([place for place in out_of if place in living], into, strict=False))
         self.moves += pairs
         self.copies += [(living[0], target) for target in into[len(pairs) :]]

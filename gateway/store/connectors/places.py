@@ -12,7 +12,7 @@ from gateway.store.db import Rx, Tx
 from gateway.store.messages import Columns
 from gateway.store.statements import Stmt
 
-from .rows import MESSAGE, PLACE, FolderId, Place, RemoteMessage, message
+from .rows import MESSAGE, PLACE, FolderId, Place, RemoteMessage, label_out, message
 
 ROWS: Final = 500  # of `messages.fetch_rows` at once
 
@@ -62,7 +62,7 @@ class Whereabouts:
 def insert_place(tx: Tx, place: Place) -> None:
     tx.do(
         _INSERT, folder=place.folder_id, uidvalidity=place.uidvalidity, uid=place.uid, mailbox=place.mailbox_id,
-        local_uid=place.local_uid, email_id=place.email_id, label=place.label,
+        local_uid=place.local_uid, email_id=place.email_id, label=label_out(place.label),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NewType, get_args
 
 from gateway.model.errors import GatewayError, InvalidRequest
 from gateway.model.ids import InboxId, MailboxId, PodId
+from gateway.store.texts import made_storable, storable
 
 ConnectorId = NewType("ConnectorId", int)
 FolderId = NewType("FolderId", int)
@@ -23,7 +24,9 @@ Flags = tuple[int, tuple[str, ...]]
 
 WINDOW: Final = 250
 """Arrivals, moves and changes of labels of one unit at most: 25 ms of the writer."""
-BATCH: Final = 1_000
+MAX_KEY: Final = 500
+"""Characters of a source key."""
+BATCH: Final = 500
 """Changes of one unit at most: each takes a few short statements."""
 
 
@@ -262,6 +265,17 @@ def labels_out(labels: Iterable[str]) -> str | None:
 
 def labels_in(stored: str | None) -> tuple[str, ...]:
     return tuple(json.loads(stored)) if stored else ()
+
+
+def label_out(label: str | None) -> str | None:
+    """As a column holds it: a server may put into a label what no database takes."""
+    return None if label is None else made_storable(label)
+
+
+def key_out(source_key: str | None) -> str | None:
+    """A source key as a column and an index hold it; None for one that they cannot: it is then not known by any."""
+    fits = source_key is not None and len(source_key) <= MAX_KEY and storable(source_key)
+    return source_key if fits else None
 
 
 def bounded(count: int, most: int, what: str) -> None:

@@ -8,7 +8,7 @@ the writer; those of messages that turn out to be known are left to the collecto
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.model.errors import MailboxGone
@@ -35,6 +35,7 @@ from .rows import (
     FolderId,
     Place,
     bounded,
+    key_out,
     keywords_out,
     labels_out,
 )
@@ -182,7 +183,8 @@ def import_window(
     folder = folders.get(tx, claim.connector_id, folder_id)
     if folder.uidvalidity != uidvalidity:
         raise Changed("The folder has another UIDVALIDITY now")
-    fresh = {each.uid: each for each in reversed(arrivals)}  # a server that lists a UID twice: the first one counts
+    keyed = (replace(each, source_key=key_out(each.source_key)) for each in reversed(arrivals))
+    fresh = {each.uid: each for each in keyed}  # a server that lists a UID twice: the first one counts
     known = _known(tx, folder_id, uidvalidity, list(fresh))
     for uid in known:
         del fresh[uid]
@@ -236,7 +238,8 @@ def _find_sources(tx: Tx, work: _Work, arrivals: Sequence[Arrival]) -> None:
             if email_id is not None:
                 shared = None if email_id.startswith(_DECIDES) else email_id
                 work.sources[key] = _Source(number, number, size, message_id, shared)
-    at_hand = {each.source_key for each in arrivals if each.content is not None} | work.sources.keys()
+    brought = {each.source_key for each in arrivals if each.content is not None and each.source_key is not None}
+    at_hand = brought | work.sources.keys()
     if missing := [each.uid for each in arrivals if each.content is None and each.source_key not in at_hand]:
         raise ContentNeeded(missing)
     for each in arrivals:  # one without octets may come before the one that brings them

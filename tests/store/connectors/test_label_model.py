@@ -23,7 +23,7 @@ from tests.store.helpers import NOW, assert_consistent, make_inbox
 from .kit import LIFE, NODE, VALIDITY, Account, arrival
 
 NAMES: Final = ("INBOX", "Work", "Home", "Archive")
-HISTORIES: Final = 300 if os.environ.get("GATEWAY_SOAK") else 25
+HISTORIES: Final = 300 if os.environ.get("GATEWAY_SOAK") else 15
 UIDS: Final = (1, 2, 3)
 _inboxes = itertools.count()
 Labels = frozenset[int]

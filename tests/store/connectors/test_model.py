@@ -34,7 +34,7 @@ from .kit import LIFE, NODE, Account, arrival
 
 LOCAL: Final = ("INBOX", "Spam")
 FLAGS: Final[tuple[Flags, ...]] = ((0, ()), (SEEN, ()), (FLAGGED, ("a",)), (SEEN | ANSWERED, ("a", "b")))
-HISTORIES: Final = 400 if os.environ.get("GATEWAY_SOAK") else 30
+HISTORIES: Final = 400 if os.environ.get("GATEWAY_SOAK") else 20
 _inboxes = itertools.count()
 
 

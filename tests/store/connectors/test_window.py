@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.model.errors import InvalidRequest, MailboxGone, NotFound, OverQuota
@@ -204,8 +206,6 @@ async def test_staged_octets_of_what_is_known_are_collected(db: Database) -> Non
         number = await ids.take()
         await db.write(lambda tx: stage_chunks(tx, number, 0, [piece], now=NOW))  # type: ignore[arg-type]
         made = staged(b"Subject: big\r\n\r\n" + piece)
-        from dataclasses import replace
-
         made = replace(made, content_id=number, body_id=number, tail=(), tail_index=1)  # type: ignore[arg-type]
         return Arrival(1, (0, ()), NOW, made, [Target(box)], source_key="sha256:big")
 
@@ -244,6 +244,23 @@ async def test_what_was_sent_from_here_is_in_sent_once(db: Database) -> None:
     assert sorted((await account.email_ids("Sent")).values()) == sorted(
         [*ids, *[place.email_id for place in made.places if place.mailbox_id == sent]]
     )
+
+
+async def test_what_no_database_holds_is_no_key_and_no_label(db: Database) -> None:
+    account = await make_account(db)
+    folder = await account.folder()
+    box = await account.box("INBOX")
+    for uid, key in ((1, "oid:\x00"), (2, "oid:\udcff"), (3, "k" * 501)):
+        each = arrival(uid, text="same", key=key, labels=("a\x00", "\udcff"))
+        each = replace(each, targets=[Target(box, "a\x00\udcff")])
+        await account.bring(folder, [each])
+        with pytest.raises(ContentNeeded):
+            await account.bring(folder, [replace(each, uid=20), replace(each, uid=uid + 10, content=None)])
+    known = await account.remote(folder)
+    assert [row.source_key for row in known.values()] == [None] * 3
+    assert known[1].labels == ("a\x00", "\udcff")
+    assert [place.label for place in (await account.stands(folder, [1]))[1]] == ["a\ufffd\ufffd"]
+    assert await db.read(lambda rx: rx.all(SOURCES)) == []
 
 
 async def test_what_cannot_be_is_refused(db: Database) -> None:
