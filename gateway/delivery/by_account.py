@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from gateway.model.errors import GatewayError
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.failure import Failure, refuses_login
 from gateway.outbound.verdict import Outcome, Stage, Verdict, clean
@@ -56,6 +57,9 @@ class ByAccount:
             log.warning("delivery.account_unavailable", account=account.name, failure=error.failure.value)
             said = Outcome(verdict, Stage.CONNECT, None, "4.7.0", clean(str(error)), failure=error.failure)
             return _nobody(items, said)
+        except GatewayError as error:  # the keeper's own store, or settings that contradict themselves
+            log.warning("delivery.account_unavailable", account=account.name, reason=str(error))
+            return _nobody(items, Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.3.0", clean(str(error))))
 
     async def _endpoints(self, account: Account, *, renew: bool) -> tuple[Endpoint, ...]:
         try:

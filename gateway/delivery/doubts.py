@@ -20,6 +20,7 @@ from gateway.store.db import Database
 from gateway.store.queue import QueueItem
 
 from .accounts import Account
+from .carrier import CutBeforeTheDot
 from .ports import Accounts
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,7 @@ class Doubts:
     async def judge(
         self, items: tuple[QueueItem, ...], account: Account | None, policy: Literal["resend", "hold"]
     ) -> Judged:
-        """Recipients of one submission. `account`: whose mail it is. Unavailable."""
+        """Recipients of one submission. `account`: whose mail it is. Unavailable, CutBeforeTheDot."""
         interrupted = tuple(item for item in items if item.interrupted)
         if interrupted:
             self._metrics.count("delivery_interrupted_total", len(interrupted))
@@ -86,7 +87,7 @@ class Doubts:
         doubtful = tuple(item for item in items if item.recipient_id in history)
         if not doubtful:
             return Judged(items)
-        sent = await self._was_sent(account, doubtful)
+        sent = await self._was_sent(account, doubtful, items)
         log.info("delivery.doubt", submission=items[0].submission_uuid, account=account.name, sent=sent)
         if sent:
             return _apart(items, doubtful, _FOUND)
@@ -96,12 +97,14 @@ class Doubts:
             self._repeated(doubtful)
         return Judged(items)
 
-    async def _was_sent(self, account: Account, doubtful: Sequence[QueueItem]) -> bool | None:
+    async def _was_sent(
+        self, account: Account, doubtful: Sequence[QueueItem], items: Sequence[QueueItem]
+    ) -> bool | None:
         """None as well where another transaction of the submission may have left the copy.
 
         That there is none proves nothing where the relay may have been the one.
         """
-        submission, rows = doubtful[0].submission_id, [item.recipient_id for item in doubtful]
+        submission, rows = doubtful[0].submission_id, [item.recipient_id for item in items]
         message_id, alone = await self._db.read(
             lambda rx: (queue_doubt.message(rx, submission)[0], queue_doubt.alone(rx, submission, rows))
         )
@@ -112,6 +115,8 @@ class Doubts:
                 found = await self._accounts.was_sent(account, message_id, doubtful[0].created_at)
         except TimeoutError:
             return None
+        except asyncio.CancelledError:  # nothing has begun; the history keeps the doubt
+            raise CutBeforeTheDot from None
         except GatewayError as error:
             log.info("delivery.doubt_stays", account=account.name, reason=str(error))
             return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.delivery.accounts import Account, AccountTable
-from gateway.delivery.ports import AccountUnavailable, SendReport
+from gateway.delivery.ports import SendReport
+from gateway.model.errors import GatewayError
 from gateway.model.ids import InboxId
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.login import RelayLogin
@@ -32,8 +34,11 @@ class Keeper:
     table: AccountTable
     servers: dict[str, Sequence[Endpoint]] = field(default_factory=dict)
     tokens: list[str] = field(default_factory=list)
-    failure: AccountUnavailable | None = None
+    user: str = ADDRESS
+    failure: GatewayError | None = None
     was: list[bool | None] = field(default_factory=list)
+    hangs: asyncio.Event | None = None
+    """Set when it is asked; then there is no answer."""
     asked: list[tuple[str, bytes, int]] = field(default_factory=list)
     renewals: list[bool] = field(default_factory=list)
     reports: list[SendReport] = field(default_factory=list)
@@ -57,9 +62,12 @@ class Keeper:
         found = self.servers[account.name]
         if not self.tokens:
             return found
-        return [replace(each, login=RelayLogin(ADDRESS, self.tokens[0], token=True)) for each in found]
+        return [replace(each, login=RelayLogin(self.user, self.tokens[0], token=True)) for each in found]
 
     async def was_sent(self, account: Account, message_id: bytes, since: int) -> bool | None:
+        if self.hangs is not None:
+            self.hangs.set()
+            await asyncio.Event().wait()
         self.asked.append((account.name, message_id, since))
         return self.was.pop(0)
 

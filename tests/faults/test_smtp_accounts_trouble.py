@@ -9,6 +9,7 @@ import pytest
 
 from gateway.delivery.ports import AccountUnavailable
 from gateway.delivery.routes import RouteLimits
+from gateway.model.errors import Unavailable
 from gateway.outbound.failure import Failure
 from gateway.outbound.login import Mechanism, RelayLogin
 from gateway.outbound.sent_copy import AccountCopy
@@ -21,6 +22,8 @@ from tests.faults.smtp_peer import Peer, peer
 from tests.faults.smtp_relay import DROP, Relay, relay
 from tests.faults.smtp_store import House, house
 from tests.support.queue import claim_due
+
+LOST = {"final-dot": DROP}
 
 
 @pytest.mark.parametrize("how", ["refused", "no-token", "paused"])
@@ -177,47 +180,44 @@ def test_an_account_that_cannot_be_reached_is_waited_for(tmp_path: Path) -> None
     run(main())
 
 
-def test_an_access_token_that_is_refused_is_renewed_once(tmp_path: Path) -> None:
-    tls = certificates(tmp_path)
-
+def test_a_keeper_whose_store_is_away_is_asked_again(tmp_path: Path) -> None:
     async def main() -> None:
-        async with house(tmp_path) as it, relay(Relay(tls=tls.server), implicit_tls=True) as theirs:
+        async with house(tmp_path) as it, peer(Peer()) as theirs:
             keeper = await with_account(it, theirs)
-            policy = TlsPolicy(Security.TLS, tls.ca_file)
-            keeper.servers["work"] = [Peer(port=theirs.port).endpoint(tls=policy)]
-            theirs.extensions.append("AUTH XOAUTH2")
-            theirs.scripts.extend([{"auth": "535 5.7.8 expired"}])
-            keeper.tokens = ["old", "new"]
-            async with it.runner():
+            keeper.failure = Unavailable("The database does not answer")
+            async with it.runner() as runner:
                 await submit(it)
-                # The relay's script is one a transaction: the refused login ends its connection.
-                await asyncio.wait_for(_refused_once(theirs), 10)
-                await it.until(lambda: are(it, "sent"))
-            assert keeper.renewals == [False, True]
-            assert [line for line in theirs.commands if "Bearer" in line] == [
-                f"user={ADDRESS}\x01auth=Bearer {token}\x01\x01" for token in ("old", "new")
-            ]
-            # The same token again is not shown twice.
-            keeper.tokens = ["new"]
-            theirs.scripts.extend([{"auth": "535 5.7.8 revoked"}] * 5)
-            it.now += 10_000
-            before = theirs.connections
-            async with it.runner():
-                await submit(it, number=1)
                 await it.until(lambda: tried(it))
-            assert theirs.connections == before + 1
-            assert keeper.reports[-1].failure is Failure.AUTH_OAUTH
+                assert {hop["breaker"] for hop in runner.next_hops()} == {"closed"}, "no server was asked"
+                keeper.failure = None
+                it.now += 100
+                await it.until(lambda: are(it, "sent"))
 
     run(main())
 
 
-async def _refused_once(server: Relay) -> None:
-    while not any("Bearer old" in line for line in server.commands):  # noqa: ASYNC110 - it stands in a list
-        await asyncio.sleep(0.005)
-    server.scripts.clear()
+def test_a_stop_while_the_account_is_asked_leaves_no_new_doubt(tmp_path: Path) -> None:
+    """One recipient is in doubt, one was never tried: the second one goes, whatever the policy."""
 
+    async def main() -> None:
+        async with house(tmp_path) as it, relay() as theirs:
+            keeper = await with_account(it, theirs)
+            theirs.scripts.extend([{"rcpt2": "451 4.7.1 later", **LOST}])
+            async with it.runner(unknown_outcome="hold"):
+                await submit(it, "eve@elsewhere.net", "joe@elsewhere.net")
+                await it.until(lambda: tried(it))
+            assert len(theirs.unsure) == 1
+            keeper.hangs = asyncio.Event()
+            it.now += 1_000
+            async with it.runner(unknown_outcome="hold", stop_s=0.01):
+                await asyncio.wait_for(keeper.hangs.wait(), 20)
+            assert await it.states() == ["deferred", "deferred"]
+            keeper.hangs, keeper.was = None, [True]
+            async with it.runner(unknown_outcome="hold"):
+                await it.until(lambda: are(it, "sent", "sent"))
+            assert [mail.recipients for mail in theirs.taken] == [["joe@elsewhere.net"]]
 
-LOST = {"final-dot": DROP}
+    run(main())
 
 
 @pytest.mark.parametrize("policy", ["resend", "hold"])

@@ -142,3 +142,34 @@ def test_what_a_provider_says_of_an_account(
                 assert ADDRESS.encode() in (await it.mail(it.ann))[0].octets
 
     run(main())
+
+
+def test_an_access_token_that_is_refused_is_renewed_once(tmp_path: Path) -> None:
+    """The next one is shown at once; a token that stays the same is not shown twice."""
+    tls = certificates(tmp_path)
+
+    async def main() -> None:
+        async with house(tmp_path) as it, FakeUpstream() as upstream, FakeSubmission(
+            upstream, context=tls.server
+        ) as server:
+            keeper = await with_account(it, Peer(port=server.port))
+            policy = TlsPolicy(Security.TLS, tls.ca_file)
+            keeper.servers["work"] = [Endpoint(server.host, server.port, policy, allow_private=True, timeouts=FAST)]
+            keeper.user, keeper.tokens = USER, ["old", TOKEN]
+            async with it.runner():
+                await submit(it)
+                await it.until(lambda: are(it, "sent"))
+            assert keeper.renewals == [False, True]
+            assert len(server.commands("AUTH")) == 2
+            [entry] = await it.queue()
+            assert entry.recipients[0].attempts == 1
+            keeper.tokens = ["revoked"]
+            async with it.runner():
+                await submit(it, number=1)
+                await it.until(lambda: are(it, "sent", "deferred"))
+            assert keeper.renewals == [False, True, False, True]
+            assert len(server.commands("AUTH")) == 3
+            assert keeper.reports[-1].failure is Failure.AUTH_OAUTH
+            assert server.violations == []
+
+    run(main())
