@@ -61,6 +61,8 @@ def parse_addresses(value: bytes) -> tuple[Address, ...]:
             name = b""
         if bool(close) != (quoted is not None or bare is not None) or b"  " in name:
             break
+        if b"=?" in host or b"=?" in local:  # an encoded word that goes on behind the comma, perhaps
+            break
         found.append(Address(name or None, None, local, host))
         at = match.end()
     if at < end:

@@ -64,6 +64,8 @@ def test_addresses_never_fail_and_groups_balance(value: bytes) -> None:
 
 @settings(max_examples=examples(500))
 @given(ADDRESS_TEXT)
+@example(b"!@=?!?q?,?=")
+@example(b"=?!?q?a@b,?=")
 def test_the_fast_way_reads_as_the_full_one(value: bytes) -> None:
     text = unfold(value)
     found: list[Address] = []
