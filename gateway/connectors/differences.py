@@ -14,6 +14,7 @@ from gateway.store.db import Rx
 from gateway.upstream.values import FetchedMessage
 from gateway.upstream.wants import FetchWants, SearchWants
 
+from . import after_fetch as after
 from .download import Download
 from .labelling import of_role, targets_of
 from .plan import folder as plan
@@ -127,6 +128,8 @@ async def compare_uids(work: Work, folder: RemoteFolder) -> int:
     excused = list(from_numbers(waiting))
     if work.since_day is not None:  # older mail is not wanted
         excused += without(((1, uidnext),), await wanted_uids(work))
+    if after.applies(work):  # what was let go and could not be removed there is not new
+        excused += have.gone
     found = compare(have.live, listed, low, uidnext, normalise(excused))
     if found.gone:
         await vanish(work, folder, found.gone, exists=count(listed))

@@ -15,6 +15,7 @@ from gateway.upstream import names as names_
 from gateway.upstream.folders import STATUS_ITEMS
 from gateway.upstream.values import ListedMailbox, MailboxStatus
 
+from .after_fetch import is_target
 from .labelling import make_mailbox
 from .plan.filters import FolderFilter
 from .plan.labels import gmail_folders
@@ -104,7 +105,10 @@ def _chosen(work: Work, listed: Sequence[ListedMailbox], roles: Roles) -> list[L
             return [one for one in listed if one.raw in gmail.raws]
         work.run.note("All Mail is hidden from IMAP: labels are read as folders")
     chooser = FolderFilter(imap.folders, imap.exclude).chooser()
-    return [one for one in listed if chooser(one, roles.of.get(one.raw))]
+    chosen = [one for one in listed if chooser(one, roles.of.get(one.raw))]
+    if imap.after_fetch == "move":  # what is put there is here already
+        chosen = [one for one in chosen if not is_target(imap.after_fetch_folder, one.name, one.delimiter)]
+    return chosen
 
 
 async def _link(

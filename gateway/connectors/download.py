@@ -22,6 +22,7 @@ from gateway.upstream.errors import Closed
 from gateway.upstream.values import FetchedMessage
 from gateway.upstream.wants import FetchWants, SearchWants
 
+from . import after_fetch as after
 from .labelling import targets_of
 from .moved import forget_moved
 from .plan.flags import flags_of
@@ -62,6 +63,10 @@ class Download:
             await self._keep_what_came()
             raise
         await self._stored()
+        if after.applies(work) and uids:
+            await self._store(self._take_ready())
+            have = await self._known(uids)
+            await after.after_fetch(work, self._folder, intersect(uids, have.live))
         if cursor is not None or self._ready:
             await self._store(self._take_ready(), cursor)
         taken = count(wanted)
@@ -73,8 +78,7 @@ class Download:
         work = self._work
         if not uids:
             return ()
-        low, high = uids[0][0], uids[-1][1]
-        have = await work.db.read(lambda rx: known.known(rx, self._folder_id, self._validity, low, high))
+        have = await self._known(uids)
         waiting = await work.db.read(lambda rx: known.poison(rx, self._folder_id, self._validity))
         put_off = [uid for uid, at in waiting.items() if at > work.now]
         wanted = without(without(uids, have.live), from_numbers(put_off))
@@ -84,6 +88,10 @@ class Download:
             del memory.failed[uid]
             wanted = without(wanted, ((uid, uid),))
         return wanted
+
+    async def _known(self, uids: Ranges) -> known.Known:
+        low, high = uids[0][0], uids[-1][1]
+        return await self._work.db.read(lambda rx: known.known(rx, self._folder_id, self._validity, low, high))
 
     async def _fetch(self, wanted: Ranges) -> None:
         work = self._work
