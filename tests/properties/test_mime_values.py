@@ -7,7 +7,7 @@ import quopri
 from email.header import Header
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.mime import address as address_module
