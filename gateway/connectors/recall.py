@@ -41,6 +41,8 @@ class Recall:
     listing_asked_again: bool = False
     distrust: set[str] = field(default_factory=set)
     """Capabilities that turned out to be lies."""
+    flag_tries: dict[FolderId, tuple[int, float]] = field(default_factory=dict)
+    """Folders that refuse changes of flags: how often in a row, and until when they are left alone."""
     asked_at: int = 0
     """`sync_asked_at` of the last request that a session has taken up, whatever came of it: else one that fails would
     be tried on and on."""

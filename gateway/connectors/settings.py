@@ -27,4 +27,8 @@ class ConnectorSettings:
     """Between two looks at the folders that are not watched, where one command tells of all."""
     deaf_after: float = 3600.0
     """A server that accepts IDLE and says nothing is asked in another way so often."""
-    transcript_lines: int = 100
+    push_after: float = 0.3
+    """What changes here goes up so long after the first of several changes."""
+    push_retry: float = 60.0
+    """Until what the account refused is tried again; four times as long each time."""
+    transcript_lines: int = 50

@@ -234,7 +234,7 @@ def _deleted(gone: GonePlace, layout: Layout) -> Iterable[Operation]:
     in_trash = gone.remote.folder == trash
     if not in_trash and trash is not None and not layout.permanent_delete:
         yield PushDelete(gone.remote, trash)
-    elif layout.uidplus and (layout.permanent_delete or in_trash or trash is None):
+    elif layout.uidplus and (layout.permanent_delete or in_trash):  # never for want of a \\Trash
         yield PushDelete(gone.remote, None)
 
 

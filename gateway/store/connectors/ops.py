@@ -96,14 +96,20 @@ def plan(
 ) -> Op:
     """An operation to be done; the one that is open under this key already, as it is. LeaseLost."""
     lease.fence(tx, claim, now)
-    row = tx.one(_OPEN_BY_KEY, connector=claim.connector_id, key=key)
+    return ask(tx, claim.connector_id, key, kind, payload, not_before=not_before, now=now)
+
+
+def ask(
+    tx: Tx, connector_id: ConnectorId, key: str, kind: str, payload: Mapping[str, Any], *, not_before: int = 0, now: int
+) -> Op:
+    """`plan` by somebody who does not work on the connector; whoever does is to be woken."""
+    row = tx.one(_OPEN_BY_KEY, connector=connector_id, key=key)
     if row is not None:
         return _op(row)
     number = tx.scalar(
-        _PLAN, connector=claim.connector_id, key=key, kind=kind, payload=json.dumps(payload), not_before=not_before,
-        now=now,
-    )  # fmt: skip
-    return get(tx, claim.connector_id, OpId(number))
+        _PLAN, connector=connector_id, key=key, kind=kind, payload=json.dumps(payload), not_before=not_before, now=now
+    )
+    return get(tx, connector_id, OpId(number))
 
 
 def get(rx: Rx, connector_id: ConnectorId, op_id: OpId) -> Op:

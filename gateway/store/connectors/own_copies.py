@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.model.ids import MailboxId
-from gateway.store.db import Tx
+from gateway.store.db import Rx
 from gateway.store.statements import Stmt
 
 LOOKED_AT: Final = 500
@@ -26,13 +26,13 @@ _LAST = Stmt(
 class OwnCopies:
     """Messages of Sent that nothing upstream stands for, within one unit under the inbox's lock."""
 
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
+    def __init__(self, rx: Rx) -> None:
+        self._rx = rx
         self._free: dict[MailboxId, dict[bytes, tuple[int, str]]] = {}
 
     def take(self, mailbox: MailboxId, message_id: bytes) -> tuple[int, str] | None:
         """(UID, EMAILID) of the oldest looked at that has this Message-ID; nobody else gets it. None: there is none."""
         if mailbox not in self._free:
-            rows = self._tx.all(_LAST, mailbox=mailbox, most=LOOKED_AT)
+            rows = self._rx.all(_LAST, mailbox=mailbox, most=LOOKED_AT)
             self._free[mailbox] = {bytes(named): (uid, email_id) for uid, email_id, named in rows}
         return self._free[mailbox].pop(message_id, None)

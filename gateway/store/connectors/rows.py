@@ -122,13 +122,15 @@ class ConnectorRow:
     imap_secret: bytes | None
     smtp_secret: bytes | None
     options: str
+    files_sent: bool | None = None
+    """Whether the account's server files what it sends in Sent, as a look there has shown; None: nobody looked."""
 
 
 CONNECTOR: Final = (
     "SELECT c.id, c.uuid, c.pod_id, c.inbox_id, c.name, c.address, c.provider, c.enabled, c.mode, c.interval_s,"
     " c.state, c.reason, c.failure, c.state_since, c.failures, c.not_before, c.sync_asked_at, c.last_sync_at,"
     " c.last_success_at, c.node_id, c.epoch, c.version, c.created_at, c.updated_at, c.grant_id, c.imap_secret,"
-    " c.smtp_secret, c.options FROM connector c"
+    " c.smtp_secret, c.options, c.files_sent FROM connector c"
 )
 
 
@@ -136,6 +138,7 @@ def connector(row: tuple[Any, ...]) -> ConnectorRow:
     values = list(row)
     values[7], values[10] = bool(row[7]), ConnectorState(row[10])
     values[25:27] = [None if sealed is None else bytes(sealed) for sealed in row[25:27]]
+    values[28] = None if row[28] is None else bool(row[28])
     return ConnectorRow(*values)
 
 

@@ -27,6 +27,7 @@ _FAILED = Stmt(
 _SAID = Stmt(
     f"UPDATE connector SET {_LEAVE_SINCE}, state = :state, updated_at = :now, reason = :reason WHERE id = :connector"
 )
+_FILES_SENT = Stmt("UPDATE connector SET files_sent = :files WHERE id = :connector")
 _FINISHED = Stmt(
     "UPDATE connector SET enabled = 0, version = version + 1 WHERE id = :connector AND mode = 'import'"
 )
@@ -73,6 +74,13 @@ def said(tx: Tx, claim: Claim, state: ConnectorState, *, now: int, reason: str |
     """Another state, neither success nor failure. LeaseLost."""
     lease.fence(tx, claim, now)
     tx.run(_SAID, connector=claim.connector_id, state=state.value, now=now, reason=_shown(reason))
+    tx.wake(claim.inbox_id, kind=WakeKind.CONNECTOR)
+
+
+def files_sent(tx: Tx, claim: Claim, files: bool, *, now: int) -> None:
+    """A look into Sent has shown whether the account's server files what it sends. LeaseLost."""
+    lease.fence(tx, claim, now)
+    tx.run(_FILES_SENT, connector=claim.connector_id, files=int(files))
     tx.wake(claim.inbox_id, kind=WakeKind.CONNECTOR)
 
 

@@ -66,6 +66,7 @@ connector = Table(
     Column("imap_secret", Octets),  # sealed; the store cannot read them
     Column("smtp_secret", Octets),
     Column("options", Text, nullable=False, server_default=text("'{}'")),  # JSON that the store does not read
+    Column("files_sent", SmallInteger),  # whether its server files what it sends in Sent, as was found; NULL: unknown
     UniqueConstraint("pod_id", "name"),
     Index("ix_connector_owner", "node_id", "node_inc"),
     sqlite_autoincrement=True,

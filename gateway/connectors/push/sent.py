@@ -1,0 +1,144 @@
+"""The account's Sent: one copy of what was sent from here, whoever files it.
+
+Delivery leaves an operation when a message went out through the account and its server does not file it, or nobody
+knows whether it does (a probe: look after 5 and 30 seconds, and remember). Sent is always searched for the Message-ID
+before anything is put there. A copy in Sent here of which nothing is known yet waits, as long as the server may still
+file its own; that one then stands for ours, or ours is put up.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gateway.connectors.work import Work
+from gateway.model.flags import SEEN
+from gateway.model.ids import MailboxId
+from gateway.model.mailbox import SENT as ROLE
+from gateway.model.sequence import numbers_of
+from gateway.outbound.sent_copy import PROBES, SentPolicy, files_sent
+from gateway.store.connectors import adopt, ops, places, state
+from gateway.store.connectors.moves import Key
+from gateway.store.connectors.ops import Op, OpState
+from gateway.store.connectors.own_copies import OwnCopies
+from gateway.store.connectors.rows import RemoteFolder
+from gateway.store.db import Rx, Tx
+from gateway.upstream.wants import SearchWants
+
+from .appending import Outgoing, append
+from .ledger import SENT, Item, Ledger
+from .remote import opened
+
+GRACE_S: Final = 900
+"""A copy in Sent that nobody has told us about is put up after so long: its message may wait in the queue."""
+_GIVEN_UP_S: Final = 7 * 86_400
+
+
+def payload_of(content_id: int, message_id: bytes, size: int, at: int, *, probe: bool) -> dict[str, Any]:
+    """Of the operation that delivery leaves; `message_id` without brackets."""
+    return {
+        "content": content_id, "message_id": message_id.decode("utf-8", "surrogateescape"), "size": size, "at": at,
+        "probe": probe,
+    }  # fmt: skip
+
+
+async def run(work: Work, ledger: Ledger) -> None:
+    """Operations that delivery left, as far as they are due."""
+    for op in [op for op in ledger.open if op.kind == SENT and op.state is OpState.PLANNED]:
+        if op.not_before <= work.now and op.key not in ledger.used and await _done(work, ledger, op):
+            ledger.used.add(op.key)
+            await ledger.finish(op)
+
+
+async def _done(work: Work, ledger: Ledger, op: Op) -> bool:
+    """False: it is put off."""
+    at, probe = op.payload["at"], op.payload["probe"]
+    message_id = op.payload["message_id"].encode("utf-8", "surrogateescape")
+    row = folder(work)
+    if row is None or await opened(work, row, anew=True) is None:
+        await _later(work, ledger, op, work.now + 600)
+        return bool(work.now - at > _GIVEN_UP_S)
+    if await _lies_there(work, message_id):
+        if probe:
+            await _remember(work, True)
+        return True
+    if probe and work.now < at + PROBES[-1]:
+        await _later(work, ledger, op, int(at + PROBES[-1]) + 1)
+        return False
+    if probe:
+        await _remember(work, False)
+    mine = None
+    if row.mailbox_id is not None:
+        box = row.mailbox_id
+        mine = await work.db.read(lambda rx: OwnCopies(rx).take(box, message_id))
+    item = Item(op.id)
+    if mine is not None and row.mailbox_id is not None:
+        item = Item(0, (row.mailbox_id, mine[0]), mine[1])
+    one = Outgoing(op.payload["content"], op.payload["size"], at, (SEEN, ()), message_id, item)
+    return await append(work, ledger, row, one)
+
+
+async def _later(work: Work, ledger: Ledger, op: Op, at: int) -> None:
+    ledger.used.add(op.key)
+    await work.unit(
+        lambda tx: ops.put_off(
+            tx, work.claim, op.id, "waiting", "Sent is looked at again", not_before=at, not_done=True, now=work.now
+        )
+    )
+
+
+async def _remember(work: Work, files: bool) -> None:
+    await work.unit(lambda tx: state.files_sent(tx, work.claim, files, now=work.now))
+
+
+async def _lies_there(work: Work, message_id: bytes) -> list[int]:
+    """UIDs in the selected folder."""
+    text = f"<{message_id.decode('utf-8', 'surrogateescape')}>"
+    try:
+        return list(numbers_of(await work.search(SearchWants(header=(("Message-ID", text),)))))
+    except UnicodeEncodeError:
+        return []
+
+
+async def settled(work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing) -> bool | None:
+    """Of a message that is new in Sent here. True: it is known upstream now. False: it waits. None: put it up."""
+    if one.message_id is None:
+        return None
+    if await opened(work, to, anew=True) is None:
+        return False
+    validity = to.uidvalidity or 0
+    uids = await _lies_there(work, one.message_id)
+
+    def query(rx: Rx) -> list[int]:
+        known = places.places_of(rx, to.id, validity, uids)
+        return [uid for uid in uids if uid not in known]
+
+    free = await work.db.read(query) if uids else []
+    if free:
+        uid, place = free[0], one.item.place
+        assert place is not None
+        flags = (one.flags[0], one.flags[1])
+
+        def unit(tx: Tx) -> None:
+            adopt.placed(
+                tx, work.claim, Key(to.id, validity, uid), (MailboxId(place[0]), place[1], one.item.email), flags,
+                now=work.now,
+            )  # fmt: skip
+
+        await work.unit(unit)
+        return True
+    smtp = work.options.smtp
+    if uids or not smtp.enabled:
+        return None
+    text = one.message_id.decode("utf-8", "surrogateescape")
+    if any(op.kind == SENT and op.payload["message_id"] == text and op.key not in ledger.used for op in ledger.open):
+        return False
+    files = files_sent(smtp.host, "")
+    files = work.row.files_sent if files is None else files
+    if SentPolicy(smtp.sent_copy) is SentPolicy.AUTO and files is not False:
+        return False if work.now - one.internal_date < GRACE_S else None
+    return None
+
+
+def folder(work: Work) -> RemoteFolder | None:
+    live = (row for row in work.folders.values() if not row.gone and row.uidvalidity is not None)
+    return next((row for row in live if row.role == ROLE), None)
