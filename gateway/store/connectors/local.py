@@ -27,22 +27,32 @@ MOST: Final = 5_000
 """Changed messages that one look returns; when there are more, look at the mailbox page by page (`page`)."""
 
 _COLUMNS: Final = PLACE.removeprefix("SELECT ").removesuffix(" FROM remote_place p")
+_STANDS: Final = f"SELECT {_COLUMNS}, f.connector_id, r.system, r.keywords, r.gone FROM"
 _BASE: Final = (
-    f"SELECT {_COLUMNS}, f.connector_id, r.system, r.keywords, r.gone FROM remote_place p"
     " JOIN remote_folder f ON f.id = p.folder_id LEFT JOIN remote_message r ON r.folder_id = p.folder_id"
     " AND r.uidvalidity = p.uidvalidity AND r.uid = p.uid"
 )
-_AT = Stmt(f"{_BASE} WHERE p.mailbox_id = :mailbox AND p.local_uid IN :LIST(uids)")
+# OFFSET 0: looked up by key, whatever the planner thinks of their number (as in `uidsets`).
+_BASE_BY_KEY: Final = (
+    " JOIN remote_folder f ON f.id = p.folder_id LEFT JOIN LATERAL (SELECT system, keywords, gone FROM remote_message"
+    " WHERE folder_id = p.folder_id AND uidvalidity = p.uidvalidity AND uid = p.uid OFFSET 0) AS r ON true"
+)
+_AT = Stmt(
+    sqlite=f"{_STANDS} remote_place p{_BASE} WHERE p.mailbox_id = :mailbox AND p.local_uid IN :LIST(uids)",
+    postgresql=f"{_STANDS} unnest(CAST(:uids AS bigint[])) AS o (uid) CROSS JOIN LATERAL (SELECT * FROM remote_place"
+    f" WHERE mailbox_id = :mailbox AND local_uid = o.uid OFFSET 0) AS p{_BASE_BY_KEY}",
+)
 _WITHIN = Stmt(
-    sqlite=f"{_BASE.replace('FROM remote_place p', 'FROM json_each(:ranges) AS s CROSS JOIN remote_place p')}"
-    " WHERE p.mailbox_id = :mailbox AND p.local_uid BETWEEN s.value ->> 0 AND s.value ->> 1"
-    " AND f.connector_id = :connector ORDER BY p.local_uid LIMIT :most",
-    postgresql=f"{_BASE} JOIN unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS s (low, high)"
-    " ON p.local_uid BETWEEN s.low AND s.high WHERE p.mailbox_id = :mailbox AND f.connector_id = :connector"
-    " ORDER BY p.local_uid LIMIT :most",
+    sqlite=f"{_STANDS} json_each(:ranges) AS s CROSS JOIN remote_place p{_BASE} WHERE p.mailbox_id = :mailbox"
+    " AND p.local_uid BETWEEN s.value ->> 0 AND s.value ->> 1 AND f.connector_id = :connector ORDER BY p.local_uid"
+    " LIMIT :most",
+    postgresql=f"{_STANDS} unnest(CAST(:lows AS bigint[]), CAST(:highs AS bigint[])) AS s (low, high)"
+    " CROSS JOIN LATERAL (SELECT * FROM remote_place WHERE mailbox_id = :mailbox"
+    " AND local_uid BETWEEN s.low AND s.high OFFSET 0) AS p"
+    f"{_BASE_BY_KEY} WHERE f.connector_id = :connector ORDER BY p.local_uid LIMIT :most",
 )
 _LOST = Stmt(
-    f"{_BASE} WHERE p.mailbox_id = :mailbox AND p.local_uid > :after AND p.local_uid <= :last"
+    f"{_STANDS} remote_place p{_BASE} WHERE p.mailbox_id = :mailbox AND p.local_uid > :after AND p.local_uid <= :last"
     " AND f.connector_id = :connector AND NOT EXISTS (SELECT 1 FROM message m WHERE m.mailbox_id = p.mailbox_id"
     " AND m.uid = p.local_uid) ORDER BY p.local_uid"
 )

@@ -6,6 +6,7 @@ here since the plan looked is left alone and named.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -105,8 +106,10 @@ def moved(tx: Tx, claim: Claim, moves: Sequence[Moved], *, upto: int, now: int) 
         for place in surplus:
             places.drop_place(tx, place)
         count_live(tx, folder, validity, -sum(1 for move in going if known[move.old.uid].gone is None))
-        for move, _ in todo:
-            count_live(tx, move.new.folder_id, move.new.uidvalidity, 1)
+        for (into, its_validity), count in Counter(
+            (move.new.folder_id, move.new.uidvalidity) for move, _ in todo
+        ).items():
+            count_live(tx, into, its_validity, count)
         _carry(tx, claim.inbox_id, [(move, standing[0] if standing else None) for move, standing in todo], now)
     return left
 
@@ -141,12 +144,12 @@ def _carry(tx: Tx, inbox_id: InboxId, todo: Sequence[tuple[Moved, Place | None]]
     for move, place in todo:
         new = move.new
         where = {"folder": new.folder_id, "uidvalidity": new.uidvalidity, "uid": new.uid}
-        tx.run(
+        tx.do(
             _REKEY, old_folder=move.old.folder_id, old_validity=move.old.uidvalidity, old_uid=move.old.uid,
             modseq=move.modseq, **where,
         )  # fmt: skip
         if move.base is not None:
-            tx.run(_BASE, system=move.base[0], keywords=keywords_out(move.base[1]), **where)
+            tx.do(_BASE, system=move.base[0], keywords=keywords_out(move.base[1]), **where)
         if place is not None:
             places.drop_place(tx, place)
             local: int | None = place.local_uid

@@ -12,6 +12,7 @@ from gateway.store.db import Rx, Tx
 from gateway.store.messages import Columns
 from gateway.store.statements import Stmt
 
+from .among import among, binds
 from .rows import MESSAGE, PLACE, FolderId, Place, RemoteMessage, label_out, message
 
 ROWS: Final = 500  # of `messages.fetch_rows` at once
@@ -20,32 +21,35 @@ _INSERT = Stmt(
     "INSERT INTO remote_place (folder_id, uidvalidity, uid, mailbox_id, local_uid, email_id, label) VALUES"
     " (:folder, :uidvalidity, :uid, :mailbox, :local_uid, :email_id, :label)"
 )
-_OF = Stmt(
-    f"{PLACE} WHERE p.folder_id = :folder AND p.uidvalidity = :uidvalidity AND p.uid IN :LIST(uids)"
-    " ORDER BY p.uid, p.mailbox_id"
+_OF = among(
+    f"{PLACE} WHERE p.folder_id = :folder AND p.uidvalidity = :uidvalidity AND {{uids}} ORDER BY p.uid, p.mailbox_id",
+    "p.uid",
 )
-_AT = Stmt(f"{PLACE} WHERE p.mailbox_id = :mailbox AND p.local_uid IN :LIST(uids) ORDER BY p.local_uid")
+_AT = among(f"{PLACE} WHERE p.mailbox_id = :mailbox AND {{uids}} ORDER BY p.local_uid", "p.local_uid")
 _DELETE = Stmt(
     "DELETE FROM remote_place WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND uid = :uid"
     " AND mailbox_id = :mailbox"
 )
-_DELETE_OF = Stmt(
-    "DELETE FROM remote_place WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND uid IN :LIST(uids)"
-)
-_MESSAGES = Stmt(
-    f"{MESSAGE} WHERE r.folder_id = :folder AND r.uidvalidity = :uidvalidity AND r.uid IN :LIST(uids) ORDER BY r.uid"
+_DELETE_OF = among("DELETE FROM remote_place WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND {uids}")
+_MESSAGES = among(
+    f"{MESSAGE} WHERE r.folder_id = :folder AND r.uidvalidity = :uidvalidity AND {{uids}} ORDER BY r.uid", "r.uid"
 )
 _PAGE = Stmt(
     f"{MESSAGE} WHERE r.folder_id = :folder AND r.uidvalidity = :uidvalidity AND r.uid > :after ORDER BY r.uid"
     " LIMIT :most"
 )
-_DELETE_MESSAGES = Stmt(
-    "DELETE FROM remote_message WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND uid IN :LIST(uids)"
+_DELETE_MESSAGES = among(
+    "DELETE FROM remote_message WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND {uids}"
 )
+_WHERE: Final = "SELECT m.email_id, m.mailbox_id, m.uid, CASE WHEN p.uid IS NULL THEN 0 ELSE 1 END FROM"
+# OFFSET 0: looked up by key, whatever the planner thinks of their number (as in `uidsets`).
 _EMAILS = Stmt(
-    "SELECT m.email_id, m.mailbox_id, m.uid, CASE WHEN p.uid IS NULL THEN 0 ELSE 1 END FROM message m"
-    " LEFT JOIN remote_place p ON p.mailbox_id = m.mailbox_id AND p.local_uid = m.uid"
-    " WHERE m.inbox_id = :inbox AND m.email_id IN :TEXTS(emails) ORDER BY m.email_id, m.mailbox_id, m.uid"
+    sqlite=f"{_WHERE} message m LEFT JOIN remote_place p ON p.mailbox_id = m.mailbox_id AND p.local_uid = m.uid"
+    " WHERE m.inbox_id = :inbox AND m.email_id IN :TEXTS(emails) ORDER BY m.email_id, m.mailbox_id, m.uid",
+    postgresql=f"{_WHERE} unnest(CAST(:emails AS text[])) AS o (email) CROSS JOIN LATERAL (SELECT email_id, mailbox_id,"
+    " uid FROM message WHERE inbox_id = :inbox AND email_id = o.email OFFSET 0) AS m LEFT JOIN LATERAL"
+    " (SELECT uid FROM remote_place WHERE mailbox_id = m.mailbox_id AND local_uid = m.uid OFFSET 0) AS p ON true"
+    " ORDER BY m.email_id, m.mailbox_id, m.uid",
 )
 
 
@@ -69,19 +73,19 @@ def insert_place(tx: Tx, place: Place) -> None:
 def places_of(rx: Rx, folder_id: FolderId, uidvalidity: int, uids: Sequence[int]) -> dict[int, list[Place]]:
     """UID upstream -> what stands for it here; those that have nothing are left out."""
     found: dict[int, list[Place]] = {}
-    for row in rx.all(_OF, folder=folder_id, uidvalidity=uidvalidity, uids=list(uids)):
+    for row in rx.all(_OF, folder=folder_id, uidvalidity=uidvalidity, **binds(uids)):
         found.setdefault(row[2], []).append(Place(*row))
     return found
 
 
 def places_at(rx: Rx, mailbox_id: MailboxId, local_uids: Sequence[int]) -> dict[int, Place]:
     """Local UID of a mailbox -> what it stands for."""
-    return {row[4]: Place(*row) for row in rx.all(_AT, mailbox=mailbox_id, uids=list(local_uids))}
+    return {row[4]: Place(*row) for row in rx.all(_AT, mailbox=mailbox_id, **binds(local_uids))}
 
 
 def messages_of(rx: Rx, folder_id: FolderId, uidvalidity: int, uids: Sequence[int]) -> dict[int, RemoteMessage]:
     """UID upstream -> what was agreed upon, of those that are known."""
-    rows = rx.all(_MESSAGES, folder=folder_id, uidvalidity=uidvalidity, uids=list(uids))
+    rows = rx.all(_MESSAGES, folder=folder_id, uidvalidity=uidvalidity, **binds(uids))
     return {row[0]: message(row) for row in rows}
 
 
@@ -101,8 +105,8 @@ def drop_place(tx: Tx, place: Place) -> None:
 
 def drop_messages(tx: Tx, folder_id: FolderId, uidvalidity: int, uids: Sequence[int]) -> None:
     """Rows of messages upstream and of their places; the caller counts."""
-    tx.run(_DELETE_OF, folder=folder_id, uidvalidity=uidvalidity, uids=list(uids))
-    tx.run(_DELETE_MESSAGES, folder=folder_id, uidvalidity=uidvalidity, uids=list(uids))
+    tx.run(_DELETE_OF, folder=folder_id, uidvalidity=uidvalidity, **binds(uids))
+    tx.run(_DELETE_MESSAGES, folder=folder_id, uidvalidity=uidvalidity, **binds(uids))
 
 
 def modseqs(rx: Rx, here: Mapping[int, Sequence[Place]]) -> dict[tuple[MailboxId, int], int]:
@@ -133,5 +137,5 @@ def changed_since(
 def whereabouts(rx: Rx, inbox_id: InboxId, email_ids: Sequence[str]) -> list[Whereabouts]:
     """Where in the inbox messages of these EMAILIDs are: a place that is gone and one of these without a place is a
     move."""
-    rows = rx.all(_EMAILS, inbox=inbox_id, emails=list(email_ids))
+    rows = rx.all(_EMAILS, inbox=inbox_id, emails=sorted(set(email_ids)))
     return [Whereabouts(row[0], MailboxId(row[1]), row[2], bool(row[3])) for row in rows]

@@ -14,6 +14,7 @@ from gateway.store.db import Rx, Tx
 from gateway.store.statements import Stmt
 
 from . import folders, lease
+from .among import among, binds
 from .rows import BATCH, MESSAGE, Changed, Claim, FolderId, RemoteMessage, bounded, message
 from .tally import count_live
 
@@ -28,9 +29,7 @@ _OLD = Stmt(
     f"SELECT r.uidvalidity, {_COLUMNS} WHERE r.folder_id = :folder AND (r.uidvalidity, r.uid) > (:validity, :uid)"
     " AND r.uidvalidity <> :current AND coalesce(r.gone, '') <> 'unknown' ORDER BY r.uidvalidity, r.uid LIMIT :most"
 )
-_TAKEN = Stmt(
-    "SELECT uid FROM remote_message WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND uid IN :LIST(uids)"
-)
+_TAKEN = among("SELECT uid FROM remote_message WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND {uids}")
 _REKEY = Stmt(
     "UPDATE remote_message SET uidvalidity = :uidvalidity, uid = :uid, modseq = NULL, gone = NULL"
     " WHERE folder_id = :folder AND uidvalidity = :old_validity AND uid = :old"
@@ -39,9 +38,8 @@ _REKEY_PLACES = Stmt(
     "UPDATE remote_place SET uidvalidity = :uidvalidity, uid = :uid"
     " WHERE folder_id = :folder AND uidvalidity = :old_validity AND uid = :old"
 )
-_LOSE = Stmt(
-    "UPDATE remote_message SET gone = 'unknown' WHERE folder_id = :folder AND uidvalidity = :uidvalidity"
-    " AND uid IN :LIST(uids)"
+_LOSE = among(
+    "UPDATE remote_message SET gone = 'unknown' WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND {uids}"
 )
 _PHASE = Stmt("UPDATE remote_folder SET phase = :phase, updated_at = :now WHERE id = :folder")
 
@@ -92,18 +90,27 @@ def rekey(
     if folders.get(tx, claim.connector_id, folder_id).uidvalidity != uidvalidity:
         raise Changed("The folder has another UIDVALIDITY now")
     of = {"folder": folder_id, "uidvalidity": uidvalidity}
-    taken = {row[0] for row in tx.all(_TAKEN, uids=[pair.uid for pair in pairs], **of)}
+    taken = _there(tx, folder_id, uidvalidity, [pair.uid for pair in pairs])
+    old: dict[int, set[int]] = {
+        validity: _there(tx, folder_id, validity, [pair.old_uid for pair in pairs if pair.old_uidvalidity == validity])
+        for validity in {pair.old_uidvalidity for pair in pairs} - {uidvalidity}
+    }
     count = 0
     for pair in pairs:
-        if pair.uid in taken or pair.old_uidvalidity == uidvalidity:
-            continue
-        old = {"old_validity": pair.old_uidvalidity, "old": pair.old_uid}
-        if tx.run(_REKEY, uid=pair.uid, **old, **of):
-            tx.run(_REKEY_PLACES, uid=pair.uid, **old, **of)
+        waiting = old.get(pair.old_uidvalidity, set())
+        if pair.uid not in taken and pair.old_uid in waiting:
+            names = {"old_validity": pair.old_uidvalidity, "old": pair.old_uid, "uid": pair.uid, **of}
+            tx.do(_REKEY, **names)
+            tx.do(_REKEY_PLACES, **names)
             taken.add(pair.uid)
+            waiting.remove(pair.old_uid)
             count += 1
     count_live(tx, folder_id, uidvalidity, count)
     return count
+
+
+def _there(tx: Tx, folder_id: FolderId, uidvalidity: int, uids: Sequence[int]) -> set[int]:
+    return {row[0] for row in tx.all(_TAKEN, folder=folder_id, uidvalidity=uidvalidity, **binds(uids))}
 
 
 def finish(tx: Tx, claim: Claim, folder_id: FolderId, *, phase: str = "forward", now: int) -> int:
@@ -116,7 +123,7 @@ def finish(tx: Tx, claim: Claim, folder_id: FolderId, *, phase: str = "forward",
     rest = unmatched(tx, folder_id, current)
     for validity in {each[0] for each in rest}:
         uids = [row.uid for old, row in rest if old == validity]
-        tx.run(_LOSE, folder=folder_id, uidvalidity=validity, uids=uids)
+        tx.run(_LOSE, folder=folder_id, uidvalidity=validity, **binds(uids))
     if not rest:
         tx.run(_PHASE, folder=folder_id, phase=phase, now=now)
     return len(rest)

@@ -45,11 +45,11 @@ START: Final[DropCursor] = (0, 0, 0, 0)
 
 
 def _piece(table: str, owner: str, *key: str) -> Stmt:
-    """Delete the first rows of a table that belong to `owner`, by their key."""
+    """Delete some rows of a table that belong to `owner`, by their key."""
     names = ", ".join((owner, *key)) if owner not in key else ", ".join(key)
     return Stmt(
         f"DELETE FROM {table} WHERE ({names}) IN (SELECT {names} FROM {table} WHERE {owner} = :owner"
-        f" ORDER BY {names} LIMIT :most)"
+        " LIMIT :most)"
     )
 
 

@@ -19,6 +19,7 @@ from gateway.store.db import Tx
 from gateway.store.statements import Stmt
 
 from . import lease, places
+from .among import among, binds
 from .keywords import Fitting
 from .rows import BATCH, Claim, Flags, FolderId, Gone, bounded, keywords_out
 from .tally import count_live
@@ -30,9 +31,8 @@ _BASE = Stmt(
     "UPDATE remote_message SET system = :system, keywords = :keywords, modseq = coalesce(:modseq, modseq)"
     " WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND uid = :uid"
 )
-_GONE = Stmt(
-    "UPDATE remote_message SET gone = :gone WHERE folder_id = :folder AND uidvalidity = :uidvalidity"
-    " AND uid IN :LIST(uids)"
+_GONE = among(
+    "UPDATE remote_message SET gone = :gone WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND {uids}"
 )
 
 
@@ -123,7 +123,7 @@ def vanished(
     if policy == "keep":
         going = [uid for uid, each in known.items() if each.gone is None]
         if going:
-            tx.run(_GONE, folder=folder_id, uidvalidity=uidvalidity, uids=going, gone=Gone.VANISHED.value)
+            tx.run(_GONE, folder=folder_id, uidvalidity=uidvalidity, gone=Gone.VANISHED.value, **binds(going))
             count_live(tx, folder_id, uidvalidity, -len(going))
         return []
     here = places.places_of(tx, folder_id, uidvalidity, list(known))

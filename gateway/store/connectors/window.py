@@ -22,6 +22,7 @@ from gateway.store.statements import Stmt
 from gateway.store.threads import id_hash
 
 from . import folders, lease
+from .among import among, binds
 from .keywords import Fitting
 from .own_copies import OwnCopies
 from .places import insert_place
@@ -41,20 +42,25 @@ from .rows import (
 )
 from .tally import count_live
 
-_KNOWN = Stmt(
-    "SELECT uid, gone FROM remote_message WHERE folder_id = :folder AND uidvalidity = :uidvalidity"
-    " AND uid IN :LIST(uids)"
+_KNOWN = among(
+    "SELECT uid, gone FROM remote_message WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND {uids}"
 )
-_REVIVE = Stmt(
-    "UPDATE remote_message SET gone = NULL WHERE folder_id = :folder AND uidvalidity = :uidvalidity"
-    " AND uid IN :LIST(uids)"
+_REVIVE = among(
+    "UPDATE remote_message SET gone = NULL WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND {uids}"
 )
 # A content is used again only where a living message of this inbox has it: the inbox's lock keeps that one, and with
 # it the content, until the commit. One that only waits to be collected might be gone by then.
-_SOURCES = Stmt(
+_SOURCE_OF: Final = (
     "SELECT s.source_key, s.content_id, (SELECT m.email_id FROM message m WHERE m.content_id = s.content_id"
-    " AND m.inbox_id = :inbox ORDER BY m.mailbox_id, m.uid LIMIT 1), c.size, c.message_id FROM local_source s"
-    " JOIN content_meta c ON c.id = s.content_id WHERE s.connector_id = :connector AND s.source_key IN :TEXTS(keys)"
+    " AND m.inbox_id + 0 = :inbox ORDER BY m.mailbox_id, m.uid LIMIT 1), c.size, c.message_id"
+)
+# `+ 0` and OFFSET 0: by the index on contents and by key, also where PostgreSQL has no statistics (`among`).
+_SOURCES = Stmt(
+    sqlite=f"{_SOURCE_OF} FROM local_source s JOIN content_meta c ON c.id = s.content_id"
+    " WHERE s.connector_id = :connector AND s.source_key IN :TEXTS(keys)",
+    postgresql=f"{_SOURCE_OF} FROM unnest(CAST(:keys AS text[])) AS o (key) CROSS JOIN LATERAL"
+    " (SELECT source_key, content_id FROM local_source WHERE connector_id = :connector AND source_key = o.key OFFSET 0)"
+    " AS s CROSS JOIN LATERAL (SELECT size, message_id FROM content_meta WHERE id = s.content_id OFFSET 0) AS c",
 )
 _SOURCE = Stmt(
     "INSERT INTO local_source (connector_id, source_key, content_id) VALUES (:connector, :key, :content)"
@@ -211,10 +217,10 @@ def import_window(
 def _known(tx: Tx, folder_id: FolderId, uidvalidity: int, uids: list[int]) -> list[int]:
     """UIDs that have a row. One that had vanished and is listed again is there again."""
     of = {"folder": folder_id, "uidvalidity": uidvalidity}
-    rows = tx.all(_KNOWN, uids=uids, **of) if uids else []
+    rows = tx.all(_KNOWN, **binds(uids), **of) if uids else []
     back = [uid for uid, gone in rows if gone is not None]
     if back:
-        tx.run(_REVIVE, uids=back, **of)
+        tx.run(_REVIVE, **binds(back), **of)
         count_live(tx, folder_id, uidvalidity, len(back))
     return [uid for uid, _ in rows]
 
