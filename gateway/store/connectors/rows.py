@@ -22,8 +22,8 @@ MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 Flags = tuple[int, tuple[str, ...]]
 """(mask of system flags, names of keywords, sorted)."""
 
-WINDOW: Final = 250
-"""Arrivals, moves and changes of labels of one unit at most: 25 ms of the writer."""
+WINDOW: Final = 100
+"""Arrivals, moves and changes of labels of one unit at most: 10 ms of SQLite's writer."""
 MAX_KEY: Final = 500
 """Characters of a source key."""
 BATCH: Final = 500
