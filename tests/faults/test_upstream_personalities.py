@@ -16,7 +16,7 @@ from gateway.upstream.errors import Closed, Refused, UpstreamError
 from gateway.upstream.reading import ALL
 from gateway.upstream.values import FetchedMessage
 from gateway.upstream.wants import FetchWants, SearchWants
-from tests.faults.upstream_kit import PATIENT, SHORT, Kept, kept_open, run, settings
+from tests.faults.upstream_kit import PATIENT, SHORT_FETCH, Kept, kept_open, run, settings
 from tests.support.upstream import (
     DOVECOT,
     GMAIL,
@@ -359,7 +359,7 @@ def test_bodies_of_nobody_knows_whom() -> None:
 def test_what_ends_it(fault: Fault, failures: set[Failure]) -> None:
     async def main() -> None:
         async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 3}, faults=[fault]) as server:
-            client = await opened(server, times=SHORT)
+            client = await opened(server, times=SHORT_FETCH)
             kept = Kept()
             with pytest.raises(UpstreamError) as error:
                 await client.fetch_bodies(ALL, FetchWants(), kept.open)

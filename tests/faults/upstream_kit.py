@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +20,9 @@ T = TypeVar("T")
 PATIENT = ImapTimeouts(
     connect=20, greeting=20, login=20, command=20, select=20, listing=20, silence=20, idle_check=20, logout=5
 )
-SHORT = ImapTimeouts(
-    connect=0.3, greeting=0.3, login=0.3, command=0.3, select=0.3, listing=0.3, silence=0.3, idle_check=0.3, logout=0.3
-)
+SHORT_GREETING = replace(PATIENT, greeting=0.3)
+SHORT_FETCH = replace(PATIENT, silence=0.3)
+"""For tests of silence, which would pass with any other time too."""
 
 
 def settings(
