@@ -20,6 +20,7 @@ from gateway.store.queue import QueueItem
 from .agenda import Agenda
 from .attempt import Job
 from .lanes import Pick
+from .live_ways import hop_name
 from .routes import Found, RouteKind
 from .scout import Scout
 from .settings import DeliverySettings
@@ -30,15 +31,6 @@ log = structlog.get_logger(__name__)
 
 AT_HAND: Final = 33_554_432  # octets of messages read ahead; beyond it each is read when its turn comes
 EXPIRED_ROWS: Final = 200  # given up by one look
-
-
-def hop_name(agenda: Agenda[Job], found: Found | None) -> str:
-    """What the next hop of a way is called, having told the agenda its limits; "" for what nothing carries."""
-    if found is None:
-        return ""
-    limits = found.route.limits
-    agenda.tune(found.route.name, limits.connections or None, limits.per_minute or None)
-    return found.route.name
 
 
 def _without(job: Job, rows: set[int]) -> Job:

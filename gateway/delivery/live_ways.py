@@ -11,7 +11,16 @@ from .agenda import Agenda
 from .carrier import Carrier
 from .ports import Accounts
 from .routes import Found, Routes
-from .ways import Ways
+from .ways import Row, Ways
+
+
+def hop_name(agenda: Agenda[Any], found: Found | None) -> str:
+    """What the next hop of a way is called, having told the agenda its limits; "" for what nothing carries."""
+    if found is None:
+        return ""
+    limits = found.route.limits
+    agenda.tune(found.route.name, limits.connections or None, limits.per_minute or None)
+    return found.route.name
 
 
 class LiveWays:
@@ -39,6 +48,10 @@ class LiveWays:
     @routes.setter
     def routes(self, routes: Routes) -> None:
         self._ways = Ways(routes, self._ways.accounts, self._login_refused)
+
+    def hop_of(self, row: Row) -> str:
+        """The name of a recipient's next hop."""
+        return hop_name(self._agenda, self.now.of(row))
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         """`changed` is called when accounts have changed; the answer ends that."""

@@ -26,14 +26,13 @@ from gateway.outbound.smtp_transport import SmtpConnection
 from gateway.store import queue_claim
 from gateway.store.db import Database, Wake, WakeKind
 from gateway.store.queue import QueueItem
-from gateway.store.queue_claim import Due
 
 from . import defects, local
 from .agenda import Agenda, NextHop
 from .attempt import Attempts, Job
 from .bounces import Notices
 from .carrier import Carrier, CutBeforeTheDot, OpenConnection
-from .claiming import Claims, hop_name
+from .claiming import Claims
 from .figures import hop_json, publish_hops, why_not
 from .lanes import Lanes
 from .live_ways import LiveWays
@@ -74,10 +73,10 @@ class QueueRunner:
         self._owner = owner or f"runner-{secrets.token_hex(8)}"
         self._metrics = metrics
         self._agenda: Agenda[Job] = Agenda(settings.places)
-        self._scout = Scout(db, self._hop_of)
-        self._claims = Claims(db, self._agenda, self._scout, settings, owner=self._owner, clock=clock, metrics=metrics)
         self._carrier = Carrier(db, settings, clock=clock, connect=connect, metrics=metrics)
         self._live = LiveWays(routes, accounts, self._agenda, self._carrier, clock=clock)
+        self._scout = Scout(db, self._live.hop_of)
+        self._claims = Claims(db, self._agenda, self._scout, settings, owner=self._owner, clock=clock, metrics=metrics)
         notices = Notices(db, ingest, hostname=settings.hostname)
         self._recorder = Recorder(db, notices, owner=self._owner, clock=clock, accounts=accounts)
         self._attempts = Attempts(
@@ -267,9 +266,6 @@ class QueueRunner:
 
     def _lanes(self, name: str) -> Lanes:
         return self._agenda.hop(name).lanes
-
-    def _hop_of(self, due: Due) -> str:
-        return hop_name(self._agenda, self._live.now.of(due))
 
     def _under_way(self) -> set[int]:
         """A clock that jumped, or an outage, may have ended the lease of what we still send: it is only renewed."""
