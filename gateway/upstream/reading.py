@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.model.sequence import Ranges, contains, count, render, without
 from gateway.outbound.failure import Failure
@@ -25,9 +25,16 @@ ALL: Final[Ranges] = ((1, MAX_UID),)
 """Every UID. Not `1:*`: Cyrus tells VANISHED up to the highest UID that lives only."""
 
 
-def message_limit(dialogue: Dialogue) -> int | None:
+class Capable(Protocol):
+    """A server as far as its capabilities tell."""
+
+    @property
+    def capabilities(self) -> frozenset[str]: ...
+
+
+def message_limit(server: Capable) -> int | None:
     """RFC 9738: how many messages one command may touch; None without a limit."""
-    for name in dialogue.capabilities:
+    for name in server.capabilities:
         if name.startswith("MESSAGELIMIT=") and (number := name[13:]).isdigit() and 0 < len(number) < 10:
             return int(number) or None
     return None

@@ -8,8 +8,10 @@ from typing import Final
 
 from gateway.model.sequence import Ranges, render
 from gateway.wire.date import date_text
+from gateway.wire.search import SearchKey
 
 from .compose import Part, atom, string
+from .terms import rendered
 from .values import FetchedMessage
 
 Has = Callable[[str], bool]
@@ -85,6 +87,8 @@ class SearchWants:
     """As the server spells it: `\\Inbox`."""
     gmail_raw: str | None = None
     """Gmail's own search language."""
+    terms: SearchKey | None = None
+    """Further criteria, as somebody wrote them."""
 
     def within(self, uids: Ranges) -> SearchWants:
         return replace(self, uids=uids)
@@ -115,6 +119,10 @@ class SearchWants:
                 parts += [key, string(text)]
         if self.gmail_label is not None:
             parts += [b"X-GM-LABELS", string(self.gmail_label)]
+        if self.terms is not None:
+            further, eight_bit = rendered(self.terms)
+            utf8 = utf8 or eight_bit
+            parts += further
         return parts or [b"ALL"], utf8
 
 
