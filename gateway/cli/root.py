@@ -47,10 +47,24 @@ def root(context: click.Context, config_path: str | None) -> None:
 
 def commands() -> click.Group:
     """The root with all commands below it."""
-    from . import configuration, connectors, keys, lists, mail, oauth, queue, routes, secrets, server, tenants, upkeep
+    from . import (
+        configuration,
+        connectors,
+        keys,
+        lists,
+        mail,
+        oauth,
+        queue,
+        remote,
+        routes,
+        secrets,
+        server,
+        tenants,
+        upkeep,
+    )
 
     for module in (
-        server, configuration, tenants, keys, lists, connectors, oauth, mail, queue, routes, upkeep, secrets
+        server, configuration, tenants, keys, lists, connectors, remote, oauth, mail, queue, routes, upkeep, secrets
     ):  # fmt: skip
         module.register(root)
     return root

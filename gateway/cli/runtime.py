@@ -37,15 +37,17 @@ class Runtime:
         self, op: str, *, feed: AsyncIterable[Frame] | None = None, on_frame: OnFrame | None = None, **params: Json
     ) -> Json:
         """Run one operation: through the running server, or here when none runs. None parameters are left out."""
+        return asyncio.run(self.acall(op, feed=feed, on_frame=on_frame, **params))
+
+    async def acall(
+        self, op: str, *, feed: AsyncIterable[Frame] | None = None, on_frame: OnFrame | None = None, **params: Json
+    ) -> Json:
+        """`call` for who runs a loop already."""
+        from gateway.app.admin import open_caller
+
         given = {name: value for name, value in params.items() if value is not None}
-
-        async def work() -> Json:
-            from gateway.app.admin import open_caller
-
-            async with open_caller(self.config, before_local=self.here) as caller:
-                return await caller.call(op, given, feed=feed, on_frame=on_frame)
-
-        return asyncio.run(work())
+        async with open_caller(self.config, before_local=self.here) as caller:
+            return await caller.call(op, given, feed=feed, on_frame=on_frame)
 
     def here(self) -> None:
         """To be called before anything is done in this process that a server would do: it may log.

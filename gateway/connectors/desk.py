@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.model.errors import InvalidRequest
@@ -23,6 +24,8 @@ from .options import Options
 from .probe import Probe, without_login
 from .probe_imap import probe_imap
 from .probe_smtp import probe_smtp
+from .remote.actions import RemoteActions
+from .remote.door import AccountLocks, opened
 from .service import Connectors, Found
 
 BOTH: Final[tuple[Side, ...]] = ("imap", "smtp")
@@ -38,6 +41,7 @@ class Desk:
     connectors: Connectors
     http: HttpClient
     resolver: Resolver = system_resolver
+    locks: AccountLocks = field(default_factory=AccountLocks)
 
     @classmethod
     def open(
@@ -53,6 +57,10 @@ class Desk:
     async def close(self) -> None:
         await self.oauth.tokens.close()
         await self.http.close()
+
+    def remote(self, found: Found) -> AbstractAsyncContextManager[RemoteActions]:
+        """What somebody does by hand in the account, over a connection of its own (`remote.door.opened`)."""
+        return opened(self.accounts, self.locks, found, resolver=self.resolver)
 
     async def test(self, found: Found, sides: tuple[Side, ...] = BOTH) -> list[Probe]:
         """Test a stored connector. InvalidRequest: it has none of `sides`; NotFound, ConfigError."""

@@ -11,6 +11,8 @@ from . import (
     mail,
     oauth,
     queue,
+    remote,
+    remote_new,
     routes,
     secrets,
     upkeep,
@@ -19,5 +21,5 @@ from .registry import Context, Operation, Stream, operations, run
 
 __all__ = [
     "Context", "Operation", "Stream", "accounts", "connector_events", "connector_sync", "connectors", "first", "keys",
-    "lists", "mail", "oauth", "operations", "queue", "routes", "run", "secrets", "upkeep",
+    "lists", "mail", "oauth", "operations", "queue", "remote", "remote_new", "routes", "run", "secrets", "upkeep",
 ]

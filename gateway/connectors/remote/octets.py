@@ -1,0 +1,155 @@
+"""Octets of messages in both directions, in pieces: a message or one part of it out, a message in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Collection
+from contextlib import aclosing
+from typing import Final
+
+from gateway import mime
+from gateway.model.errors import InvalidRequest, NotFound, TooBig
+from gateway.model.sequence import Ranges, contains, count
+from gateway.upstream.errors import Closed, Refused
+from gateway.upstream.numbers import MAX_UID
+from gateway.upstream.values import Appended, ListedMailbox
+from gateway.upstream.wants import SearchWants
+
+from .errors import ValidityChanged
+from .ranges import Chosen
+from .reading import Reading
+from .values import Filed, MessageFacts
+
+PART: Final = re.compile(r"[1-9][0-9]{0,3}(?:\.[1-9][0-9]{0,3}){0,30}\Z")
+_HEADER: Final = 65_536  # octets at the beginning in which the Message-ID is looked for
+_SMALL: Final = 262_144  # octets of a header that is read as a whole
+
+
+class Transfers(Reading):
+    """See `RemoteActions`."""
+
+    async def message(
+        self, mailbox: str, wanted: Chosen, *, expect: int | None = None
+    ) -> tuple[str, int, MessageFacts]:
+        """(folder, UIDVALIDITY, facts) of one message, whose folder is selected then. NotFound; InvalidRequest."""
+        folder = await self.folder(mailbox)
+        selected = await self.select(folder, expect)
+        uids = await self.uids(wanted)
+        if count(uids) != 1:
+            raise InvalidRequest("Name one message")
+        found = [one async for one in self.facts(uids)]
+        if not found:
+            raise NotFound(f"The server gives nothing of message {uids[0][0]}, or it is gone")
+        return folder.name, selected.uidvalidity, found[0]
+
+    def octets(self, uid: int, part: str = "", *, decoded: bool = False) -> AsyncIterator[bytes]:
+        """A message of the selected folder, or its `part` (`2.1`), as it is or without its transfer encoding.
+
+        Whoever stops early closes it (`contextlib.aclosing`) and loses the connection. InvalidRequest; NotFound.
+        """
+        if part and PART.match(part) is None:
+            raise InvalidRequest(f"{part} is no number of a part: 1, 2.1 …")
+        if decoded and not part:
+            raise InvalidRequest("A whole message has no transfer encoding; name a part")
+        return self._octets(uid, part, decoded=decoded)
+
+    async def _octets(self, uid: int, part: str, *, decoded: bool) -> AsyncIterator[bytes]:
+        decoder = await self._decoder(uid, part) if decoded else None
+        try:
+            async with aclosing(self._client.fetch_part(uid, part)) as chunks:  # type: ignore[type-var]
+                async for chunk in chunks:
+                    if (octets := chunk if decoder is None else decoder.feed(chunk)):
+                        yield octets
+        except Refused as error:
+            if error.said or error.code:
+                raise
+            raise NotFound(f"Message {uid} has no part {part}" if part else f"Message {uid} is gone") from None
+        if decoder is not None and (rest := decoder.finish()):
+            yield rest
+
+    async def _decoder(self, uid: int, part: str) -> mime.Decoder | None:
+        """By the part's own header; the first part of what is no multipart has that of the message around it."""
+        around, _, last = part.rpartition(".")
+        told = await self._fields(uid, f"{part}.MIME")
+        if not told and last == "1":
+            told = await self._fields(uid, f"{around}.HEADER" if around else "HEADER")
+            if told.get(b"content-type", b"").strip().lower().startswith(b"multipart/"):
+                told = {}
+        return mime.decoder_for(told.get(b"content-transfer-encoding", b"").strip())
+
+    async def _fields(self, uid: int, section: str) -> dict[bytes, bytes]:
+        """The Content- fields of a header; none where the server has no such section."""
+        header = bytearray()
+        try:
+            async for chunk in self._client.fetch_part(uid, section):
+                if len(header) < _SMALL:
+                    header += chunk
+        except Refused:
+            return {}
+        found = {field.name.lower(): field.value for field in reversed(mime.fields(bytes(header)))}
+        return {name: value for name, value in found.items() if name.startswith(b"content-")}
+
+    async def append(
+        self, mailbox: str, size: int, octets: AsyncIterator[bytes], *, flags: Collection[str] = (),
+        date: int | None = None, expect: int | None = None,
+    ) -> Filed:  # fmt: skip
+        """Put a message of `size` octets (lines end with CRLF) into a folder; `date` in Unix seconds, else now.
+
+        TooBig: the server says so before anything is sent. A connection that ends in the middle leaves it open whether
+        the message was kept: the error says so.
+        """
+        if size <= 0:
+            raise InvalidRequest("The message is empty")
+        folder = await self.folder(mailbox)
+        before = await self._client.status(folder.raw, ("UIDVALIDITY", "UIDNEXT"))
+        validity = before.uidvalidity or 0
+        if expect is not None and validity != expect:
+            raise ValidityChanged(folder.name, expect, validity)
+        passing = _Passing(octets)
+        try:
+            told = await self._client.append(folder.raw, flags, date, size, passing.octets())
+        except Refused as error:
+            if error.code == "TOOBIG":
+                raise TooBig(f"{error}") from None
+            raise
+        except Closed as error:
+            if passing.passed >= size:
+                error.add_note("Whether the server kept the message is not known: search for it before trying again.")
+            raise
+        if told is None:
+            told = await self._filed(folder, before.uidnext, passing.message_id())
+        return Filed(folder.name, told.uidvalidity if told else validity, told.uid if told else None, size)
+
+    async def _filed(self, folder: ListedMailbox, after: int | None, message_id: str) -> Appended | None:
+        """Where a message is that the server gave no UID of: by its Message-ID, among those that came since."""
+        if not message_id:
+            return None
+        since: Ranges | None = ((after, MAX_UID),) if after else None
+        selected = await self.select(folder)
+        found = await self.search_uids(SearchWants(uids=since, header=(("Message-ID", message_id),)))
+        last = found[-1][1] if found else 0
+        if not last or (since is not None and not contains(since, last)):
+            return None
+        return Appended(selected.uidvalidity, last)
+
+
+class _Passing:
+    """Octets on their way; their beginning is remembered."""
+
+    def __init__(self, octets: AsyncIterator[bytes]) -> None:
+        self._octets = octets
+        self._start = bytearray()
+        self.passed = 0
+
+    async def octets(self) -> AsyncIterator[bytes]:
+        async for chunk in self._octets:
+            self._start += chunk[: max(0, _HEADER - len(self._start))]
+            self.passed += len(chunk)
+            yield chunk
+
+    def message_id(self) -> str:
+        """"" where it has none that can be asked for."""
+        header = bytes(self._start).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        found = next((field.value for field in mime.fields(header) if field.name.lower() == b"message-id"), b"")
+        text = mime.decode_text(found).strip()
+        return text if text.isascii() and text.isprintable() else ""
