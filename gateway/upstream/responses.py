@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from gateway.wire.events import Frame
@@ -108,6 +109,11 @@ def _code_of(text: bytes) -> tuple[Code | None, bytes]:
 
 def words_of(octets: bytes) -> frozenset[str]:
     """A list of capabilities, in capitals. iCloud puts more than one space between them."""
+    return _words_of(octets) if len(octets) < 2_048 else _words_of.__wrapped__(octets)
+
+
+@lru_cache(32)  # a thousand accounts of one server have one list: 4 KB
+def _words_of(octets: bytes) -> frozenset[str]:
     return frozenset(item.decode("ascii", "replace").upper() for item in octets.split()[:1000])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
+import zlib
 from collections.abc import Callable
 from typing import Final
 
@@ -17,35 +17,34 @@ _FETCH: Final = re.compile(rb"\* ++[0-9]++ ++(?:UID)?FETCH ", re.IGNORECASE)
 
 
 class Transcript:
-    """The first HEAD lines, greeting and login, and a ring of the last `size`, made at the first.
+    """The first HEAD lines, greeting and login, and the last `size` ones. It may go through several connections.
 
-    One may go through several connections of an account.
+    Thousands of connections in IDLE have one each: lines are kept as text, and compressed HEAD at a time.
     """
 
-    __slots__ = ("_clock", "_dropped", "_head", "_lines", "_rows", "_size")
+    __slots__ = ("_blocks", "_clock", "_count", "_open", "_rows", "_size")
 
     def __init__(self, size: int = 200, clock: Callable[[], float] = time.time) -> None:
         self._size = size
         self._clock = clock
-        self._lines: deque[tuple[float, str]] | None = None
-        self._head: list[tuple[float, str]] = []
-        self._dropped = 0
+        self._blocks: list[bytes] = []  # of HEAD lines each; the first one stays
+        self._open = b""  # the lines that fill no block yet
+        self._count = 0  # of all lines, also those that are gone
         self._rows = 0
 
     def lines(self) -> list[tuple[float, str]]:
         """(Unix seconds, `C: …` or `S: …` or `- …`), oldest first."""
         self._told_rows()
-        lines = list(self._lines or ())
-        if self._dropped:
-            lines.insert(0, (lines[0][0], f"- {self._dropped} lines are left out"))
-        return self._head + lines
+        lines = [line for block in self._blocks for line in _unpacked(zlib.decompress(block))] + _unpacked(self._open)
+        head, rest = lines[:HEAD], lines[HEAD:]
+        rest = rest[max(0, len(rest) - self._size) :]
+        if (dropped := self._count - len(head) - len(rest)) > 0:
+            head.append((rest[0][0], f"- {dropped} lines are left out"))
+        return head + rest
 
     def keep(self, size: int) -> None:
         """From now on so many of the last lines: somebody wants to see them."""
-        if size > self._size:
-            self._size = size
-            if self._lines is not None:
-                self._lines = deque(self._lines, maxlen=size)
+        self._size = max(size, self._size)
 
     def sent(self, octets: bytes) -> None:
         """A command, whose secrets the caller has taken out."""
@@ -82,11 +81,17 @@ class Transcript:
 
     def _put(self, who: str, octets: bytes) -> None:
         cut = " ..." if len(octets) > MAX_LINE else ""
-        line = (self._clock(), who + text_of(octets[:MAX_LINE]) + cut)
-        if len(self._head) < HEAD:
-            self._head.append(line)
+        text = who + text_of(octets[:MAX_LINE]) + cut
+        self._open += f"{self._clock()!r} {text}\n".encode("utf-8", "replace")
+        self._count += 1
+        if self._count % HEAD:
             return
-        if self._lines is None:
-            self._lines = deque(maxlen=self._size)
-        self._dropped += len(self._lines) == self._size
-        self._lines.append(line)
+        self._blocks.append(zlib.compress(self._open, 1))
+        self._open = b""
+        if len(self._blocks) > 1 and (len(self._blocks) - 2) * HEAD >= self._size:
+            del self._blocks[1]
+
+
+def _unpacked(octets: bytes) -> list[tuple[float, str]]:
+    lines = [line.partition(" ") for line in octets.decode("utf-8").split("\n")[:-1]]
+    return [(float(at), text) for at, _, text in lines]

@@ -57,3 +57,22 @@ def test_the_same_rows_again_are_rows_again() -> None:
     assert lines(transcript)[-1] == "- 1 more FETCH responses"
     transcript.heard(b"* 3 FETCH (UID 3)")
     assert lines(transcript)[-1] == "S: * 3 FETCH (UID 3)"
+
+
+def test_all_that_is_asked_for_is_kept_and_not_much_more() -> None:
+    transcript = Transcript(size=60, clock=lambda: 1.5)
+    for number in range(1_000):
+        transcript.sent(b"A%d NOOP" % number)
+        if number == 500:
+            transcript.keep(100)
+    found = lines(transcript)
+    assert found[:HEAD] == [f"C: A{number} NOOP" for number in range(HEAD)]
+    last = [f"C: A{number} NOOP" for number in range(900, 1_000)]
+    assert found[HEAD:] == [f"- {900 - HEAD} lines are left out", *last]
+    assert len(transcript._blocks) <= 2 + 100 // HEAD + 1, "what nobody asks for goes"
+
+
+def test_signs_that_end_lines_end_none() -> None:
+    transcript = Transcript(clock=lambda: 1.25)
+    transcript.note("a\nb\u2028c")
+    assert transcript.lines() == [(1.25, "- a b c")]
