@@ -64,13 +64,30 @@ async def discover(work: Work) -> Discovery:
     by_raw = {row.raw: row for row in rows}
     work.folders = {row.id: row for row in rows}
     chosen = [one for one in _chosen(work, listed, roles) if one.raw in by_raw]
-    await _link(work, chosen, roles, by_raw)
+    leaving = await _link(work, chosen, roles, by_raw)
+    chosen = [one for one in chosen if one.raw not in leaving]
     found = Discovery()
     found.order = _ordered(work, [work.folders[by_raw[one.raw].id] for one in chosen])
     found.status = {by_raw[one.raw].id: one.status for one in chosen if one.status is not None}
     work.run.folders = len(found.order)
     work.run.changed()
     return found
+
+
+async def look_again(work: Work, found: Discovery) -> bool:
+    """One LIST that tells the status of all folders into `found`. False: there are other folders than before.
+
+    Nothing is read or written: this is what a connector does all day.
+    """
+    listed = await work.client.list_mailboxes(STATUS_ITEMS)
+    known = {row.raw: row for row in work.folders.values()}
+    there = {row.raw for row in known.values() if not row.gone and not row.missing}
+    if {one.raw for one in listed} != there:
+        return False
+    if any(one.selectable != known[one.raw].selectable for one in listed):
+        return False
+    found.status = {known[one.raw].id: one.status for one in listed if one.status is not None}
+    return True
 
 
 def _believe(work: Work, listed: Sequence[ListedMailbox], earlier: Sequence[RemoteFolder]) -> None:
@@ -113,8 +130,12 @@ def _chosen(work: Work, listed: Sequence[ListedMailbox], roles: Roles) -> list[L
 
 async def _link(
     work: Work, chosen: Sequence[ListedMailbox], roles: Roles, by_raw: dict[bytes, RemoteFolder]
-) -> None:
-    """A local mailbox for each, made where it is missing; \\All has none: its labels say where a message is."""
+) -> set[bytes]:
+    """A local mailbox for each, made where it is missing; \\All has none: its labels say where a message is.
+
+    Folders whose mailbox was deleted here, which goes up (`push.foldering`), get none, and are returned.
+    """
+    leaving: set[bytes] = set()
     ours = await work.db.read(lambda rx: mailboxes.list_mailboxes(rx, work.claim.inbox_id))
     work.roles = {box.role: box.id for box in ours if box.role is not None}
     work.roles[INBOX] = next(box.id for box in ours if box.name == INBOX)
@@ -136,6 +157,9 @@ async def _link(
         row = by_raw[one.raw]
         if row.raw in known:
             continue
+        if row.mailbox_id is not None and row.role is None and work.two_way and work.options.sync.new_folders:
+            leaving.add(row.raw)
+            continue
         mailbox = await make_mailbox(work, names[one.raw])
         if mailbox is not None:
             await _linked(work, row, mailbox)
@@ -146,6 +170,7 @@ async def _link(
                 lambda tx, row=row: folders.update(tx, work.claim, row.id, {"labels": True}, now=work.now)  # type: ignore[misc]
             )
             await work.reload(row.id)
+    return leaving
 
 
 async def _linked(work: Work, row: RemoteFolder, mailbox: MailboxId) -> None:

@@ -18,11 +18,13 @@ from gateway.upstream.errors import Refused
 from gateway.upstream.folders import STATUS_ITEMS
 from gateway.upstream.values import MailboxStatus
 
-from .discovering import Discovery, discover
+from .discovering import Discovery, discover, look_again
 from .folder_sync import FolderPass
 from .plan import folder as plan
+from .push.pusher import push, resume
 from .work import Work
 
+PUSHES: Final = 4
 MAIN_EVERY: Final = 30.0
 """While older mail of other folders comes, the main one is looked at so often."""
 
@@ -33,12 +35,14 @@ class Requests:
 
     sync: bool = False
     stop: bool = False
+    push: bool = False
     event: asyncio.Event = field(default_factory=asyncio.Event)
     interrupt: Callable[[], None] | None = None
 
-    def ask(self, *, sync: bool = False, stop: bool = False) -> None:
+    def ask(self, *, sync: bool = False, stop: bool = False, push: bool = False) -> None:
         self.sync |= sync
         self.stop |= stop
+        self.push |= push
         self.event.set()
         if self.interrupt is not None:
             self.interrupt()
@@ -63,6 +67,8 @@ class Session:
         self._discovered_at = 0.0
         self._main_at = 0.0
         self._chosen: FolderId | None = None  # the selected folder, as far as we know
+        self._push_due: int | None = None
+        self._held = 0
         self.validated = False
         """Everything was compared once: a failure from here on is not the settings' fault."""
 
@@ -71,11 +77,36 @@ class Session:
         loop = asyncio.get_running_loop()
         self._found = await discover(self._work)
         self._discovered_at = self._others_at = loop.time()
+        await resume(self._work)
         await self._run_all(
             [one for one in self._found.order if asked_at or self._needs(one, self._found.status.get(one))], asked_at
         )
         self.validated = True
+        await self._push()
         await self._backfill()
+        await self._push()
+        self._held = len(self._work.held)
+
+    async def _push(self) -> None:
+        """What changed here goes up. Folders that it makes are looked at before they are filled."""
+        work = self._work
+        if not work.two_way:
+            return
+        self._requests.push = False
+        for _ in range(PUSHES):
+            before = work.client.selected
+            pushed = await push(work)
+            self._push_due = pushed.due
+            if work.client.selected is not before:
+                self._chosen = None
+            if not pushed.again:
+                return
+            self._found = await discover(work)
+            await self._run_all([one for one in self._found.order if work.folders[one].uidvalidity is None])
+
+    def _push_wait(self) -> float:
+        """Seconds until something that was put off may go up."""
+        return 3600.0 if self._push_due is None else max(0.0, self._push_due - self._work.clock())
 
     def _needs(self, folder_id: FolderId, status: MailboxStatus | None) -> bool:
         return status is None or plan.needs_pass(self._pass(folder_id).state(), status)
@@ -96,6 +127,13 @@ class Session:
                 return Stopped.ASKED
             if requests.sync:
                 return Stopped.SYNC
+            if requests.push or (work.two_way and not self._push_wait()):
+                await asyncio.sleep(work.settings.push_after)  # what changes together goes up together
+                await self._push()
+                if len(work.held) > self._held:
+                    self._held = len(work.held)
+                    return Stopped.SYNC  # which says that somebody has to confirm it
+                continue
             if not self._found.order:
                 await self._pause(work.settings.others_every)
                 await self._sync_others()
@@ -134,11 +172,13 @@ class Session:
         """IDLE, or a pause and NOOP, for at most as long as the others can wait."""
         work, loop = self._work, asyncio.get_running_loop()
         wait = max(0.0, self._others_at + self._others_every() - loop.time())
+        if work.two_way:
+            wait = min(wait, self._push_wait() + 0.1)
         if work.client.has("IDLE"):
             period = work.profile.idle * (0.9 + 0.2 * work.chance())
             self._requests.interrupt = work.client.interrupt
             try:
-                if not (self._requests.stop or self._requests.sync):
+                if not (self._requests.stop or self._requests.sync or self._requests.push):
                     await work.client.idle(min(period, wait))
             except Refused:
                 work.client.distrust("IDLE")
@@ -150,7 +190,7 @@ class Session:
 
     async def _pause(self, seconds: float) -> None:
         self._requests.event.clear()
-        if self._requests.stop or self._requests.sync:
+        if self._requests.stop or self._requests.sync or self._requests.push:
             return
         try:
             async with asyncio.timeout(seconds):
@@ -162,7 +202,8 @@ class Session:
         """STATUS of all, in one command where that is possible; a pass over those in which something happened."""
         work, loop = self._work, asyncio.get_running_loop()
         self._others_at = loop.time()
-        if loop.time() - self._discovered_at >= work.settings.discover_every or work.client.has("LIST-STATUS"):
+        due = loop.time() - self._discovered_at >= work.settings.discover_every
+        if due or (work.client.has("LIST-STATUS") and not await look_again(work, self._found)):
             self._found = await discover(work)
             self._discovered_at = loop.time()
         changed = []

@@ -71,6 +71,8 @@ class Work:
     roles: dict[str, MailboxId] = field(default_factory=dict)
     labels: dict[str, MailboxId] = field(default_factory=dict)
     held: list[str] = field(default_factory=list)
+    personal: tuple[str, str | None] | None = None
+    """Prefix of the personal namespace and delimiter, once somebody has asked."""
 
     @property
     def now(self) -> int:

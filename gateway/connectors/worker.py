@@ -18,7 +18,7 @@ from gateway.outbound.dial import Resolver, system_resolver
 from gateway.outbound.failure import Failure
 from gateway.store.connectors import accounts, events, lease, state
 from gateway.store.connectors.rows import Claim, ConnectorRow, ConnectorState, LeaseLost
-from gateway.store.db import Database, Tx
+from gateway.store.db import Database, Tx, Wake, WakeKind
 from gateway.upstream.client import ImapClient
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.transcript import Transcript
@@ -92,6 +92,7 @@ class Worker:
         self._transcript: Transcript | None = None
         self._run_now = SyncRun(str(uuids.uuid4()))
         self._well = False
+        self._pushes = False
         self.claim = claim
         self.requests = Requests()
         self.ending = False
@@ -160,13 +161,16 @@ class Worker:
                 gate.succeeded()
                 recall.account.logged_in()
                 recall.renew = False
+                unsubscribe = tools.db.subscribe(self._woken)
                 try:
                     work = self._work(row, options, client)
+                    self._pushes = work.two_way
                     session = Session(work, self.requests, tools.backfills)
                     until = await self._serve(session, work)
                     self._well = True
                     return until
                 finally:
+                    unsubscribe()
                     await client.log_out()
         except UpstreamError as error:
             return await self._failed(error, gate=tools.gates, options=options)
@@ -193,6 +197,12 @@ class Worker:
             recall.account.ended(
                 synced=session is not None and session.validated, lived=max(0.0, tools.clock() - began)
             )
+
+    def _woken(self, wake: Wake) -> None:
+        """Something changed here that may have to go up."""
+        ours = wake.inbox_id is None or wake.inbox_id == self.claim.inbox_id
+        if ours and self._pushes and wake.kind in (WakeKind.MAIL, WakeKind.CONNECTOR):
+            self.requests.ask(push=True)
 
     async def _connect(self, row: ConnectorRow, options: Options) -> ImapClient:
         tools = self._tools

@@ -240,6 +240,12 @@ async def resume(work: Work, ledger: Ledger, op: Op) -> None:
 
 async def _shape(work: Work) -> tuple[str, str | None]:
     """Prefix of the personal namespace, and the delimiter."""
+    if work.personal is None:
+        work.personal = await _asked_shape(work)
+    return work.personal
+
+
+async def _asked_shape(work: Work) -> tuple[str, str | None]:
     namespaces = await work.client.namespace()
     if namespaces is not None and namespaces.personal:
         prefix, delimiter = namespaces.personal[0]

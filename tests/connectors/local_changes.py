@@ -1,0 +1,84 @@
+"""What a client does to the inbox here, in tests of connectors: by mailbox names and positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.model.flags import SYSTEM_BY_FOLDED
+from gateway.model.ids import MailboxId
+from gateway.store import mailboxes, messages
+from gateway.store.db import Rx, Tx
+from tests.connectors.kit import Connected
+from tests.store.helpers import put
+from tests.support.upstream import example
+
+
+class Local:
+    """One inbox. UIDs are local ones; a mailbox that was read anew has the order of UIDs."""
+
+    def __init__(self, here: Connected) -> None:
+        self.here, self.db, self.inbox = here, here.db, here.inbox.id
+
+    async def box(self, name: str) -> MailboxId:
+        found = await self.db.read(lambda rx: mailboxes.by_name(rx, self.inbox, name))
+        assert found is not None, name
+        return found.id
+
+    async def uids(self, name: str = "INBOX") -> list[int]:
+        box = await self.box(name)
+        return [row[0] for row in await self.db.read(lambda rx: messages.load(rx, box))]
+
+    async def flag(self, name: str, uids: Iterable[int], op: str, *flags: str) -> None:
+        box, mask, words = await self.box(name), 0, []
+        for flag in flags:
+            system = SYSTEM_BY_FOLDED.get(flag.lower())
+            mask |= system or 0
+            words += [flag] if system is None else []
+        await self._write(
+            lambda tx: messages.store_flags(tx, self.inbox, box, list(uids), op, mask, tuple(words))  # type: ignore[arg-type]
+        )
+
+    async def move(self, name: str, uids: Iterable[int], to: str) -> None:
+        box, target = await self.box(name), await self.box(to)
+        await self._write(lambda tx: messages.move(tx, self.inbox, box, sorted(uids), target, now=self._now))
+
+    async def copy(self, name: str, uids: Iterable[int], to: str) -> None:
+        box, target = await self.box(name), await self.box(to)
+        await self._write(lambda tx: messages.copy(tx, self.inbox, box, sorted(uids), target, now=self._now))
+
+    async def expunge(self, name: str, uids: Iterable[int]) -> None:
+        box = await self.box(name)
+        await self._write(
+            lambda tx: messages.expunge(tx, self.inbox, box, sorted(uids), only_deleted=False, now=self._now)
+        )
+
+    async def append(self, name: str, octets: bytes | None = None, *, flags: int = 0) -> bytes:
+        box, octets = await self.box(name), example() if octets is None else octets
+        made = octets
+        await self._write(lambda tx: put(tx, self.inbox, box, made, flags=flags))
+        return octets
+
+    async def create(self, name: str) -> None:
+        await self._write(lambda tx: mailboxes.create(tx, self.inbox, name, now=self._now))
+
+    async def rename(self, name: str, to: str) -> None:
+        await self._write(lambda tx: mailboxes.rename(tx, self.inbox, name, to, now=self._now))
+
+    async def delete(self, name: str) -> None:
+        await self._write(lambda tx: mailboxes.delete(tx, self.inbox, name, now=self._now))
+
+    async def names(self) -> set[str]:
+        def query(rx: Rx) -> set[str]:
+            return {box.name for box in mailboxes.list_mailboxes(rx, self.inbox) if not box.noselect}
+
+        return await self.db.read(query)
+
+    @property
+    def _now(self) -> int:
+        return int(self.here.clock())
+
+    async def _write(self, unit: object) -> None:
+        def run(tx: Tx) -> None:
+            unit(tx)  # type: ignore[operator]
+
+        await self.db.write(run, inboxes=(self.inbox,))
