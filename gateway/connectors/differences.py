@@ -22,6 +22,7 @@ from .plan.flags import Flags, flags_of, merge
 from .plan.roles import TRASH
 from .plan.vanish import Belief, Vanished, believe, compare, treatment
 from .plan.windows import pieces
+from .search_terms import terms
 from .work import StartAgain, Work
 
 _TRIES: Final = 5
@@ -126,7 +127,7 @@ async def compare_uids(work: Work, folder: RemoteFolder) -> int:
     waiting = await work.db.read(lambda rx: known.poison(rx, folder.id, validity))
     low = folder.backfill_low if folder.backfill_low is not None else uidnext
     excused = list(from_numbers(waiting))
-    if work.since_day is not None:  # older mail is not wanted
+    if criteria(work) is not None:  # the rest is not wanted
         excused += without(((1, uidnext),), await wanted_uids(work))
     if after.applies(work):  # what was let go and could not be removed there is not new
         excused += have.gone
@@ -148,10 +149,18 @@ async def fetch_poison(work: Work, folder: RemoteFolder) -> None:
         await Download(work, folder).run(((uid, uid),))
 
 
-async def wanted_uids(work: Work) -> Ranges:
-    """All UIDs, or those of the date from which on mail is wanted."""
-    since = work.since_day
-    return await work.search(SearchWants(since=since)) if since is not None else await work.search()
+def criteria(work: Work) -> SearchWants | None:
+    """Which messages of the account are wanted, by their date and the search terms; None: all."""
+    since, search = work.since_day, work.options.imap.search
+    if since is None and not search.strip():
+        return None
+    return SearchWants(since=since, terms=terms(search) if search.strip() else None)
+
+
+async def wanted_uids(work: Work, uids: Ranges | None = None) -> Ranges:
+    """All UIDs that are wanted, or those of `uids`."""
+    wanted = criteria(work) or SearchWants()
+    return await work.search(wanted if uids is None else wanted.within(uids))
 
 
 async def vanish(work: Work, folder: RemoteFolder, gone: Ranges, *, exists: int) -> bool:

@@ -106,7 +106,7 @@ class FolderPass:
 
     def _expected(self, phase: plan.Phase) -> int:
         """After a start: what is known is what is there, if all of it was taken in; else comparing tells."""
-        return self.row.live if phase is plan.Phase.LIVE and self._work.since_day is None else -1
+        return self.row.live if phase is plan.Phase.LIVE and differences.criteria(self._work) is None else -1
 
     def _rules(self, *, backfill: bool) -> plan.PassRules:
         client = self._work.client
@@ -197,7 +197,7 @@ class FolderPass:
     async def _snapshot(self, state: plan.FolderState) -> None:
         work = self._work
         floor = 1
-        if work.since_day is not None:
+        if differences.criteria(work) is not None:
             wanted = await differences.wanted_uids(work)
             floor = min(wanted[0][0], state.uidnext) if wanted else state.uidnext
         await work.unit(
@@ -212,7 +212,7 @@ class FolderPass:
 
     async def _forward(self, low: int, target: int, seen: plan.Seen) -> None:
         work, memory = self._work, self._work.memory(self.row)
-        listed = await work.search(SearchWants(uids=((low, target - 1),)))
+        listed = await differences.wanted_uids(work, ((low, target - 1),))
         work.run.expected += sum(high - start + 1 for start, high in listed)
         while (window := forward_window(listed, low, target, self._most())) is not None:
             before = self.state()

@@ -23,6 +23,7 @@ from tests.support.upstream import (
     ZOHO,
     FakeUpstream,
     Personality,
+    example,
 )
 from tests.support.upstream.server import WRITES
 
@@ -152,3 +153,19 @@ async def test_a_one_shot_import_ends(db: Database) -> None:
 
 async def _done(here: object) -> bool:
     return (await here.read_row()).state is ConnectorState.DONE  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize("personality", [DOVECOT, PLAIN], ids=lambda one: one.name)
+async def test_only_what_the_search_terms_find(db: Database, personality: Personality) -> None:
+    """Of old and new mail alike, whatever else happens in the folder; what was taken in stays, whatever it is now."""
+    mail = [example(number, subject=f"{'invoice' if number % 3 == 0 else 'news'} {number}") for number in range(12)]
+    async with FakeUpstream(personality, mailboxes={"INBOX": mail}) as server:
+        wanted = options(imap={"search": "SUBJECT invoice NOT FLAGGED"})
+        async with connected(db, server, wanted) as here:
+            assert (await here.good_sync()).run.imported == 4
+            server.deliver("INBOX", example(20, subject="news 20"))
+            uid = server.deliver("INBOX", example(21, subject="invoice 21"))
+            assert (await here.good_sync()).run.imported == 1
+            server.set_flags("INBOX", [uid], ["\\Flagged"])
+            assert (await here.good_sync()).run.vanished == 0
+            assert sum((await here.mail()).values()) == 5
