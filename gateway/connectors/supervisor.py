@@ -11,10 +11,11 @@ from typing import Final
 import structlog
 
 from gateway.ingest.writer import Ingest
-from gateway.model.errors import NotFound, Unavailable
+from gateway.model.errors import Unavailable
 from gateway.model.ports import Clock
 from gateway.outbound.dial import Resolver, system_resolver
-from gateway.store.connectors import accounts, lease
+from gateway.store.connectors import lease
+from gateway.store.connectors.owned import owned
 from gateway.store.connectors.rows import Claim, ConnectorId, LeaseLost
 from gateway.store.db import Database, Rx, Wake, WakeKind
 
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 _SETTLE_S: Final = 0.05  # so that a burst of wake-ups is one look
 _OUTAGE_S: Final = 2.0
+_ORPHAN_S: Final = 30.0
 _SYNC_TRIES: Final = 3
 _BACKFILLS: Final = 4  # windows of older mail that are under way at once
 
@@ -58,6 +60,7 @@ class Supervisor:
         self._workers: dict[ConnectorId, Worker] = {}
         self._tasks: dict[ConnectorId, asyncio.Task[None]] = {}
         self._recalls: dict[ConnectorId, Recall] = {}
+        self._ended: dict[ConnectorId, float] = {}
         self._wake = asyncio.Event()
         self._joined = asyncio.Event()
         self._claiming = asyncio.Lock()
@@ -162,17 +165,17 @@ class Supervisor:
         now = int(self._clock())
         try:
             async with self._claiming:  # else what is being claimed would seem lost
-                held, asked, due = await self._db.read(lambda rx: self._state(rx, now))
+                held, due = await self._db.read(lambda rx: self._state(rx, now))
                 known = {worker.claim for worker in self._workers.values()}
-                lost = [claim.connector_id for claim in known - held]
-                for claim in held - known:  # a worker that ended, and could not give it back
-                    if claim.connector_id not in self._workers:
+                lost = [claim.connector_id for claim in known - held.keys()]
+                for claim in held.keys() - known:
+                    if claim.connector_id not in self._workers and self._may_restart(claim.connector_id):
                         self._start(claim)
             await self._end(lost)
-            for number, at in asked.items():
-                worker = self._workers.get(number)
-                if worker is not None and self._recall(number).is_asked(at):
-                    self._recall(number).asked_at = at
+            for claim, at in held.items():
+                worker, recall = self._workers.get(claim.connector_id), self._recall(claim.connector_id)
+                if worker is not None and recall.is_asked(at):
+                    recall.asked_at = at
                     worker.requests.ask(sync=True)
             room, claims = await self._claim(now)
         except LeaseLost:
@@ -184,6 +187,11 @@ class Supervisor:
         if room <= 0 or claims == room:
             return _SETTLE_S * 4
         return float(lease.BEAT_S) if due is None else min(float(lease.BEAT_S), max(_SETTLE_S, due - self._clock()))
+
+    def _may_restart(self, number: ConnectorId) -> bool:
+        """Its worker ended and could not give it back: the store was away, or there is a defect. Not at once again."""
+        ended = self._ended.get(number)
+        return ended is None or asyncio.get_running_loop().time() - ended >= _ORPHAN_S
 
     async def _claim(self, now: int) -> tuple[int, int]:
         """Take what is due, as far as there is room; how many that could have been, and were."""
@@ -200,15 +208,8 @@ class Supervisor:
                 self._start(claim)
         return room, len(claims)
 
-    def _state(self, rx: Rx, now: int) -> tuple[set[Claim], dict[ConnectorId, int], int | None]:
-        held = set(lease.held(rx, self._settings.node, self._incarnation))
-        asked: dict[ConnectorId, int] = {}
-        for claim in held:
-            with suppress(NotFound):
-                row = accounts.get(rx, claim.connector_id)
-                if row.sync_asked_at:
-                    asked[claim.connector_id] = row.sync_asked_at
-        return held, asked, lease.next_due(rx, now)
+    def _state(self, rx: Rx, now: int) -> tuple[dict[Claim, int], int | None]:
+        return owned(rx, self._settings.node, self._incarnation), lease.next_due(rx, now)
 
     def _start(self, claim: Claim) -> Worker:
         number = claim.connector_id
@@ -219,7 +220,10 @@ class Supervisor:
         def ended(task: asyncio.Task[None]) -> None:
             if self._tasks.get(number) is task:
                 del self._tasks[number], self._workers[number]
+                self._ended[number] = task.get_loop().time()
                 self._wake.set()
+            if not task.cancelled() and task.exception() is not None:
+                log.error("connectors.worker_lost", connector=number, exc_info=task.exception())
 
         task.add_done_callback(ended)
         return worker

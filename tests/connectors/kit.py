@@ -37,7 +37,7 @@ from tests.support.upstream import FakeUpstream
 
 LOOPBACK = "127.0.0.1"
 QUICK = ConnectorSettings(
-    window=WindowLimits(messages=10), destination=DestinationLimits(0, 0), others_every=0.3, discover_every=0.3,
+    window=WindowLimits(messages=10), destination=DestinationLimits(0, 0), others_every=0.3, discover_every=1800.0,
     deaf_after=3600.0,
 )  # fmt: skip
 TIMES = ImapTimeouts(

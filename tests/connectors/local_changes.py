@@ -8,6 +8,7 @@ from gateway.model.flags import SYSTEM_BY_FOLDED
 from gateway.model.ids import MailboxId
 from gateway.store import mailboxes, messages
 from gateway.store.db import Rx, Tx
+from gateway.store.messages import Columns
 from tests.connectors.kit import Connected
 from tests.store.helpers import put
 from tests.support.upstream import example
@@ -27,6 +28,11 @@ class Local:
     async def uids(self, name: str = "INBOX") -> list[int]:
         box = await self.box(name)
         return [row[0] for row in await self.db.read(lambda rx: messages.load(rx, box))]
+
+    async def emails(self, name: str = "INBOX") -> set[str]:
+        """EMAILIDs."""
+        box, uids = await self.box(name), await self.uids(name)
+        return {row[1] for row in await self.db.read(lambda rx: messages.fetch_rows(rx, box, uids, Columns.EMAIL_ID))}
 
     async def flag(self, name: str, uids: Iterable[int], op: str, *flags: str) -> None:
         box, mask, words = await self.box(name), 0, []

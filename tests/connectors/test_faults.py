@@ -8,7 +8,7 @@ import copy
 import pytest
 
 from gateway.outbound.failure import Failure
-from gateway.store.connectors import accounts, events
+from gateway.store.connectors import accounts, events, lease
 from gateway.store.connectors.events import EventStatus
 from gateway.store.connectors.rows import ConnectorState
 from gateway.store.db import Database
@@ -283,3 +283,41 @@ async def test_gmail_has_each_message_once_and_labels_are_mailboxes(db: Database
             counts = {name: sum((await here.mail(name)).values()) for name in ("INBOX", "Work", "Archive", "Sent")}
             assert counts == {"INBOX": 2, "Work": 2, "Archive": 1, "Sent": 1}
             assert not [c for c in server.log if c.name in ("SELECT", "EXAMINE") and b"INBOX" in c.raw]
+
+
+async def test_a_defect_is_one_connector_s_and_not_tried_at_once_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 2}) as server, connected(db, server) as here:
+        await here.good_sync()
+        tries = 0
+
+        async def broken(*_: object, **__: object) -> None:
+            nonlocal tries
+            tries += 1
+            raise RuntimeError("a defect")
+
+        monkeypatch.setattr(here.given, "imap", broken)
+        assert (await here.sync()).failure == "ended"
+        seen = tries
+        await asyncio.sleep(0.5)
+        assert tries == seen
+        monkeypatch.undo()
+        await here.good_sync()
+
+
+async def test_what_cannot_be_given_back_is_not_taken_up_at_once(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 2}) as server, connected(db, server) as here:
+        await here.good_sync()
+        await here.until(lambda: not here.supervisor.running)
+
+        def broken(*_: object, **__: object) -> bool:
+            raise RuntimeError("a defect")
+
+        monkeypatch.setattr(lease, "release", broken)
+        await here.sync()
+        connections = server.connections
+        await asyncio.sleep(0.5)
+        assert server.connections == connections
