@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from gateway.model.flags import SYSTEM_BY_FOLDED
 from gateway.model.ids import MailboxId
-from gateway.store import mailboxes, messages
+from gateway.store import content, mailboxes, messages
 from gateway.store.db import Rx, Tx
 from gateway.store.messages import Columns
-from tests.connectors.kit import Connected
-from tests.store.helpers import put
-from tests.support.upstream import example
+from tests.connectors.kit import Connected, octets_digest
+from tests.store.helpers import staged
+from tests.support.upstream import FakeUpstream, example
 
 
 class Local:
@@ -28,6 +29,18 @@ class Local:
     async def uids(self, name: str = "INBOX") -> list[int]:
         box = await self.box(name)
         return [row[0] for row in await self.db.read(lambda rx: messages.load(rx, box))]
+
+    async def like(self, server: FakeUpstream, uids: Iterable[int], name: str = "INBOX") -> list[int]:
+        """UIDs here of what has `uids` there, in a mailbox called the same, by their octets."""
+        box, here = await self.box(name), await self.uids(name)
+
+        def query(rx: Rx) -> dict[str, int]:
+            rows = messages.fetch_rows(rx, box, here, Columns.CONTENT_ID)
+            return {octets_digest(rx, number): uid for uid, number in rows}
+
+        found = await self.db.read(query)
+        there = server.account.mailbox(name).snapshot()
+        return [found[there[uid][1]] for uid in uids]
 
     async def emails(self, name: str = "INBOX") -> set[str]:
         """EMAILIDs."""
@@ -60,8 +73,14 @@ class Local:
 
     async def append(self, name: str, octets: bytes | None = None, *, flags: int = 0) -> bytes:
         box, octets = await self.box(name), example() if octets is None else octets
-        made = octets
-        await self._write(lambda tx: put(tx, self.inbox, box, made, flags=flags))
+        named = re.search(rb"^Message-ID: <([^>]+)>", octets, re.MULTILINE)
+        made = staged(octets, message_id=named[1] if named else None)
+
+        def unit(tx: Tx) -> None:
+            content.complete(tx, made, self._now)
+            messages.append(tx, box, self.inbox, made, internal_date=self._now, flags=flags, now=self._now)
+
+        await self._write(unit)
         return octets
 
     async def create(self, name: str) -> None:
