@@ -101,7 +101,7 @@ class Transfers(Reading):
         if size <= 0:
             raise InvalidRequest("The message is empty")
         folder = await self.folder(mailbox)
-        before = await self._client.status(folder.raw, ("UIDVALIDITY", "UIDNEXT"))
+        before = await self.standing(folder, ("UIDVALIDITY", "UIDNEXT"))
         validity = before.uidvalidity or 0
         if expect is not None and validity != expect:
             raise ValidityChanged(folder.name, expect, validity)

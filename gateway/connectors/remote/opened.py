@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from gateway.connectors.plan.roles import Roles, resolve
@@ -10,8 +11,9 @@ from gateway.model.sequence import Ranges, count
 from gateway.outbound.failure import Failure
 from gateway.upstream.client import ImapClient
 from gateway.upstream.errors import Refused
+from gateway.upstream.folders import STATUS_ITEMS, same_name
 from gateway.upstream.numbers import MAX_UID
-from gateway.upstream.values import ListedMailbox, Selected
+from gateway.upstream.values import ListedMailbox, MailboxStatus, Selected
 from gateway.upstream.wants import EVERYTHING, SearchWants
 
 from . import folders, ranges
@@ -44,8 +46,19 @@ class OpenAccount:
 
     async def validity(self, folder: ListedMailbox, expect: int | None = None) -> int:
         """UIDVALIDITY without selecting it; 0 where the server does not tell. ValidityChanged."""
-        status = await self._client.status(folder.raw, ("UIDVALIDITY",))
+        status = await self.standing(folder, ("UIDVALIDITY",))
         return checked(folder, expect, status.uidvalidity or 0)
+
+    async def standing(self, folder: ListedMailbox, items: Collection[str] = STATUS_ITEMS) -> MailboxStatus:
+        """STATUS; of the selected folder what EXAMINE tells, where it cannot be left (RFC 3501 6.3.10)."""
+        client = self._client
+        if client.selected is not None and same_name(client.selected.raw, folder.raw):
+            await client.unselect()
+        if client.selected is None or not same_name(client.selected.raw, folder.raw):
+            return await client.status(folder.raw, items)
+        told = await client.select(folder.raw, read_only=True)
+        unseen = count(await self.search_uids(SearchWants(seen=False))) if "UNSEEN" in items else None
+        return MailboxStatus(told.exists, told.uidnext, told.uidvalidity or None, unseen)
 
     async def select(self, folder: ListedMailbox, expect: int | None = None, *, write: bool = False) -> Selected:
         """ValidityChanged: nothing may be done by UIDs of before."""

@@ -50,14 +50,14 @@ class Reading(OpenAccount):
     async def _status_or_none(self, folder: ListedMailbox) -> MailboxStatus | None:
         """Some servers list what they cannot open."""
         try:
-            return await self._client.status(folder.raw)
+            return await self.standing(folder)
         except Refused:
             return None
 
     async def status(self, mailbox: str, *, expect: int | None = None) -> Folder:
         """How a folder stands."""
         folder = await self.folder(mailbox)
-        status = await self._client.status(folder.raw)
+        status = await self.standing(folder)
         checked(folder, expect, status.uidvalidity or 0)
         return _folder(folder, await self._roles(), status)
 

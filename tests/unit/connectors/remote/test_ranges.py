@@ -68,7 +68,7 @@ def test_an_empty_folder_has_none(text: str, by_uid: bool) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0", "-1", "1-3", "$", "a", "1,", "1:", "1:2:3", "1 2", "4294967296", "1\r\nA1 LOGOUT", "\uff11", "1" * 20_000],
+    ["", "0", "-1", "1-3", "$", "a", "1,", "1:", "1:2:3", "1 2", "4294967296", "1\r\nA1 X", "\uff11", "1" * 20_000],
 )
 def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest):
