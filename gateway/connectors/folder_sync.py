@@ -11,7 +11,7 @@ from gateway.store.connectors import folders, known, upstream
 from gateway.store.connectors.rows import BATCH, FolderId, RemoteFolder
 from gateway.store.connectors.window import Cursor
 from gateway.upstream.errors import Refused
-from gateway.upstream.values import Selected
+from gateway.upstream.values import MailboxStatus, Selected
 from gateway.upstream.wants import SearchWants
 
 from . import differences
@@ -37,6 +37,8 @@ class FolderPass:
         self._done = plan.PassSoFar()
         self._listed: Ranges | None = None
         self._asked_at = 0.0
+        self.seen: plan.Seen | None = None
+        """What SELECT told when the last pass began."""
 
     @property
     def row(self) -> RemoteFolder:
@@ -49,7 +51,7 @@ class FolderPass:
         """
         self._asked_at = asked_at
         self._done = plan.PassSoFar()
-        seen = await self._select()
+        seen = self.seen = await self._select()
         if seen is None:
             return False
         self._work.run.folder = self.row.name
@@ -84,6 +86,20 @@ class FolderPass:
             await self._set(phase=plan.Phase.LIVE.value)
         memory.taken = None
         return False
+
+    def needs_pass(self, status: MailboxStatus | None) -> bool:
+        """Whether STATUS shows that something happened, or it is time to look at what STATUS does not show."""
+        if status is None:
+            return True
+        rules = self._rules(backfill=False)
+        if not (rules.qresync or rules.condstore):
+            status = replace(status, highest_modseq=None)
+        state = self.state()
+        if plan.needs_pass(state, status):
+            return True
+        same = plan.Seen(state.uidvalidity, state.uidnext, state.exists, state.highest_modseq or None)
+        step = plan.next_step(state, same, rules, self._work.clock(), plan.PassSoFar(looked=True))
+        return isinstance(step, plan.CompareUids | plan.LookAtFlags)
 
     def state(self) -> plan.FolderState:
         """The row, and what only this process knows."""

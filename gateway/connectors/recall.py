@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.store.connectors.rows import FolderId
 
+from .plan.budget import OctetBudget
 from .plan.standing import Account, Remaps
 from .plan.windows import Taken
 
@@ -39,6 +40,8 @@ class Recall:
     confirmed: bool = False
     renew: bool = False
     listing_asked_again: bool = False
+    octets: OctetBudget | None = None
+    """What was fetched today, where the provider counts it."""
     distrust: set[str] = field(default_factory=set)
     """Capabilities that turned out to be lies."""
     flag_tries: dict[FolderId, tuple[int, float]] = field(default_factory=dict)

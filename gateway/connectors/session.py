@@ -67,6 +67,7 @@ class Session:
         self._discovered_at = 0.0
         self._main_at = 0.0
         self._chosen: FolderId | None = None  # the selected folder, as far as we know
+        self._seen: plan.Seen | None = None
         self._push_due: int | None = None
         self._held = 0
         self.validated = False
@@ -109,7 +110,7 @@ class Session:
         return 3600.0 if self._push_due is None else max(0.0, self._push_due - self._work.clock())
 
     def _needs(self, folder_id: FolderId, status: MailboxStatus | None) -> bool:
-        return status is None or plan.needs_pass(self._pass(folder_id).state(), status)
+        return self._pass(folder_id).needs_pass(status)
 
     async def _run_all(self, some: list[FolderId], asked_at: float = 0.0) -> None:
         """What came to any of them comes first: what is gone from another one may only have been moved."""
@@ -139,7 +140,7 @@ class Session:
                 await self._sync_others()
                 continue
             main = self._found.order[0]
-            if self._chosen != main or loop.time() - self._main_at >= work.settings.deaf_after or self._differs(main):
+            if self._chosen != main or loop.time() - self._main_at >= work.settings.deaf_after or self._differs():
                 await self._run(main)
                 continue
             await self._listen()
@@ -157,16 +158,15 @@ class Session:
             return work.settings.others_every
         return max(work.settings.others_every, work.options.sync.interval * 60.0)
 
-    def _differs(self, main: FolderId) -> bool:
-        """What was heard in passing: a notification may have come between SELECT and IDLE."""
-        selected, row = self._work.client.selected, self._work.folders[main]
-        memory = self._work.recall.of(main)
-        if selected is None:
+    def _differs(self) -> bool:
+        """What was heard since SELECT: a notification may have come before IDLE began.
+
+        Compared with what SELECT said, not with what we count: there are servers for which these never agree.
+        """
+        selected, seen = self._work.client.selected, self._seen
+        if selected is None or seen is None:
             return True
-        return (memory.exists is not None and selected.exists != memory.exists) or bool(
-            selected.highest_modseq and row.modseq_ok and row.highest_modseq
-            and selected.highest_modseq > row.highest_modseq
-        )
+        return selected.exists != seen.exists or (selected.highest_modseq or 0) > (seen.highest_modseq or 0)
 
     async def _listen(self) -> None:
         """IDLE, or a pause and NOOP, for at most as long as the others can wait."""
@@ -235,7 +235,7 @@ class Session:
         """None: it cannot be opened now, and is left out."""
         one = self._pass(folder_id)
         opened = await one.run(asked_at=asked_at, arrivals=arrivals)
-        self._chosen = folder_id if opened else None
+        self._chosen, self._seen = (folder_id if opened else None), one.seen
         if self._found.order and folder_id == self._found.order[0]:
             self._main_at = asyncio.get_running_loop().time()
         if not opened and folder_id in self._found.order:
@@ -266,7 +266,7 @@ class Session:
             elif loop.time() - self._main_at >= MAIN_EVERY:
                 self._main_at = loop.time()
                 status = await self._status(main)
-                if status is not None and plan.needs_pass(self._pass(main).state(), status):
+                if status is not None and self._needs(main, status):
                     await self._run(main)
                     if not await one.run():
                         return

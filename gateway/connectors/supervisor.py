@@ -12,6 +12,7 @@ import structlog
 
 from gateway.ingest.writer import Ingest
 from gateway.model.errors import Unavailable
+from gateway.model.ids import InboxId
 from gateway.model.ports import Clock
 from gateway.outbound.dial import Resolver, system_resolver
 from gateway.store.connectors import lease
@@ -59,6 +60,7 @@ class Supervisor:
         )  # fmt: skip
         self._workers: dict[ConnectorId, Worker] = {}
         self._tasks: dict[ConnectorId, asyncio.Task[None]] = {}
+        self._of_inbox: dict[InboxId, set[Worker]] = {}
         self._recalls: dict[ConnectorId, Recall] = {}
         self._ended: dict[ConnectorId, float] = {}
         self._wake = asyncio.Event()
@@ -131,6 +133,10 @@ class Supervisor:
     def _woken(self, wake: Wake) -> None:
         if wake.kind in (WakeKind.CONNECTOR, WakeKind.INBOX):
             self._wake.set()
+        if wake.kind in (WakeKind.MAIL, WakeKind.CONNECTOR):
+            some = self._workers.values() if wake.inbox_id is None else self._of_inbox.get(wake.inbox_id, ())
+            for worker in some:
+                worker.woken()
 
     async def _join(self) -> None:
         while True:
@@ -216,8 +222,13 @@ class Supervisor:
         worker = Worker(self._tools, claim, self._recall(number))
         task = asyncio.get_running_loop().create_task(worker.run(), name=f"connector-{number}")
         self._workers[number], self._tasks[number] = worker, task
+        self._of_inbox.setdefault(claim.inbox_id, set()).add(worker)
 
         def ended(task: asyncio.Task[None]) -> None:
+            others = self._of_inbox.get(claim.inbox_id, set())
+            others.discard(worker)
+            if not others:
+                self._of_inbox.pop(claim.inbox_id, None)
             if self._tasks.get(number) is task:
                 del self._tasks[number], self._workers[number]
                 self._ended[number] = task.get_loop().time()

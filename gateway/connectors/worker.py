@@ -18,7 +18,7 @@ from gateway.outbound.dial import Resolver, system_resolver
 from gateway.outbound.failure import Failure
 from gateway.store.connectors import accounts, events, lease, state
 from gateway.store.connectors.rows import Claim, ConnectorRow, ConnectorState, LeaseLost
-from gateway.store.db import Database, Tx, Wake, WakeKind
+from gateway.store.db import Database, Tx
 from gateway.upstream.client import ImapClient
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.transcript import Transcript
@@ -114,7 +114,7 @@ class Worker:
             not_before = await self._session()
         except asyncio.CancelledError:
             raise
-        except LeaseLost:
+        except (LeaseLost, NotFound):  # another one's now, or removed
             return
         except Unavailable as error:
             log.warning("connectors.store_unavailable", connector=self.claim.connector_id, reason=str(error))
@@ -145,7 +145,13 @@ class Worker:
         """One connection, from its beginning to its end; when to try again, as Unix seconds."""
         tools, recall = self._tools, self._recall
         row = await tools.db.read(lambda rx: accounts.get(rx, self.claim.connector_id))
-        options = tools.accounts.options(row)
+        try:
+            options = tools.accounts.options(row)
+        except GatewayError as error:
+            await self._write_failed(ConnectorState.BACKOFF, "options", str(error), NEVER)
+            return NEVER
+        if row.state is ConnectorState.AUTH_FAILED and recall.account.standing is Standing.OK:
+            recall.account.standing = Standing.AUTH_FAILED  # this process has not seen it, and tries once a day too
         asked = recall.is_asked(row.sync_asked_at) or bool(self._waiting)
         recall.asked_at = max(recall.asked_at, row.sync_asked_at or 0)
         if not options.imap.enabled or not (options.sync.enabled or asked):
@@ -161,7 +167,6 @@ class Worker:
                 gate.succeeded()
                 recall.account.logged_in()
                 recall.renew = False
-                unsubscribe = tools.db.subscribe(self._woken)
                 try:
                     work = self._work(row, options, client)
                     self._pushes = work.two_way
@@ -170,7 +175,6 @@ class Worker:
                     self._well = True
                     return until
                 finally:
-                    unsubscribe()
                     await client.log_out()
         except UpstreamError as error:
             return await self._failed(error, gate=tools.gates, options=options)
@@ -198,10 +202,9 @@ class Worker:
                 synced=session is not None and session.validated, lived=max(0.0, tools.clock() - began)
             )
 
-    def _woken(self, wake: Wake) -> None:
+    def woken(self) -> None:
         """Something changed here that may have to go up."""
-        ours = wake.inbox_id is None or wake.inbox_id == self.claim.inbox_id
-        if ours and self._pushes and wake.kind in (WakeKind.MAIL, WakeKind.CONNECTOR):
+        if self._pushes:
             self.requests.ask(push=True)
 
     async def _connect(self, row: ConnectorRow, options: Options) -> ImapClient:
@@ -220,9 +223,11 @@ class Worker:
         profile = heard(profile_of(options.imap.host), client.greeting, client.server_id)
         for name in profile.distrust:
             client.distrust(name)
+        if self._recall.octets is None:
+            self._recall.octets = OctetBudget(profile.limits)
         return Work(
             tools.db, tools.ingest, tools.clock, tools.chance, tools.settings, self.claim, row, options, profile,
-            client, self._recall, self._run_now, OctetBudget(profile.limits),
+            client, self._recall, self._run_now, self._recall.octets,
         )  # fmt: skip
 
     async def _begin(self, work: Work) -> float:
@@ -256,6 +261,9 @@ class Worker:
             elif not self.requests.sync:
                 break
         if sync.mode == "import":
+            wait = work.octets.wait(tools.clock(), backfill=True)
+            if wait:  # the provider gives no more today
+                return int(tools.clock() + wait) + 1
             await work.unit(lambda tx: state.succeeded(tx, self.claim, ConnectorState.DONE, now=work.now))
             return NEVER
         return int(tools.clock()) + sync.interval * 60 if sync.interval else NEVER

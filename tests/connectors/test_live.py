@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,20 @@ from gateway.store.connectors.rows import ConnectorState
 from gateway.store.db import Database
 from tests.connectors.conftest import both
 from tests.connectors.kit import QUICK, Connected, connected, options, upstream_mail
-from tests.support.upstream import DOVECOT, NETEASE, PLAIN, YAHOO, Deaf, Drop, FakeUpstream, Personality, Refuse
+from tests.support.upstream import (
+    DOVECOT,
+    DOVECOT_BARE,
+    EXCHANGE,
+    ICLOUD,
+    NETEASE,
+    PLAIN,
+    YAHOO,
+    Deaf,
+    Drop,
+    FakeUpstream,
+    Personality,
+    Refuse,
+)
 
 PUSH = options(push=True)
 
@@ -171,3 +185,25 @@ async def test_two_processes_share_the_connectors(db: Database) -> None:
             lambda tx: lease.claim(tx, "node", held[0].incarnation, 10, int(here.clock()))
         )
         assert taken == []
+
+
+YAHOO_IN_PART = YAHOO.quirk(visible=4, message_limit=7).replace(
+    after=YAHOO.after.replace("MESSAGELIMIT=1000", "MESSAGELIMIT=7")
+)
+
+
+@pytest.mark.parametrize(
+    "personality", [YAHOO_IN_PART, YAHOO_IN_PART.without("UIDONLY"), ICLOUD, EXCHANGE, DOVECOT, DOVECOT_BARE],
+    ids=lambda one: one.name,
+)  # fmt: skip
+async def test_where_nothing_happens_nothing_is_asked_again(db: Database, personality: Personality) -> None:
+    """Also where counts never agree: EXISTS that is a part, HIGHESTMODSEQ that nobody uses."""
+    async with FakeUpstream(personality, mailboxes={"INBOX": 9}) as server, connected(db, server, PUSH) as here:
+        await here.until(lambda: live(here), "live")
+        await here.until(lambda: any(command.name in ("IDLE", "NOOP") for command in server.log), "quiet")
+        await asyncio.sleep(0.3)
+        server.log.clear()
+        await asyncio.sleep(1.0)
+        asked = [command.name for command in server.log]
+        assert asked.count("EXAMINE") <= 2, asked
+        assert asked.count("UID SEARCH") <= 2, asked
