@@ -21,7 +21,7 @@ from gateway.upstream.values import MailboxStatus
 from .discovering import Discovery, discover, look_again
 from .folder_sync import FolderPass
 from .plan import folder as plan
-from .push.pusher import push, resume
+from .push.pusher import prepare, push, resume
 from .work import Work
 
 PUSHES: Final = 4
@@ -76,6 +76,7 @@ class Session:
     async def sync(self, *, asked_at: float = 0.0) -> None:
         """Once through everything, older mail too."""
         loop = asyncio.get_running_loop()
+        await prepare(self._work)
         self._found = await discover(self._work)
         self._discovered_at = self._others_at = loop.time()
         await resume(self._work)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.connectors.plan.filters import FolderFilter
 from gateway.connectors.plan.local import FolderChange, Rank, folder_changes
@@ -16,7 +17,7 @@ from gateway.connectors.plan.names import remote_name
 from gateway.connectors.work import Work
 from gateway.model.mailbox import DELIMITER, INBOX, Mailbox
 from gateway.store import mailboxes
-from gateway.store.connectors import ops, pushing
+from gateway.store.connectors import folders, ops, pushing
 from gateway.store.connectors.folders import Discovered
 from gateway.store.connectors.ops import Op
 from gateway.store.connectors.rows import RemoteFolder
@@ -27,6 +28,8 @@ from gateway.upstream.values import ListedMailbox
 
 from .ledger import CREATE, REMOVE, RENAME, Ledger, Standing
 from .remote import opened
+
+_MOST: Final = 2_000
 
 
 @dataclass(slots=True)
@@ -212,6 +215,27 @@ async def _remove(work: Work, ledger: Ledger, row: RemoteFolder) -> bool | None:
     await work.unit(unit)
     work.run.pushed += 1
     return True
+
+
+async def resume_renames(work: Work) -> None:
+    """Before anybody looks what folders there are: one that we have renamed would be taken for a new one."""
+    connector = work.claim.connector_id
+    some = await work.db.read(lambda rx: ops.open_ops(rx, connector, _MOST))
+    for op in [op for op in some if op.kind == RENAME and op.state is ops.OpState.STARTED]:
+        rows = await work.db.read(lambda rx: folders.of_connector(rx, connector))
+        row = next((one for one in rows if one.id == op.payload["folder"]), None)
+        new = names_.encode(op.payload["to"])
+        if row is None or await _is_listed(work, row.raw) or not await _is_listed(work, new):
+            continue  # it was not done: `resume` sees to it
+
+        def unit(tx: Tx, op: Op = op, row: RemoteFolder = row, new: bytes = new) -> None:
+            pushing.renamed(
+                tx, work.claim, folders.of_connector(tx, connector), row.raw, new, row.name, op.payload["to"],
+                delimiter=(row.delimiter or "").encode(), now=work.now,
+            )  # fmt: skip
+            ops.finish(tx, work.claim, op.id, now=work.now)
+
+        await work.unit(unit)
 
 
 async def resume(work: Work, ledger: Ledger, op: Op) -> None:

@@ -61,6 +61,12 @@ async def push(work: Work) -> Pushed:
     return await _Push(work).run()
 
 
+async def prepare(work: Work) -> None:
+    """Before a session looks which folders there are."""
+    if work.two_way:
+        await foldering.resume_renames(work)
+
+
 async def resume(work: Work) -> bool:
     """Operations that were started and whose end nobody knows, before anything is pulled. True: there were some."""
     if not work.two_way:

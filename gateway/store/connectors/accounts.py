@@ -59,6 +59,10 @@ _OF_ADDRESS = Stmt(
     f"{CONNECTOR} WHERE c.inbox_id = :inbox AND c.address = :address AND c.enabled = 1 AND {_THERE} ORDER BY c.id"
 )
 
+_FROM_NOW = Stmt(
+    "UPDATE remote_folder SET pushed_modseq = (SELECT i.modseq FROM inbox i WHERE i.id = :inbox)"
+    " WHERE connector_id = :connector"
+)
 _CHANGEABLE: Final = frozenset(
     {"name", "provider", "mode", "interval_s", "options", "imap_secret", "smtp_secret", "grant_id"}
 )
@@ -201,7 +205,8 @@ def change(
 ) -> ConnectorRow:
     """Set fields of `values`: name, provider, mode, interval_s, options, imap_secret, smtp_secret, grant_id.
 
-    Whoever works on it loses the lease, and what failed is tried again at once. Raises NotFound, Changed (another
+    Whoever works on it loses the lease, and what failed is tried again at once. What changed here before it became
+    two-way does not go up. Raises NotFound, Changed (another
     version than `expected_version`), AlreadyExists (the name), InvalidName, InvalidRequest.
     """
     if unknown := values.keys() - _CHANGEABLE:
@@ -218,6 +223,8 @@ def change(
     state = ConnectorState.NEW if before.failure is not None or before.mode != wanted["mode"] else before.state
     since = now if state is not before.state else before.state_since
     tx.run(_SET, connector=connector_id, state=state.value, since=since, now=now, **wanted)
+    if wanted["mode"] == "two-way" and before.mode != "two-way":
+        tx.run(_FROM_NOW, connector=connector_id, inbox=before.inbox_id)
     lease.revoke(tx, connector_id)
     tx.wake(before.inbox_id, kind=WakeKind.CONNECTOR)
     return get(tx, connector_id)

@@ -50,10 +50,6 @@ _END_FOLDER: Final = (
         " pushed_modseq = 0, updated_at = :now WHERE id = :folder"
     ),
 )
-_FROM_NOW = Stmt(
-    "UPDATE remote_folder SET pushed_modseq = (SELECT i.modseq FROM inbox i WHERE i.id = :inbox), updated_at = :now"
-    " WHERE connector_id = :connector"
-)
 _LINKED_ELSEWHERE = Stmt(
     "SELECT DISTINCT f.mailbox_id FROM remote_folder f JOIN connector c ON c.id = f.connector_id"
     " WHERE c.inbox_id = :inbox AND c.removed_at IS NULL AND f.connector_id <> :connector AND f.mailbox_id IS NOT NULL"
@@ -67,11 +63,6 @@ def seen_to(tx: Tx, claim: Claim, folder_ids: Sequence[FolderId], modseq: int, *
         tx.run(
             _SEEN_TO, folders=list(folder_ids[at : at + BATCH]), connector=claim.connector_id, modseq=modseq, now=now
         )
-
-
-def from_now(tx: Tx, connector_id: ConnectorId, inbox_id: InboxId, *, now: int) -> None:
-    """What changed here until now does not go up: the connector has just become two-way."""
-    tx.run(_FROM_NOW, connector=connector_id, inbox=inbox_id, now=now)
 
 
 def renamed_since(rx: Rx, inbox_id: InboxId, modseq: int) -> set[MailboxId]:
