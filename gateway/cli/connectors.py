@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -22,8 +23,9 @@ EXIT_FAILED: Final = 1
 
 _FIELDS: Final = {
     "name": "Name", "address": "Account", "inbox": "Inbox", "pod": "Pod", "provider": "Provider", "mode": "Mode",
-    "state": "State", "reason": "Why", "state_since": "Since", "next_try": "Next try", "last_sync_at": "Last sync",
-    "last_success_at": "Last success", "grant": "OAuth grant", "id": "Id",
+    "state": "State", "reason": "Why", "advice": "Remedy", "state_since": "Since",
+    "next_try": "Next try", "last_sync_at": "Last sync", "last_success_at": "Last success",
+    "grant": "OAuth grant", "id": "Id",
 }  # fmt: skip
 
 
@@ -102,7 +104,7 @@ def connector_add(
         print_json(made)
         return
     click.echo(f"Connector {name} is there: {made['address']} with inbox {made['inbox']}.")
-    click.echo(f"Next: gateway connector {'login' if logs_in(made) else 'test'} {name}")
+    click.echo(f"Next: gateway connector {'login' if logs_in(made) else 'test'} {shlex.quote(name)}")
 
 
 @connector.command("list")
@@ -172,9 +174,12 @@ def connector_set(
       gateway connector set work --secret -
       gateway connector set work --mode two-way --set sync.deletes=no
     """
+    options = gathered(**said)
+    if not (options or provider or rename or unset):
+        raise click.UsageError("Say what to change, such as --secret - or --set SECTION.KEY=VALUE.")
     runtime.call(
         "connector.set", name=name, pod=pod, provider=provider, rename=rename, unset=list(unset) or None,
-        options=gathered(**said),
+        options=options,
     )
     click.echo(f"Connector {rename or name} is changed.")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,12 @@ from gateway.fields.setting import Field, Secret, fields_of
 from gateway.fields.values import Source, convert
 from gateway.model.errors import InvalidRequest
 
+from .checks import is_pem
 from .options import SECTIONS
 
 CA_FILE_OCTETS: Final = 1_048_576
 _PEM: Final = "-----BEGIN"
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 FIELDS: Final[Mapping[str, Mapping[str, Field]]] = {
     name: {field.key: field for field in fields_of(section)} for name, section in SECTIONS.items()
 }
@@ -113,26 +116,32 @@ def _field(section: str, key: str, source: Source) -> Field:
 
 def _converted(section: str, field: Field, raw: Any, source: Source) -> Any:
     try:
-        names_file = field.key == "ca" and isinstance(raw, str) and raw and not raw.lstrip().startswith(_PEM)
-        if names_file and not source.literal:
-            raw = _certificates(source.base / Path(raw).expanduser())
+        if field.key == "ca" and isinstance(raw, str) and raw and source is not _STORED:
+            names_file = not raw.lstrip().startswith(_PEM) and not source.literal
+            path = source.base / Path(raw).expanduser() if names_file else None
+            raw = _certificates(raw if path is None else _text_of(path), "this" if path is None else str(path))
         return convert(field, raw, source)
     except ValueError as reason:
         raise InvalidRequest(f"{source.name}: {section}.{field.key}: {reason}") from None
 
 
-def _certificates(path: Path) -> str:
+def _certificates(text: str, called: str) -> str:
+    """The certificates of a text. What else is in it, a private key at worst, is neither kept nor shown."""
+    found = "".join(f"{block}\n" for block in _CERTIFICATE.findall(text))
+    if not found or is_pem(found) is not None:
+        raise ValueError(f"{called} is no PEM text of certificates")
+    return found
+
+
+def _text_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             octets = file.read(CA_FILE_OCTETS + 1)
-        text = octets.decode("ascii")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no PEM text") from None
     if len(octets) > CA_FILE_OCTETS:
         raise ValueError(f"{path} is too long for certificates")
-    return text
+    return octets.decode("utf-8", "replace")  # bundles have names between the certificates
 
 
 def _near(name: str, known: Mapping[str, Any]) -> str:

@@ -112,6 +112,8 @@ def test_an_account_from_its_first_day_to_its_last(
         (["add", "x", "--email", "me@outlook.com", "--secret", "abc"], "gateway connector login"),
         (["add", "x", "--email", "me@gmail.com", "--inbox", "a@nowhere.test"], "The pod has no domain nowhere.test"),
         (["test"], "Name a connector"),
+        (["set", "nobody"], "Say what to change"),
+        (["set", "nobody", "--secret", "abc"], "There is no connector nobody"),
     ],
 )
 def test_mistakes_are_one_line_that_helps(gateway: Gateway, arguments: list[str], reason: str) -> None:
@@ -119,6 +121,16 @@ def test_mistakes_are_one_line_that_helps(gateway: Gateway, arguments: list[str]
     assert reason in said
     assert "Traceback" not in said
     assert "unexpected error" not in said
+
+
+def test_one_that_only_sends_is_shown_among_the_others(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway()
+    gateway.start()
+    gateway.run("connector", "add", "relay", "--email", "app@elsewhere.test", "--no-imap", "--smtp-host", "127.0.0.1")
+    assert "for sending only" in failed(gateway, "sync", "relay")
+    [row] = gateway.json("connector", "list")
+    assert (row["name"], row["state"], row["next_try"]) == ("relay", "sends", None)
+    assert "relay" in gateway.run("connector", "list")
 
 
 def test_options_and_providers_are_listed(gateway: Gateway) -> None:

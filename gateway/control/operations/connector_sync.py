@@ -30,9 +30,12 @@ async def connector_sync(
     live = context.live_sync
     if live is None:
         raise InvalidRequest("A sync needs the running server: gateway serve")
-    row = (await found(context, name, pod)).row
+    known = await found(context, name, pod)
+    row = known.row
     if not row.enabled:
         raise InvalidRequest(f"Connector {row.name} is disabled: gateway connector enable {row.name}")
+    if not known.options.imap.enabled:
+        raise InvalidRequest(f"Connector {row.name} is for sending only, there is nothing to sync")
     if confirm:
         live.confirm(row.id)
     last: list[SyncRun] = []

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.connectors import given as givens
-from gateway.connectors.advice import Side
+from gateway.connectors.accounts import resolved
+from gateway.connectors.advice import Side, advise
 from gateway.connectors.desk import BOTH, Desk
 from gateway.connectors.given import FIELDS, Given
 from gateway.connectors.options import Options
@@ -16,11 +17,13 @@ from gateway.connectors.presets import provider_of
 from gateway.connectors.probe import Probe
 from gateway.connectors.resolve import resolve
 from gateway.connectors.service import Found
+from gateway.connectors.worker import NEVER
 from gateway.control.frames import Json
 from gateway.fields.setting import Secret
 from gateway.fields.values import Source
-from gateway.model.errors import InvalidRequest
+from gateway.model.errors import GatewayError, InvalidRequest
 from gateway.model.ids import InboxId, PodId
+from gateway.outbound.failure import Failure
 from gateway.store import inboxes
 from gateway.store.connectors import accounts, grants, removal, reset
 from gateway.store.connectors.rows import ConnectorId, ConnectorRow
@@ -31,6 +34,8 @@ from .registry import Context, Stream, operation
 from .values import moment
 
 PAGE = 500
+SENDS_ONLY = "sends"
+_FAILURES = frozenset(failure.value for failure in Failure)
 _SOURCE = Source("options", Path(), {}, literal=True)
 """Values come whole: the caller has read the files and variables that a person may name."""
 
@@ -51,6 +56,24 @@ def _given(options: Mapping[str, Json] | None) -> Given:
     return givens.from_tables(options or {}, _SOURCE)
 
 
+def _state(row: ConnectorRow) -> str:
+    """As people read it: one that is never read would be `new` for ever."""
+    if not row.enabled:
+        return "disabled"
+    try:
+        reads = resolved(row, givens.from_json(row.options)).imap.enabled
+    except GatewayError:  # of an older version, and refused today: the state says so
+        reads = True
+    return row.state.value if reads else SENDS_ONLY
+
+
+def _remedy(row: ConnectorRow) -> str | None:
+    """What to do about what fails now; None when nothing does, or when it is no failure of a server."""
+    if not row.enabled or row.failure not in _FAILURES:
+        return None
+    return advise(Failure(row.failure), "imap", row.provider or provider_of(row.address), row.name)
+
+
 def _row(row: ConnectorRow, pods: Mapping[PodId, str], boxes: Mapping[InboxId, str]) -> dict[str, Json]:
     return {
         "name": row.name,
@@ -60,12 +83,13 @@ def _row(row: ConnectorRow, pods: Mapping[PodId, str], boxes: Mapping[InboxId, s
         "provider": row.provider,
         "mode": row.mode,
         "enabled": row.enabled,
-        "state": row.state.value if row.enabled else "disabled",
+        "state": _state(row),
         "reason": row.reason,
         "failure": row.failure,
+        "advice": _remedy(row),
         "failures": row.failures,
         "state_since": moment(row.state_since),
-        "next_try": moment(row.not_before) if row.not_before else None,
+        "next_try": moment(row.not_before) if 0 < row.not_before < NEVER else None,
         "last_sync_at": moment(row.last_sync_at),
         "last_success_at": moment(row.last_success_at),
         "grant": row.grant_id,

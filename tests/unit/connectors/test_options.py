@@ -71,6 +71,24 @@ def test_certificates_are_read_once_and_kept(tmp_path: Path) -> None:
         from_tables({"imap": {"ca": "ca.pem"}}, source(tmp_path))
 
 
+def test_of_a_file_of_certificates_nothing_else_is_kept_or_shown(tmp_path: Path) -> None:
+    made = pki.ensure(tmp_path / "tls", ["localhost"], datetime.now(UTC))
+    pem = made.ca_file.read_text()
+    key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----\n"
+    for text in (f"# Főtanúsítvány\n{pem}\n{key}{pem}", f"{key}{pem}{pem}".replace("\n", "\r\n")):
+        (tmp_path / "both.pem").write_text(text, encoding="utf-8", newline="")
+        kept = from_tables({"imap": {"ca": "both.pem"}}, source(tmp_path)).values["imap"]["ca"]
+        assert kept.replace("\r", "") == pem + pem
+    assert from_tables({"imap": {"ca": key + pem}}, source(tmp_path)).values["imap"]["ca"] == pem
+    (tmp_path / "secret").write_text("hunter2\n")
+    (tmp_path / "key.pem").write_text(key)
+    for wrong in ("secret", "key.pem", key):
+        with pytest.raises(InvalidRequest, match=r"imap.ca: (/.*|this) is no PEM text of certificates") as refused:
+            from_tables({"imap": {"ca": wrong}}, source(tmp_path))
+        assert "hunter2" not in str(refused.value)
+        assert "MC4C" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value", "reason"),
     [
