@@ -22,6 +22,7 @@ from .plan.flags import Flags, flags_of, merge
 from .plan.roles import TRASH
 from .plan.vanish import Belief, Vanished, believe, compare, treatment
 from .plan.windows import pieces
+from .push.strays import remove_strays, strays_of
 from .search_terms import terms
 from .work import StartAgain, Work
 
@@ -192,18 +193,20 @@ async def _vanish_piece(
     """What was only moved upstream is in its new place here too: the old one goes, whatever is done with the rest."""
     validity = folder.uidvalidity or 0
 
-    def look(rx: Rx) -> tuple[int, set[int]]:
+    def look(rx: Rx) -> tuple[int, set[int], list[places.Whereabouts]]:
         standing = places.places_of(rx, folder.id, validity, uids)
         emails = {place.email_id: uid for uid, some in standing.items() for place in some}
         elsewhere: set[int] = set()
-        for one in places.whereabouts(rx, work.claim.inbox_id, list(emails)):
+        where = places.whereabouts(rx, work.claim.inbox_id, list(emails))
+        for one in where:
             uid = emails[one.email_id]
             if one.placed and all((one.mailbox_id, one.uid) != (p.mailbox_id, p.local_uid) for p in standing[uid]):
                 elsewhere.add(uid)
-        return modseq_now(rx, work.claim.inbox_id), elsewhere
+        return modseq_now(rx, work.claim.inbox_id), elsewhere, strays_of(where, standing)
 
     for _ in range(_TRIES):
-        upto, moved = await work.db.read(look)
+        upto, moved, strays = await work.db.read(look)
+        await remove_strays(work, strays)
         left = await _go(work, folder, [uid for uid in uids if uid in moved], Vanished.DELETE, None, upto)
         upto = await work.db.read(lambda rx: modseq_now(rx, work.claim.inbox_id)) if moved else upto
         left += await _go(work, folder, [uid for uid in uids if uid not in moved], policy, trash, upto)

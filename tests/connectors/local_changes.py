@@ -42,6 +42,14 @@ class Local:
         there = server.account.mailbox(name).snapshot()
         return [found[there[uid][1]] for uid in uids]
 
+    async def digest(self, name: str, uid: int) -> str:
+        box = await self.box(name)
+
+        def query(rx: Rx) -> str:
+            return octets_digest(rx, messages.fetch_rows(rx, box, [uid], Columns.CONTENT_ID)[0][1])
+
+        return await self.db.read(query)
+
     async def emails(self, name: str = "INBOX") -> set[str]:
         """EMAILIDs."""
         box, uids = await self.box(name), await self.uids(name)
