@@ -12,9 +12,9 @@ from typing import Any, BinaryIO, Final
 import click
 
 from gateway.control.frames import Frame
-from gateway.model.errors import GatewayError, Unavailable
+from gateway.model.errors import GatewayError, LimitReached, Unavailable
 
-from .output import json_option, show_list
+from .output import cell, json_option, show_list
 from .remote import pod_option
 from .runtime import Runtime, pass_runtime
 
@@ -37,7 +37,8 @@ _SPOOL: Final = 1024 * 1024  # octets of a message that stay in memory
 @click.option("--mark-read", is_flag=True, help="Mark as read what was handed on.")
 @click.option("--from-start", is_flag=True, help="Begin with the first message there is, not with the next new one.")
 @click.option("--after", type=click.IntRange(0, 2**32 - 1), metavar="UID", help="Go on behind this message.")
-@click.option("--every", type=click.IntRange(1, 86_400), metavar="SECONDS", help="Look again and again.")
+@click.option("--every", type=click.IntRange(1, 86_400), metavar="SECONDS",
+              help="Look again and again, each time by a login.")
 @pass_runtime
 def remote_new(
     runtime: Runtime, /, command: str | None, directory: Path | None, fetch: bool | None, as_json: bool,
@@ -74,6 +75,7 @@ def remote_new(
 async def _poll(
     asking: Asking, command: str | None, directory: Path | None, *, mark_read: bool, every: int | None
 ) -> None:
+    from gateway.app.datadir import Busy
     from gateway.connectors.remote.polling import Target, poll
 
     from .remote_targets import CommandTarget, DirectoryTarget, JsonTarget
@@ -87,7 +89,7 @@ async def _poll(
         notices: list[str] = []
         try:
             await poll(asking, target, mark_read=mark_read, notices=notices)
-        except Unavailable as error:
+        except (Unavailable, LimitReached, Busy) as error:
             if every is None:
                 raise
             notices.append(f"{error} (looking again in {every} seconds)")
@@ -182,7 +184,7 @@ class _Incoming:
         self._page = Page(Position(at["raw"].encode("latin-1"), at["uidvalidity"], at["uid"], at["version"]))
         if told["reset"] is not None:
             self._page.notices.append(
-                f"{told['mailbox']} has another UIDVALIDITY ({told['reset']} before, {at['uidvalidity']} now): "
+                f"{cell(told['mailbox'])} has another UIDVALIDITY ({told['reset']} before, {at['uidvalidity']} now): "
                 f"its messages have new UIDs; poller {self._poller} goes on behind UID {at['uid']}"
             )
 

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -17,7 +16,6 @@ from gateway.control.operations.remote import facts_json
 
 from .remote_files import whole_file
 
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _TRIPLES: Final = 3 * 64 * 1024  # octets that base64 takes without anything left over
 
 
@@ -59,8 +57,9 @@ def environment(message: NewMessage) -> dict[str, str]:
     facts = facts_of(message)
     facts["flags"] = " ".join(facts["flags"])
     return {
-        f"MAIL_{name.upper()}": _CONTROLS.sub(" ", str(value)) for name, value in facts.items() if value is not None
-    }
+        f"MAIL_{name.upper()}": "".join(char if char.isprintable() else " " for char in str(value))
+        for name, value in facts.items() if value is not None
+    }  # fmt: skip
 
 
 class DirectoryTarget:

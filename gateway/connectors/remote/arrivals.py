@@ -19,6 +19,7 @@ from gateway.upstream.values import ListedMailbox, Selected
 from gateway.upstream.wants import SearchWants
 
 from .actions import RemoteActions
+from .errors import shown
 from .polling import Position
 from .reading import lowest
 from .values import MessageFacts
@@ -58,15 +59,15 @@ class Poller:
 
         A poller that never ran, or whose folder has a new UIDVALIDITY, begins now, or with `from_start` at the first
         message; its cursor is there from then on. `after` puts the cursor there. InvalidRequest: it polls another
-        folder, or the server has no UIDVALIDITY.
+        folder, or its UIDs do not last.
         """
         folder = await actions.folder(mailbox)
         before = await self.db.read(lambda rx: cursors.get(rx, self.connector, self.name))
         if before is not None and before.raw != folder.raw:
             raise InvalidRequest(f"Poller {self.name} polls another folder; take another name, or forget it")
         selected = await actions.select(folder)
-        if not selected.uidvalidity:
-            raise InvalidRequest(f"The server gives {folder.name} no UIDVALIDITY: what is new there cannot be told")
+        if not selected.uidvalidity or selected.uid_not_sticky:
+            raise InvalidRequest(f"The server gives {shown(folder.name)} no UIDs that last: what is new is not known")
         reset = before.uidvalidity if before is not None and before.uidvalidity != selected.uidvalidity else None
         cursor = before
         if before is None or reset is not None or after is not None:
@@ -101,7 +102,7 @@ def _place(folder: ListedMailbox, selected: Selected, uid: int, before: PollCurs
 
 async def _last(actions: RemoteActions, selected: Selected) -> int:
     """The highest UID that a message has had, as far as the server tells."""
-    if selected.uidnext is not None:
+    if selected.uidnext is not None and 0 < selected.uidnext <= MAX_UID + 1:
         return selected.uidnext - 1
     there = await actions.search_uids()
     return there[-1][1] if there else 0

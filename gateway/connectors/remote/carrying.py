@@ -13,6 +13,7 @@ from gateway.upstream.reading import message_limit
 from gateway.upstream.values import Copied, ListedMailbox, Selected
 
 from . import ranges
+from .errors import shown
 from .opened import OpenAccount
 from .ranges import MOST, Chosen
 from .values import Carried, Touched
@@ -93,7 +94,7 @@ class Carrying(OpenAccount):
         self, folder: ListedMailbox, wanted: Chosen, target: ListedMailbox, expect: int | None
     ) -> Carried:
         if folder.raw == target.raw:
-            raise CannotChange(f"These messages are in {folder.name} already")
+            raise CannotChange(f"These messages are in {shown(folder.name)} already")
         selected = await self.select(folder, expect, write=True)
         uids = await self.uids(wanted)
         taken = _Taken()

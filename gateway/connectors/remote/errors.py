@@ -28,7 +28,7 @@ class RemoteFailed(GatewayError):
     def __init__(
         self, failure: Failure, message: str, advice: str = "", *, said: str = "", retry_after: float | None = None
     ) -> None:
-        super().__init__(f"{failure.value}: {_ended(message)} {advice}".rstrip())
+        super().__init__(shown(f"{failure.value}: {_ended(message)} {advice}".rstrip()))
         self.failure = failure
         self.message = message
         self.advice = advice
@@ -41,7 +41,7 @@ class ValidityChanged(GatewayError):
 
     def __init__(self, folder: str, expected: int, actual: int) -> None:
         super().__init__(
-            f"{folder} has the UIDVALIDITY {actual or 'none'} now and not {expected}: UIDs of before name other "
+            f"{shown(folder)} has the UIDVALIDITY {actual or 'none'} now and not {expected}: UIDs of before name other "
             "messages. Nothing was done; search again"
         )
         self.expected = expected
@@ -59,6 +59,11 @@ def failed(error: UpstreamError, provider: str, name: str) -> RemoteFailed:
         error.failure, message, advice.format(wait=wait) if "{wait}" in advice else advice, said=error.said,
         retry_after=error.retry_after,
     )  # fmt: skip
+
+
+def shown(text: str) -> str:
+    """Names of folders are whatever a server says: nothing in them is for terminals to act on."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def _ended(sentence: str) -> str:

@@ -55,30 +55,42 @@ class Transfers(Reading):
 
     async def _octets(self, uid: int, part: str, *, decoded: bool) -> AsyncIterator[bytes]:
         decoder = await self._decoder(uid, part) if decoded else None
+        empty = True
         try:
             async with aclosing(self._client.fetch_part(uid, part)) as chunks:  # type: ignore[type-var]
                 async for chunk in chunks:
+                    empty = False
                     if (octets := chunk if decoder is None else decoder.feed(chunk)):
                         yield octets
         except Refused as error:
             if error.said or error.code:
                 raise
             raise NotFound(f"Message {uid} has no part {part}" if part else f"Message {uid} is gone") from None
+        if part and empty and not await self._header_of(uid, part):  # Dovecot shows a part that is not there as empty
+            raise NotFound(f"Message {uid} has no part {part}")
         if decoder is not None and (rest := decoder.finish()):
             yield rest
 
-    async def _decoder(self, uid: int, part: str) -> mime.Decoder | None:
-        """By the part's own header; the first part of what is no multipart has that of the message around it."""
+    async def _decoder(self, uid: int, part: str) -> mime.Decoder:
+        """InvalidRequest for an encoding that nobody knows."""
+        fields = await self._header_of(uid, part)
+        decoder = mime.decoder_for(fields.get(b"content-transfer-encoding", b"").strip())
+        if decoder is None:
+            raise InvalidRequest(f"Part {part} has a transfer encoding that is unknown: take it as it is")
+        return decoder
+
+    async def _header_of(self, uid: int, part: str) -> dict[bytes, bytes]:
+        """The part's own; the first part of what is no multipart has that of the message around it. {}: no such."""
         around, _, last = part.rpartition(".")
         told = await self._fields(uid, f"{part}.MIME")
         if not told and last == "1":
             told = await self._fields(uid, f"{around}.HEADER" if around else "HEADER")
             if told.get(b"content-type", b"").strip().lower().startswith(b"multipart/"):
-                told = {}
-        return mime.decoder_for(told.get(b"content-transfer-encoding", b"").strip())
+                return {}
+        return told
 
     async def _fields(self, uid: int, section: str) -> dict[bytes, bytes]:
-        """The Content- fields of a header; none where the server has no such section."""
+        """The fields of a header, the first of each name; none where the server has no such section."""
         header = bytearray()
         try:
             async for chunk in self._client.fetch_part(uid, section):
@@ -86,8 +98,7 @@ class Transfers(Reading):
                     header += chunk
         except Refused:
             return {}
-        found = {field.name.lower(): field.value for field in reversed(mime.fields(bytes(header)))}
-        return {name: value for name, value in found.items() if name.startswith(b"content-")}
+        return {field.name.lower(): field.value for field in reversed(mime.fields(bytes(header)))}
 
     async def append(
         self, mailbox: str, size: int, octets: AsyncIterator[bytes], *, flags: Collection[str] = (),
