@@ -125,8 +125,10 @@ class InboxState:
         if not gone and subscribed is None and not any(map(self._renews, rows)):
             for row in rows:
                 self._count(stamp, self.known[row.id], row)
-            self.stamp = next(reversed(self._recent.values()), self.stamp)
-            return self.stamp == stamp
+            if next(reversed(self._recent.values()), 0) != stamp:
+                return False
+            self.stamp = stamp
+            return True
         before, was_subscribed = dict(self.by_name), set(self.subscribed)
         deleted, renamed, created = self._take(stamp, rows, gone)
         if subscribed is not None:
@@ -136,7 +138,7 @@ class InboxState:
                 (self.subscribed.add if row.subscribed else self.subscribed.discard)(row.name)
         moved = {self.known[mailbox_id].row.name: INBOX for mailbox_id in from_inbox if mailbox_id in self.known}
         told = self._told(before, deleted, renamed, created, moved)
-        changes = [Named(stamp, name, old, *_before(old or name, before, was_subscribed)) for name, old in told]
+        changes = [Named(stamp, name, old, *_before(origin, before, was_subscribed)) for name, old, origin in told]
         changes += [
             Named(stamp, name, "", True, *_before(name, before, was_subscribed)[1:])
             for name in sorted(self.subscribed ^ was_subscribed)
@@ -191,33 +193,37 @@ class InboxState:
         renamed: list[tuple[str, str]],
         created: list[str],
         moved: Mapping[str, str],
-    ) -> list[tuple[str, str]]:
-        """(name, old name) of what is told, in an order that a client can follow."""
+    ) -> list[tuple[str, str, str]]:
+        """(name, old name, the mailbox's name before) of what is told, in an order that a client can follow."""
         told = [(name, "") for name in sorted(deleted)]
         trees = dict(renamed)
-        # The deepest first: a child that went elsewhere is still found below its parent's old name.
         roots = [pair for pair in renamed if not _follows(pair, trees)]
-        told += [(new, old) for old, new in sorted(roots, key=lambda pair: -pair[0].count(DELIMITER))]
+        told += [(new, old) for old, new in _in_order(roots)]
         told += [(name, moved.get(name, "")) for name in sorted(created)]
-        again: list[str] = []
+        again: list[tuple[str, str]] = []
         if renamed:
             again = self._misled(before, told, renamed)
-            told += [(name, "") for name in again]
-            for name in again:
+            for name, _ in again:
                 if name in self.by_name:
                     self._bump(self.by_name[name].id)
-        parents = {name.rpartition(DELIMITER)[0] for name in (*deleted, *created)} - {"", *(name for name, _ in told)}
-        return told + [(name, "") for name in sorted(parents)]
+        named = {name for name, _ in (*told, *again)}
+        parents = {name.rpartition(DELIMITER)[0] for name in (*deleted, *created)} - {"", *named}
+        return [
+            *((name, old, old or name) for name, old in told),
+            *((name, "", origin) for name, origin in again),
+            *((name, "", name) for name in sorted(parents)),
+        ]
 
     def _misled(
         self, before: Mapping[str, Listed], told: list[tuple[str, str]], renamed: list[tuple[str, str]]
-    ) -> list[str]:
+    ) -> list[tuple[str, str]]:
         """Names of which a client that follows `told` would think of another mailbox, or of one too many or too few.
 
-        Where names were exchanged within one look no order is right.
+        Where names were exchanged within one look no order is right. With each name the one that the mailbox had, of
+        which the client thinks there: it hears of the one if it hears of the other.
         """
         if len(renamed) > _FOLLOWED:
-            return sorted({name for pair in renamed for name in pair})
+            return [(name, name) for name in sorted({name for pair in renamed for name in pair})]
         believed = {name: row.id for name, row in before.items()}
         for name, old in told:
             if old and old != INBOX:
@@ -229,7 +235,9 @@ class InboxState:
             else:
                 believed.pop(name, None)
         true = {name: row.id for name, row in self.by_name.items()}
-        return sorted({name for name, _ in believed.items() ^ true.items()})
+        origins = {row.id: name for name, row in before.items()}
+        wrong = sorted({name for name, _ in believed.items() ^ true.items()})
+        return [(name, origins.get(believed.get(name, 0), name)) for name in wrong]
 
     def _bump(self, mailbox_id: int) -> None:
         """Its counters are told again."""
@@ -300,3 +308,28 @@ def _follows(pair: tuple[str, str], trees: Mapping[str, str]) -> bool:
             return new == trees[head] + old[len(head) :]
         head, slash, _ = head.rpartition(DELIMITER)
     return False
+
+
+def _in_order(renamed: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(old, new) so that each old name still means that mailbox, and each new name is free, as far as can be.
+
+    The deepest first: a child that went elsewhere is still found below its parent's old name. Before that, who leaves
+    a name that another one takes, or the place it is below.
+    """
+    left = sorted(renamed, key=lambda pair: -pair[0].count(DELIMITER))
+    if len(left) > _FOLLOWED:
+        return left
+    waits = {pair: {each for each in left if each != pair and _comes_first(each, pair)} for pair in left}
+    ordered: list[tuple[str, str]] = []
+    while waits:
+        pair = next((pair for pair, others in waits.items() if not others), next(iter(waits)))  # or they go in circles
+        ordered.append(pair)
+        del waits[pair]
+        for others in waits.values():
+            others.discard(pair)
+    return ordered
+
+
+def _comes_first(pair: tuple[str, str], other: tuple[str, str]) -> bool:
+    old, leaves, takes = pair[0] + DELIMITER, other[0] + DELIMITER, other[1] + DELIMITER
+    return old.startswith((leaves, takes)) or takes.startswith(old)

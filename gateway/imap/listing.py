@@ -233,6 +233,11 @@ def marks(row: Listed | None, *, has_children: bool, subscribed: bool) -> bytes:
     return _attributes(row is not None, 0, None if row is None else row.role, has_children, subscribed)
 
 
+def bare_marks(*, has_children: bool, subscribed: bool) -> bytes:
+    """Of a name that a mailbox bore for a while."""
+    return _attributes(True, 0, None, has_children, subscribed)
+
+
 @lru_cache(maxsize=256)
 def _attributes(exists: bool, noselect: int, role: str | None, has_children: bool, subscribed: bool) -> bytes:
     marks = "\\HasChildren" if has_children else "\\HasNoChildren"

@@ -211,11 +211,13 @@ class Notify:
             wanted |= self.wishes.of(each.old_name, selectable=each.was_selectable, subscribed=each.was_subscribed)
         if (_SUBSCRIPTION if each.subscription else _NAME) not in wanted:
             return b""
-        marks = listing.marks(
-            row if row is not None and not row.noselect else None,
-            has_children=state.has_children(each.name),
-            subscribed=is_subscribed,
-        )
+        children = state.has_children(each.name)
+        if each.old_name and row is None:
+            # It went on since, as is told next; \NonExistent would say that the renamed mailbox is no more.
+            marks = listing.bare_marks(has_children=children, subscribed=is_subscribed)
+        else:
+            there = row if row is not None and not row.noselect else None
+            marks = listing.marks(there, has_children=children, subscribed=is_subscribed)
         old = b' ("OLDNAME" (%b))' % encoded(self._session, each.old_name) if each.old_name else b""
         return b'* LIST (%b) "/" %b%b\r\n' % (marks, encoded(self._session, each.name), old)
 

@@ -27,6 +27,7 @@ OWN = {"noop": 2, "idle": 3, "select": 3, "unselect": 1, "fetch": 2, **dict.from
 
 _LIST = re.compile(rb'\* LIST \(([^)]*)\) "/" (\S+?)(?: \("OLDNAME" \((\S+)\)\))?\Z')
 _STATUS = re.compile(rb"\* STATUS (\S+) \(([^)]*)\)\Z")
+_UIDVALIDITY = re.compile(rb"\* OK \[UIDVALIDITY (\d+)\]")
 _NUMBER = re.compile(rb"\* (\d+) (EXISTS|EXPUNGE)\Z")
 _FETCH = re.compile(rb"\* (\d+) FETCH \((?:UID (\d+) )?FLAGS \(([^)]*)\)(?: MODSEQ \(\d+\))?\)\Z")
 _VANISHED = re.compile(rb"\* VANISHED (\d+(?:[:,]\d+)*)\Z")
@@ -42,6 +43,8 @@ class Watcher:
         self.status: dict[str, dict[str, int]] = {}
         self.subscribed: set[str] = set()
         self.selected = ""
+        self.uidvalidity = 0
+        """Of the selected mailbox, and of no other one of the inbox: its name may change unheard."""
         self.messages: list[tuple[int, frozenset[str]] | None] = []
         self.idle = False
 
@@ -85,11 +88,13 @@ class Watcher:
         *lines, rest = bytes(self.client.received).split(b"\r\n")
         self.client.received[:] = rest
         for line in lines:
-            self.believe(line, "")
+            self.believe(line, "IDLE" if self.idle else "")
 
     def believe(self, line: bytes, command: str) -> None:
         if line.startswith(b"* OK [CLOSED]"):  # what came before was of the other mailbox
             self.forget_messages()
+        elif match := _UIDVALIDITY.match(line):
+            self.uidvalidity = int(match[1])
         elif match := _LIST.match(line):
             self._listed(match[1].decode().split(), match[2].decode(), (match[3] or b"").decode())
         elif match := _STATUS.match(line):
@@ -129,7 +134,9 @@ class Watcher:
         for name in [name for name in self.status if name == old or name.startswith(old + "/")]:
             before = self.status.pop(name)
             now = new + name[len(old) :]
-            self.status[now] = before | self.status.get(now, {})  # STATUS may have come before the rename's OK
+            there = self.status.get(now, {})  # STATUS may have come before the rename's OK, or is another mailbox's
+            same = not before or before.get("UIDVALIDITY") == there.get("UIDVALIDITY")
+            self.status[now] = before | there if same else before
         if self.selected == old or self.selected.startswith(old + "/"):
             self.selected = new + self.selected[len(old) :]
 
@@ -267,9 +274,10 @@ class Example:
                     break
                 self.done(words)
                 if words[0] in {"CREATE", "RENAME"}:
-                    # Parents were made, unless they were there as \\Noselect: nothing else tells which.
+                    # Parents were made, unless they were there as \\Noselect, which what was renamed may be too:
+                    # nothing else tells which.
                     parts = words[-1].split("/")
-                    for depth in range(1, len(parts)):
+                    for depth in range(1, len(parts) + (words[0] == "RENAME")):
                         await own.run(f'LIST "" {"/".join(parts[:depth])} RETURN (SUBSCRIBED)')
 
     def done(self, words: list[str]) -> None:
@@ -296,8 +304,8 @@ class Example:
         truth = Watcher(await self.harness.logged_in(user=self.address), self.items, delayed=False)
         await truth.learn()
         messages: list[tuple[int, frozenset[str]] | None] = []
-        if own.selected:
-            await truth.run(f"EXAMINE {own.selected}")
+        if selected := self.selected_in(truth.status):
+            await truth.run(f"EXAMINE {selected}")
             await truth.run("UID FETCH 1:* FLAGS")
             messages = truth.messages
         truth.client.session.connection_lost()
@@ -319,6 +327,13 @@ class Example:
         self.own.client.session.connection_lost()
         self.other.session.connection_lost()
 
+    def selected_in(self, status: dict[str, dict[str, int]]) -> str:
+        """The name that the client's selected mailbox has now; it may not have heard of it yet."""
+        if not self.own.selected:
+            return ""
+        named = {counters["UIDVALIDITY"]: name for name, counters in status.items()}
+        return named.get(self.own.uidvalidity, "")
+
     def differs(
         self,
         status: dict[str, dict[str, int]],
@@ -326,8 +341,9 @@ class Example:
         messages: list[tuple[int, frozenset[str]] | None],
     ) -> str:
         own = self.own
-        known = {name: counters for name, counters in own.status.items() if name != own.selected}
-        wanted = {name: counters for name, counters in status.items() if name != own.selected}
+        selected = self.selected_in(status)
+        known = {name: counters for name, counters in own.status.items() if name != selected}
+        wanted = {name: counters for name, counters in status.items() if name != selected}
         if known != wanted or own.status.keys() != status.keys():
             wrong = [name for name in {*own.status, *status} if own.status.get(name) != status.get(name)]
             return "; ".join(f"{name}: {own.status.get(name)} but is {status.get(name)}" for name in wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,59 @@ def test_names_that_are_exchanged_are_told_again() -> None:
     assert names[:2] == [("b", "a"), ("a", "b")]
     assert set(names[2:]) == {("a", ""), ("b", "")}
     assert set(state.changed_after(0)) == {1, 2}  # and their counters, which a client would have mixed up
+
+
+def test_who_leaves_a_name_is_told_before_who_takes_it() -> None:
+    before = [row(1, "a"), row(2, "b"), row(3, "b/x"), row(4, "c")]
+    after = [row(1, "b"), row(2, "c"), row(3, "c/x"), row(4, "d")]
+    assert told(before, after) == [("d", "c"), ("c", "b"), ("b", "a")]
+    # below it too: "d/e" was somewhere else before "a" became "d"
+    assert told([row(1, "a"), row(2, "d/e")], [row(1, "d"), row(2, "f")]) == [("f", "d/e"), ("d", "a")]
+    moved = [row(1, "a"), row(2, "x")], [row(1, "z"), row(2, "a/b")]
+    assert told(*moved) == [("z", "a"), ("a/b", "x")]
+
+
+def test_what_went_with_exchanged_names_is_told_not_to_be_there() -> None:
+    """They went in a circle, and what came with "a" to "b" went on to "c": who heard of "a/x" hears that it did not."""
+    state = InboxState()
+    state.load([row(1, "a"), row(2, "a/x"), row(3, "b"), row(4, "c")], ())
+    state.apply([row(1, "b"), row(2, "b/x"), row(3, "c"), row(4, "a")], ())
+    events = list(state.named_after(0))
+    assert [(event.name, event.old_name) for event in events[:3]] == [("b", "a"), ("a", "c"), ("c", "b")]
+    assert [(event.old_name, event.was_selectable) for event in events if event.name == "c/x"] == [("", True)]
+
+
+def test_a_look_that_finds_nothing_takes_no_stamp_back() -> None:
+    """Or what comes next would have a stamp of which everybody was told."""
+    state = InboxState()
+    state.load([row(1, "a"), row(2, "b")], ())
+    assert state.apply([row(1, "a")._replace(messages=1)], ())
+    assert state.apply([], [2])
+    told = state.stamp
+    assert not state.apply([row(1, "a")._replace(messages=1)], ())
+    assert state.stamp == told
+    assert state.apply([row(1, "a")._replace(messages=2)], ())
+    assert list(state.changed_after(told)) == [1]
+
+
+def test_a_mailbox_renamed_twice_is_followed(tmp_path: Path) -> None:
+    async def body(harness: Harness, client: Client) -> None:
+        await create(harness, "a")
+        await client.run(b"NOTIFY SET (personal (MailboxName))")
+        (watch,) = harness.states.inboxes._by_inbox.values()
+        client.session.channel.pause()
+        for old, new in (("a", "b"), ("b", "c")):
+            await harness.db.write(partial(mailboxes.rename, inbox_id=harness.inbox, old=old, new=new, now=NOW))
+            watch.woken(None)
+            await watch.fresh()
+        client.session.channel.resume()
+        assert await client.run(b"NOOP") == [
+            b'* LIST (\\HasNoChildren) "/" b ("OLDNAME" (a))',  # not \NonExistent: what was "a" is still there
+            b'* LIST (\\HasNoChildren) "/" c ("OLDNAME" (b))',
+            b"x OK NOOP completed",
+        ]
+
+    begin(tmp_path, body)
 
 
 def test_created_and_deleted_affect_the_parent() -> None:
