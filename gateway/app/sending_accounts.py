@@ -12,6 +12,7 @@ import structlog
 
 from gateway.connectors.accounts import ConnectorAccounts
 from gateway.connectors.options import SmtpLeg
+from gateway.connectors.push.sent import SentMail, ask_copy
 from gateway.connectors.sent_search import lies_in_sent
 from gateway.delivery.accounts import NOBODY, Account, AccountTable
 from gateway.delivery.ports import AccountUnavailable, SendReport
@@ -20,7 +21,7 @@ from gateway.model.errors import GatewayError, InvalidRequest, NotFound
 from gateway.model.ports import Clock
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.failure import Failure
-from gateway.outbound.sent_copy import SentPolicy, files_sent
+from gateway.outbound.sent_copy import AccountCopy, SentPolicy, files_sent
 from gateway.store.connectors import accounts as rows
 from gateway.store.connectors import events
 from gateway.store.connectors.events import EventKind, EventStatus, NewEvent
@@ -45,6 +46,7 @@ class SendingAccounts:
         self._listeners: dict[int, Callable[[], None]] = {}
         self._numbers = count(1)
         self._changed = asyncio.Event()
+        self._files: set[int] = set()
         self.table: AccountTable = NOBODY
 
     async def start(self) -> Callable[[], None]:
@@ -77,20 +79,29 @@ class SendingAccounts:
     async def _read(self) -> None:
         """A connector's state changes often, what counts here seldom: only then there is a new table."""
         found: dict[int, Account] = {}
+        files: set[int] = set()
         after = 0
         while True:
             page = await self._db.read(lambda rx, last=after: rows.page(rx, after=last, limit=PAGE))  # type: ignore[misc]
             for row in page:
                 if (account := self._account(row)) is not None:
                     found[account.id] = account
+                    if self._may_file(row):
+                        files.add(account.id)
             if len(page) < PAGE:
                 break
             after = page[-1].id
+        self._files = files
         if found == {account.id: account for account in self.table}:
             return
         self.table = AccountTable(found.values())
         for listener in list(self._listeners.values()):
             listener()
+
+    def _may_file(self, row: ConnectorRow) -> bool:
+        """Whether we put copies into the account's Sent: only where two-way sync puts anything there."""
+        options = self._accounts.options(row)
+        return options.imap.enabled and options.sync.mode == "two-way" and options.sync.appended
 
     def _account(self, row: ConnectorRow) -> Account | None:
         if not row.enabled:
@@ -104,7 +115,8 @@ class SendingAccounts:
             return None
         return Account(
             id=row.id, name=row.name, inbox_id=row.inbox_id, addresses=(row.address,), limits=_limits(leg),
-            sent_policy=SentPolicy(leg.sent_copy), use_fallback=leg.fallback, version=row.version,
+            sent_policy=SentPolicy(leg.sent_copy), use_fallback=leg.fallback,
+            files_sent=row.files_sent, version=row.version,
         )  # fmt: skip
 
     async def endpoints(self, account: Account, *, renew: bool = False) -> Sequence[Endpoint]:
@@ -130,7 +142,7 @@ class SendingAccounts:
             return None
 
     def report(self, tx: Tx, report: SendReport) -> None:
-        """A SEND event. One of a connector that is gone meanwhile is of nobody."""
+        """A SEND event, and what is to be done about the account's Sent. One of a connector that is gone meanwhile is of nobody."""
         detail = {
             "submission": report.submission,
             "message_id": report.message_id.decode("utf-8", "replace") if report.message_id is not None else None,
@@ -148,6 +160,13 @@ class SendingAccounts:
         )  # fmt: skip
         with suppress(NotFound):
             events.add(tx, ConnectorId(report.account_id), new, now=report.at)
+        wanted = report.copy in (AccountCopy.APPEND, AccountCopy.PROBE)
+        if wanted and report.message_id is not None and report.account_id in self._files:
+            sent = SentMail(
+                report.inbox_id, report.content_id, report.message_id, report.size, report.at,
+                report.copy is AccountCopy.PROBE,
+            )  # fmt: skip
+            ask_copy(tx, ConnectorId(report.account_id), report.submission, sent, report.at)
 
 
 def _limits(leg: SmtpLeg) -> RouteLimits:

@@ -224,7 +224,7 @@ class _Push:
         for one in some:
             message = seen.messages.get(one.place)
             to = work.folders[FolderId(one.to)]
-            if message is None:
+            if message is None or (to.role == SENT and sent.stays_here(work)):
                 continue
             standing = ledger.standing(APPEND, to.id, to.uidvalidity or 0, Item(0, one.place))
             if standing is not Standing.FREE or to.uidvalidity is None:

@@ -8,20 +8,22 @@ file its own; that one then stands for ours, or ours is put up.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from gateway.connectors.work import Work
 from gateway.model.flags import SEEN
-from gateway.model.ids import MailboxId
+from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.model.mailbox import SENT as ROLE
 from gateway.model.sequence import numbers_of
 from gateway.outbound.sent_copy import PROBES, SentPolicy, files_sent
+from gateway.store import content
 from gateway.store.connectors import adopt, ops, places, state
 from gateway.store.connectors.moves import Key
 from gateway.store.connectors.ops import Op, OpState
 from gateway.store.connectors.own_copies import OwnCopies
-from gateway.store.connectors.rows import RemoteFolder
-from gateway.store.db import Rx, Tx
+from gateway.store.connectors.rows import ConnectorId, RemoteFolder
+from gateway.store.db import Rx, Tx, WakeKind
 from gateway.upstream.wants import SearchWants
 
 from .appending import Outgoing, append
@@ -33,12 +35,28 @@ GRACE_S: Final = 900
 _GIVEN_UP_S: Final = 7 * 86_400
 
 
-def payload_of(content_id: int, message_id: bytes, size: int, at: int, *, probe: bool) -> dict[str, Any]:
-    """Of the operation that delivery leaves; `message_id` without brackets."""
-    return {
-        "content": content_id, "message_id": message_id.decode("utf-8", "surrogateescape"), "size": size, "at": at,
-        "probe": probe,
+@dataclass(frozen=True, slots=True)
+class SentMail:
+    """What went out, at `at` (Unix seconds); `message_id` without brackets. `probe`: nobody knows whether the server
+    files it."""
+
+    inbox_id: InboxId
+    content_id: int
+    message_id: bytes
+    size: int
+    at: int
+    probe: bool
+
+
+def ask_copy(tx: Tx, connector_id: ConnectorId, submission: str, sent: SentMail, now: int) -> None:
+    """A message went out through the account: its copy in the account's Sent is to be seen to. Twice is once."""
+    payload = {
+        "content": sent.content_id, "message_id": sent.message_id.decode("utf-8", "surrogateescape"),
+        "size": sent.size, "at": sent.at, "probe": sent.probe,
     }  # fmt: skip
+    not_before = int(sent.at + PROBES[0]) if sent.probe else 0
+    ops.ask(tx, connector_id, f"{SENT}:{submission}", SENT, payload, not_before=not_before, now=now)
+    tx.wake(sent.inbox_id, kind=WakeKind.CONNECTOR)
 
 
 async def run(work: Work, ledger: Ledger) -> None:
@@ -52,6 +70,9 @@ async def run(work: Work, ledger: Ledger) -> None:
 async def _done(work: Work, ledger: Ledger, op: Op) -> bool:
     """False: it is put off."""
     at, probe = op.payload["at"], op.payload["probe"]
+    number = ContentId(op.payload["content"])
+    if not await work.db.read(lambda rx: content.exists(rx, number)):
+        return True  # it was deleted here meanwhile
     message_id = op.payload["message_id"].encode("utf-8", "surrogateescape")
     row = folder(work)
     if row is None or await opened(work, row, anew=True) is None:
@@ -97,6 +118,12 @@ async def _lies_there(work: Work, message_id: bytes) -> list[int]:
         return list(numbers_of(await work.search(SearchWants(header=(("Message-ID", text),)))))
     except UnicodeEncodeError:
         return []
+
+
+def stays_here(work: Work) -> bool:
+    """Nobody wants a copy of ours in the account."""
+    smtp = work.options.smtp
+    return smtp.enabled and SentPolicy(smtp.sent_copy) is SentPolicy.NEVER
 
 
 async def settled(work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing) -> bool | None:
