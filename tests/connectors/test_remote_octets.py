@@ -25,6 +25,7 @@ from tests.support.upstream import (
     PLAIN,
     Bye,
     Cut,
+    Do,
     Drop,
     FakeUpstream,
     NilBody,
@@ -152,13 +153,13 @@ async def test_octets_that_end_early_file_nothing() -> None:
 
 
 CUTS: list[tuple[Any, str, Failure, str]] = [
-    (lambda: Cut("FETCH", octets=500, literal=True, where=bodies), "download", Failure.LOST, "try again"),
+    (lambda: Cut("FETCH", octets=500, literal=True, where=bodies), "download", Failure.LOST, "closed the connection"),
     (lambda: Bye("SEARCH"), "download", Failure.BYE, "Server shutting down"),
     (lambda: Refuse("FETCH", "NO [UNAVAILABLE] later", where=bodies), "download", Failure.UNAVAILABLE, "outage"),
     (lambda: Drop("LITERAL"), "append", Failure.LOST, "closed the connection"),
-    (lambda: Drop("APPEND"), "append", Failure.LOST, "not known"),
-    (lambda: Drop("APPEND", when="after"), "append", Failure.LOST, "search for it before trying again"),
-    (lambda: Drop("MOVE"), "move", Failure.LOST, "try again"),
+    (lambda: Drop("APPEND"), "append", Failure.LOST, "The message is not there."),
+    (lambda: Drop("MOVE"), "move", Failure.LOST, "closed the connection"),
+    (lambda: Drop("COPY"), "copy", Failure.LOST, "look into Work before you go on"),
     (lambda: Refuse("MOVE", "NO [OVERQUOTA] Quota exceeded"), "move", Failure.LIMIT, "quota"),
     (lambda: Refuse("AUTH", "NO [AUTHENTICATIONFAILED] no"), "status", Failure.AUTH_REJECTED, "user name and password"),
     (lambda: Refuse("OPEN", "NO [THROTTLED] Backoff Time: 4000 ms"), "move", Failure.THROTTLED, "pause of 4 seconds"),
@@ -173,6 +174,8 @@ async def done(actions: Any, action: str, octets: bytes) -> None:
         await actions.append("INBOX", len(octets), chunks(octets))
     elif action == "move":
         await actions.move("INBOX", at("1"), "Work")
+    elif action == "copy":
+        await actions.copy("INBOX", at("1"), "Work")
     else:
         await actions.status("INBOX")
 
@@ -192,6 +195,33 @@ async def test_failures_have_their_class_and_advice(fault: Any, action: str, fai
         assert str(caught.value).startswith(f"{failure.value}: ")
         async with it.open() as actions:  # the next one is not concerned
             await done(actions, action, octets)
+
+
+@pytest.mark.parametrize("kind", [DOVECOT, HMAIL], ids=lambda kind: kind.name)
+async def test_a_message_whose_answer_was_lost_is_looked_for_and_found(kind: Personality) -> None:
+    octets = letter()
+    async with hand(FakeUpstream(kind, mailboxes={"INBOX": [octets]})) as it:
+        it._server.arm(Drop("APPEND", when="after"))
+        async with it.open() as actions:
+            filed = await actions.append("INBOX", len(octets), chunks(octets))
+            assert (filed.uid, uids_of(it._server)) == (2, [1, 2]), "not the one that was there before"
+            assert (await actions.message("INBOX", uid(2)))[2].subject == "parts"
+        assert it._server.connections == 2
+
+
+async def test_a_message_that_cannot_be_looked_for_is_left_open() -> None:
+    async def lost(octets: bytes, *faults: Any) -> str:
+        async with hand(FakeUpstream(DOVECOT, faults=[Drop("APPEND", when="after"), *faults])) as it:
+            with pytest.raises(RemoteFailed) as caught:
+                async with it.open() as actions:
+                    await actions.append("INBOX", len(octets), chunks(octets))
+            assert caught.value.failure is Failure.LOST
+            return str(caught.value)
+
+    unknown = "search for it before trying again"
+    assert unknown in await lost(b"Subject: no id\r\n\r\nx\r\n")
+    assert unknown in await lost(letter(), Refuse("AUTH", nth=2))
+    assert unknown in await lost(letter(), Do("STATUS", lambda server: server.renumber("INBOX"), nth=2))
 
 
 async def test_a_move_that_ends_in_the_middle_says_where_the_messages_are() -> None:

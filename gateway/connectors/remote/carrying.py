@@ -8,7 +8,7 @@ from gateway.connectors.plan.roles import TRASH
 from gateway.model.errors import CannotChange, NotFound
 from gateway.model.sequence import Ranges, count, from_numbers, numbers_of
 from gateway.outbound.failure import Failure
-from gateway.upstream.errors import Refused, UpstreamError
+from gateway.upstream.errors import Closed, Refused, UpstreamError
 from gateway.upstream.reading import message_limit
 from gateway.upstream.values import Copied, ListedMailbox, Selected
 
@@ -60,6 +60,8 @@ class Carrying(OpenAccount):
             try:
                 taken.add(piece, await self._client.copy(piece, target.raw))
             except UpstreamError as error:
+                if isinstance(error, Closed):
+                    error.add_note(f"Whether all were copied is not known: look into {target.name} before you go on.")
                 _note(error, taken.done, uids, "copied")
                 raise
         return taken.result(folder, selected, uids, target)

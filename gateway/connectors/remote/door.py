@@ -77,11 +77,15 @@ async def opened(
         raise InvalidRequest(f"Connector {row.name} has no IMAP side")
     async with locks.held(row.id, wait=wait):
         try:
-            client = await _connected(accounts, found, resolver)
+
+            async def connect() -> ImapClient:
+                return await _connected(accounts, found, resolver)
+
+            actions = RemoteActions(await connect(), connect)
             try:
-                yield RemoteActions(client)
+                yield actions
             finally:
-                await client.log_out()
+                await actions.close()
         except UpstreamError as error:
             raise failed(error, row.provider or "", row.name) from None
 

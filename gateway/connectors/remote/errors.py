@@ -15,7 +15,7 @@ _LATER: Final[Mapping[Failure, str]] = {
                    "programs, or try again later.",
     Failure.THROTTLED: "The server wants a pause{wait}.",
     Failure.UNAVAILABLE: "The server has an outage of its own; try again later.",
-    Failure.LOST: "The server closed the connection; try again.",
+    Failure.LOST: "",
     Failure.BYE: "The server closed the connection and said why.",
     Failure.REFUSED_COMMAND: "",
 }  # fmt: skip

@@ -10,9 +10,9 @@ from typing import Final
 from gateway import mime
 from gateway.model.errors import InvalidRequest, NotFound, TooBig
 from gateway.model.sequence import Ranges, contains, count
-from gateway.upstream.errors import Closed, Refused
+from gateway.upstream.errors import Closed, Refused, UpstreamError
 from gateway.upstream.numbers import MAX_UID
-from gateway.upstream.values import Appended, ListedMailbox
+from gateway.upstream.values import Appended, ListedMailbox, MailboxStatus
 from gateway.upstream.wants import SearchWants
 
 from .errors import ValidityChanged
@@ -106,8 +106,9 @@ class Transfers(Reading):
     ) -> Filed:  # fmt: skip
         """Put a message of `size` octets (lines end with CRLF) into a folder; `date` in Unix seconds, else now.
 
-        TooBig: the server says so before anything is sent. A connection that ends in the middle leaves it open whether
-        the message was kept: the error says so.
+        TooBig: the server says so before anything is sent. A connection that ends behind the last octet leaves it open
+        whether the message was kept: another one looks for it, by its Message-ID; the error says so where that cannot
+        be told.
         """
         if size <= 0:
             raise InvalidRequest("The message is empty")
@@ -124,12 +125,31 @@ class Transfers(Reading):
                 raise TooBig(f"{error}") from None
             raise
         except Closed as error:
-            if passing.passed >= size:
-                error.add_note("Whether the server kept the message is not known: search for it before trying again.")
-            raise
+            if passing.passed < size:
+                raise
+            told = await self._kept(folder, before, passing.message_id(), error)
         if told is None:
             told = await self._filed(folder, before.uidnext, passing.message_id())
         return Filed(folder.name, told.uidvalidity if told else validity, told.uid if told else None, size)
+
+    async def _kept(
+        self, folder: ListedMailbox, before: MailboxStatus, message_id: str, error: Closed
+    ) -> Appended:
+        """Where the message is that was sent when the connection ended; else `error`, with what is known."""
+        if before.uidnext and message_id:
+            try:
+                await self.reconnect()
+                if await self.validity(folder) == before.uidvalidity:
+                    told = await self._filed(folder, before.uidnext, message_id)
+                    if told is not None:
+                        return told
+                    error.add_note("The message is not there.")
+                    raise error
+            except UpstreamError as other:
+                if other is error:
+                    raise
+        error.add_note("Whether the server kept the message is not known: search for it before trying again.")
+        raise error
 
     async def _filed(self, folder: ListedMailbox, after: int | None, message_id: str) -> Appended | None:
         """Where a message is that the server gave no UID of: by its Message-ID, among those that came since."""

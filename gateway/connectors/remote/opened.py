@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from gateway.connectors.plan.roles import Roles, resolve
@@ -23,12 +23,26 @@ from .ranges import Chosen
 _LOOKS: Final = 2  # at which UIDs there are, while messages come and go
 
 
+Connect = Callable[[], Awaitable[ImapClient]]
+
+
 class OpenAccount:
     """Base of the actions; UpstreamErrors come through as they are, `door.opened` turns them into RemoteFailed."""
 
-    def __init__(self, client: ImapClient) -> None:
+    def __init__(self, client: ImapClient, again: Connect) -> None:
+        """`again`: another connection like `client`."""
         self._client = client
+        self._again = again
         self._listed: list[ListedMailbox] | None = None
+
+    async def close(self) -> None:
+        """LOGOUT; never raises for what the server answers."""
+        await self._client.log_out()
+
+    async def reconnect(self) -> None:
+        """Goes on over a new connection, no folder selected, for the one there was is gone. UpstreamError."""
+        self._client.abort()
+        self._client = await self._again()
 
     async def _folders(self) -> list[ListedMailbox]:
         """Asked once a connection, unless something of it was changed."""
