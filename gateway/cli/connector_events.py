@@ -7,12 +7,15 @@ from typing import Any, Final
 
 import click
 
+from .connector_sync import counted
 from .output import cell, json_option, octets, print_json
 from .runtime import Runtime, pass_runtime
 
 Json = Any
 WAIT_S: Final = 30
 PAGE: Final = 500
+NAMED: Final = 3
+"""Recipients of a mail that its line names."""
 
 
 @click.command("events", short_help="What connectors did, with logs.")
@@ -53,6 +56,20 @@ def _next(found: Mapping[str, Json]) -> int:
     return int(events[-1]["id"] if events else found["last"])
 
 
+def _of_sync(event: Mapping[str, Json]) -> str:
+    """What came of it; nothing where it has failed before anything did."""
+    detail = event["detail"]
+    counts = {**detail, "imported": detail.get("emailSyncCount", 0), "octets": event["size"] or 0}
+    return counted(counts) if event["status"] == "SUCCESS" or counts["imported"] else ""
+
+
+def _of_send(event: Mapping[str, Json]) -> str:
+    names = [cell(each["address"]) for each in event["detail"].get("recipients", ())]
+    shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    size = f" ({octets(event['size'])})" if event["size"] is not None else ""
+    return f"to {shown}{size}" if names else ""
+
+
 def _show(
     runtime: Runtime, events: list[dict[str, Json]], *, logs: bool, mark_seen: bool, as_json: bool, whole: bool
 ) -> None:
@@ -74,11 +91,13 @@ def _show(
 
 
 def _print(event: Mapping[str, Json]) -> None:
-    size = f", {octets(event['size'])}" if event["size"] is not None else ""
-    failure = f" {event['failure']}:" if event["failure"] else ""
-    click.echo(
-        f"{event['at']}  {event['kind']}  {cell(event['connector'])}  {event['status']}{size}{failure} "
-        f"{cell(event['message'] or '')}"
-    )
+    said = [_of_sync(event) if event["kind"] == "SYNC" else _of_send(event)]
+    if event["failure"]:
+        said.append(f"{event['failure']}: {cell(event['message'] or '')}")
+    elif event["message"]:
+        said.append(cell(event["message"]))
+    click.echo("  ".join((
+        event["at"], event["kind"], cell(event["connector"]), event["status"], "; ".join(text for text in said if text),
+    )).rstrip())  # fmt: skip
     for line in event.get("log", ()):
         click.echo(f"    {cell(line)}")

@@ -6,6 +6,7 @@ Here, for the person who names a file or a variable sees other ones than the ser
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -38,8 +39,7 @@ def gathered(
         "imap.enabled": "no" if no_imap else None, "smtp.enabled": "no" if no_smtp else None,
     }  # fmt: skip
     if secret is not None:
-        asked = click.prompt("Password", hide_input=True) if secret == ASK else secret
-        texts |= {"smtp.secret" if no_imap else "imap.secret": asked}
+        texts |= {"smtp.secret" if no_imap else "imap.secret": asked("Password") if secret == ASK else secret}
     for pair in pairs:
         path_, equals, text = pair.partition("=")
         if not equals:
@@ -55,6 +55,15 @@ def gathered(
 
     tables = {name: {key: plain(value) for key, value in table.items()} for name, table in given.values.items()}
     return {name: table for name, table in tables.items() if table} or None
+
+
+def asked(what: str) -> str:
+    """A secret that somebody types unseen; without a terminal, the first line of standard input."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=True))
+    if not (line := sys.stdin.readline().rstrip("\r\n")):
+        raise click.BadParameter("there is none on standard input", param_hint="--secret")
+    return line
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import click
@@ -56,9 +57,14 @@ def _print(name: str, done: dict[str, Any]) -> None:
     if not done["success"]:
         click.echo(f"{name}: {done['failure']}: {done['message']}")
         return
+    click.echo(f"{name}: {counted(done)}.")
+
+
+def counted(done: Mapping[str, Any]) -> str:
+    """What came of a sync, on one line."""
     said = [f"{done['imported']} new ({octets(done['octets'])})"]
     said += [f"{done[key]} {text}" for key, text in (
         ("flags", "flags changed"), ("vanished", "gone"), ("remapped", "found again"), ("pushed", "sent up"),
         ("poisoned", "cannot be had"),
-    ) if done[key]]
-    click.echo(f"{name}: {', '.join(said)}, {done['folders']} folders.")
+    ) if done.get(key)]
+    return ", ".join((*said, f"{done.get('folders', 0)} folders"))

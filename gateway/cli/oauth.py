@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import click
 
+from .connector_options import ASK, asked
 from .logging_in import WAYS, LoginOptions, log_in
 from .output import json_option, print_fields, print_json, show_list
 from .runtime import Runtime, pass_runtime
 
-ASK: Final = "-"
 _TEXT_HELP: Final = "Client secret: -, to be asked for it; file:PATH; env:NAME; or the text itself."
 _GRANT: Final = {
     "id": "Id", "app": "Application", "account": "Account", "subject": "Logged in", "status": "Status",
@@ -197,7 +197,7 @@ def _secret(text: str | None) -> str | None:
     if text is None:
         return None
     if text == ASK:
-        return str(click.prompt("Client secret", hide_input=True))
+        return asked("Client secret")
     kind, colon, name = text.partition(":")
     if colon and kind == "file":
         return (_text(Path(name).expanduser()) or "").strip()

@@ -13,12 +13,14 @@ Side = Literal["imap", "smtp"]
 
 _TEXTS: Final[Mapping[Failure, str]] = {
     Failure.DNS: "Check the spelling of {side}.host.",
-    Failure.DENIED: "The host is in a private network or on this machine; {side}.allow_private = true allows that.",
+    Failure.DENIED: "The host is in a private network or on this machine; {side}.allow_private=yes allows that.",
     Failure.REFUSED: "Check {side}.host and {side}.port, and whether a firewall lets this server out.",
-    Failure.TIMEOUT: "The server did not answer in time. Check {side}.port, and whether a firewall is in the way.",
+    Failure.TIMEOUT: "The server did not answer in time. Check {side}.port and {side}.security (a port that is for TLS "
+                     "says nothing to others), and whether a firewall is in the way.",
     Failure.PROXY: "Check {side}.proxy and its user and password.",
     Failure.TLS_VERIFY: "Check {side}.host: the certificate must be for that name. For a server with a CA of its own, "
-                        "give its certificate as {side}.ca.",
+                        "give its certificate as {side}.ca. An expired one is renewed by its administrator; until then "
+                        "{side}.pins with {side}.pin_only accepts that very certificate.",
     Failure.TLS_VERSION: "The server offers only old TLS. Ask its administrator; until then {side}.tls_min lowers what "
                          "is accepted, and {side}.min_dh_bits the size of its Diffie-Hellman group.",
     Failure.NOT_TLS: "The port does not speak TLS from the start. Try {side}.security = starttls, or port {tls_port}.",
@@ -42,6 +44,10 @@ _TEXTS: Final[Mapping[Failure, str]] = {
     Failure.UNAVAILABLE: "The server has an outage of its own; it is tried again by itself.",
     Failure.FOLDER_MISSING: "There is no such folder (case counts, INBOX apart): gateway remote list {name}",
     Failure.REFUSED_COMMAND: "The server refused a command; the log shows which one and what it said.",
+}  # fmt: skip
+_OF_SMTP: Final[Mapping[Failure, str]] = {
+    Failure.LOGIN_DISABLED: "Without TLS no password is sent. Where no login is wanted, give an empty one: "
+                            "--set smtp.secret=",
 }  # fmt: skip
 _OF_PROVIDER: Final = frozenset({Failure.AUTH_REJECTED, Failure.APP_PASSWORD_NEEDED, Failure.IMAP_DISABLED})
 """Failures whose remedy is on the provider's own pages."""
@@ -68,6 +74,8 @@ def advise(failure: Failure, side: Side, provider: str, name: str = "NAME") -> s
     preset: Preset | None = PRESETS.get(provider)
     kind = _ALIKE.get(provider, provider)
     text = _SPECIAL.get((kind, failure)) or _TEXTS[failure]
+    if side == "smtp" and failure in _OF_SMTP:
+        text = f"{text} {_OF_SMTP[failure]}"
     tls_port = 993 if side == "imap" else 465
     text = text.format(side=side, name=name, tls_port=tls_port, protocol=side.upper())
     if failure in _OF_PROVIDER and preset is not None and preset.help:

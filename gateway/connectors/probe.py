@@ -18,7 +18,9 @@ from gateway.outbound.tls_peer import TlsFacts
 from .advice import Side, advise
 
 _ENCRYPTING: Final = frozenset({Failure.TLS_VERIFY, Failure.TLS_VERSION, Failure.NOT_TLS, Failure.NO_STARTTLS})
-_GREETING: Final = frozenset({Failure.BYE, Failure.PROTOCOL, Failure.LIMIT, Failure.UNAVAILABLE})
+_GREETING: Final = frozenset({
+    Failure.BYE, Failure.PROTOCOL, Failure.LIMIT, Failure.UNAVAILABLE, Failure.THROTTLED, Failure.REFUSED_COMMAND,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

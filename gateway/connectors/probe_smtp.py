@@ -34,6 +34,9 @@ async def probe_smtp(
         outcome = error.outcome
         failure = outcome.failure or Failure.LOST
         step = "login" if outcome.verdict is Verdict.LOGIN else "connect"
+        if outcome.code is not None and outcome.code < 0:  # the library's for a line that is no reply
+            watch.failed(step, Failure.PROTOCOL, "No SMTP server answers on this port", outcome.text, provider, name)
+            return probe
         said = f"{outcome.code} {outcome.text}" if outcome.code is not None else ""
         watch.failed(step, failure, outcome.text, said, provider, name)
         return probe

@@ -27,7 +27,8 @@ def resolve(given: Given, provider: str, address: str) -> Options:
     imap = _leg(ImapLeg(), preset.imap, given.values.get("imap", {}), address, IMAP_PORTS)
     smtp = _leg(SmtpLeg(), preset.smtp, given.values.get("smtp", {}), address, SMTP_PORTS)
     if smtp.host and imap.host:  # one account: what opens one side opens the other, where nothing else is said
-        smtp = replace(smtp, secret=smtp.secret or imap.secret)
+        if "secret" not in given.values.get("smtp", {}):  # an empty one says that it is open without a login
+            smtp = replace(smtp, secret=imap.secret)
         if "user" not in given.values.get("smtp", {}):
             smtp = replace(smtp, user=imap.user)
     options = Options(imap, smtp, replace(Sync(), **given.values.get("sync", {})))

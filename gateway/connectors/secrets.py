@@ -15,12 +15,15 @@ SIDES: Final = ("imap", "smtp")
 
 
 def sealed(sealer: Sealer, uuid: str, secrets: Mapping[str, Secret]) -> dict[str, bytes | None]:
-    """Columns of the connector `uuid` that keep `secrets` (`section.key` -> secret); None where a side has none."""
+    """Columns of the connector `uuid` that keep `secrets` (`section.key` -> secret); None where a side has none.
+
+    One that was given empty is kept: `smtp.secret` "" says that no login is wanted there.
+    """
     columns: dict[str, bytes | None] = {}
     for side in SIDES:
         held = {
             path.partition(".")[2]: secret.reveal()
-            for path, secret in secrets.items() if path.startswith(f"{side}.") and secret
+            for path, secret in secrets.items() if path.startswith(f"{side}.")
         }
         column = f"{side}_secret"
         text = json.dumps(held, ensure_ascii=False)

@@ -123,6 +123,33 @@ def test_mistakes_are_one_line_that_helps(gateway: Gateway, arguments: list[str]
     assert "unexpected error" not in said
 
 
+def test_what_was_typed_is_named_in_what_is_refused(gateway: Gateway) -> None:
+    host = ("--imap-host", "imap.b.test", "--disabled")
+    said = failed(gateway, "add", "x", "--email", "me@corp.example", *host, "--inbox", "not-there")
+    assert "not-there is no e-mail address" in said
+    assert "here it is is no e-mail address" in failed(gateway, "add", "x", "--email", "here it is", *host)
+    assert "is delivered here" in failed(gateway, "add", "x", "--email", gateway.address, *host)
+    gateway.run("connector", "add", "one", "--email", "me@corp.example", *host, "--inbox", gateway.address)
+    said = failed(gateway, "add", "two", "--email", "me@corp.example", *host)
+    assert f"me@corp.example is an address of inbox {gateway.address} already" in said
+    gateway.run("connector", "add", "two", "--email", "me@corp.example", *host, "--inbox", gateway.address)
+
+
+def test_a_secret_can_come_from_a_pipe(gateway: Gateway) -> None:
+    arguments = (
+        "connector", "test", "--email", "me@corp.example", "--imap-host", "127.0.0.1", "--no-smtp", "--set",
+        "imap.security=none", "--set", "imap.allow_private=yes", "--secret", "-",
+    )  # fmt: skip
+    with upstream() as server:
+        more = ("--set", f"imap.port={server.port}", "--user", server.account.user)
+        done = gateway.cli(*arguments, *more, stdin=SECRET.encode() + b"\n")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert SECRET not in done.stdout
+        done = gateway.cli(*arguments, *more)
+        assert done.returncode == 2
+        assert "there is none on standard input" in done.stderr
+
+
 def test_one_that_only_sends_is_shown_among_the_others(make_gateway: Callable[..., Gateway]) -> None:
     gateway = make_gateway()
     gateway.start()

@@ -21,10 +21,10 @@ from gateway.connectors.worker import NEVER
 from gateway.control.frames import Json
 from gateway.fields.setting import Secret
 from gateway.fields.values import Source
-from gateway.model.errors import GatewayError, InvalidRequest
+from gateway.model.errors import AlreadyExists, GatewayError, InvalidName, InvalidRequest
 from gateway.model.ids import InboxId, PodId
 from gateway.outbound.failure import Failure
-from gateway.store import inboxes
+from gateway.store import addresses, inboxes, pods
 from gateway.store.connectors import accounts, grants, removal, reset
 from gateway.store.connectors.rows import ConnectorId, ConnectorRow
 from gateway.store.db import Rx, Tx
@@ -121,6 +121,20 @@ def _plain(value: Any) -> Json:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _fits(rx: Rx, address: str, inbox: str | None) -> None:
+    """Errors that name what was typed; the unit that makes the connector sees to the rules."""
+    for text in (address, inbox):
+        try:
+            domain = addresses.canonical_address(text or address).rpartition("@")[2]
+        except InvalidName:
+            raise InvalidName(f"{text} is no e-mail address") from None
+        if text == address and any(each.name == domain and each.local for each in pods.domains(rx)):
+            raise InvalidRequest(f"Mail of {domain} is delivered here: a connector is for an account elsewhere")
+    owner = inboxes.inbox_by_address(rx, address)
+    if owner is not None and (inbox is None or inboxes.inbox_by_address(rx, inbox) != owner):
+        raise AlreadyExists(f"{address} is an address of inbox {owner.address} already: name that inbox")
+
+
 @operation("connector.add")
 async def connector_add(
     context: Context, stream: Stream, *, name: str, address: str, options: dict[str, Any] | None = None,
@@ -129,6 +143,7 @@ async def connector_add(
     """A new connector. `inbox`: an address; one that no inbox has is made, and without it one like the account's."""
 
     def where(rx: Rx) -> tuple[PodId, InboxId | None]:
+        _fits(rx, address, inbox)
         box = inboxes.inbox_by_address(rx, inbox) if inbox is not None else None
         if box is not None and (pod is None or pod_named(rx, pod).id == box.pod_id):
             return box.pod_id, box.id

@@ -54,6 +54,18 @@ async def test_what_was_given_is_kept_and_secrets_are_sealed(db: Database, tmp_p
     assert kinds[ADDRESS] is AddressKind.EXTERNAL
 
 
+async def test_an_empty_password_says_that_sending_needs_no_login(db: Database, tmp_path: Path) -> None:
+    connectors = service(db, tmp_path)
+    inbox = await make_inbox(db)
+    said = given(imap={"host": "imap.test", "secret": "hunter2"}, smtp={"host": "smtp.test", "secret": ""})
+    made = await connectors.add("work", ADDRESS, said, pod_id=inbox.pod_id, inbox_id=inbox.id)
+    found = await connectors.find("work")
+    assert found == made
+    assert (found.options.imap.secret, found.options.smtp.secret) == (Secret("hunter2"), Secret(""))
+    back = await connectors.change(found, given(), unset={"smtp": frozenset({"secret"})})
+    assert (await connectors.get(back.row.id)).options.smtp.secret == Secret("hunter2"), "one account, one password"
+
+
 async def test_a_change_keeps_the_rest_and_can_take_back(db: Database, tmp_path: Path) -> None:
     connectors = service(db, tmp_path)
     inbox = await make_inbox(db)

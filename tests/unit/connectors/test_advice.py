@@ -15,12 +15,17 @@ from gateway.outbound.failure import Failure
 def test_every_failure_has_advice_that_names_real_options(failure: Failure, side: Side) -> None:
     for provider in (*PRESETS, "somebody"):
         text = advise(failure, side, provider, "work")
-        assert text.endswith((".", "work", "NAME", "passwords", "204397", "15241.html", "app-password"))
+        assert text.endswith((".", "smtp.secret=", "work", "NAME", "passwords", "204397", "15241.html", "app-password"))
         assert "{" not in text
         for word in text.replace(",", " ").replace(":", " ").split():
             section, dot, key = word.rstrip(".").partition(".")
             if dot and section in FIELDS and " " not in key and key.isidentifier():
                 assert key in FIELDS[section], word
+
+
+def test_the_two_sides_differ_where_their_logins_do() -> None:
+    assert "smtp.secret=" in advise(Failure.LOGIN_DISABLED, "smtp", "custom")
+    assert "secret" not in advise(Failure.LOGIN_DISABLED, "imap", "custom")
 
 
 def test_the_provider_s_own_page_is_named_where_it_helps() -> None:

@@ -223,8 +223,9 @@ def test_a_sender_that_may_send() -> None:
 @pytest.mark.parametrize(
     ("replies", "step", "failure"),
     [
-        ({"greeting": ["421 4.7.0 too many connections"]}, "connect", None),
-        ({"greeting": ["554 5.7.1 go away"]}, "connect", Failure.REFUSED_COMMAND),
+        ({"greeting": ["421 4.7.0 too many connections"]}, "greeting", None),
+        ({"greeting": ["554 5.7.1 go away"]}, "greeting", Failure.REFUSED_COMMAND),
+        ({"greeting": ["* OK Dovecot ready."]}, "greeting", Failure.PROTOCOL),
         ({"MAIL": ["550 5.7.60 SMTP; Client does not have permissions to send as this sender"]}, "sender",
          Failure.REFUSED_COMMAND),
         ({"MAIL": [DROP]}, "sender", Failure.LOST),
