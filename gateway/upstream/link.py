@@ -1,7 +1,7 @@
 """One connection's octets: what came waits in the reader, what goes waits for the peer; nothing is parsed here.
 
-Whoever reads pulls: while nobody does, a little is buffered and then the peer has to wait. TLS is the loop's own, so
-that an idle connection costs what one socket and one TLS session do.
+Whoever reads pulls: while nobody does, a little is buffered and then the peer has to wait. An idle connection costs
+what one socket and one TLS session do (`encryption`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from gateway.outbound.failure import Failure
 
+from .encryption import SPACE, Encryption
 from .endpoint import ImapLimits
 from .errors import Closed
 from .receiving import ResponseReader
@@ -21,7 +22,7 @@ ENOUGH: Final = 262_144  # octets that wait unread before the peer is stopped
 _PIECE: Final = 65_536  # octets that are inflated in one go: what a few octets may swell to
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """Made by `opening`. All that goes wrong is Closed."""
 
     __slots__ = (
@@ -46,7 +47,13 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return SPACE
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(SPACE[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
         self.received += len(data)
         if self._inflate is not None:
             self._packed += data
@@ -128,11 +135,15 @@ class Link(asyncio.Protocol):
         transport = self.transport
         if self.reader.buffered:
             raise Closed(Failure.NO_STARTTLS, "The server sent more before TLS was there: somebody may have put it in")
-        loop = asyncio.get_running_loop()
-        made = await loop.start_tls(transport, self, context, server_hostname=host, ssl_handshake_timeout=patience)
-        if made is None or self._lost:
+        if self._paused:
+            self._paused = False
+            transport.resume_reading()
+        encryption = Encryption(self, context, host)
+        encryption.connection_made(transport)
+        transport.set_protocol(encryption)
+        await encryption.shake(patience)
+        if self._lost:
             raise Closed(Failure.LOST, "The server closed the connection")
-        self._transport = made
 
     def compress(self) -> None:
         """COMPRESS DEFLATE was granted (RFC 4978)."""

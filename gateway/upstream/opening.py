@@ -17,6 +17,7 @@ from gateway.outbound.tls_peer import TlsFacts, TlsFailed, check_peer, explained
 from . import classify
 from .classify import Step
 from .dialogue import Dialogue
+from .encryption import Encryption
 from .endpoint import ImapEndpoint
 from .errors import Closed, UpstreamError
 from .events import Status, Unknown
@@ -79,10 +80,10 @@ async def _dialled(endpoint: ImapEndpoint, resolver: Resolver) -> Link:
     link = Link(endpoint.limits)
     try:
         if policy.security is Security.TLS:
-            await loop.create_connection(
-                lambda: link, sock=sock, ssl=context, server_hostname=policy.name_for(endpoint.host),
-                ssl_handshake_timeout=times.greeting,
-            )  # fmt: skip
+            assert context is not None
+            encryption = Encryption(link, context, policy.name_for(endpoint.host))
+            await loop.create_connection(lambda: encryption, sock=sock)
+            await encryption.shake(times.greeting)
         else:
             await loop.create_connection(lambda: link, sock=sock)
     except BaseException as error:

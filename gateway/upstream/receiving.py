@@ -87,7 +87,7 @@ class ResponseReader(Octets):
         self.total: int | None = limits.greeting
         """Octets that may still come; None without limit."""
 
-    def feed(self, octets: bytes) -> None:
+    def feed(self, octets: bytes | memoryview) -> None:
         self._buffer += octets
 
     def take_all(self) -> bytes:
