@@ -83,7 +83,7 @@ async def test_nothing_is_lost_doubled_or_stale(
             await db.close()
 
 
-_OUT_OF_SIGHT = Stmt(
+OUT_OF_SIGHT = Stmt(
     "SELECT m.content_id FROM remote_message r JOIN remote_place p ON p.folder_id = r.folder_id AND p.uidvalidity ="
     " r.uidvalidity AND p.uid = r.uid JOIN message m ON m.mailbox_id = p.mailbox_id AND m.uid = p.local_uid"
     " WHERE r.gone = 'unknown'"
@@ -92,7 +92,7 @@ _OUT_OF_SIGHT = Stmt(
 
 async def out_of_sight(db: Database) -> set[str]:
     """What could not be found again after a new UIDVALIDITY, for it was removed meanwhile: never deleted for that."""
-    return await db.read(lambda rx: {octets_digest(rx, row[0]) for row in rx.all(_OUT_OF_SIGHT)})
+    return await db.read(lambda rx: {octets_digest(rx, row[0]) for row in rx.all(OUT_OF_SIGHT)})
 
 
 def digests(mail: Content) -> Counter[str]:
