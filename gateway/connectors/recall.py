@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.store.connectors.rows import FolderId
 
+from .looks import Looks
 from .plan.budget import OctetBudget
 from .plan.standing import Account, Remaps
 from .plan.windows import Taken
@@ -37,6 +38,7 @@ class Recall:
 
     account: Account
     folders: dict[FolderId, FolderRecall] = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
     confirmed: bool = False
     renew: bool = False
     listing_asked_again: bool = False

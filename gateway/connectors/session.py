@@ -20,6 +20,7 @@ from gateway.upstream.values import MailboxStatus
 
 from .discovering import Discovery, discover, look_again
 from .folder_sync import FolderPass
+from .looks import NOBODY_S
 from .plan import folder as plan
 from .push.pusher import prepare, push, resume
 from .work import Work
@@ -75,14 +76,16 @@ class Session:
 
     async def sync(self, *, asked_at: float = 0.0) -> None:
         """Once through everything, older mail too."""
-        loop = asyncio.get_running_loop()
+        loop, looks = asyncio.get_running_loop(), self._work.recall.looks
         await prepare(self._work)
         self._found = await discover(self._work)
         self._discovered_at = self._others_at = loop.time()
         await resume(self._work)
+        looks.begin(loop.time())
         await self._run_all(
             [one for one in self._found.order if asked_at or self._needs(one, self._found.status.get(one))], asked_at
         )
+        looks.done()
         self.validated = True
         await self._push()
         await self._backfill()
@@ -129,6 +132,9 @@ class Session:
                 return Stopped.ASKED
             if requests.sync:
                 return Stopped.SYNC
+            if self._looks_due():
+                await self._look()
+                continue
             if requests.push or (work.two_way and not self._push_wait()):
                 await asyncio.sleep(work.settings.push_after)  # what changes together goes up together
                 await self._push()
@@ -173,13 +179,14 @@ class Session:
         """IDLE, or a pause and NOOP, for at most as long as the others can wait."""
         work, loop = self._work, asyncio.get_running_loop()
         wait = max(0.0, self._others_at + self._others_every() - loop.time())
+        wait = min(wait, work.recall.looks.pause(loop.time()))
         if work.two_way:
             wait = min(wait, self._push_wait() + 0.1)
         if work.client.has("IDLE"):
             period = work.profile.idle * (0.9 + 0.2 * work.chance())
             self._requests.interrupt = work.client.interrupt
             try:
-                if not (self._requests.stop or self._requests.sync or self._requests.push):
+                if not self._wanted():
                     await work.client.idle(min(period, wait))
             except Refused:
                 work.client.distrust("IDLE")
@@ -191,7 +198,7 @@ class Session:
 
     async def _pause(self, seconds: float) -> None:
         self._requests.event.clear()
-        if self._requests.stop or self._requests.sync or self._requests.push:
+        if self._wanted():
             return
         try:
             async with asyncio.timeout(seconds):
@@ -199,21 +206,81 @@ class Session:
         except TimeoutError:
             return
 
-    async def _sync_others(self) -> None:
-        """STATUS of all, in one command where that is possible; a pass over those in which something happened."""
+    def _wanted(self) -> bool:
+        """Somebody asks for something now."""
+        requests = self._requests
+        return requests.stop or requests.sync or requests.push or self._looks_due()
+
+    def _looks_due(self) -> bool:
+        return self._work.recall.looks.due(asyncio.get_running_loop().time())
+
+    async def on_access(self, due: int) -> None:
+        """A session for readers who wait: looks, until none comes for a while, a sync is wanted, or one is `due`.
+
+        Unix seconds. Nothing is compared that STATUS does not tell of, no older mail is fetched, nothing goes up.
+        """
+        work, requests = self._work, self._requests
+        loop, looks = asyncio.get_running_loop(), work.recall.looks
+        await prepare(work)
+        self._found = await discover(work)
+        self._discovered_at = loop.time()
+        await resume(work)
+        known, last = True, loop.time()
+        while not (requests.stop or requests.sync) and work.clock() < due:
+            requests.push = False  # what changes here goes up with the next sync
+            if self._looks_due():
+                await self._look(known=known)
+                known, last = False, loop.time()
+            left = last + work.settings.look_linger - loop.time()
+            if left <= 0 and not looks.wanted:
+                return
+            await self._pause(min(left if left > 0 else NOBODY_S, looks.pause(loop.time()), due - work.clock()))
+
+    async def _look(self, *, known: bool = False) -> None:
+        """What is new now where somebody reads, first of all, then where STATUS tells of something.
+
+        `known`: the folders were listed just now. Where each STATUS is a command of its own, only who reads several
+        mailboxes has them all asked for.
+        """
+        work, looks = self._work, self._work.recall.looks
+        wanted = looks.begin(asyncio.get_running_loop().time())
+        if not known:
+            await self._list()
+        order = self._found.order
+        some = [one for one in order if work.folders[one].mailbox_id in wanted] or order[:1]
+        if work.client.has("LIST-STATUS") or None in wanted:
+            some += await self._changed([one for one in order if one not in some])
+        if len(some) > 1:
+            await self._run(some[0], arrivals=True)
+        await self._run_all(some)
+        looks.done()
+
+    async def _list(self) -> None:
+        """Which folders there are, where it is time or one command tells the STATUS of all."""
         work, loop = self._work, asyncio.get_running_loop()
-        self._others_at = loop.time()
         due = loop.time() - self._discovered_at >= work.settings.discover_every
         if due or (work.client.has("LIST-STATUS") and not await look_again(work, self._found)):
             self._found = await discover(work)
             self._discovered_at = loop.time()
+
+    async def _changed(self, some: list[FolderId]) -> list[FolderId]:
+        """In which of them something happened; what was listed of them is used up."""
         changed = []
-        for folder_id in list(self._found.order[1:]):
+        for folder_id in some:
             if self._requests.stop or self._requests.sync:
-                return
+                return []
             if self._needs(folder_id, self._found.status.get(folder_id) or await self._status(folder_id)):
                 changed.append(folder_id)
         self._found.status.clear()
+        return changed
+
+    async def _sync_others(self) -> None:
+        """STATUS of all, in one command where that is possible; a pass over those in which something happened."""
+        self._others_at = asyncio.get_running_loop().time()
+        await self._list()
+        changed = await self._changed(self._found.order[1:])
+        if self._requests.stop or self._requests.sync:
+            return
         await self._run_all(changed)
         await self._backfill()
 
@@ -260,6 +327,11 @@ class Session:
                 more = await one.backfill()
             if not more or self._requests.stop:
                 return
+            if self._looks_due():
+                await self._look()
+                if not await one.run():
+                    return
+                self._chosen = folder_id
             if folder_id == main:
                 news = self._work.client.take_news()
                 if news.exists is not None or news.expunged or news.vanished or news.fetched:

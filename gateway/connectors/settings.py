@@ -31,4 +31,8 @@ class ConnectorSettings:
     """What changes here goes up so long after the first of several changes."""
     push_retry: float = 60.0
     """Until what the account refused is tried again; four times as long each time."""
+    look_every: float = 2.0
+    """Between the beginnings of two looks for readers who wait (`sync.on_access`)."""
+    look_linger: float = 30.0
+    """A connection that was made for such a reader waits so long for the next one."""
     transcript_lines: int = 50

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.ingest.writer import Ingest
 from gateway.model.errors import Unavailable
-from gateway.model.ids import InboxId
+from gateway.model.ids import InboxId, MailboxId
 from gateway.model.ports import Clock
 from gateway.outbound.dial import Resolver, system_resolver
 from gateway.store.connectors import lease
@@ -21,6 +21,8 @@ from gateway.store.connectors.rows import Claim, ConnectorId, LeaseLost
 from gateway.store.db import Database, Rx, Wake, WakeKind
 
 from .gates import Gates
+from .looks import Looks
+from .on_access import OnAccess
 from .plan.standing import Account
 from .ports import Accounts
 from .progress import SyncRun
@@ -67,6 +69,7 @@ class Supervisor:
         self._joined = asyncio.Event()
         self._claiming = asyncio.Lock()
         """What is claimed has a worker when this is free."""
+        self._access = OnAccess(db, clock, self._recall, self._workers.get, self._worker)
         self._incarnation = ""
 
     @property
@@ -80,6 +83,7 @@ class Supervisor:
         beat: asyncio.Task[None] | None = None
         try:
             await self._join()
+            self._access.open = True
             beat = asyncio.get_running_loop().create_task(self._beat(), name="connectors-heartbeat")
             while True:
                 pause = await self._look()
@@ -90,6 +94,7 @@ class Supervisor:
                 self._wake.clear()
         finally:
             unsubscribe()
+            await self._access.close()
             if beat is not None:
                 beat.cancel()
                 await asyncio.gather(beat, return_exceptions=True)
@@ -110,6 +115,15 @@ class Supervisor:
             if result.failure != ENDED:
                 return result
         return result
+
+    async def look(self, connector_id: ConnectorId, mailbox_id: MailboxId | None = None) -> bool:
+        """Have what is new in an account taken in now, first of all where it stands for a mailbox here; never raises.
+
+        Lighter than `sync`, and shared by all who ask meanwhile (`Looks`); at once what was seen within two seconds.
+        Who cannot wait for ever gives up. False: it is switched off, its login is refused, it waits after a failure, or
+        it is another node's, which is then asked for a sync.
+        """
+        return await self._access.look(connector_id, mailbox_id)
 
     async def _worker(self, connector_id: ConnectorId) -> Worker | None:
         """Who works on it, or would from now on."""
@@ -232,6 +246,7 @@ class Supervisor:
             if self._tasks.get(number) is task:
                 del self._tasks[number], self._workers[number]
                 self._ended[number] = task.get_loop().time()
+                self._access.ended(number)
                 self._wake.set()
             if not task.cancelled() and task.exception() is not None:
                 log.error("connectors.worker_lost", connector=number, exc_info=task.exception())
@@ -242,7 +257,7 @@ class Supervisor:
     def _recall(self, number: ConnectorId) -> Recall:
         found = self._recalls.get(number)
         if found is None:
-            found = self._recalls[number] = Recall(Account())
+            found = self._recalls[number] = Recall(Account(), looks=Looks(self._settings.look_every))
         return found
 
     async def _end(self, numbers: list[ConnectorId]) -> None:

@@ -125,6 +125,7 @@ class Worker:
         finally:
             self.ending = True
             self.started.set()
+            self._recall.looks.stop(again=self._well)
             self._answer_all(ENDED, "the connector stopped")
         await self._release(not_before)
 
@@ -159,6 +160,8 @@ class Worker:
         recall.account.oauth = tools.accounts.is_oauth(row)
         if asked:
             self.requests.sync = True
+        # What is neither due nor asked for was claimed for a reader who waits (`on_access`).
+        due = 0 if asked or options.sync.push or row.last_success_at is None else row.not_before
         began = tools.clock()
         session: Session | None = None
         try:
@@ -171,7 +174,7 @@ class Worker:
                     work = self._work(row, options, client)
                     self._pushes = work.two_way
                     session = Session(work, self.requests, tools.backfills)
-                    until = await self._serve(session, work)
+                    until = await self._serve(session, work, due)
                     self._well = True
                     return until
                 finally:
@@ -248,9 +251,14 @@ class Worker:
         await work.unit(lambda tx: state.began(tx, self.claim, now=work.now))
         return self._tools.clock() if asked else 0.0
 
-    async def _serve(self, session: Session, work: Work) -> int:
-        """Sync; then stay, or say when to come again."""
+    async def _serve(self, session: Session, work: Work, due: int) -> int:
+        """Sync, unless that is `due` later only; then stay, or say when to come again."""
         tools, sync = self._tools, work.options.sync
+        if tools.clock() < due:
+            self.started.set()
+            await session.on_access(due)
+            if not self.requests.sync and tools.clock() < due:
+                return due
         while True:
             await session.sync(asked_at=await self._begin(work))
             await self._synced(work)
