@@ -68,6 +68,8 @@ def oauth_add(
     """
     if (provider is None) == (service_account is None):
         raise click.UsageError("Say whose application it is: --provider NAME, or --service-account FILE.")
+    if provider is not None and not said["client_id"]:
+        raise click.UsageError("Say what the provider calls the application: --client-id ID.")
     made = runtime.call(
         "oauth.app.create", name=name, provider=provider, secret=_secret(secret), key=_text(key),
         certificate=_text(certificate), service_account=_text(service_account), **said,
@@ -107,6 +109,8 @@ def oauth_set(
     Example:
       gateway oauth set office --secret -
     """
+    if all(value is None for value in (secret, key, certificate, *said.values())):
+        raise click.UsageError("Say what to change, such as --secret -.")
     runtime.call(
         "oauth.app.set", name=name, secret=_secret(secret), key=_text(key), certificate=_text(certificate), **said
     )
@@ -146,6 +150,8 @@ def oauth_login(
       gateway oauth login office me@contoso.example --way device
       gateway oauth login office team@contoso.example --shared-with me@contoso.example
     """
+    if "@" not in account:
+        raise click.BadParameter(f"{account} is no e-mail address", param_hint="ADDRESS")
     options = LoginOptions(
         app, account, WAYS[way], legs or ("imap", "smtp"), shared, grant, listen=not paste
     )

@@ -123,6 +123,22 @@ def test_mistakes_are_one_line_that_helps(gateway: Gateway, arguments: list[str]
     assert "unexpected error" not in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["add", "app", "--provider", "google"], "--client-id ID"),
+        (["add", "app"], "--provider NAME"),
+        (["set", "app"], "Say what to change"),
+        (["set", "app", "--redirect", ""], "No OAuth application app"),
+        (["login", "app", "nobody"], "nobody is no e-mail address"),
+    ],
+)
+def test_mistakes_with_applications_help_too(gateway: Gateway, arguments: list[str], reason: str) -> None:
+    done = gateway.cli("oauth", *arguments)
+    assert done.returncode != 0
+    assert reason in done.stderr
+
+
 def test_what_was_typed_is_named_in_what_is_refused(gateway: Gateway) -> None:
     host = ("--imap-host", "imap.b.test", "--disabled")
     said = failed(gateway, "add", "x", "--email", "me@corp.example", *host, "--inbox", "not-there")

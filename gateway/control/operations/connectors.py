@@ -28,6 +28,7 @@ from gateway.store import addresses, inboxes, pods
 from gateway.store.connectors import accounts, grants, removal, reset
 from gateway.store.connectors.rows import ConnectorId, ConnectorRow
 from gateway.store.db import Rx, Tx
+from gateway.store.inboxes import Inbox
 
 from .accounts import inbox_named, inbox_names, pod_named, pod_names
 from .registry import Context, Stream, operation
@@ -130,9 +131,13 @@ def _fits(rx: Rx, address: str, inbox: str | None) -> None:
             raise InvalidName(f"{text} is no e-mail address") from None
         if text == address and any(each.name == domain and each.local for each in pods.domains(rx)):
             raise InvalidRequest(f"Mail of {domain} is delivered here: a connector is for an account elsewhere")
-    owner = inboxes.inbox_by_address(rx, address)
-    if owner is not None and (inbox is None or inboxes.inbox_by_address(rx, inbox) != owner):
-        raise AlreadyExists(f"{address} is an address of inbox {owner.address} already: name that inbox")
+
+
+def _owner(rx: Rx, address: str) -> Inbox | None:
+    """Whose address it is, external ones too. All are looked at: this is for what was refused."""
+    wanted = addresses.canonical_address(address)
+    row = next((each for each in addresses.addresses(rx) if each.address == wanted), None)
+    return inboxes.inbox_by_id(rx, row.inbox_id) if row is not None else None
 
 
 @operation("connector.add")
@@ -150,10 +155,19 @@ async def connector_add(
         return pod_named(rx, pod or "default").id, None
 
     pod_id, inbox_id = await context.db.read(where)
-    made = await desk_of(context).connectors.add(
-        name, address, _given(options), pod_id=pod_id, provider=provider, inbox_id=inbox_id,
-        inbox_address=inbox if inbox_id is None else None, enabled=enabled,
-    )  # fmt: skip
+    try:
+        made = await desk_of(context).connectors.add(
+            name, address, _given(options), pod_id=pod_id, provider=provider, inbox_id=inbox_id,
+            inbox_address=inbox if inbox_id is None else None, enabled=enabled,
+        )  # fmt: skip
+    except AlreadyExists:
+        owner = await context.db.read(lambda rx: _owner(rx, address))
+        if owner is None or owner.id == inbox_id:  # it is the name
+            raise
+        raise AlreadyExists(
+            f"{address} is an address of inbox {owner.address} already: name that inbox (--inbox), or remove the"
+            " connector or address there"
+        ) from None
     return await _shown(context, made)
 
 
