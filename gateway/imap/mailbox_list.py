@@ -14,10 +14,11 @@ from gateway.store.listing import Listed
 from gateway.wire import commands as c
 from gateway.wire.pattern import Matcher
 
-from . import access, listing, metadata
+from . import access, freshness, listing, metadata
 from .access import Action
 from .list_cache import Question, Recording, question_of
 from .listing import DELETED_ITEMS, Catalogue, Rules, status_values
+from .mailbox_commands import find
 from .mailbox_names import encoded, encoder, in_utf8
 from .replies import Reply, ok
 
@@ -142,6 +143,10 @@ async def lsub(session: Session, command: c.Lsub) -> Reply:
 async def status(session: Session, command: c.Status) -> Reply:
     """RFC 3501 6.3.10, from the row's exact counters; allowed on the selected mailbox too."""
     principal, db = session.require_principal(), session.services.db
+    if freshness.wanted(session):
+        mailbox = await find(session, command.mailbox)
+        access.require(principal, Action.READ, mailbox.role)
+        await freshness.look(session, mailbox.id)
     deleted = not DELETED_ITEMS.isdisjoint(command.items)
     # A mailbox may hold any number of messages with \Deleted: they are added up in a thread.
     read = db.read if deleted else db.tiny

@@ -15,7 +15,7 @@ from gateway.wire import search_results as results
 from gateway.wire.commands import Scope
 from gateway.wire.search import Option, Returns
 
-from . import access, contexts
+from . import access, contexts, freshness
 from .access import Action
 from .filters import refusing
 from .long_answers import beside, send
@@ -46,6 +46,8 @@ async def esearch(session: Session, command: c.MultiSearch) -> Reply:
         return bad("SAVE is for the selected mailbox alone")
     if selected is not None:
         contexts.check_tag(selected, command.tag, returns)
+    if freshness.wanted(session):
+        await freshness.look_and_tell(session, alone=scopes == _ALONE)
     reply = ok("ESEARCH completed")
     here = selected.mailbox.id if selected is not None else None
     for mailbox in await _chosen(session, command):

@@ -12,7 +12,7 @@ from gateway.model.errors import InvalidRequest
 from gateway.wire import commands as c
 from gateway.wire.search import Option, Returns
 
-from . import contexts
+from . import contexts, freshness
 from .filters import refusing
 from .long_answers import beside
 from .message_limit import code, told
@@ -39,6 +39,8 @@ async def search(session: Session, command: c.Search) -> Reply:
     check_charset(session, command)
     returns = returned(session, command.returns)
     contexts.check_tag(selected, command.tag, returns)
+    if freshness.wanted(session):
+        await freshness.look_and_tell(session)
     since = contexts.mark(selected)
     with saving(selected, returns):
         run = await prepare(session, selected, command.key)

@@ -8,7 +8,7 @@ from gateway.model import sequence
 from gateway.wire import commands as c
 from gateway.wire.fetch import ITEMS
 
-from . import access
+from . import access, freshness
 from .access import Action
 from .capabilities import CONDSTORE
 from .fetch import from_memory
@@ -46,6 +46,8 @@ async def _open(session: Session, command: c.Select | c.Examine, *, examine: boo
     principal = session.require_principal()
     mailbox = await find(session, command.mailbox)
     access.require(principal, Action.READ, mailbox.role)
+    if freshness.wanted(session):
+        await freshness.look(session, mailbox.id)
     shared = await session.services.states.open(mailbox)
     read_only = examine or not access.writable(principal, mailbox.role)
     selected = Selected(shared, mailbox, read_only=read_only)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.model.ids import InboxId, MailboxId
 from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store.db import Database
@@ -68,6 +69,19 @@ class Trigrams(Protocol):
         """A search could not read `index`: from now on there is none, until another one is made."""
 
 
+class Freshness(Protocol):
+    """Who can have the accounts looked at that an inbox's mail comes from, before it is read."""
+
+    def wanted(self, inbox_id: InboxId, /) -> bool:
+        """Whether readers of this inbox wait for a look: asked with each SELECT and SEARCH, so it must cost nothing."""
+
+    async def look(self, inbox_id: InboxId, mailbox_id: MailboxId | None, /) -> None:
+        """What is new is taken in, first of all in that mailbox; None: in all. Never raises.
+
+        Returns within the time that its settings give, whatever the accounts' servers do.
+        """
+
+
 class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
@@ -93,4 +107,5 @@ class ImapServices:
     hostname: str = "localhost"
     trigrams: Trigrams | None = None
     drafting: Drafting | None = None
+    freshness: Freshness | None = None
     call_later: CallLater | None = None

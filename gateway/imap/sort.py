@@ -9,7 +9,7 @@ from gateway.model.errors import LimitReached
 from gateway.wire import commands as c
 from gateway.wire import search_results as results
 
-from . import contexts, sort_page
+from . import contexts, freshness, sort_page
 from .filters import refusing
 from .long_answers import beside, send
 from .replies import Reply, ok
@@ -31,6 +31,8 @@ async def sort(session: Session, command: c.Sort) -> Reply:
     selected = session.require_selected()
     returns = command.returns
     contexts.check_tag(selected, command.tag, returns)
+    if freshness.wanted(session):
+        await freshness.look_and_tell(session)
     since = contexts.mark(selected)
     with saving(selected, returns):
         run = await prepare(session, selected, command.key)
@@ -44,6 +46,8 @@ async def sort(session: Session, command: c.Sort) -> Reply:
 @refusing
 async def thread(session: Session, command: c.Thread) -> Reply:
     selected = session.require_selected()
+    if freshness.wanted(session):
+        await freshness.look_and_tell(session)
     state = selected.shared.state
     run = await prepare(session, selected, command.key)
     found = await run.find()
