@@ -27,6 +27,7 @@ Columns = tuple["array[int]", "array[int]", "array[int]"]
 BYTES_A_MESSAGE: Final = 20
 LOGGED_UIDS: Final = 4096  # flag changes remembered by UID; views that are further behind scan the MODSEQ array
 PATCHED: Final = 500  # changed messages that are written to the arrays in place; for more, copies are made first
+SCATTERED: Final = 100  # ranges of one change of flags: for more, messages are changed one by one, not range by range
 NOTHING: Final[dict[int, int]] = {}
 
 
@@ -265,9 +266,23 @@ class MailboxState:
         Messages change whose flags do, unless their MODSEQ is above `unchanged_since`. `count`: in the store as many
         did; None, and nothing is done, where they are others.
         """
-        changed: list[tuple[int, int]] = []
-        for start, stop in sequence.select(ranges, self.uids):
-            changed += self._changing(start, stop, change, unchanged_since)
+        slices = sequence.select(ranges, self.uids)
+        change_them = self._change_each if len(slices) > SCATTERED else self._change_slices
+        uids = change_them(slices, change, modseq, count, unchanged_since)
+        if uids is None:
+            return None
+        if keywords is not None:
+            self._name_keywords(keywords)
+        delta = Delta(tuple(uids), since=self.highest_modseq)
+        self.highest_modseq = modseq
+        self._remember(delta.flags)
+        return delta
+
+    def _change_slices(
+        self, slices: list[tuple[int, int]], change: FlagChange, modseq: int, count: int, unchanged_since: int | None
+    ) -> array[int] | None:
+        """The UIDs of the `count` messages that change; None, and nothing is done, where they are others."""
+        changed = [each for start, stop in slices for each in self._changing(start, stop, change, unchanged_since)]
         if sum(stop - start for start, stop in changed) != count:
             return None
         uids: array[int] = array("I")
@@ -282,14 +297,33 @@ class MailboxState:
             become = {mask: change.of(mask) for mask in set(masks)}
             all_masks[start:stop] = array("Q", map(become.__getitem__, masks))
             all_modseqs[start:stop] = array("Q", (modseq,)) * (stop - start)
+        self._unseen_from(changed[0][0], change)
+        return uids
+
+    def _change_each(
+        self, slices: list[tuple[int, int]], change: FlagChange, modseq: int, count: int, unchanged_since: int | None
+    ) -> array[int] | None:
+        """The same: thousands of slices, of which each takes longer than a message."""
+        masks, modseqs = self.masks, self.modseqs
+        indices = [index for start, stop in slices for index in range(start, stop)]
+        before = [masks[index] for index in indices]
+        become = {mask: change.of(mask) for mask in set(before)}
+        changing = {mask for mask, after in become.items() if after != mask}
+        indices = [index for index, mask in zip(indices, before, strict=True) if mask in changing]
+        if unchanged_since is not None:
+            indices = [index for index in indices if modseqs[index] <= unchanged_since]
+        if len(indices) != count:
+            return None
+        for index in indices:
+            masks[index] = become[masks[index]]
+            modseqs[index] = modseq
+        self._unseen_from(indices[0], change)
+        return array("I", [self.uids[index] for index in indices])
+
+    def _unseen_from(self, index: int, change: FlagChange) -> None:
+        """`change` has been done to messages, of which the first is at `index`."""
         if not change.of(model_flags.SEEN) & model_flags.SEEN:
-            self._first_unseen = min(self._first_unseen, changed[0][0])
-        if keywords is not None:
-            self._name_keywords(keywords)
-        delta = Delta(tuple(uids), since=self.highest_modseq)
-        self.highest_modseq = modseq
-        self._remember(delta.flags)
-        return delta
+            self._first_unseen = min(self._first_unseen, index)
 
     def _changing(
         self, start: int, stop: int, change: FlagChange, unchanged_since: int | None

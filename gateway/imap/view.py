@@ -16,7 +16,7 @@ from typing import Final
 from gateway.model import sequence
 from gateway.model.errors import InvalidRequest
 
-from .mailbox_state import NOTHING, Delta, MailboxState
+from .mailbox_state import NOTHING, SCATTERED, Delta, MailboxState
 
 Slices = list[tuple[int, int]]
 """Half-open index slices of a view, rising; index i is sequence number i + 1."""
@@ -160,13 +160,16 @@ class View:
     def flags_known(self, uids: sequence.Ranges) -> Callable[[], dict[int, int]]:
         """What says later: UID -> flags of those of `uids` whose flags, as they are now, are no news to the client."""
         state, told = self.state, self._told or NOTHING
-        slices = sequence.select(uids, state.uids)
+        # Mostly nobody asks: of thousands of ranges all between the first and the last is copied, at once.
+        scattered = len(uids) > SCATTERED
+        slices = sequence.select(((uids[0][0], uids[-1][1]),) if scattered else uids, state.uids)
         columns = [(state.uids[start:stop], state.masks[start:stop]) for start, stop in slices]
 
         def all_of_them() -> dict[int, int]:
             known: dict[int, int] = {}
             for there, masks in columns:
-                known.update(zip(there, masks, strict=True))
+                for start, stop in sequence.select(uids, there) if scattered else [(0, len(there))]:
+                    known.update(zip(there[start:stop], masks[start:stop], strict=True))
             return known
 
         if self._flags_modseq == state.highest_modseq:

@@ -47,11 +47,13 @@ class TwoViews(RuleBasedStateMachine):
         logged=st.sampled_from([0, 2, 4096]),
         patched=st.sampled_from([0, 2, 500]),
         scanned=st.sampled_from([1, 2, 50_000]),
+        scattered=st.sampled_from([0, 100]),
     )
-    def start(self, size: int, logged: int, patched: int, scanned: int) -> None:
+    def start(self, size: int, logged: int, patched: int, scanned: int, scattered: int) -> None:
         mailbox_state.LOGGED_UIDS = logged  # type: ignore[misc]
         mailbox_state.PATCHED = patched  # type: ignore[misc]
         view.SCANNED = scanned  # type: ignore[misc]
+        mailbox_state.SCATTERED = view.SCATTERED = scattered  # type: ignore[misc,attr-defined]
         self.state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
         self.truth = dict.fromkeys(range(1, size + 1), 0)
         self.modseqs = dict.fromkeys(self.truth, 1)
@@ -249,10 +251,16 @@ ROW = st.tuples(st.integers(1, 3), st.integers(0, 3), st.integers(1, 4))
     st.lists(st.tuples(st.integers(1, 100), st.integers(0, 60)), min_size=1, max_size=4),
     st.builds(FlagChange, st.sampled_from([0, -1, ~1, ~3]), st.integers(0, 3)),
     st.none() | st.integers(0, 4),
+    st.sampled_from([0, 100]),
 )
 def test_a_change_of_ranges_is_that_of_each_message(
-    made: list[tuple[int, int, int]], asked: list[tuple[int, int]], change: FlagChange, unchanged_since: int | None
+    made: list[tuple[int, int, int]],
+    asked: list[tuple[int, int]],
+    change: FlagChange,
+    unchanged_since: int | None,
+    scattered: int,
 ) -> None:
+    mailbox_state.SCATTERED = scattered  # type: ignore[misc]
     rows, uid = [], 0
     for step, mask, modseq in made:
         uid += step
@@ -293,6 +301,20 @@ def test_the_work_for_a_range_is_not_one_call_a_message() -> None:
         assert view.updates(expunge=True) == Updates()
 
     assert calls(own) < 100
+
+
+def test_the_work_for_scattered_messages_is_not_a_few_calls_each() -> None:
+    """Every other one of 40,000, which is one unit of STORE."""
+    mailbox_state.SCATTERED = view.SCATTERED = 100  # type: ignore[misc,attr-defined]
+    state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
+    state.load([(uid, uid % 3, 1) for uid in range(1, 6001)])
+    state.loaded(1)
+    one, odd = View(state), tuple((uid, uid) for uid in range(1, 6001, 2))
+    known = one.flags_known(odd)
+    assert calls(lambda: one.flags_known(odd)) < 100
+    assert calls(lambda: state.change_flags(odd, FlagChange(-1, 4), 2, 3000)) < 5 * 3000  # four to find each
+    assert known() == {uid: uid % 3 for uid in range(1, 6001, 2)}
+    assert list(state.masks) == [uid % 3 | uid % 2 * 4 for uid in range(1, 6001)]
 
 
 def test_told_flags_are_not_repeated_unless_changed_again() -> None:
