@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from gateway.connectors.accounts import ConnectorAccounts
-from gateway.connectors.options import SmtpLeg
+from gateway.connectors.options import Options, SmtpLeg
 from gateway.connectors.push.sent import SentMail, ask_copy
 from gateway.connectors.sent_search import lies_in_sent
 from gateway.delivery.accounts import NOBODY, Account, AccountTable
@@ -29,6 +29,8 @@ from gateway.store.connectors.rows import ConnectorId, ConnectorRow
 from gateway.store.db import Database, Tx, Wake, WakeKind
 from gateway.upstream.errors import UpstreamError
 
+from .freshness import OnAccess, Watched, watched
+
 log = structlog.get_logger(__name__)
 
 PAGE: Final = 500
@@ -39,8 +41,12 @@ PAUSE_S: Final = 0.2
 class SendingAccounts:
     """One a process; `start` reads the table, `run` keeps it."""
 
-    def __init__(self, db: Database, accounts: ConnectorAccounts, *, clock: Clock) -> None:
+    def __init__(
+        self, db: Database, accounts: ConnectorAccounts, on_access: OnAccess | None = None, *, clock: Clock
+    ) -> None:
+        """`on_access` is told of what it needs, so that rows are read once."""
         self._db = db
+        self._on_access = on_access
         self._accounts = accounts
         self._clock = clock
         self._listeners: dict[int, Callable[[], None]] = {}
@@ -80,44 +86,41 @@ class SendingAccounts:
         """A connector's state changes often, what counts here seldom: only then there is a new table."""
         found: dict[int, Account] = {}
         files: set[int] = set()
+        awaited: list[Watched] = []
         after = 0
         while True:
             page = await self._db.read(lambda rx, last=after: rows.page(rx, after=last, limit=PAGE))  # type: ignore[misc]
             for row in page:
-                if (account := self._account(row)) is not None:
+                options = self._options(row)
+                if options is None:
+                    continue
+                if options.smtp.enabled:
+                    account = _account(row, options.smtp)
                     found[account.id] = account
-                    if self._may_file(row):
+                    if _may_file(options):
                         files.add(account.id)
+                if (one := watched(row, options)) is not None:
+                    awaited.append(one)
             if len(page) < PAGE:
                 break
             after = page[-1].id
         self._files = files
+        if self._on_access is not None:
+            self._on_access.take(awaited)
         if found == {account.id: account for account in self.table}:
             return
         self.table = AccountTable(found.values())
         for listener in list(self._listeners.values()):
             listener()
 
-    def _may_file(self, row: ConnectorRow) -> bool:
-        """Whether we put copies into the account's Sent: only where two-way sync puts anything there."""
-        options = self._accounts.options(row)
-        return options.imap.enabled and options.sync.mode == "two-way" and options.sync.appended
-
-    def _account(self, row: ConnectorRow) -> Account | None:
+    def _options(self, row: ConnectorRow) -> Options | None:
         if not row.enabled:
             return None
         try:
-            leg = self._accounts.options(row).smtp
+            return self._accounts.options(row)
         except InvalidRequest as error:
             log.warning("connector.options_refused", connector=row.name, reason=str(error))
             return None
-        if not leg.enabled:
-            return None
-        return Account(
-            id=row.id, name=row.name, inbox_id=row.inbox_id, addresses=(row.address,), limits=_limits(leg),
-            sent_policy=SentPolicy(leg.sent_copy), use_fallback=leg.fallback,
-            files_sent=row.files_sent, version=row.version,
-        )  # fmt: skip
 
     async def endpoints(self, account: Account, *, renew: bool = False) -> Sequence[Endpoint]:
         """Its server, with a login that holds. AccountUnavailable."""
@@ -142,7 +145,7 @@ class SendingAccounts:
             return None
 
     def report(self, tx: Tx, report: SendReport) -> None:
-        """A SEND event, and what is to be done about the account's Sent. One of a connector that is gone meanwhile is of nobody."""
+        """A SEND event, and what is to be done about Sent there. One of a connector that is gone is of nobody."""
         detail = {
             "submission": report.submission,
             "message_id": report.message_id.decode("utf-8", "replace") if report.message_id is not None else None,
@@ -167,6 +170,19 @@ class SendingAccounts:
                 report.copy is AccountCopy.PROBE,
             )  # fmt: skip
             ask_copy(tx, ConnectorId(report.account_id), report.submission, sent, report.at)
+
+
+def _account(row: ConnectorRow, leg: SmtpLeg) -> Account:
+    return Account(
+        id=row.id, name=row.name, inbox_id=row.inbox_id, addresses=(row.address,), limits=_limits(leg),
+        sent_policy=SentPolicy(leg.sent_copy), use_fallback=leg.fallback,
+        files_sent=row.files_sent, version=row.version,
+    )  # fmt: skip
+
+
+def _may_file(options: Options) -> bool:
+    """Whether we put copies into the account's Sent: only where two-way sync puts anything there."""
+    return options.imap.enabled and options.sync.mode == "two-way" and options.sync.appended
 
 
 def _limits(leg: SmtpLeg) -> RouteLimits:

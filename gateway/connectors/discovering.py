@@ -8,9 +8,11 @@ from typing import Final
 from gateway.model.ids import MailboxId
 from gateway.model.mailbox import USUAL_NAMES
 from gateway.store import mailboxes
-from gateway.store.connectors import folders
+from gateway.store.connectors import folders, pushing
 from gateway.store.connectors.folders import Discovered
+from gateway.store.connectors.local import modseq_now
 from gateway.store.connectors.rows import FolderId, RemoteFolder
+from gateway.store.db import Tx
 from gateway.upstream import names as names_
 from gateway.upstream.folders import STATUS_ITEMS
 from gateway.upstream.values import ListedMailbox, MailboxStatus
@@ -166,11 +168,15 @@ async def _link(
     for one in chosen:
         row = by_raw[one.raw]
         if labelled and roles.of.get(one.raw) == ALL and not row.labels:
-            await work.unit(
-                lambda tx, row=row: folders.update(tx, work.claim, row.id, {"labels": True}, now=work.now)  # type: ignore[misc]
-            )
+            await work.unit(lambda tx, row=row: _labelled(tx, work, row))  # type: ignore[misc]
             await work.reload(row.id)
     return leaving
+
+
+def _labelled(tx: Tx, work: Work, row: RemoteFolder) -> None:
+    """Mailboxes stand for labels from here on; what is in them already does not go up."""
+    folders.update(tx, work.claim, row.id, {"labels": True}, now=work.now)
+    pushing.seen_to(tx, work.claim, [row.id], modseq_now(tx, work.claim.inbox_id), now=work.now)
 
 
 async def _linked(work: Work, row: RemoteFolder, mailbox: MailboxId) -> None:

@@ -60,28 +60,32 @@ def outgoing(message: LocalMessage, mailbox: int, message_id: bytes | None) -> O
     )  # fmt: skip
 
 
-async def append(work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing) -> bool:
-    """False: it is put off. UpstreamError; NotFound never: what is gone here needs not go up."""
+async def append(
+    work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing, *, raw: bytes = b"", label: str | None = None
+) -> bool:
+    """`raw`: a label's folder, whose mail is in `to`. False: it is put off. UpstreamError."""
     selected = await opened(work, to, anew=True)
     if selected is None:
         return False
     before = await _uidnext(work, selected)
-    payload = payload_of(to, one)
+    payload = payload_of(to, one, label)
     evidence = Evidence(to.id, to.uidvalidity or 0, before, _text(one.message_id))
     op = await ledger.begin(APPEND, key_of(APPEND, to.id, to.uidvalidity or 0, [one.item]), payload, evidence.as_json())
-    return await carry_out(work, ledger, to, one, op, selected, before)
+    return await carry_out(work, ledger, to, one, op, selected, before, raw, label)
 
 
-def payload_of(to: RemoteFolder, one: Outgoing) -> dict[str, Any]:
+def payload_of(to: RemoteFolder, one: Outgoing, label: str | None) -> dict[str, Any]:
     return {
         "folder": to.id, "validity": to.uidvalidity, "items": [one.item.as_json()], "content": one.content_id,
         "size": one.size, "date": one.internal_date, "flags": [one.flags[0], list(one.flags[1])],
+        "label": label,
     }  # fmt: skip
 
 
 async def carry_out(
-    work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing, op: Op, selected: Selected, before: int
-) -> bool:
+    work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing, op: Op, selected: Selected, before: int, raw: bytes,
+    label: str | None,
+) -> bool:  # fmt: skip
     """The APPEND itself, of an operation that is started, and its end."""
     flags = permitted(one.flags, selected.permanent_flags)
     names = [name for name, bit in SYSTEM_FLAGS.items() if flags[0] & bit] + list(flags[1])
@@ -96,7 +100,7 @@ async def carry_out(
             gone = True
 
     try:
-        appended = await work.client.append(to.raw, names, one.internal_date, one.size, octets())
+        appended = await work.client.append(raw or to.raw, names, one.internal_date, one.size, octets())
     except Refused as error:
         await ledger.put_off(op, error)
         return False
@@ -104,7 +108,7 @@ async def carry_out(
         if gone:  # it was removed here while it went up: the server has not got all of it
             await ledger.finish(op)
         raise
-    if appended is not None and appended.uidvalidity == to.uidvalidity:
+    if appended is not None and appended.uidvalidity == to.uidvalidity and not raw:
         uid: int | None = appended.uid
     else:
         uids = await landed(work, to, before, [one.sought])
@@ -112,7 +116,7 @@ async def carry_out(
     if uid is None:
         await ledger.give_up(op, "unidentified", "the account took it, and does not show which message it is")
         return True
-    await _finish(work, op, to, one, uid, flags)
+    await _finish(work, op, to, one, uid, flags, label)
     return True
 
 
@@ -132,14 +136,16 @@ async def stored(db: Database, content_id: int) -> AsyncIterator[bytes]:
         yield piece.replace(_NUL, _INSTEAD)
 
 
-async def _finish(work: Work, op: Op, to: RemoteFolder, one: Outgoing, uid: int, flags: Flags) -> None:
+async def _finish(
+    work: Work, op: Op, to: RemoteFolder, one: Outgoing, uid: int, flags: Flags, label: str | None
+) -> None:
     place = one.item.place
 
     def unit(tx: Tx) -> None:
         if place is not None:
             adopt.placed(
                 tx, work.claim, Key(to.id, to.uidvalidity or 0, uid), (MailboxId(place[0]), place[1], one.item.email),
-                flags, now=work.now,
+                flags, label=label, now=work.now,
             )  # fmt: skip
         ops.finish(tx, work.claim, op.id, now=work.now)
 
@@ -168,7 +174,7 @@ async def resume(work: Work, ledger: Ledger, op: Op) -> None:
     if uids is None:
         await ledger.put_off(op)
     elif uids[0] is not None:
-        await _finish(work, op, to, one, uids[0], one.flags)
+        await _finish(work, op, to, one, uids[0], one.flags, op.payload.get("label"))
     elif one.message_id is None and await work.search(SearchWants(uids=((since, LAST),))):
         await ledger.give_up(op, "unidentified", "something has come into the folder that may be it")
     else:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.connectors.plan.flags import Flags
 from gateway.connectors.plan.local import GonePlace, LocalChanges, LocalPlace, Remote
 from gateway.connectors.work import Work
 from gateway.model.ids import InboxId, MailboxId
+from gateway.model.mailbox import Mailbox
 from gateway.store import mailboxes
-from gateway.store.connectors import local, places
+from gateway.store.connectors import local, places, pushing
 from gateway.store.connectors.local import LocalMessage, LostPlace
 from gateway.store.connectors.places import ROWS, Whereabouts
 from gateway.store.connectors.rows import ConnectorId, FolderId, Place, RemoteFolder, RemoteMessage
@@ -25,13 +26,15 @@ from gateway.store.db import Rx
 @dataclass(slots=True)
 class Seen:
     """`upto`: the inbox's MODSEQ of the look. `folders`: those whose changes are all in here. `held`: something waits
-    for a mailbox that upstream has not got yet. `emails`: EMAILIDs of messages that turned up, by mailbox and UID."""
+    for a mailbox that upstream has not got yet. `emails`: EMAILIDs of messages that turned up, by mailbox and UID.
+    `labelled`: mailboxes that stand for labels (Gmail)."""
 
     upto: int
     folders: list[FolderId] = field(default_factory=list)
     messages: dict[tuple[int, int], LocalMessage] = field(default_factory=dict)
     lost: list[LostPlace] = field(default_factory=list)
     emails: dict[tuple[int, int], str] = field(default_factory=dict)
+    labelled: dict[int, Mailbox] = field(default_factory=dict)
     held: bool = False
 
     @property
@@ -42,12 +45,21 @@ class Seen:
 async def look(work: Work) -> Seen | None:
     """All that changed in linked mailboxes since it was last seen to; None: nothing did."""
     linked = [row for row in work.folders.values() if row.mailbox_id is not None and not row.gone]
+    every = all_mail(work)
     inbox, connector = work.claim.inbox_id, work.claim.connector_id
 
     def begin(rx: Rx) -> tuple[Seen, list[RemoteFolder]] | None:
         upto = local.modseq_now(rx, inbox)
-        if all(row.pushed_modseq >= upto for row in linked):
+        if all(row.pushed_modseq >= upto for row in (*linked, *([every] if every is not None else []))):
             return None
+        if every is not None:
+            taken = {row.mailbox_id for row in linked} | pushing.linked_elsewhere(rx, inbox, connector)
+            boxes = [box for box in mailboxes.list_mailboxes(rx, inbox) if not box.noselect and box.id not in taken]
+            seen, many = _changed(
+                rx, inbox, [*linked, *(replace(every, mailbox_id=box.id) for box in boxes)], Seen(upto), folders=False
+            )
+            seen.labelled = {int(box.id): box for box in boxes}
+            return seen, many
         return _changed(rx, inbox, linked, Seen(upto), work.options.sync.new_folders)
 
     found = await work.db.read(begin)
@@ -105,10 +117,25 @@ async def _whole(work: Work, connector: ConnectorId, row: RemoteFolder, seen: Se
         seen.lost += lost
 
 
+def all_mail(work: Work) -> RemoteFolder | None:
+    """The folder that has all mail, where mailboxes stand for labels."""
+    return next((row for row in work.folders.values() if row.labels and not row.gone), None)
+
+
+def folders_of(work: Work, seen: Seen) -> dict[int, int]:
+    """Mailbox -> folder."""
+    found = {int(row.mailbox_id): int(row.id) for row in work.folders.values()
+             if row.mailbox_id is not None and not row.gone}  # fmt: skip
+    every = all_mail(work)
+    if every is not None:
+        found.update(dict.fromkeys(seen.labelled, int(every.id)))
+    return found
+
+
 async def described(work: Work, seen: Seen, waiting: frozenset[int]) -> LocalChanges:
     """`seen` as the plan wants it. `waiting`: mailboxes that upstream is to have, and has not."""
     validity = {row.id: row.uidvalidity for row in work.folders.values()}
-    folder_of = {row.mailbox_id: row.id for row in work.folders.values() if row.mailbox_id is not None}
+    folder_of = folders_of(work, seen)
     fresh = [(key, one) for key, one in seen.messages.items() if one.place is None]
     gone = [one for one in seen.lost if one.gone is None and validity.get(one.place.folder_id) == one.place.uidvalidity]
     emails = {one.email_id for _, one in fresh} | {one.place.email_id for one in gone}
@@ -130,10 +157,6 @@ async def described(work: Work, seen: Seen, waiting: frozenset[int]) -> LocalCha
         stays[email] = sum(one.mailbox_id not in folder_of for one in some)
         if any(one.mailbox_id in waiting for one in some) and any(lost.place.email_id == email for lost in gone):
             seen.held = True
-    leaving = {one.place.email_id for one in gone}
-    for (box, uid), place in list(arrived.items()):
-        if place.email_id not in leaving and any(twin.mailbox == box for twin in standing.get(place.email_id, ())):
-            del arrived[box, uid]  # the same message twice in one mailbox: a matter of this side alone
     seen.emails = {key: place.email_id for key, place in arrived.items()}
     paired = Counter(place.email_id for place in arrived.values())
     for lost in sorted(gone, key=lambda one: (one.place.folder_id, one.place.uid)):

@@ -18,6 +18,7 @@ from gateway.model.flags import DELETED
 from gateway.model.ids import MailboxId
 from gateway.model.sequence import contains, from_numbers
 from gateway.store.connectors import adopt, ops, places, pushing, upstream
+from gateway.store.connectors.local import modseq_now
 from gateway.store.connectors.moves import Key
 from gateway.store.connectors.ops import Op
 from gateway.store.connectors.rows import FolderId, RemoteFolder, RemoteMessage
@@ -41,6 +42,9 @@ class Transfer:
     kind: str
     source: RemoteFolder
     to: RemoteFolder | None
+    raw: bytes = b""
+    """What is named to the server, where it is not `to` but a label's folder whose mail is in `to`."""
+    label: str | None = None
 
     async def run(self, items: Sequence[Item]) -> bool:
         """True: all of them are where they belong. Else what is not is put off, or for the next pull to see."""
@@ -66,7 +70,7 @@ class Transfer:
             return done
         validity = source.uidvalidity or 0
         payload = {
-            "folder": source.id, "validity": validity, "to": to.id if to is not None else None,
+            "folder": source.id, "validity": validity, "to": to.id if to is not None else None, "label": self.label,
             "items": [item.as_json() for item in left],
         }  # fmt: skip
         evidence = Evidence(to.id, to.uidvalidity or 0, before) if to is not None else Evidence(source.id, validity, 0)
@@ -102,14 +106,14 @@ class Transfer:
             return {}
         if self.kind != COPY and work.client.has("MOVE"):
             try:
-                copied = await work.client.move(uids, to.raw)
+                copied = await work.client.move(uids, self.raw or to.raw)
             except Refused as error:
                 if not error.bad:
                     raise
                 work.distrust("MOVE")
             else:
                 return await self._new_uids(items, rows, copied, before)
-        copied = await work.client.copy(uids, to.raw)
+        copied = await work.client.copy(uids, self.raw or to.raw)
         found = await self._new_uids(items, rows, copied, before)
         if self.kind != COPY:
             await self._remove(items)
@@ -135,7 +139,7 @@ class Transfer:
         if self.kind == TRASH:  # pull takes in what comes into Trash
             return {}
         pairs: dict[int, int] = {}
-        if copied is not None and copied.uidvalidity == to.uidvalidity:
+        if copied is not None and copied.uidvalidity == to.uidvalidity and not self.raw:
             asked = {item.uid for item in items}
             pairs = {old: new for old, new in copied.uids.items() if old in asked}
         if pairs and len(items) > 1 and work.client.has("OBJECTID") and await opened(work, to, anew=True) is not None:
@@ -220,9 +224,12 @@ class Transfer:
                 adopt.placed(
                     tx, work.claim, Key(to.id, to.uidvalidity or 0, new),
                     (MailboxId(item.place[0]), item.place[1], item.email), (base[0] & ~DELETED, base[1]),
-                    source_key=row.source_key if row is not None else None, now=work.now,
+                    source_key=row.source_key if row is not None else None, label=self.label, now=work.now,
                 )  # fmt: skip
-            if gone:
+            if gone and source.labels:  # it has left all labels, so all mailboxes
+                upto = modseq_now(tx, work.claim.inbox_id)
+                upstream.vanished(tx, work.claim, source.id, validity, uids, "delete", upto=upto, now=work.now)
+            elif gone:
                 upstream.forget(tx, work.claim, source.id, validity, uids, now=work.now)
             elif self.kind != COPY:
                 pushing.left_behind(tx, work.claim, source.id, validity, uids, now=work.now)
@@ -258,7 +265,7 @@ async def resume(work: Work, ledger: Ledger, op: Op) -> None:
     if source is None or source.uidvalidity != op.payload["validity"] or (to is None and op.payload["to"] is not None):
         await ledger.finish(op)  # its messages have other names now, if any: what is still to be done is seen anew
         return
-    left = await Transfer(work, ledger, op.kind, source, to).settle(op)
+    left = await Transfer(work, ledger, op.kind, source, to, label=op.payload.get("label")).settle(op)
     if left is None:
         await ledger.put_off(op)
     elif left:

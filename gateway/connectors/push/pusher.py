@@ -34,10 +34,10 @@ from gateway.store.connectors.ops import OpState
 from gateway.store.connectors.rows import BATCH, FolderId
 from gateway.store.db import Rx, Tx
 
-from . import appending, foldering, moving, sent
+from . import appending, foldering, labels, moving, sent
 from .flags import FlagPush
-from .ledger import APPEND, COPY, CREATE, EXPUNGE, MOVE, REMOVE, RENAME, TRASH, Item, Ledger, Standing, free
-from .look import Seen, described, look
+from .ledger import APPEND, COPY, CREATE, EXPUNGE, LABEL, MOVE, REMOVE, RENAME, TRASH, Item, Ledger, Standing, free
+from .look import Seen, all_mail, described, folders_of, look
 from .moving import Transfer
 
 ROUNDS: Final = 6
@@ -78,6 +78,8 @@ async def resume(work: Work) -> bool:
             await moving.resume(work, ledger, op)
         elif op.kind == APPEND:
             await appending.resume(work, ledger, op)
+        elif op.kind == LABEL:
+            await labels.resume(work, ledger, op)
         elif op.kind in (CREATE, RENAME, REMOVE):
             await foldering.resume(work, ledger, op)
     return bool(some)
@@ -152,7 +154,7 @@ class _Push:
             changes = await described(work, seen, tree.waiting)
             self._waiting |= seen.held
             await self._forget(seen)
-            await self._carry_out(operations(changes, self._layout()), seen)
+            await self._carry_out(operations(changes, self._layout(seen)), seen)
         if not (self._did or self._waiting):
             removed, waiting = await foldering.remove_folders(work, self._ledger, tree.removes)
             self._again |= removed
@@ -161,17 +163,16 @@ class _Push:
             folders = [number for number in seen.folders if number in work.folders]
             await work.unit(lambda tx: pushing.seen_to(tx, work.claim, folders, seen.upto, now=work.now))
 
-    def _layout(self) -> Layout:
+    def _layout(self, seen: Seen) -> Layout:
         work = self._work
         return Layout(
-            folder_of={int(row.mailbox_id): row.id for row in work.folders.values()
-                       if row.mailbox_id is not None and not row.gone},
+            folder_of=folders_of(work, seen),
             roles={row.id: row.role for row in work.folders.values() if row.role is not None and not row.gone},
             switches=switches_of(work),
             flag_rules=work.flag_rules,
             permanent_delete=work.options.sync.permanent,
             uidplus=work.client.has("UIDPLUS") or work.client.has("IMAP4REV2"),
-        )  # fmt: skip
+        )
 
     async def _forget(self, seen: Seen) -> None:
         """Gone on both sides."""
@@ -193,6 +194,12 @@ class _Push:
         await flags.run([one for one in found if isinstance(one, PushFlags)])
         self._did |= flags.did
         self._waiting |= flags.waiting
+        every = all_mail(self._work)
+        if every is not None:
+            labelling = labels.LabelPush(self._work, self._ledger, every, seen)
+            found = await labelling.run(found)
+            self._did |= labelling.did
+            self._waiting |= labelling.waiting
         for one in found:
             if isinstance(one, Rejoin):
                 await self._rejoin(one, seen)

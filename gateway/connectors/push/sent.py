@@ -126,7 +126,9 @@ def stays_here(work: Work) -> bool:
     return smtp.enabled and SentPolicy(smtp.sent_copy) is SentPolicy.NEVER
 
 
-async def settled(work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing) -> bool | None:
+async def settled(
+    work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing, label: str | None = None
+) -> bool | None:
     """Of a message that is new in Sent here. True: it is known upstream now. False: it waits. None: put it up."""
     if one.message_id is None:
         return None
@@ -148,7 +150,7 @@ async def settled(work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing) -
         def unit(tx: Tx) -> None:
             adopt.placed(
                 tx, work.claim, Key(to.id, validity, uid), (MailboxId(place[0]), place[1], one.item.email), flags,
-                now=work.now,
+                label=label, now=work.now,
             )  # fmt: skip
 
         await work.unit(unit)

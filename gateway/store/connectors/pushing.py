@@ -17,7 +17,7 @@ from gateway.store.texts import made_storable
 
 from . import folders, lease, places
 from .folders import Discovered
-from .rows import BATCH, Claim, ConnectorId, FolderId, RemoteFolder, bounded
+from .rows import BATCH, Claim, ConnectorId, FolderId, Place, RemoteFolder, bounded, labels_out
 
 _SEEN_TO = Stmt(
     "UPDATE remote_folder SET pushed_modseq = :modseq, updated_at = :now WHERE id IN :LIST(folders)"
@@ -36,6 +36,9 @@ _BY_RAW = Stmt("SELECT id FROM remote_folder WHERE connector_id = :connector AND
 _BEHIND = Stmt(
     f"UPDATE remote_message SET system = (system | {DELETED}) WHERE folder_id = :folder AND uidvalidity = :uidvalidity"
     " AND uid IN :LIST(uids)"
+)
+_LABELS = Stmt(
+    "UPDATE remote_message SET labels = :labels WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND uid = :uid"
 )
 _UNPLACE = Stmt(
     "DELETE FROM remote_place WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND uid IN :LIST(uids)"
@@ -107,6 +110,17 @@ def ended(tx: Tx, claim: Claim, folder_id: FolderId, *, gone: bool, now: int) ->
     folders.get(tx, claim.connector_id, folder_id)
     for statement in _END_FOLDER:
         tx.run(statement, folder=folder_id, gone=int(gone), now=now)
+
+
+def relabelled(
+    tx: Tx, claim: Claim, folder_id: FolderId, uidvalidity: int, uid: int, labels: Sequence[str],
+    lost: Sequence[Place], *, now: int,
+) -> None:  # fmt: skip
+    """A message upstream has these labels now, and nothing here stands for those of `lost` any more. LeaseLost."""
+    lease.fence(tx, claim, now)
+    for place in lost:
+        places.drop_place(tx, place)
+    tx.run(_LABELS, folder=folder_id, uidvalidity=uidvalidity, uid=uid, labels=labels_out(labels))
 
 
 def left_behind(

@@ -1,0 +1,248 @@
+"""Gmail: mailboxes here are labels there, so what moves between them changes labels, and nothing is moved.
+
+A message is deleted when it has left all its mailboxes: into Trash, by MOVE, for \\Deleted and EXPUNGE would only take
+labels off. What comes back out of Trash or Spam is moved to its label's folder, and known again in All Mail by its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.connectors.plan.labels import merge_labels
+from gateway.connectors.plan.local import Operation, PushAppend, PushCopy, PushDelete, PushMove, Rejoin
+from gateway.connectors.plan.roles import ARCHIVE, DRAFTS, INBOX, SENT
+from gateway.connectors.work import Work
+from gateway.model.ids import MailboxId
+from gateway.model.sequence import contains
+from gateway.store.connectors import adopt, local, ops, places, pushing
+from gateway.store.connectors.moves import Key
+from gateway.store.connectors.ops import Op
+from gateway.store.connectors.rows import FolderId, Place, RemoteFolder, RemoteMessage
+from gateway.store.db import Rx, Tx
+from gateway.upstream import names as names_
+from gateway.upstream.errors import Refused
+
+from . import appending, sent
+from .ledger import APPEND, LABEL, MOVE, Item, Ledger, Standing, key_of
+from .look import Seen
+from .moving import Transfer
+from .remote import opened, present
+
+ARCHIVE_NAME: Final = "Archive"
+_LABELS: Final = {INBOX: "\\Inbox", SENT: "\\Sent", DRAFTS: "\\Draft"}
+
+
+@dataclass(slots=True)
+class _Change:
+    """Of one message in All Mail: what turned up here for it, and whether something of it left a mailbox."""
+
+    arrived: list[tuple[int, int]] = field(default_factory=list)
+    left: bool = False
+
+
+class LabelPush:
+    """Of one push. `every`: the folder that has all mail."""
+
+    def __init__(self, work: Work, ledger: Ledger, every: RemoteFolder, seen: Seen) -> None:
+        self._work, self._ledger, self._every, self._seen = work, ledger, every, seen
+        self.did = False
+        self.waiting = False
+
+    async def run(self, found: Sequence[Operation]) -> list[Operation]:
+        """Do what is about labels; the rest is returned, as for any server."""
+        every, rest = self._every.id, list[Operation]()
+        changes: dict[int, _Change] = {}
+        deletes: dict[int, PushDelete] = {}
+        for one in found:
+            if isinstance(one, PushAppend) and one.to == every:
+                await self._append(one)
+            elif isinstance(one, Rejoin | PushCopy) and one.at.folder == every:
+                change = changes.setdefault(one.at.uid, _Change())
+                change.arrived.append(one.place)
+                change.left |= isinstance(one, Rejoin)
+            elif isinstance(one, PushMove) and one.to == every:
+                await self._out_of(one)
+            elif isinstance(one, PushDelete) and one.at.folder == every:
+                deletes[one.at.uid] = one
+            else:
+                rest.append(one)
+        moving = {one.at.uid for one in rest if isinstance(one, PushMove) and one.at.folder == every}
+        alive = await self._alive(list(deletes))
+        for uid, delete in deletes.items():
+            if uid in moving:
+                continue
+            if uid in changes or alive.get(uid):
+                changes.setdefault(uid, _Change()).left = True
+            else:
+                rest.append(delete)
+        for uid, change in changes.items():
+            if uid not in moving:
+                await self._relabel(uid, change)
+        return rest
+
+    async def _alive(self, uids: list[int]) -> dict[int, list[Place]]:
+        """UID -> places whose message is there."""
+        every = self._every
+
+        def query(rx: Rx) -> dict[int, list[Place]]:
+            here = places.places_of(rx, every.id, every.uidvalidity or 0, uids)
+            there = places.modseqs(rx, here)
+            return {
+                uid: [one for one in some if (one.mailbox_id, one.local_uid) in there] for uid, some in here.items()
+            }
+
+        return await self._work.db.read(query) if uids else {}
+
+    async def _relabel(self, uid: int, change: _Change) -> None:
+        work, every = self._work, self._every
+        validity = every.uidvalidity or 0
+        item = Item(uid)
+        if self._ledger.standing(LABEL, every.id, validity, item) is not Standing.FREE:
+            self.waiting |= self._ledger.standing(LABEL, every.id, validity, item) is Standing.WAITING
+            return
+
+        def query(rx: Rx) -> tuple[RemoteMessage | None, list[Place]]:
+            row = places.messages_of(rx, every.id, validity, [uid]).get(uid)
+            return row, places.places_of(rx, every.id, validity, [uid]).get(uid, [])
+
+        row, standing = await work.db.read(query)
+        alive = (await self._alive([uid])).get(uid, [])
+        if row is None or await opened(work, every) is None or not contains(await present(work, ((uid, uid),)), uid):
+            self.waiting = True
+            return
+        lost = [place for place in standing if place not in alive] if change.left else []
+        base = frozenset(label for place in standing if (label := _gmail(place.label)) is not None)
+        kept = {label for place in standing if place not in lost and (label := _gmail(place.label)) is not None}
+        mine = frozenset(kept | {label for box, _ in change.arrived if (label := self._label(box)) is not None})
+        merged = merge_labels(base, mine, base, two_way=True)
+        payload = {
+            "folder": every.id, "validity": validity, "items": [item.as_json()],
+            "add": sorted(merged.up_add), "remove": sorted(merged.up_remove),
+            "labels": sorted((set(row.labels) | merged.up_add) - merged.up_remove),
+            "lost": [[place.mailbox_id, place.local_uid] for place in lost],
+            "arrived": [[*place, self._seen.emails[place], self._place_label(place[0])] for place in change.arrived],
+        }  # fmt: skip
+        key = key_of(LABEL, every.id, validity, [item])
+        op = await self._ledger.begin(LABEL, key, payload, {"labels": sorted(base)})
+        done = await carry_out(work, self._ledger, every, op)
+        self.did |= done
+        self.waiting |= not done
+
+    async def _out_of(self, one: PushMove) -> None:
+        """Out of Trash or Spam."""
+        work, source = self._work, self._work.folders[FolderId(one.at.folder)]
+        item = Item(one.at.uid, one.place, self._seen.emails[one.place])
+        standing = self._ledger.standing(MOVE, source.id, source.uidvalidity or 0, item)
+        if standing is not Standing.FREE:
+            self.waiting |= standing is Standing.WAITING
+            return
+        raw, label = await self._folder(one.place[0]), self._place_label(one.place[0])
+        done = await Transfer(work, self._ledger, MOVE, source, self._every, raw, label).run([item])
+        self.did |= done
+        self.waiting |= not done
+
+    async def _append(self, one: PushAppend) -> None:
+        work, every, message = self._work, self._every, self._seen.messages.get(one.place)
+        if message is None:
+            return
+        box = one.place[0]
+        role = self._role(box)
+        standing = self._ledger.standing(APPEND, every.id, every.uidvalidity or 0, Item(0, one.place))
+        if standing is not Standing.FREE or (role == SENT and sent.stays_here(work)):
+            self.waiting |= standing is Standing.WAITING
+            return
+        message_id = await work.db.read(lambda rx: local.message_id(rx, message.content_id))
+        outgoing, label = appending.outgoing(message, box, message_id), self._place_label(box)
+        done = await sent.settled(work, self._ledger, every, outgoing, label) if role == SENT else None
+        if done is None:
+            raw = await self._folder(box)
+            done = await appending.append(work, self._ledger, every, outgoing, raw=raw, label=label)
+        self.did |= done
+        self.waiting |= not done
+
+    def _role(self, box: int) -> str | None:
+        known = next((role for role, number in self._work.roles.items() if number == box), None)
+        if known is None and box in self._seen.labelled and self._seen.labelled[box].name == ARCHIVE_NAME:
+            return ARCHIVE
+        return known
+
+    def _place_label(self, box: int) -> str:
+        """As `labelling` names what a mailbox stands for."""
+        return self._role(box) or self._name(box)
+
+    def _label(self, box: int) -> str | None:
+        return _gmail(self._place_label(box))
+
+    def _name(self, box: int) -> str:
+        known = next((label for label, number in self._work.labels.items() if number == box), None)
+        return known if known is not None else self._seen.labelled[box].name
+
+    def _raw(self, box: int) -> bytes:
+        """The folder that shows the label; that of all mail for what has none."""
+        role = self._role(box)
+        if role == INBOX:
+            return b"INBOX"
+        if role in (SENT, DRAFTS):
+            found = next((row.raw for row in self._work.folders.values() if row.role == role), None)
+            return found if found is not None else self._every.raw
+        return self._every.raw if role == ARCHIVE else names_.encode(self._name(box))
+
+    async def _folder(self, box: int) -> bytes:
+        """`_raw`, made where the label is new."""
+        raw = self._raw(box)
+        if raw.upper() != b"INBOX" and all(row.raw != raw for row in self._work.folders.values()):
+            try:
+                await self._work.client.create(raw)
+            except Refused as error:  # what needs it will be refused, and put off
+                self._work.run.note(f"{names_.decode(raw)} cannot be made: {error.said or error}")
+        return raw
+
+
+async def carry_out(work: Work, ledger: Ledger, every: RemoteFolder, op: Op) -> bool:
+    """Change the labels of an operation that is started, and end it. It may be done twice. False: it is put off."""
+    payload, validity = op.payload, every.uidvalidity or 0
+    uid = payload["items"][0][0]
+    try:
+        for what in ("add", "remove"):
+            if payload[what]:
+                await work.client.store_labels(((uid, uid),), what, payload[what])
+    except Refused as error:
+        await ledger.put_off(op, error)
+        return False
+    lost = {(mailbox, local) for mailbox, local in payload["lost"]}
+
+    def unit(tx: Tx) -> None:
+        row = places.messages_of(tx, every.id, validity, [uid]).get(uid)
+        if row is not None:
+            here = places.places_of(tx, every.id, validity, [uid]).get(uid, [])
+            gone = [place for place in here if (place.mailbox_id, place.local_uid) in lost]
+            pushing.relabelled(tx, work.claim, every.id, validity, uid, payload["labels"], gone, now=work.now)
+            for box, local_uid, email, label in payload["arrived"]:
+                place = (MailboxId(box), local_uid, email)
+                adopt.placed(tx, work.claim, Key(every.id, validity, uid), place, row.flags, label=label, now=work.now)
+        ops.finish(tx, work.claim, op.id, now=work.now)
+
+    await work.unit(unit)
+    work.run.pushed += 1
+    work.run.changed()
+    return True
+
+
+async def resume(work: Work, ledger: Ledger, op: Op) -> None:
+    """Labels are set to what they are to be: whether it was done does not matter."""
+    every = work.folders.get(FolderId(op.payload["folder"]))
+    if every is None or every.uidvalidity != op.payload["validity"]:
+        await ledger.finish(op)
+    elif await opened(work, every) is None:
+        await ledger.put_off(op)
+    else:
+        await carry_out(work, ledger, every, op)
+
+
+def _gmail(label: str | None) -> str | None:
+    """The label, as X-GM-LABELS spells it, of what a place stands for. None: no label says so (the archive)."""
+    if label is None or label == ARCHIVE:
+        return None
+    return _LABELS.get(label, label)
