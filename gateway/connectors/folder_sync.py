@@ -19,13 +19,14 @@ from .download import Download
 from .plan import folder as plan
 from .plan.windows import backfill_window, forward_window, next_count, pieces
 from .remapping import remap_folder
-from .work import Work
+from .work import Quarantined, Work
 
 SELECT_TRIES: Final = 3
 PROBE_AFTER: Final = 6 * 3600
 RETREAT_AFTER: Final = 60.0
 """A UIDNEXT that went back is believed when it still is so long after."""
-MOST_STEPS: Final = 1_000_000
+MOST_STEPS: Final = 100
+"""Steps of one pass; each brings a folder nearer to what SELECT said, unless the server says otherwise each time."""
 
 
 class FolderPass:
@@ -62,6 +63,8 @@ class FolderPass:
             if arrivals and isinstance(step, plan.AskChanges | plan.CompareUids | plan.LookAtFlags):
                 return True
             await self._do(step, seen)
+        else:
+            raise Quarantined(f"{self.row.name} never comes to rest")
         await differences.fetch_poison(self._work, self.row)
         await self._rested()
         return True

@@ -62,6 +62,7 @@ async def test_pull_after_any_history(db: Database, seed: int) -> None:
             expected, found = upstream_mail(server, name), await here.mail(name)
             assert expected - found == Counter(), f"{personality.name} {name}: lost, or stale"
             assert digests(found - expected).keys() <= lost, f"{personality.name} {name}: doubled, or stale"
+            assert set(digests(found).values()) <= {1}, f"{personality.name} {name}: doubled"
 
 
 def fault(chance: random.Random) -> Fault:
