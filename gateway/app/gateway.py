@@ -49,6 +49,7 @@ from gateway.submit.drafting import Drafting
 from gateway.submit.intake import Intake
 
 from .datadir import CONTROL_SOCKET
+from .freshness import OnAccess
 from .listeners import Listeners, SourceGate
 from .sending_accounts import SendingAccounts
 from .settings import (
@@ -118,15 +119,16 @@ class Gateway:
         states = States(db, imap_settings(config), self._metrics)
         states.start()
         stack.push_async_callback(states.close)
-        await self._sending(db, desk)
+        supervisor = Supervisor(
+            db, ingest, desk.accounts, connector_settings(config), clock=time.time, chance=random.random
+        )
+        on_access = OnAccess(supervisor.look)
+        await self._sending(db, desk, on_access)
         runner = self._runner = QueueRunner(
             db, ingest, routes(config), delivery_settings(config), clock=time.time, metrics=self._metrics,
             accounts=self._accounts,
         )
         submissions, drafting, intake = self._acceptance(db, ingest, runner)
-        supervisor = Supervisor(
-            db, ingest, desk.accounts, connector_settings(config), clock=time.time, chance=random.random
-        )
         await self._control(db, ingest, reload, desk, supervisor)
         await self._health_port(db)
         gate = SourceGate(self._limits)
@@ -147,6 +149,7 @@ class Gateway:
                 hostname=config.server.hostname,
                 trigrams=trigrams,
                 drafting=drafting,
+                freshness=on_access,
             ),
             SubmissionServices(
                 acceptor=submissions,
@@ -252,9 +255,9 @@ class Gateway:
         await desk.vault.check()
         return desk
 
-    async def _sending(self, db: Database, desk: Desk) -> None:
+    async def _sending(self, db: Database, desk: Desk, on_access: OnAccess) -> None:
         """Accounts that mail goes out through."""
-        accounts = SendingAccounts(db, desk.accounts, clock=time.time)
+        accounts = SendingAccounts(db, desk.accounts, on_access, clock=time.time)
         self._stack.callback(await accounts.start())
         self._tasks.spawn("connectors.sending", accounts.run())
         self._accounts = accounts
