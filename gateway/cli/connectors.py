@@ -104,7 +104,17 @@ def connector_add(
         print_json(made)
         return
     click.echo(f"Connector {name} is there: {made['address']} with inbox {made['inbox']}.")
-    click.echo(f"Next: gateway connector {'login' if logs_in(made) else 'test'} {shlex.quote(name)}")
+    click.echo(f"Next: gateway connector {_next(made)}")
+
+
+def _next(made: Mapping[str, Json]) -> str:
+    """What its owner does with a new connector. One without a password needs one, where mail is read."""
+    name, imap = shlex.quote(made["name"]), made["options"]["imap"]
+    if logs_in(made):
+        return f"login {name}"
+    if imap["enabled"] and not imap["secret"]:
+        return f"set {name} --secret -    (or login {name}, where the server wants OAuth)"
+    return f"test {name}"
 
 
 @connector.command("list")

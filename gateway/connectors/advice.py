@@ -29,7 +29,8 @@ _TEXTS: Final[Mapping[Failure, str]] = {
     Failure.LOST: "The server closed the connection. If it goes on, the log shows at which step.",
     Failure.BYE: "The server closed the connection and said why.",
     Failure.LOGIN_DISABLED: "The server offers no login that may be used here: check {side}.security and "
-                            "{side}.mechanism.",
+                            "{side}.mechanism. One that offers XOAUTH2 or OAUTHBEARER alone wants OAuth: gateway "
+                            "connector login {name}.",
     Failure.AUTH_REJECTED: "Check user name and password: {side}.user is often the whole e-mail address.",
     Failure.AUTH_OAUTH: "The access was withdrawn, has ended or is for another account: gateway connector login {name}",
     Failure.APP_PASSWORD_NEEDED: "The account wants an app password instead of its usual one.",

@@ -66,6 +66,7 @@ def test_an_account_from_its_first_day_to_its_last(
             "--disabled", "--inbox", gateway.address,
         )  # fmt: skip
         assert "me@elsewhere.test with inbox" in said
+        assert "Next: gateway connector test work" in said
         shown = gateway.json("connector", "show", "work")
         assert (shown["state"], shown["mode"], shown["inbox"]) == ("disabled", "pull", gateway.address)
         assert shown["given"]["imap"]["port"] == server.port
@@ -145,7 +146,8 @@ def test_what_was_typed_is_named_in_what_is_refused(gateway: Gateway) -> None:
     assert "not-there is no e-mail address" in said
     assert "here it is is no e-mail address" in failed(gateway, "add", "x", "--email", "here it is", *host)
     assert "is delivered here" in failed(gateway, "add", "x", "--email", gateway.address, *host)
-    gateway.run("connector", "add", "one", "--email", "me@corp.example", *host, "--inbox", gateway.address)
+    said = gateway.run("connector", "add", "one", "--email", "me@corp.example", *host, "--inbox", gateway.address)
+    assert "Next: gateway connector set one --secret -" in said, "nobody gave a password"
     said = failed(gateway, "add", "two", "--email", "me@corp.example", *host)
     assert f"me@corp.example is an address of inbox {gateway.address} already" in said
     gateway.run("connector", "add", "two", "--email", "me@corp.example", *host, "--inbox", gateway.address)
