@@ -222,6 +222,7 @@ class Stall(_AtOctet):
         if gone.done():
             raise Gone
         gone.cancel()
+        await asyncio.wait({gone})  # until then it reads
 
 
 @dataclass(eq=False)
