@@ -42,7 +42,7 @@ SERVERS: Final = [DOVECOT, DOVECOT_BARE, YAHOO, DOVECOT.without("MOVE"), HMAIL, 
 BOXES: Final = ["INBOX", "Work", "Trash"]
 COMMANDS: Final = ["STORE", "MOVE", "COPY", "APPEND", "EXPUNGE", "SELECT", "SEARCH", "FETCH", "STATUS", "LIST"]
 FLAGS: Final = ["\\Seen", "\\Flagged", "work"]
-HISTORIES: Final = 300 if os.environ.get("GATEWAY_SOAK") else 12
+HISTORIES: Final = 100 if os.environ.get("GATEWAY_SOAK") else 12
 
 change = st.tuples(
     st.sampled_from(["here", "there"]),

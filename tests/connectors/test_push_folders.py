@@ -119,8 +119,18 @@ async def test_a_folder_that_cannot_be_made_costs_no_mail(db: Database) -> None:
         assert sum((await here.mail("New")).values()) == 2
 
 
-async def test_there_is_no_trash_so_nothing_is_deleted_for_good(db: Database) -> None:
+async def test_where_there_is_no_trash_one_is_made_for_what_is_deleted(db: Database) -> None:
     async with two_way(db, PLAIN, {"INBOX": 5}) as (server, here, local):
+        assert "Trash" not in server.account.mailboxes
+        await local.expunge("INBOX", [1])
+        await settle(here)
+        assert sum(living(server, "INBOX").values()) == 4
+        await same(here, server, "Trash")
+        assert sum(upstream_mail(server, "Trash").values()) == 1
+
+
+async def test_where_no_trash_can_be_made_nothing_is_deleted_for_good(db: Database) -> None:
+    async with two_way(db, PLAIN, {"INBOX": 5}, new_folders=False) as (server, here, local):
         await local.expunge("INBOX", [1])
         await settle(here)
         assert sum(upstream_mail(server).values()) == 5

@@ -15,7 +15,7 @@ from gateway.connectors.plan.filters import FolderFilter
 from gateway.connectors.plan.local import FolderChange, Rank, folder_changes
 from gateway.connectors.plan.names import remote_name
 from gateway.connectors.work import Work
-from gateway.model.mailbox import DELIMITER, INBOX, Mailbox
+from gateway.model.mailbox import DELIMITER, INBOX, TRASH, Mailbox
 from gateway.store import mailboxes
 from gateway.store.connectors import folders, ops, pushing
 from gateway.store.connectors.folders import Discovered
@@ -46,8 +46,8 @@ class Tree:
         return frozenset(box.id for _, box in self.makes)
 
 
-async def look_at_tree(work: Work) -> Tree:
-    """Mailboxes and folders that do not match, as far as folders may go up at all."""
+async def look_at_tree(work: Work, *, trash: bool = False) -> Tree:
+    """Mailboxes and folders that do not match, as far as folders may go up at all. `trash`: one is needed there."""
     inbox, connector = work.claim.inbox_id, work.claim.connector_id
     linked = {int(row.mailbox_id): row for row in work.folders.values() if row.mailbox_id is not None}
     live = {box: row for box, row in linked.items() if not row.gone}
@@ -73,7 +73,8 @@ async def look_at_tree(work: Work) -> Tree:
             present[number] = name if number in renamed and row.role is None and name not in taken else row.name
         elif name is not None and name not in taken and number not in others and box.name != INBOX:
             # A mailbox of a special use that holds nothing is only there because every inbox has one.
-            wanted = (box.messages > 0 or box.role is None) and chooser(_as_listed(box), box.role)
+            needed = box.messages > 0 or box.role is None or (trash and box.role == TRASH)
+            wanted = needed and chooser(_as_listed(box), box.role)
             present[number] = name if wanted else None
     known = {box: row.name for box, row in linked.items() if box in here or (not row.gone and row.role is None)}
     of_name = {row.name: row for row in live.values()}

@@ -28,6 +28,7 @@ from gateway.connectors.plan.vanish import Belief, believe
 from gateway.connectors.work import Work
 from gateway.model.ids import MailboxId
 from gateway.model.mailbox import SENT
+from gateway.model.mailbox import TRASH as TRASH_ROLE
 from gateway.store.connectors import adopt, local, ops, places, pushing, upstream
 from gateway.store.connectors.moves import Key
 from gateway.store.connectors.ops import OpState
@@ -120,6 +121,7 @@ class _Push:
         self._waiting = False
         self._did = False
         self._again = False
+        self._trash = False
 
     async def run(self) -> Pushed:
         work = self._work
@@ -141,7 +143,7 @@ class _Push:
 
     async def _round(self) -> None:
         work = self._work
-        tree = await foldering.look_at_tree(work)
+        tree = await foldering.look_at_tree(work, trash=self._trash)
         did, waiting = await foldering.change_tree(work, self._ledger, tree)
         self._waiting |= waiting
         if did:
@@ -154,6 +156,9 @@ class _Push:
             changes = await described(work, seen, tree.waiting)
             self._waiting |= seen.held
             await self._forget(seen)
+            if self._lacks_trash(len(changes.gone)):
+                self._trash = self._did = True
+                return
             await self._carry_out(operations(changes, self._layout(seen)), seen)
         if not (self._did or self._waiting):
             removed, waiting = await foldering.remove_folders(work, self._ledger, tree.removes)
@@ -162,6 +167,11 @@ class _Push:
         if seen is not None and not (self._did or self._waiting or self._again):
             folders = [number for number in seen.folders if number in work.folders]
             await work.unit(lambda tx: pushing.seen_to(tx, work.claim, folders, seen.upto, now=work.now))
+
+    def _lacks_trash(self, gone: int) -> bool:
+        """Something was deleted, and there is no Trash to put it into: one is made, the first time."""
+        sync, roles = self._work.options.sync, {row.role for row in self._work.folders.values() if not row.gone}
+        return bool(gone) and sync.deletes and not (sync.permanent or TRASH_ROLE in roles or self._trash)
 
     def _layout(self, seen: Seen) -> Layout:
         work = self._work
