@@ -21,6 +21,8 @@ CORPORA := $(VENV)/corpora
 # Packages that ship mail to test with; only their archives are fetched, nothing of them is installed or run.
 MAIL_SDISTS := flufl.bounce==6.0.0
 MAIL_NPM := wildduck@1.46.1
+# Debian's Cyrus conflicts with its Dovecot: it is unpacked, and never installed.
+CYRUS := $(VENV)/cyrus
 LAYERS := tests/test_layers.py tests/test_documents.py tests/test_dependencies.py tests/unit/config/test_config_documents.py
 
 # Bytecode is kept, whatever an image of Python says: what is started often is compiled once.
@@ -62,6 +64,12 @@ $(CORPORA)/.installed: Makefile | $(BIN)/python
 	else echo "npm is not installed: wildduck's mail is missing, and what needs it is skipped" >&2; fi
 	@touch $@
 
+$(CYRUS)/.installed: tests/servers/unpack.sh | $(BIN)/python
+	@rm -rf $(@D)
+	@if ! command -v apt-get >/dev/null; then echo "apt-get is missing, so Cyrus is, and what needs it is skipped" >&2; \
+	elif $< $(@D) cyrus-common cyrus-imapd; then touch $@; \
+	else rm -rf $(@D); echo "Cyrus cannot be had (apt-get update?), and what needs it is skipped" >&2; fi
+
 install: $(VENV)/.installed
 
 run: $(VENV)/.installed
@@ -73,13 +81,13 @@ check: $(VENV)/.installed-tests
 	$(BIN)/pytest -q -p no:cacheprovider $(LAYERS)
 
 # What `check` has run is not run again.
-test: check $(NODE)/node_modules/.installed $(CORPORA)/.installed
+test: check $(NODE)/node_modules/.installed $(CORPORA)/.installed $(CYRUS)/.installed
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile $(or $(ARGS),$(LAYERS:%=--ignore=%))
 
 bench: $(VENV)/.installed-tests
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.installed-tests $(NODE)/node_modules/.installed $(CORPORA)/.installed
+soak: $(VENV)/.installed-tests $(NODE)/node_modules/.installed $(CORPORA)/.installed $(CYRUS)/.installed
 	GATEWAY_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 clean:
