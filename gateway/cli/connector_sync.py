@@ -67,4 +67,5 @@ def counted(done: Mapping[str, Any]) -> str:
         ("flags", "flags changed"), ("vanished", "gone"), ("remapped", "found again"), ("pushed", "sent up"),
         ("poisoned", "cannot be had"),
     ) if done.get(key)]
-    return ", ".join((*said, f"{done.get('folders', 0)} folders"))
+    folders = done.get("folders", 0)
+    return ", ".join((*said, f"{folders} folder{'' if folders == 1 else 's'}"))

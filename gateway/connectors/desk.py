@@ -21,6 +21,7 @@ from gateway.store.vault import Vault
 from .accounts import ConnectorAccounts, Reach
 from .advice import Side
 from .options import Options
+from .plan.filters import FolderFilter
 from .probe import Probe, without_login
 from .probe_imap import probe_imap
 from .probe_smtp import probe_smtp
@@ -86,7 +87,10 @@ class Desk:
         probes = []
         if "imap" in sides and options.imap.enabled:
             imap = self.accounts.imap_of(options.imap, token)
-            probes.append(await probe_imap(imap, provider=provider, name=name, resolver=self.resolver))
+            wanted = FolderFilter(options.imap.folders, options.imap.exclude)
+            probes.append(
+                await probe_imap(imap, provider=provider, name=name, wanted=wanted, resolver=self.resolver)
+            )
         if "smtp" in sides and options.smtp.enabled:
             smtp = self.accounts.smtp_of(options.smtp, token)
             probes.append(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.outbound.dial import Resolver, system_resolver
+from gateway.outbound.failure import Failure
 from gateway.upstream.client import ImapClient
 from gateway.upstream.endpoint import ImapEndpoint
 from gateway.upstream.errors import UpstreamError
@@ -14,9 +15,11 @@ from gateway.upstream.transcript import Transcript
 from gateway.upstream.values import ListedMailbox
 
 from .plan import roles
+from .plan.filters import FolderFilter
 from .probe import Probe, Watch
 
 INBOX: Final = b"INBOX"
+ALL: Final = FolderFilter()
 TRANSCRIPT_LINES: Final = 500
 
 
@@ -25,10 +28,11 @@ async def probe_imap(
     *,
     provider: str,
     name: str,
+    wanted: FolderFilter = ALL,
     resolver: Resolver = system_resolver,
     clock: Callable[[], float] = time.monotonic,
 ) -> Probe:
-    """Test where mail is read. Raises nothing that the server does."""
+    """Test where mail is read, and of which folders. Raises nothing that the server does."""
     probe = Probe("imap")
     watch = Watch(probe, clock)
     transcript = Transcript(TRANSCRIPT_LINES)
@@ -42,7 +46,11 @@ async def probe_imap(
         watch.done("login", f"as {endpoint.login.user}")
         watch.done("capabilities", " ".join(sorted(client.capabilities)), timed=False)
         step = "list"
-        watch.done("list", _folders(await client.list_mailboxes()))
+        listed = await client.list_mailboxes()
+        watch.done("list", _folders(listed))
+        if wanted != ALL:
+            step = "folders"
+            watch.done("folders", _chosen(listed, wanted), timed=False)
         step = "select"
         selected = await client.select(INBOX, read_only=True)
         modseq = "none" if selected.highest_modseq is None else str(selected.highest_modseq)
@@ -57,6 +65,21 @@ async def probe_imap(
             await client.log_out()
     probe.dialogue = [line for _, line in transcript.lines()]
     return probe
+
+
+def _chosen(listed: list[ListedMailbox], wanted: FolderFilter) -> str:
+    """How many folders are read, and which entries fit none. UpstreamError: all of them, so that nothing is read."""
+    role_of = {raw: role for role, raw in roles.resolve(listed).by.items()}
+
+    def fitting(filter: FolderFilter) -> int:
+        chooses = filter.chooser()
+        return sum(chooses(folder, role_of.get(folder.raw)) for folder in listed)
+
+    idle = [entry for entry in (*wanted.include, *wanted.exclude) if not fitting(FolderFilter((entry,)))]
+    lost = f"; nothing fits {', '.join(idle)}" if idle else ""
+    if not (count := fitting(wanted)):
+        raise UpstreamError(Failure.FOLDER_MISSING, f"No folder is left to read of {len(listed)}{lost}")
+    return f"{count} of {len(listed)}{lost}"
 
 
 def _folders(listed: list[ListedMailbox]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.connectors.plan.filters import FolderFilter
 from gateway.connectors.probe import Probe
 from gateway.connectors.probe_imap import probe_imap
 from gateway.connectors.probe_smtp import probe_smtp
@@ -158,6 +159,26 @@ def test_a_refused_login_is_tried_once_and_advised_by_the_provider() -> None:
             logins = [each for each in server.log if each.name in ("LOGIN", "AUTHENTICATE")]
             assert len(logins) == 1
             assert not any("wrong" in line for line in probe.logs)
+
+    asyncio.run(go())
+
+
+def test_folders_that_are_not_there_are_named() -> None:
+    async def go() -> None:
+        async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 1, "Lists/a": 0, "Lists/b": 0, "Sent": 0}) as server:
+            for wanted, text in (
+                (FolderFilter(("INBOX", "lists/*", "Lost"), ("\\Sent", "Gone/*")), "3 of 8; nothing fits Lost, Gone/*"),
+                (FolderFilter(("INBOX", "\\Sent")), "2 of 8"),
+            ):
+                probe = await probe_imap(endpoint(server), provider="custom", name="work", wanted=wanted)
+                assert probe.success, probe.logs
+                assert [step.text for step in probe.steps if step.name == "folders"] == [text]
+            lost = FolderFilter(("Lost",))
+            probe = await probe_imap(endpoint(server), provider="custom", name="work", wanted=lost)
+            assert (probe.failure, names(probe)[-1]) == (Failure.FOLDER_MISSING, "folders")
+            assert "Lost" in probe.message
+            assert "gateway remote list work" in probe.advice
+            assert "folders" not in names(await probed(server))
 
     asyncio.run(go())
 
