@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.model.flags import DELETED, SEEN
 from gateway.model.ids import InboxId, MailboxId, ModSeq
-from gateway.model.sequence import Ranges, from_rising
+from gateway.model.sequence import Ranges, from_numbers, from_rising
 
 from . import counters, holds
 from .changes import ChangeKind, record
@@ -45,6 +45,23 @@ _DELETE: Final = (
     ByUids("DELETE FROM message_flags WHERE mailbox_id = :mailbox AND {uids}"),
 )
 """The flags last: it is their rows that say which UIDs of a set there are."""
+# PostgreSQL takes as long to look up the flags of each row it reads as to read and remove it: flags are read by
+# themselves, and rows once.
+_THEIR_FLAGS: Final = {
+    only_deleted: ByUids(
+        f"SELECT uid, flags FROM message_flags WHERE mailbox_id = :mailbox AND {{uids}}{condition}", portable=False
+    )
+    for only_deleted, condition in ((False, ""), (True, f" AND (flags & {DELETED}) <> 0"))
+}
+_TAKE = ByUids(
+    "WITH gone AS (DELETE FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids} RETURNING *),"
+    " kept AS (INSERT INTO expunged"
+    "  (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
+    "  SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id"
+    "  FROM gone)"
+    " SELECT uid, size, email_id FROM gone ORDER BY uid",
+    portable=False,
+)
 _FLAGGED = Stmt(
     "SELECT uid FROM message_flags WHERE mailbox_id = (SELECT id FROM mailbox WHERE id = :mailbox AND"
     f" inbox_id = :inbox) AND (flags & {DELETED}) <> 0 ORDER BY uid LIMIT :most"
@@ -92,6 +109,8 @@ def take_out(
 
     The unit holds the inbox's lock, so that all statements see the same messages.
     """
+    if tx.dialect == "postgresql":
+        return _take_out_at_once(tx, inbox_id, mailbox_id, ranges, only_deleted=only_deleted, now=now)
     statement, members = _FIND.over(tx.dialect, ranges)
     rows: list[Gone] = tx.all(statement, mailbox=mailbox_id, inbox=inbox_id, **members)
     if only_deleted:  # mostly all of them: who asks has looked
@@ -103,6 +122,22 @@ def take_out(
         for delete in _DELETE:
             statement, members = delete.over(tx.dialect, gone)
             tx.do(statement, mailbox=mailbox_id, **members)
+    return rows
+
+
+def _take_out_at_once(
+    tx: Tx, inbox_id: InboxId, mailbox_id: MailboxId, ranges: Ranges, *, only_deleted: bool, now: int
+) -> list[Gone]:
+    statement, members = _THEIR_FLAGS[only_deleted].over(tx.dialect, ranges)
+    flags: dict[int, int] = dict(tx.all(statement, mailbox=mailbox_id, **members))
+    if not flags:
+        return []
+    statement, members = _TAKE.over(tx.dialect, from_numbers(flags))
+    found = tx.all(statement, now=now, mailbox=mailbox_id, inbox=inbox_id, **members)
+    rows: list[Gone] = [(uid, size, flags[uid], email_id) for uid, size, email_id in found]
+    if rows:
+        statement, members = _DELETE[-1].over(tx.dialect, from_rising([row[0] for row in rows]))
+        tx.do(statement, mailbox=mailbox_id, **members)
     return rows
 
 

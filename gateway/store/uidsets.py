@@ -38,15 +38,19 @@ _MANY_POSTGRESQL: Final = (
 class ByUids:
     """A statement on messages whose text holds `{uids}` where the set is tested; it binds `:mailbox` too.
 
-    `uid`: the column's name in the text.
+    `uid`: the column's name in the text. `portable` False: SQLite has no such statement.
     """
 
-    def __init__(self, text: str, uid: str = "uid") -> None:
+    def __init__(self, text: str, uid: str = "uid", *, portable: bool = True) -> None:
         def over(members: str) -> str:
             return text.replace("{uids}", members.replace("{uid}", uid))
 
-        self._one = Stmt(over(_ONE))
-        self._many = Stmt(sqlite=over(_MANY_SQLITE), postgresql=over(_MANY_POSTGRESQL))
+        if portable:
+            self._one = Stmt(over(_ONE))
+            self._many = Stmt(sqlite=over(_MANY_SQLITE), postgresql=over(_MANY_POSTGRESQL))
+        else:
+            self._one = Stmt(postgresql=over(_ONE))
+            self._many = Stmt(postgresql=over(_MANY_POSTGRESQL))
 
     def over(self, dialect: DialectName, ranges: Ranges) -> tuple[Stmt, dict[str, Any]]:
         """The statement for `ranges` and the binds of the set."""
