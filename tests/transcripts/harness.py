@@ -13,7 +13,8 @@ import atexit
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from gateway.imap.settings import ImapSettings
 from gateway.imap.states import States
 from gateway.ingest.writer import Ingest
 from gateway.model.errors import AuthenticationFailed, Throttled, Unavailable
-from gateway.model.ids import InboxId, KeyId, PodId
+from gateway.model.ids import InboxId, KeyId, MailboxId, PodId
 from gateway.model.permissions import Principal, ScopeKind, expand
 from gateway.model.recipient import Recipient
 from gateway.store import check, cleanup, content, inboxes, keys, mailboxes, messages, pods, quota
@@ -139,6 +140,26 @@ class Handle:
     def close(self) -> None:
         if self._end in self._watch.ends:
             self._watch.ends.remove(self._end)
+
+
+class Account:
+    """A `Freshness` over an account that exists in a test's mind: each look does what was put into `finds`."""
+
+    def __init__(self) -> None:
+        self.finds: list[Callable[[], Awaitable[object]]] = []
+        self.looked: list[MailboxId | None] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    def wanted(self, inbox_id: InboxId, /) -> bool:
+        return True
+
+    async def look(self, inbox_id: InboxId, mailbox_id: MailboxId | None, /) -> None:
+        self.looked.append(mailbox_id)
+        await self.open.wait()
+        found, self.finds = self.finds, []
+        for find in found:
+            await find()
 
 
 class Timers:
@@ -342,6 +363,12 @@ class Harness:
             call_later=self.timers.call_later,
         )
 
+    def look_on_access(self) -> Account:
+        """From now on sessions begin whose client waits for looks at an account."""
+        account = Account()
+        self.services = replace(self.services, freshness=account)
+        return account
+
     async def restart(self) -> None:
         """All that is held in memory goes."""
         await self._stop()
@@ -443,6 +470,21 @@ class Harness:
             messages.expunge(tx, self.inbox, target.id, uids, only_deleted=False, now=NOW)
 
         await self.db.write(unit, inboxes=(self.inbox,))
+
+    async def flag(self, uids: list[int], mask: int, mailbox: str = "INBOX") -> None:
+        """Another one adds flags."""
+
+        def unit(tx: Tx) -> None:
+            target = mailboxes.by_name(tx, self.inbox, mailbox)
+            assert target is not None
+            messages.store_flags(tx, self.inbox, target.id, uids, "add", mask)
+
+        await self.db.write(unit, inboxes=(self.inbox,))
+
+    async def names(self) -> dict[MailboxId, str]:
+        """Of all mailboxes of a@example.org."""
+        rows = await self.db.read(lambda rx: mailboxes.list_mailboxes(rx, self.inbox))
+        return {row.id: row.name for row in rows}
 
     async def prune(self, keep: int, mailbox: str = "INBOX") -> None:
         """Forget the expunges of a mailbox but the last `keep`."""

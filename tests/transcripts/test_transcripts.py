@@ -35,7 +35,7 @@ from gateway.store import queue_admin
 from gateway.store.quota import Limits
 from gateway.wire import sasl_client
 
-from .harness import BINDINGS, NOW, Client, Harness, template
+from .harness import BINDINGS, NOW, Account, Client, Harness, template
 from .messages import ALL
 
 HERE = Path(__file__).parent
@@ -49,6 +49,7 @@ class Run:
         self.harness = harness
         self.clients: dict[str, Client] = {}
         self.values: dict[str, str] = {}
+        self.account = Account()
 
     async def client(self, number: str) -> Client:
         if number not in self.clients:
@@ -144,6 +145,33 @@ class Run:
     async def do_prune(self, keep: str, mailbox: str = "INBOX") -> None:
         """Only the last `keep` expunges of a mailbox stay on record."""
         await self.harness.prune(int(keep), mailbox)
+
+    async def do_on_access(self) -> None:
+        """Readers wait for a look at an account, which `finds` and `loses` what the lines with these words say."""
+        self.account = self.harness.look_on_access()
+
+    async def do_finds(self, message: str, mailbox: str = "INBOX") -> None:
+        self.account.finds.append(lambda: self.harness.deliver(ALL[message], mailbox))
+
+    async def do_loses(self, uid: str) -> None:
+        self.account.finds.append(lambda: self.harness.expunge([int(uid)], "INBOX"))
+
+    async def do_flags(self, uid: str, flag: str) -> None:
+        self.account.finds.append(lambda: self.harness.flag([int(uid)], SYSTEM_FLAGS[flag]))
+
+    async def do_looked(self, *names: str) -> None:
+        """At these mailboxes, `*` for all, since the last such line."""
+        boxes = await self.harness.names()
+        found = ["*" if number is None else boxes[number] for number in self.account.looked]
+        self.account.looked.clear()
+        assert found == list(names), f"got {found}"
+
+    async def do_hold(self) -> None:
+        """Looks last until `unhold`."""
+        self.account.open.clear()
+
+    async def do_unhold(self) -> None:
+        self.account.open.set()
 
     async def do_restart(self) -> None:
         """The server stops, which ends all connections, and starts again on the same store."""
