@@ -58,7 +58,7 @@ class Supervisor:
         self._clock = clock
         self._tools = Tools(
             db, ingest, clock, chance, settings, accounts_, Gates(settings.destination, chance),
-            asyncio.Semaphore(_BACKFILLS), resolver,
+            asyncio.Semaphore(_BACKFILLS), asyncio.Semaphore(settings.starting), resolver,
         )  # fmt: skip
         self._workers: dict[ConnectorId, Worker] = {}
         self._tasks: dict[ConnectorId, asyncio.Task[None]] = {}
@@ -86,6 +86,8 @@ class Supervisor:
             self._access.open = True
             beat = asyncio.get_running_loop().create_task(self._beat(), name="connectors-heartbeat")
             while True:
+                if beat.done():
+                    beat.result()  # a defect: without a sign of life nothing here is ours for long
                 pause = await self._look()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -216,7 +218,7 @@ class Supervisor:
     async def _claim(self, now: int) -> tuple[int, int]:
         """Take what is due, as far as there is room; how many that could have been, and were."""
         settings = self._settings
-        starting = sum(not worker.started.is_set() for worker in self._workers.values())
+        starting = sum(not (worker.started.is_set() or worker.at_gate) for worker in self._workers.values())
         room = min(settings.starting - starting, settings.claims_at_once, settings.connectors - len(self._workers))
         if room <= 0:
             return 0, 0
