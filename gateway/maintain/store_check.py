@@ -16,7 +16,7 @@ from gateway.store.recount import recount
 
 log = structlog.get_logger(__name__)
 
-COUNTED: Final = frozenset({"mailbox.counters", "inbox.counters", "flags.record", "flags.unrecorded"})
+COUNTED: Final = frozenset({"mailbox.counters", "inbox.counters", "flags.record", "flags.unrecorded", "flags.message"})
 COLLECTED: Final = frozenset({"content.dangling", "content.halves", "content.unreferenced"})
 
 

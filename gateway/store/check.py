@@ -136,7 +136,7 @@ RULES: Final = (
     _rule(
         "flags.message",
         "Mailbox {0} has flags of a message {1}, which is not there",
-        _REPORT,
+        "Keep a copy of the store and report this defect. Run the check with repair: the flags go",
         "SELECT f.mailbox_id, f.uid FROM message_flags f LEFT JOIN message m ON m.mailbox_id = f.mailbox_id AND"
         " m.uid = f.uid WHERE m.uid IS NULL",
     ),

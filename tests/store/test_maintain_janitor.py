@@ -327,3 +327,18 @@ async def test_a_record_of_flags_that_lacks_a_change_is_begun_anew(db: Database)
     assert [finding.code for finding in found] == ["flags.unrecorded"]
     assert await repair(db, found) == []
     assert (await db.read(lambda rx: changes.changes_since(rx, inbox, box, before))).flags == [(1, 1, stored.modseq)]
+
+
+async def test_flags_without_a_message_go_and_whoever_counts_it_is_told(db: Database) -> None:
+    """They were counted as unseen by the repair and not by the check, which never came to an end."""
+    inbox, box = await _place(db)
+    await fill(db, inbox, box, 3)
+    before = await db.read(lambda rx: changes.changes_since(rx, inbox, box, 0))
+    stray = "INSERT INTO message_flags (mailbox_id, uid, flags, modseq) SELECT mailbox_id, 77, 0, modseq"
+    await db.write(lambda tx: tx.run(Stmt(f"{stray} FROM message_flags WHERE uid = 2")))
+    await db.write(lambda tx: tx.run(Stmt("UPDATE mailbox SET uidnext = 78 WHERE name = 'INBOX'")))
+    found = await run_check(db)
+    assert [finding.code for finding in found] == ["flags.message"]
+    assert await repair(db, found) == []
+    since = await db.read(lambda rx: changes.changes_since(rx, inbox, box, before.highest_modseq))
+    assert (since.flags, since.expunged) == ([], ((77, 77),))

@@ -46,6 +46,7 @@ WALKS: Final[dict[str, str]] = {
     "check_deep._FLAGS": CHECK,
     "check_deep._CHANGES": CHECK,
     "recount._MAILBOXES": REPAIR,
+    "recount._STRAY": REPAIR,
     "cleanup._ORPHANS": REPAIR,
     "cleanup._ORPHAN_BODIES": REPAIR,
     "cleanup._HALVES": REPAIR,
