@@ -120,9 +120,16 @@ def _converted(section: str, field: Field, raw: Any, source: Source) -> Any:
             names_file = not raw.lstrip().startswith(_PEM) and not source.literal
             path = source.base / Path(raw).expanduser() if names_file else None
             raw = _certificates(raw if path is None else _text_of(path), "this" if path is None else str(path))
+        if field.key == "proxy" and isinstance(raw, str) and _has_password(raw):  # which is not to be shown
+            raise ValueError(f"is no proxy such as is wanted: give its password as {section}.proxy_secret")
         return convert(field, raw, source)
     except ValueError as reason:
         raise InvalidRequest(f"{source.name}: {section}.{field.key}: {reason}") from None
+
+
+def _has_password(url: str) -> bool:
+    before = url.rpartition("@")[0]
+    return ":" in (before.partition("://")[2] or before)
 
 
 def _certificates(text: str, called: str) -> str:

@@ -26,7 +26,7 @@ from gateway.model.ids import InboxId, PodId
 from gateway.outbound.failure import Failure
 from gateway.store import addresses, inboxes, pods
 from gateway.store.connectors import accounts, grants, removal, reset
-from gateway.store.connectors.rows import ConnectorId, ConnectorRow
+from gateway.store.connectors.rows import ConnectorId, ConnectorRow, ConnectorState
 from gateway.store.db import Rx, Tx
 from gateway.store.inboxes import Inbox
 
@@ -59,8 +59,8 @@ def _given(options: Mapping[str, Json] | None) -> Given:
 
 def _state(row: ConnectorRow) -> str:
     """As people read it: one that is never read would be `new` for ever."""
-    if not row.enabled:
-        return "disabled"
+    if not row.enabled:  # an import that has ended is switched off by that
+        return row.state.value if row.state is ConnectorState.DONE else "disabled"
     try:
         reads = resolved(row, givens.from_json(row.options)).imap.enabled
     except GatewayError:  # of an older version, and refused today: the state says so

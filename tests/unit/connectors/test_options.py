@@ -71,6 +71,15 @@ def test_certificates_are_read_once_and_kept(tmp_path: Path) -> None:
         from_tables({"imap": {"ca": "ca.pem"}}, source(tmp_path))
 
 
+def test_a_password_in_the_url_of_a_proxy_is_refused_unseen(tmp_path: Path) -> None:
+    for url in ("socks5://u:hunter2@p.test:1080", "u:hunter2@p.test:1080", "http://u:hunter/2@p.test:1080"):
+        with pytest.raises(InvalidRequest, match=r"give its password as imap\.proxy_secret") as refused:
+            from_tables({"imap": {"proxy": url}}, source(tmp_path))
+        assert "hunter" not in str(refused.value)
+    for url in ("socks5://p.test:1080", "http://user@p.test:3128"):
+        assert from_tables({"imap": {"proxy": url}}, source(tmp_path)).values["imap"]["proxy"] == url
+
+
 def test_of_a_file_of_certificates_nothing_else_is_kept_or_shown(tmp_path: Path) -> None:
     made = pki.ensure(tmp_path / "tls", ["localhost"], datetime.now(UTC))
     pem = made.ca_file.read_text()

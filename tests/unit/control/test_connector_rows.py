@@ -41,6 +41,11 @@ def test_one_that_only_sends_is_not_new_for_ever() -> None:
     assert shown({"imap": {"host": "a b"}}, state=ConnectorState.BACKOFF)["state"] == "backoff", "refused today"
 
 
+def test_an_import_that_has_ended_is_done() -> None:
+    assert shown(READ, enabled=False, mode="import", state=ConnectorState.DONE)["state"] == "done"
+    assert shown(READ, enabled=False, mode="import", state=ConnectorState.LIVE)["state"] == "disabled"
+
+
 def test_what_fails_has_a_remedy() -> None:
     state = ConnectorState.BACKOFF
     assert "spelling of imap.host" in shown(READ, state=state, failure="dns")["advice"]
