@@ -6,12 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
+
+from gateway.model.errors import GatewayError
 
 from .plan.destination import Destination, DestinationLimits
 
 log = structlog.get_logger(__name__)
+
+PROBE_S: Final = 5.0
+"""While one account tries whether an outage is over, the others ask again after so long,"""
+SPREAD_S: Final = 10.0
+"""and not all at once."""
 
 
 @dataclass(slots=True)
@@ -29,6 +37,14 @@ class Entered:
     succeeded: Callable[[], None]
 
 
+class HostAway(GatewayError):
+    """A host fails many accounts: this one is to ask again after `seconds`. The text is safe to show."""
+
+    def __init__(self, text: str, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+
 class Gates:
     """One gate a host and port; `chance` jitters pauses."""
 
@@ -39,11 +55,12 @@ class Gates:
 
     @asynccontextmanager
     async def entered(self, host: str, port: int, account: int) -> AsyncIterator[Entered]:
-        """Waits for its turn; inside it a connection is open, or being opened."""
+        """Waits for its turn; inside it a connection is open, or being opened. HostAway: not now."""
         gate = self._gate(host, port)
         loop = asyncio.get_running_loop()
+        self._present(gate, host)
         async with gate.turn:  # first come, first served
-            await self._its_time(gate)
+            await self._its_time(gate, host)
             gate.destination.begin(loop.time())
         told = False
 
@@ -62,10 +79,19 @@ class Gates:
                 gate.destination.abandoned()
             gate.moved.set()
 
-    async def _its_time(self, gate: _Gate) -> None:
-        """Whoever is at the head waits for the rate, the outage, or another one's end."""
+    def _present(self, gate: _Gate, host: str) -> None:
+        """Nobody waits here for the end of an outage: who waits takes another account's turn to begin."""
+        breaker, now = gate.destination.breaker, asyncio.get_running_loop().time()
+        if breaker.admits(now):
+            return
+        wait = PROBE_S if breaker.probing else max(0.0, breaker.until - now)
+        raise HostAway(f"{host} fails other accounts too: {breaker.reason}", wait + SPREAD_S * self._chance())
+
+    async def _its_time(self, gate: _Gate, host: str) -> None:
+        """Whoever is at the head waits for the rate, or another one's end."""
         loop = asyncio.get_running_loop()
         while True:
+            self._present(gate, host)
             gate.moved.clear()
             wait = gate.destination.wait(loop.time())
             if wait == 0:

@@ -24,7 +24,7 @@ from gateway.upstream.errors import UpstreamError
 from gateway.upstream.transcript import Transcript
 
 from . import journal
-from .gates import Gates
+from .gates import Gates, HostAway
 from .options import Options
 from .plan.budget import OctetBudget
 from .plan.standing import Standing, Verdict
@@ -75,6 +75,7 @@ class Tools:
     accounts: Accounts
     gates: Gates
     backfills: asyncio.Semaphore
+    starting: asyncio.Semaphore
     resolver: Resolver = system_resolver
 
 
@@ -99,6 +100,9 @@ class Worker:
         """Its session is over: who wants a sync has to claim the connector again."""
         self.started = asyncio.Event()
         """It has synced once, or failed: another one may start."""
+        self.at_gate = False
+        """It waits until its host may be asked, and keeps nobody else from starting."""
+        self._in_turn = False
 
     def sync(self, told: Callable[[SyncRun], None] | None = None) -> asyncio.Future[SyncResult]:
         """Ask for a sync of everything; the future ends with the first one that began after this."""
@@ -124,10 +128,23 @@ class Worker:
             not_before = int(self._tools.clock()) + DEFECT_S
         finally:
             self.ending = True
-            self.started.set()
+            self._begun()
             self._recall.looks.stop(again=self._well)
             self._answer_all(ENDED, "the connector stopped")
         await self._release(not_before)
+
+    async def _begin_to_work(self) -> None:
+        """Its host may be asked: it waits until few enough others connect or sync for the first time."""
+        self.at_gate = False
+        await self._tools.starting.acquire()
+        self._in_turn = True
+
+    def _begun(self) -> None:
+        """It is one of those that stay, or at its end."""
+        self.started.set()
+        in_turn, self._in_turn = self._in_turn, False
+        if in_turn:
+            self._tools.starting.release()
 
     async def _release(self, not_before: int) -> None:
         def unit(tx: Tx) -> None:
@@ -165,7 +182,9 @@ class Worker:
         began = tools.clock()
         session: Session | None = None
         try:
+            self.at_gate = True
             async with tools.gates.entered(options.imap.host, options.imap.port, self.claim.connector_id) as gate:
+                await self._begin_to_work()
                 client = await self._connect(row, options)
                 gate.succeeded()
                 recall.account.logged_in()
@@ -181,6 +200,12 @@ class Worker:
                     await client.log_out()
         except UpstreamError as error:
             return await self._failed(error, gate=tools.gates, options=options)
+        except HostAway as away:
+            until = int(tools.clock() + away.seconds) + 1
+            await self._write_failed(
+                ConnectorState.BACKOFF, Failure.UNAVAILABLE.value, str(away), until, news=False
+            )
+            return until
         except StartAgain as again:
             log.info("connectors.looks_again", connector=self.claim.connector_id, reason=str(again))
             return int(tools.clock()) + AGAIN_S
@@ -255,7 +280,7 @@ class Worker:
         """Sync, unless that is `due` later only; then stay, or say when to come again."""
         tools, sync = self._tools, work.options.sync
         if tools.clock() < due:
-            self.started.set()
+            self._begun()
             await session.on_access(due)
             if not self.requests.sync and tools.clock() < due:
                 return due
@@ -263,7 +288,7 @@ class Worker:
             await session.sync(asked_at=await self._begin(work))
             await self._synced(work)
             if sync.push and sync.mode != "import":
-                self.started.set()
+                self._begun()
                 if await session.live() is Stopped.ASKED:
                     return int(tools.clock())
             elif not self.requests.sync:
