@@ -104,6 +104,9 @@ class Session:
             self._push_due = pushed.due
             if work.client.selected is not before:
                 self._chosen = None
+            for folder_id in pushed.news:
+                if folder_id in self._found.order:
+                    await self._run(folder_id)
             if not pushed.again:
                 return
             self._found = await discover(work)

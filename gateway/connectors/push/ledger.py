@@ -15,6 +15,7 @@ from gateway.connectors.work import Work
 from gateway.outbound.failure import Failure, refuses_login
 from gateway.store.connectors import ops
 from gateway.store.connectors.ops import Op, OpState
+from gateway.store.connectors.rows import FolderId
 from gateway.store.db import Tx
 from gateway.upstream.errors import Refused
 
@@ -63,12 +64,13 @@ def key_of(kind: str, folder: int, validity: int, items: Sequence[Item], to: int
 
 @dataclass
 class Ledger:
-    """Of one push. `used`: keys that were begun or found waiting in it."""
+    """Of one push. `used`: keys that were begun in it. `news`: folders that hold what pull has to take in."""
 
     work: Work
     open: list[Op] = field(default_factory=list)
     covered: dict[tuple[Any, ...], Standing] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    news: set[FolderId] = field(default_factory=set)
 
     @classmethod
     async def read(cls, work: Work) -> Ledger:

@@ -237,6 +237,8 @@ class Transfer:
                 ops.finish(tx, work.claim, op.id, now=work.now)
 
         await work.unit(unit)
+        if self.kind == TRASH and to is not None:
+            self.ledger.news.add(to.id)
         work.run.pushed += len(items)
         work.run.changed()
         memory = work.memory(source)

@@ -47,10 +47,11 @@ ROUNDS: Final = 6
 @dataclass(slots=True)
 class Pushed:
     """`again`: folders were made or came back: discover and pull, then push once more. `due`: Unix seconds at which
-    something that was put off is due."""
+    something that was put off is due. `news`: folders that a pass has to look at."""
 
     again: bool = False
     due: int | None = None
+    news: frozenset[FolderId] = frozenset()
 
 
 async def push(work: Work) -> Pushed:
@@ -135,7 +136,7 @@ class _Push:
                 break
         if not self._again:
             await self._ledger.drop_unwanted()
-        return Pushed(self._again, await _due(work))
+        return Pushed(self._again, await _due(work), frozenset(self._ledger.news))
 
     async def _reload(self) -> None:
         for number in list(self._work.folders):
