@@ -11,6 +11,7 @@ from pathlib import Path
 from gateway.auth.throttle import ThrottlePolicy
 from gateway.config import Config, Listener, NamedRelay, Relay, Secret, host_port
 from gateway.connectors.accounts import Reach
+from gateway.connectors.plan.destination import DestinationLimits
 from gateway.connectors.settings import ConnectorSettings
 from gateway.delivery.routes import ANY, Route, RouteKind, RouteLimits, Routes, Rule, canonical_pattern
 from gateway.delivery.schedule import Schedule
@@ -93,7 +94,14 @@ def reach(config: Config) -> Reach:
 def connector_settings(config: Config) -> ConnectorSettings:
     """The node's name is that of the data directory on this machine: one process at a time has it."""
     node = f"{socket.gethostname()}:{config.store.data_dir.absolute()}"
-    return ConnectorSettings(node=node, max_message=config.limits.max_import_size)
+    given = config.connectors
+    return ConnectorSettings(
+        node=node,
+        max_message=config.limits.max_import_size,
+        destination=DestinationLimits(given.logins_per_minute, given.first_logins, given.host_connections),
+        starting=given.starting,
+        connectors=given.accounts,
+    )
 
 
 def store_settings(config: Config, *, serving: bool) -> StoreSettings:

@@ -25,7 +25,7 @@ from gateway.fields.units import PIB
 
 from .routing import NamedRelay, RouteRule
 from .sections_access import Auth, Imap, Limits, Search
-from .sections_mail import Lists, Queue, Relay, Retention
+from .sections_mail import Connectors, Lists, Queue, Relay, Retention
 
 TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]
 _NO_SECRET: Final = Secret()
@@ -279,6 +279,7 @@ class Config:
     route: tuple[RouteRule, ...] = ()
     queue: Queue = field(default_factory=Queue)
     lists: Lists = field(default_factory=Lists)
+    connectors: Connectors = field(default_factory=Connectors)
     retention: Retention = field(default_factory=Retention)
     log: Log = Log()
     metrics: MetricsServer = MetricsServer()

@@ -119,6 +119,29 @@ class Lists:
 
 
 @dataclass(frozen=True, slots=True)
+class Connectors:
+    """Accounts elsewhere (gateway connector): how fast this process logs in to them, and how many it takes.
+
+    What is over the limits waits its turn. 1,000 accounts at one host are connected within 100 seconds of a start.
+    """
+
+    logins_per_minute: Annotated[
+        int, Setting("Logins at one host a minute, after a first few at once; 0: any number.", low=0, high=100_000)
+    ] = 600
+    first_logins: Annotated[int, Setting("Logins at one host that may begin at once.", low=1, high=10_000)] = 20
+    host_connections: Annotated[
+        int, Setting("Connections to one host at the same time; 0: any number.", low=0, high=100_000)
+    ] = 0
+    starting: Annotated[
+        int, Setting("Accounts that connect, or sync for the first time, at the same time.", low=1, high=1_000)
+    ] = 50
+    accounts: Annotated[
+        int, Setting("Accounts that this process follows; others are left to processes that share the database.",
+                     low=0, high=100_000)
+    ] = 10_000
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """What is removed by itself, and when."""
 
