@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from tests.connectors.kit import QUICK, Connected
 from tests.connectors.local_changes import Local
 from tests.connectors.real_kit import Other, agree, connect, other_client, user_of
 from tests.servers.cyrus import Cyrus, running_cyrus
-from tests.servers.process import PeerMissing
+from tests.servers.process import PeerMissing, wait_for
 
 PUSHES = replace(QUICK, push_after=0.01, push_retry=0.0)
 
@@ -117,6 +118,8 @@ async def test_a_mailbox_that_was_made_anew(
     async with connect(db, cyrus, user_of(request)) as here:
         await agree(here, other, "Box")
         before = (await here.folders())["Box"].uidvalidity
+        assert before is not None
+        wait_for(lambda: time.time() >= before + 1, "the next second, whose number a new UIDVALIDITY is")
         other.imap.create("Copy")
         other.do("Box", ("COPY", "1:*", "Copy"))
         other.imap.select("INBOX")

@@ -120,6 +120,9 @@ def start_cyrus(directory: Path, more: str = "") -> Cyrus:
         except TimeoutError:
             server.stop()
             continue
+        except BaseException:
+            server.stop()
+            raise
         if server.process.poll() is None:
             return server
     raise RuntimeError(f"cyrus did not begin, {TRIES} times; it tells syslog why")
