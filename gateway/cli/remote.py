@@ -117,7 +117,7 @@ def remote_search(
     rows = [row | {"size": octets(row["size"]) if row["size"] is not None else None} for row in found["messages"]]
     show_list(rows, {
         "uid": "UID", "date": "Arrived", "from": "From", "subject": "Subject", "flags": "Flags", "size": "Size",
-    }, as_json=False, empty="Nothing was found.")  # fmt: skip
+    }, as_json=False, empty=f"{found['total']} found." if found["total"] else "Nothing was found.")  # fmt: skip
     if found["more"] and rows:
         click.echo(f"{found['total']} in all; older ones: --below {rows[-1]['uid']}", err=True)
 

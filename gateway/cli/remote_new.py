@@ -19,7 +19,7 @@ from .remote import pod_option
 from .runtime import Runtime, pass_runtime
 
 Json = Any
-_SPOOL: Final = 1024 * 1024  # octets of a message that stay in memory
+_SPOOL: Final = 64 * 1024  # octets of a message that stay in memory
 
 
 @click.command("new", short_help="Hand on new mail: to a command, a directory, as JSON.")

@@ -217,6 +217,27 @@ def test_new_mail_is_handed_to_a_command(
         gateway.start()
 
 
+def test_a_server_that_is_killed_between_delivery_and_cursor_loses_nothing(
+    make_gateway: Callable[..., Gateway], dovecot: Dovecot, tmp_path: Path
+) -> None:
+    with working(make_gateway, dovecot) as (gateway, account):
+        for subject in ("one", "two", "three"):
+            put(account, "INBOX", subject)
+        out = tmp_path / "out"
+        crash = f'echo "$MAIL_UID" >> {out}; test "$MAIL_UID" != 2 || kill -9 {gateway.pid} 2> {out}.kill; true'
+        done = new(gateway, "--from-start", "--exec", crash)
+        # Who asks a server in the moment of its end hears of it; a moment later the store itself is asked.
+        if done.returncode:
+            assert "closed the control connection" in done.stderr
+            assert new(gateway, "--exec", crash).returncode == 0
+        delivered = out.read_text().split()
+        assert delivered in (["1", "2", "3"], ["1", "2", "2", "3"]), "none is lost, and that one at most repeated"
+        gateway.kill()
+        gateway.start()
+        assert gateway.json("remote", "pollers", "work")[0]["uid"] == 3
+        assert new(gateway, "--exec", "exit 1").returncode == 0, "nothing is left"
+
+
 def test_it_looks_again_and_again_also_after_an_outage(
     make_gateway: Callable[..., Gateway], dovecot: Dovecot, tmp_path: Path
 ) -> None:

@@ -42,7 +42,7 @@ class Hand:
         self.accounts = Given(options(), server.port, account.user, secret, times=times)
         self.locks = AccountLocks()
         self.found = Found(replace(ROW, **row), NothingGiven(), self.accounts.options_)
-        self._server = server
+        self.server = server
 
     @asynccontextmanager
     async def open(self, **more: Any) -> AsyncIterator[RemoteActions]:

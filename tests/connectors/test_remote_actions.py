@@ -54,7 +54,7 @@ def flags_of(server: FakeUpstream, number: int, raw: str = "INBOX") -> set[str]:
 @everywhere
 async def test_looking_changes_nothing(kind: Personality) -> None:
     async with hand(FakeUpstream(kind, mailboxes={"INBOX": 4, second(kind): 1})) as it:
-        server = it._server
+        server = it.server
         first = uids_of(server)[0]
         server.account.set_flags("INBOX", first, ["\\Seen"])
         before = server.account.snapshot()
@@ -83,7 +83,7 @@ async def test_looking_changes_nothing(kind: Personality) -> None:
 @everywhere
 async def test_messages_are_flagged_and_the_truth_is_told(kind: Personality) -> None:
     async with hand(FakeUpstream(kind, mailboxes={"INBOX": 3})) as it:
-        server, numbers = it._server, uids_of(it._server)
+        server, numbers = it.server, uids_of(it.server)
         async with it.open() as actions:
             done = await actions.flag("add", "INBOX", at("2:*"), ["seen", "\\flagged"])
             assert done.uids == tuple(numbers[1:])
@@ -101,7 +101,7 @@ async def test_messages_are_flagged_and_the_truth_is_told(kind: Personality) -> 
 @everywhere
 async def test_copies_and_moves_end_where_they_should(kind: Personality) -> None:
     async with hand(FakeUpstream(kind, mailboxes={"INBOX": 5, second(kind): 0})) as it:
-        server, numbers, there = it._server, uids_of(it._server), second(kind)
+        server, numbers, there = it.server, uids_of(it.server), second(kind)
         contents = [digest(server.account.mailbox("INBOX").places[number].mail.octets) for number in numbers]
         has_uidplus = "UIDPLUS" in kind.after
         async with it.open() as actions:
@@ -130,7 +130,7 @@ async def test_copies_and_moves_end_where_they_should(kind: Personality) -> None
 @everywhere
 async def test_deleted_mail_is_in_the_trash(kind: Personality) -> None:
     async with hand(FakeUpstream(kind, mailboxes={"INBOX": 3})) as it:
-        server, numbers = it._server, uids_of(it._server)
+        server, numbers = it.server, uids_of(it.server)
         async with it.open() as actions:
             if kind is PLAIN:
                 with pytest.raises(NotFound, match="no Trash folder"):
@@ -138,6 +138,7 @@ async def test_deleted_mail_is_in_the_trash(kind: Personality) -> None:
                 return
             done = await actions.delete("INBOX", uid(numbers[0]))
             assert isinstance(done, Carried)
+            assert done.left_deleted is ("UIDPLUS" not in kind.after and "MOVE" not in kind.after)
             trash = next(one.name for one in await actions.folders() if one.role == "\\Trash")
             assert done.to == trash
             raw = next(box for box in server.account.mailboxes if server.account.mailbox(box).places and "INBOX" not in
@@ -152,7 +153,7 @@ async def test_deleted_mail_is_in_the_trash(kind: Personality) -> None:
 @everywhere
 async def test_for_good_needs_uidplus(kind: Personality) -> None:
     async with hand(FakeUpstream(kind, mailboxes={"INBOX": 3})) as it:
-        server, numbers = it._server, uids_of(it._server)
+        server, numbers = it.server, uids_of(it.server)
         server.account.add_flags("INBOX", numbers[2], "\\Deleted")
         async with it.open() as actions:
             if "UIDPLUS" not in kind.after:
@@ -173,7 +174,7 @@ async def test_for_good_needs_uidplus(kind: Personality) -> None:
 @everywhere
 async def test_folders_are_made_renamed_and_deleted(kind: Personality) -> None:
     async with hand(FakeUpstream(kind)) as it:
-        server = it._server
+        server = it.server
         async with it.open() as actions:
             made = await actions.create("Projects/Zürich")
             expected = kind.prefix + f"Projects{kind.delimiter}Z&APw-rich"
@@ -203,7 +204,7 @@ async def test_folders_are_made_renamed_and_deleted(kind: Personality) -> None:
 
 def it_open_again(it: Hand) -> object:
     """A second connection: the lock is one of the first's process."""
-    return Hand(it._server).open()
+    return Hand(it.server).open()
 
 
 async def test_a_missing_folder_is_named_with_what_is_called_nearly_so() -> None:
@@ -217,7 +218,7 @@ async def test_a_missing_folder_is_named_with_what_is_called_nearly_so() -> None
             with pytest.raises(RemoteFailed, match="no folder Elsewhere"):
                 async with it.open() as actions:
                     await getattr(actions, wrong)("INBOX", at("1"), "Elsewhere")
-        assert not it._server.commands("COPY", "MOVE", "SELECT")
+        assert not it.server.commands("COPY", "MOVE", "SELECT")
 
 
 async def test_folders_are_found_by_role_and_with_our_delimiter() -> None:
@@ -241,7 +242,7 @@ ACTIONS = {
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_another_uidvalidity_ends_an_action_before_it_begins(action: str) -> None:
     async with hand(FakeUpstream(DOVECOT, mailboxes={"INBOX": 2, "Work": 1})) as it:
-        server = it._server
+        server = it.server
         good = server.account.mailbox("INBOX").uidvalidity
         server.account.renumber("INBOX")
         before = server.account.snapshot()
@@ -260,7 +261,7 @@ async def test_search_has_criteria_and_terms() -> None:
         b"From: boss@corp.test\r\nTo: all@corp.test\r\nSubject: party\r\n\r\nfree\r\n",
     ]
     async with hand(FakeUpstream(DOVECOT, mailboxes={"INBOX": mails})) as it, it.open() as actions:
-        it._server.account.set_flags("INBOX", 3, ["\\Seen", "\\Flagged"])
+        it.server.account.set_flags("INBOX", 3, ["\\Seen", "\\Flagged"])
 
         async def found(**wants: object) -> list[int]:
             wants = {"terms": terms(str(wants.pop("terms")))} | wants if "terms" in wants else wants
@@ -282,7 +283,7 @@ async def test_search_has_criteria_and_terms() -> None:
 
 async def test_ten_thousand_messages_are_paged_and_no_command_touches_more_than_a_thousand() -> None:
     async with hand(FakeUpstream(YAHOO, mailboxes={"INBOX": 2_500})) as it:
-        server, numbers = it._server, uids_of(it._server)
+        server, numbers = it.server, uids_of(it.server)
         server.account.create("Work")
         async with it.open() as actions:
             with pytest.raises(LimitReached, match="2500 messages; one command takes 1000"):
@@ -309,8 +310,8 @@ async def test_a_small_limit_of_the_server_is_kept_by_doing_it_in_pieces() -> No
             moved = await actions.move("INBOX", at("1:25"), "Work")
             await actions.delete("INBOX", chosen("1:*", by_uid=True), permanent=True)
         assert len(moved.uids) == 25
-        assert len(uids_of(it._server, "Work")) == 50
-        assert uids_of(it._server) == []
+        assert len(uids_of(it.server, "Work")) == 50
+        assert uids_of(it.server) == []
 
 
 async def test_positions_are_refused_where_the_server_does_not_show_all() -> None:
@@ -328,8 +329,8 @@ async def test_what_is_offered_and_unknown_is_done_otherwise(lie: str) -> None:
     async with hand(FakeUpstream(DOVECOT.lying(lie), mailboxes={"INBOX": 3, "Work": 0})) as it:
         async with it.open() as actions:
             moved = await actions.move("INBOX", at("1"), "Work")
-        assert (moved.left_deleted, uids_of(it._server)) == (False, [2, 3])
-        assert len(uids_of(it._server, "Work")) == 1
+        assert (moved.left_deleted, uids_of(it.server)) == (False, [2, 3])
+        assert len(uids_of(it.server, "Work")) == 1
 
 
 async def test_a_folder_that_nobody_may_change_is_said_to_be_so() -> None:
@@ -347,7 +348,7 @@ async def test_wrong_flags_are_refused(op: str, flags: list[str]) -> None:
     async with hand(FakeUpstream(DOVECOT, mailboxes={"INBOX": 1})) as it, it.open() as actions:
         with pytest.raises(InvalidRequest):
             await actions.flag(op, "INBOX", at("1"), flags)
-        assert not it._server.commands("STORE")
+        assert not it.server.commands("STORE")
 
 
 async def test_hostile_headers_are_cut_and_decoded() -> None:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("runner")
 
 async def test_actions_of_an_account_are_done_one_after_another() -> None:
     async with hand(FakeUpstream(DOVECOT, mailboxes={"INBOX": 9})) as it:
-        it._server.max_connections = 1
+        it.server.max_connections = 1
         open_ = 0
 
         async def act(place: int) -> None:
@@ -37,7 +37,7 @@ async def test_actions_of_an_account_are_done_one_after_another() -> None:
                 open_ -= 1
 
         await asyncio.gather(*(act(place) for place in range(1, 9)))
-        assert it._server.connections == 8
+        assert it.server.connections == 8
         assert not it.locks._turns, "nothing is kept of accounts that nobody uses"
 
 
@@ -61,7 +61,7 @@ async def test_an_action_that_fails_or_is_given_up_leaves_the_account_free() -> 
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(endless())
-        await it._server.until(lambda: it._server.connections == 2)
+        await it.server.until(lambda: it.server.connections == 2)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         async with it.open() as actions:
@@ -77,7 +77,7 @@ async def test_a_connector_that_is_off_or_reads_no_mail_is_left_alone() -> None:
         with pytest.raises(InvalidRequest, match="no IMAP side"):
             async with it.open():
                 raise AssertionError("nothing is read")
-        assert it._server.connections == 0
+        assert it.server.connections == 0
 
 
 @dataclass
@@ -98,8 +98,8 @@ class _Tokens(Given):
 @pytest.mark.parametrize(("good_after", "tried"), [(0, 1), (1, 2), (9, 2)])
 async def test_a_token_that_was_refused_is_renewed_once(good_after: int, tried: int) -> None:
     async with hand(FakeUpstream(M365, mailboxes={"INBOX": 1})) as it:
-        account = it._server.account
-        it.accounts = _Tokens(options(), it._server.port, account.user, account.token, good_after=good_after)
+        account = it.server.account
+        it.accounts = _Tokens(options(), it.server.port, account.user, account.token, good_after=good_after)
         if good_after < 9:
             async with it.open() as actions:
                 assert (await actions.status("INBOX")).status is not None
@@ -108,7 +108,7 @@ async def test_a_token_that_was_refused_is_renewed_once(good_after: int, tried: 
                 async with it.open():
                     raise AssertionError("nobody can log in")
             assert caught.value.failure is Failure.AUTH_OAUTH
-        assert it._server.connections == tried
+        assert it.server.connections == tried
 
 
 async def test_an_action_goes_on_beside_a_sync_that_listens(db: Database) -> None:

@@ -61,7 +61,7 @@ def letter() -> bytes:
 async def test_a_message_comes_octet_for_octet(kind: Personality) -> None:
     octets = letter()
     async with hand(FakeUpstream(kind, mailboxes={"INBOX": [example(), octets]})) as it:
-        number = uids_of(it._server)[1]
+        number = uids_of(it.server)[1]
         async with it.open() as actions:
             _, validity, facts = await actions.message("INBOX", at("*"))
             assert (facts.uid, facts.subject) == (number, "parts")
@@ -77,7 +77,7 @@ async def test_a_message_comes_octet_for_octet(kind: Personality) -> None:
             for missing in ("4", "2.7"):
                 with pytest.raises(NotFound, match=f"no part {missing}"):
                     await collected(actions.octets(number, missing))
-        assert "\\Seen" not in flags_of(it._server, number)
+        assert "\\Seen" not in flags_of(it.server, number)
 
 
 async def test_the_part_of_a_message_without_parts_is_decoded_by_its_header() -> None:
@@ -105,7 +105,7 @@ async def test_what_is_asked_wrongly_is_refused() -> None:
 async def test_a_message_is_filed_and_found(kind: Personality) -> None:
     octets = letter()
     async with hand(FakeUpstream(kind, mailboxes={"INBOX": 2})) as it:
-        server = it._server
+        server = it.server
         async with it.open() as actions:
             filed = await actions.append(
                 "INBOX", len(octets), chunks(octets, 100), flags=["\\Seen", "$Kept"], date=1_500_000_000
@@ -126,7 +126,7 @@ async def test_a_message_without_an_id_is_filed_all_the_same() -> None:
     for kind in (HMAIL, PLAIN, NETEASE.without("UIDPLUS")):
         async with hand(FakeUpstream(kind)) as it, it.open() as actions:
             filed = await actions.append("INBOX", len(octets), chunks(octets))
-            assert (filed.uid, len(uids_of(it._server))) == (None, 1)
+            assert (filed.uid, len(uids_of(it.server))) == (None, 1)
 
 
 async def test_too_big_is_said_before_anything_is_sent() -> None:
@@ -139,7 +139,7 @@ async def test_too_big_is_said_before_anything_is_sent() -> None:
             await actions.append("INBOX", 35_651_585, never())
         with pytest.raises(InvalidRequest):
             await actions.append("INBOX", 0, never())
-        assert not it._server.commands("APPEND")
+        assert not it.server.commands("APPEND")
 
 
 async def test_octets_that_end_early_file_nothing() -> None:
@@ -149,7 +149,7 @@ async def test_octets_that_end_early_file_nothing() -> None:
                 await actions.append("INBOX", 1_000, chunks(b"x" * 999))
         assert caught.value.failure is Failure.LOST
         assert "not known" not in str(caught.value)
-        assert uids_of(it._server) == []
+        assert uids_of(it.server) == []
 
 
 CUTS: list[tuple[Any, str, Failure, str]] = [
@@ -201,12 +201,12 @@ async def test_failures_have_their_class_and_advice(fault: Any, action: str, fai
 async def test_a_message_whose_answer_was_lost_is_looked_for_and_found(kind: Personality) -> None:
     octets = letter()
     async with hand(FakeUpstream(kind, mailboxes={"INBOX": [octets]})) as it:
-        it._server.arm(Drop("APPEND", when="after"))
+        it.server.arm(Drop("APPEND", when="after"))
         async with it.open() as actions:
             filed = await actions.append("INBOX", len(octets), chunks(octets))
-            assert (filed.uid, uids_of(it._server)) == (2, [1, 2]), "not the one that was there before"
+            assert (filed.uid, uids_of(it.server)) == (2, [1, 2]), "not the one that was there before"
             assert (await actions.message("INBOX", uid(2)))[2].subject == "parts"
-        assert it._server.connections == 2
+        assert it.server.connections == 2
 
 
 async def test_a_message_that_cannot_be_looked_for_is_left_open() -> None:
@@ -227,23 +227,23 @@ async def test_a_message_that_cannot_be_looked_for_is_left_open() -> None:
 async def test_a_move_that_ends_in_the_middle_says_where_the_messages_are() -> None:
     for command in ("STORE", "COPY"):
         async with hand(FakeUpstream(HMAIL, mailboxes={"INBOX": 2, "Work": 0})) as it:
-            it._server.arm(Drop(command))
+            it.server.arm(Drop(command))
             with pytest.raises(RemoteFailed) as caught:
                 async with it.open() as actions:
                     await actions.move("INBOX", at("1:2"), "Work")
             told = "2 were copied to Work, and are where they were too" in str(caught.value)
             assert told is (command == "STORE")
-            assert (len(uids_of(it._server)), len(uids_of(it._server, "Work"))) == (2, 2 if told else 0)
+            assert (len(uids_of(it.server)), len(uids_of(it.server, "Work"))) == (2, 2 if told else 0)
 
 
 async def test_a_copy_that_is_refused_in_the_middle_tells_how_far_it_came() -> None:
     kind = DOVECOT.replace(after=DOVECOT.after + " MESSAGELIMIT=2")
     async with hand(FakeUpstream(kind, mailboxes={"INBOX": 5, "Work": 0})) as it:
-        it._server.arm(Refuse("COPY", "NO [OVERQUOTA] full", nth=2))
+        it.server.arm(Refuse("COPY", "NO [OVERQUOTA] full", nth=2))
         with pytest.raises(RemoteFailed, match="2 of 5 messages were copied before"):
             async with it.open() as actions:
                 await actions.copy("INBOX", at("1:5"), "Work")
-        assert len(uids_of(it._server, "Work")) == 2
+        assert len(uids_of(it.server, "Work")) == 2
 
 
 async def test_a_body_that_the_server_does_not_give_is_not_an_empty_one() -> None:

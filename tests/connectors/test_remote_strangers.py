@@ -15,7 +15,9 @@ from gateway.connectors.remote.errors import RemoteFailed, ValidityChanged
 from gateway.connectors.remote.polling import NewMessage, TargetFailed
 from gateway.connectors.remote.values import MessageFacts
 from gateway.control.operations import remote
+from gateway.model import errors
 from gateway.model.errors import AlreadyExists, CannotChange, InvalidRequest, LimitReached
+from gateway.outbound.failure import Failure, refuses_login
 from gateway.store.db import Database
 from tests.connectors.remote_kit import at, collected, hand
 from tests.connectors.test_remote_polling import polling
@@ -112,6 +114,13 @@ def test_a_file_is_there_when_all_of_it_is(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raced", "there", "whole"]
     assert (there.read_bytes(), (tmp_path / "whole").read_bytes()) == (b"before", b"all of it")
     assert (tmp_path / "raced").read_bytes() == b"somebody else's"
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_every_failure_crosses_the_control_socket_as_what_it_is(failure: Failure) -> None:
+    kind = remote.KINDS.get(failure, InvalidRequest)
+    assert getattr(errors, kind.__name__) is kind
+    assert (kind is errors.AuthenticationFailed) is refuses_login(failure), "a poller stops before an account is locked"
 
 
 async def test_a_caller_that_does_not_read_is_left(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.connectors.plan.filters import slashed
@@ -16,12 +16,14 @@ from gateway.upstream.values import ListedMailbox
 
 _ROLE_OF_WORD: Final = {role.lower(): role for role in ROLES}
 _CLOSE: Final = 0.6
+_LOOKED_AT: Final = 500  # names that are compared: it is for a hint
 
 
-def find(listed: Sequence[ListedMailbox], roles: Roles, word: str) -> ListedMailbox:
+def find(listed: Sequence[ListedMailbox], roles: Callable[[], Roles], word: str) -> ListedMailbox:
     """The folder that `word` names: exactly, then with `/` for the server's delimiter, then by role (`\\Trash`).
 
-    Refused with FOLDER_MISSING, and what is called nearly so.
+    Refused with FOLDER_MISSING, and what is called nearly so. `roles` are asked for only where they are needed: to
+    tell them takes a while in accounts of very many folders.
     """
     if word.upper() == INBOX:
         for one in listed:
@@ -33,17 +35,19 @@ def find(listed: Sequence[ListedMailbox], roles: Roles, word: str) -> ListedMail
         lambda one: one.name == word,
         lambda one: slashed(one) == word,
         lambda one: one.raw.decode("latin-1") == word,
-        lambda one: role is not None and roles.by.get(role) == one.raw,
     ):
         found = next((one for one in listed if spelled(one)), None)
         if found is not None:
             return found
+    raw = roles().by.get(role) if role is not None else None
+    if raw is not None:
+        return next(one for one in listed if one.raw == raw)
     raise missing(listed, word)
 
 
 def missing(listed: Sequence[ListedMailbox], word: str) -> Refused:
     by_folded = {one.name.casefold(): one.name for one in listed}
-    close = difflib.get_close_matches(word.casefold()[:200], list(by_folded)[:5_000], 1, _CLOSE)
+    close = difflib.get_close_matches(word.casefold()[:200], list(by_folded)[:_LOOKED_AT], 1, _CLOSE)
     hint = f"; did you mean {by_folded[close[0]]}?" if close else ""
     return Refused(Failure.FOLDER_MISSING, f"The account has no folder {word}{hint}")
 

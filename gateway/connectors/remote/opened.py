@@ -56,7 +56,7 @@ class OpenAccount:
     async def folder(self, word: str) -> ListedMailbox:
         """Refused with FOLDER_MISSING."""
         listed = await self._folders()
-        return folders.find(listed, resolve(listed), word)
+        return folders.find(listed, lambda: resolve(listed), word)
 
     async def validity(self, folder: ListedMailbox, expect: int | None = None) -> int:
         """UIDVALIDITY without selecting it; 0 where the server does not tell. ValidityChanged."""

@@ -58,13 +58,6 @@ def chosen(text: str, *, by_uid: bool) -> Chosen:
     return Chosen(found, by_uid)
 
 
-def of_uids(uids: list[int]) -> Chosen:
-    """These UIDs. InvalidRequest."""
-    if not all(0 < uid < 2**32 for uid in uids):
-        raise InvalidRequest("A UID is a number from 1 to 4294967295")
-    return Chosen(SequenceSet(tuple((uid, uid) for uid in uids)), by_uid=True)
-
-
 def resolve(wanted: Chosen, there: Ranges, *, most: int = MOST) -> Ranges:
     """The UIDs of `wanted`, all of which are among `there`, the UIDs of the folder. NotFound; LimitReached."""
     if wanted.by_uid:

@@ -33,7 +33,7 @@ from .values import moment
 
 STALL_S: Final = 120.0
 """Seconds for which a caller may not read, or say nothing of what it sends: the account waits for it meanwhile."""
-_KINDS: Final[Mapping[Failure, type[GatewayError]]] = {
+KINDS: Final[Mapping[Failure, type[GatewayError]]] = {
     Failure.FOLDER_MISSING: NotFound,
     **dict.fromkeys(
         (Failure.DNS, Failure.REFUSED, Failure.TIMEOUT, Failure.PROXY, Failure.LOST, Failure.BYE, Failure.LIMIT,
@@ -53,7 +53,7 @@ async def account(context: Context, name: str, pod: str | None) -> AsyncIterator
         async with desk_of(context).remote(connector) as actions:
             yield actions, connector
     except RemoteFailed as error:
-        raise _KINDS.get(error.failure, InvalidRequest)(str(error)) from None
+        raise KINDS.get(error.failure, InvalidRequest)(str(error)) from None
     except ValidityChanged as error:
         raise CannotChange(str(error)) from None
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.connectors.remote.ranges import at_positions, chosen, of_uids, pieces, resolve
+from gateway.connectors.remote.ranges import at_positions, chosen, pieces, resolve
 from gateway.connectors.remote.reading import highest, lowest
 from gateway.model.errors import InvalidRequest, LimitReached, NotFound
 from gateway.model.sequence import Ranges, count, from_numbers, numbers_of
@@ -83,12 +83,6 @@ def test_too_many_are_refused_and_are_never_counted_out() -> None:
     assert len(uids("1:1000", there=huge)) == 1_000
     with pytest.raises(LimitReached):
         uids("1:1001", there=huge)
-
-
-def test_uids_as_numbers() -> None:
-    assert list(numbers_of(resolve(of_uids([31, 10, 10]), THERE))) == [10, 31]
-    with pytest.raises(InvalidRequest):
-        of_uids([0])
 
 
 folders = st.sets(st.integers(1, 400), max_size=60).map(sorted)
