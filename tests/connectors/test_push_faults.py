@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 import pytest
 
-from gateway.store.connectors import ops
+from gateway.store.connectors import lease, ops
 from gateway.store.connectors.ops import OpState
 from gateway.store.db import Database
 from tests.connectors.kit import Connected
 from tests.connectors.local_changes import Local
 from tests.connectors.push_kit import living, same, settle, two_way
-from tests.support.upstream import DOVECOT, EXCHANGE, HMAIL, YAHOO, Drop, FakeUpstream, Personality, Refuse, example
+from tests.support.upstream import DOVECOT, EXCHANGE, HMAIL, YAHOO, Do, Drop, FakeUpstream, Personality, Refuse, example
 
 KINDS = {
     "dovecot": (DOVECOT, ["STORE", "MOVE", "APPEND", "COPY", "SELECT", "SEARCH", "STATUS"]),
@@ -132,3 +133,22 @@ async def test_a_flag_that_changes_on_both_sides_at_once(db: Database, personali
         await same(here, server, "INBOX")
         found = server.account.mailbox("INBOX").snapshot()
         assert found[1][0] == found[2][0] == {"\\Seen", "\\Answered"}
+
+
+@pytest.mark.parametrize("when", ["before", "after", "told"])
+@pytest.mark.parametrize("command", ["STORE", "MOVE", "COPY", "APPEND", "STATUS"])
+async def test_a_session_that_is_cut_off_like_a_crash(db: Database, command: str, when: str) -> None:
+    async with two_way(db) as (server, here, local):
+        await change_much(local)
+
+        def kill(server: FakeUpstream) -> None:
+            for task in here.supervisor._tasks.values():
+                task.cancel()
+
+        server.arm(*(Do(command, kill, when=when, nth=nth) for nth in (1, 2)))
+        for _ in range(4):
+            async with asyncio.timeout(30):
+                while await here.supervisor.sync(here.row.id) is None:
+                    await here.db.write(lambda tx: lease.revoke(tx, here.row.id))
+        await here.good_sync()
+        await agreed(here, server)

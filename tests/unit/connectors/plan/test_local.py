@@ -116,6 +116,11 @@ def test_permanent_deletion_is_asked_for_and_needs_uidplus() -> None:
     assert operations(LocalChanges((), (gone(),)), replace(permanent, uidplus=False)) == []
 
 
+def test_without_a_trash_nothing_is_deleted_for_good() -> None:
+    layout = replace(LAYOUT, roles={number: role for number, role in LAYOUT.roles.items() if number != TRASH_F})
+    assert operations(LocalChanges((), (gone(),)), layout) == []
+
+
 def test_moved_to_a_mailbox_of_ours_alone_is_deleted_there() -> None:
     assert operations(LocalChanges((new(OWN_BOX),), (gone(),)), LAYOUT) == [PushDelete(AT, TRASH_F)]
 
