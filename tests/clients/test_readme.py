@@ -31,12 +31,27 @@ def test_the_script_of_the_readme(gateway: Gateway, tmp_path: Path) -> None:
 
 
 def test_the_commands_of_the_readme(gateway: Gateway) -> None:
-    text = README.read_text()
-    section = text[text.index("## More inboxes, more keys") : text.index("## Production in ten lines")]
-    commands = re.findall(r"^    gateway (.+)$", section, re.M)
+    commands = commands_between("## More inboxes, more keys", "## Accounts elsewhere")
     assert len(commands) >= 5
     for command in commands:
-        gateway.run(*shlex.split(command, comments=True))
+        gateway.run(*command)
+
+
+def test_an_account_elsewhere_as_the_readme_adds_it(gateway: Gateway) -> None:
+    """Its servers are nowhere, so the test of it says so."""
+    add, test, show = commands_between("## Accounts elsewhere", "## Production in ten lines")
+    done = gateway.cli(*add, stdin=b"a password\n")
+    assert done.returncode == 0, done.stderr
+    tried = gateway.cli(*test)
+    assert tried.returncode == 1
+    assert "Check the spelling of imap.host" in tried.stdout
+    assert "me@corp.example" in gateway.run(*show)
+
+
+def commands_between(heading: str, end: str) -> list[list[str]]:
+    text = README.read_text()
+    section = text[text.index(heading) : text.index(end)]
+    return [shlex.split(line, comments=True) for line in re.findall(r"^    gateway (.+)$", section, re.M)]
 
 
 def test_the_printed_check_works(gateway: Gateway) -> None:
