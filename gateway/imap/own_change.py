@@ -55,9 +55,8 @@ async def store_flags(
         relaxed=True,
     )
     modseq = stored.modseq
-    if modseq is None:
-        if stored.refused:  # by another node's change, which may not be known here yet
-            await shared.catch_up(max(modseq for _, modseq in stored.refused), rows=rows)
+    if modseq is None:  # somebody else's change may have done it before, or kept it from being done, unknown here yet
+        await shared.catch_up(stored.since, rows=rows)
         return stored
     change = effect(action, stored.mask)
     await shared.follow(

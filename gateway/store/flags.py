@@ -117,14 +117,14 @@ def store_flags(
         refused = tx.all(statement, mailbox=mailbox_id, since=unchanged_since, **members)
     mask = system_mask | flag_mask(tx, mailbox_id, keywords, create=op != "remove")
     if op != "set" and not mask:
-        return FlagsStored(refused=refused)
+        return FlagsStored(since=since, refused=refused)
     limit = _EVER if unchanged_since is None else unchanged_since
     unseen = _unseen_difference(tx, mailbox_id, ranges, op, mask, limit)
     statement, members = _STORE[op].over(tx.dialect, ranges)
     # Without RETURNING: ten thousand rows as values take as long as the update.
     count = tx.run(statement, mailbox=mailbox_id, mask=mask, modseq=modseq, since=limit, **members)
     if not count:
-        return FlagsStored(refused=refused)
+        return FlagsStored(since=since, refused=refused)
     counters.apply(tx, inbox_id, modseq)
     record, floor = flag_record.noted(record, floor, modseq, ranges)
     counters.apply_flags(tx, mailbox_id, modseq, unseen=unseen, record=record, floor=floor)

@@ -66,7 +66,7 @@ async def test_what_is_refused_is_left_as_it_is(db: Database) -> None:
     assert await changed_by(db, mailbox, stored) == [(1, SEEN), (2, SEEN)]
     assert stored.refused == [(4, modseqs[3])]
     assert await store(FLAGGED, 0) == FlagsStored(
-        refused=[(1, modseqs[3] + 1), (2, modseqs[3] + 1), (4, modseqs[3])]
+        since=modseqs[3] + 1, refused=[(1, modseqs[3] + 1), (2, modseqs[3] + 1), (4, modseqs[3])]
     )
     assert await changed_by(db, mailbox, await store(SEEN, modseqs[3] + 1)) == [(4, SEEN)]
     assert await changed_by(db, mailbox, await store(DELETED, None)) == [(1, DELETED), (2, DELETED), (4, DELETED)]

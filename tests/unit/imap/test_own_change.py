@@ -97,6 +97,33 @@ def test_the_store_is_looked_at_where_the_state_stands_elsewhere(
     play(tmp_path, body)
 
 
+def test_what_somebody_else_has_just_done_too_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store had nothing to change, and the state did not know it yet."""
+
+    async def body(harness: Harness) -> None:
+        for _ in range(3):
+            await harness.deliver(b"x: y\r\n\r\n")
+        client = await harness.logged_in()
+        await client.run(b"SELECT INBOX")
+        shared = client.session.selected.shared  # type: ignore[union-attr]
+        mailbox = shared.state.mailbox_id
+        await shared.fresh()
+        with monkeypatch.context() as patch:
+            patch.setattr(type(shared), "woken", lambda shared, modseq: None)  # it is still to come
+            await harness.db.write(
+                lambda tx: messages.store_flags(tx, harness.inbox, mailbox, ((2, 3),), "add", ANSWERED),
+                inboxes=(harness.inbox,),
+            )
+        assert not shared.stale
+        assert await client.run(b"STORE 2 +FLAGS (\\Answered)") == [
+            b"* 2 FETCH (FLAGS (\\Answered))",
+            b"* 3 FETCH (UID 3 FLAGS (\\Answered))",
+            b"x OK STORE completed",
+        ]
+
+    play(tmp_path, body)
+
+
 def test_who_knows_as_much_as_a_wake_up_need_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
     look = changes.changes_since
