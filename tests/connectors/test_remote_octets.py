@@ -296,7 +296,7 @@ async def test_twenty_megabytes_pass_through_without_being_held() -> None:
                 tracemalloc.reset_peak()
                 await actions.message("INBOX", uid(filed.uid or 0))
                 passed = 0
-                async with aclosing(actions.octets(filed.uid or 0)) as parts:  # type: ignore[type-var]
+                async with aclosing(actions.octets(filed.uid or 0)) as parts:
                     async for part in parts:
                         passed += len(part)
             assert passed == size

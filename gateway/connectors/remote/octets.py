@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
 from typing import Final
 
@@ -42,7 +42,7 @@ class Transfers(Reading):
             raise NotFound(f"The server gives nothing of message {uids[0][0]}, or it is gone")
         return folder.name, selected.uidvalidity, found[0]
 
-    def octets(self, uid: int, part: str = "", *, decoded: bool = False) -> AsyncIterator[bytes]:
+    def octets(self, uid: int, part: str = "", *, decoded: bool = False) -> AsyncGenerator[bytes, None]:
         """A message of the selected folder, or its `part` (`2.1`), as it is or without its transfer encoding.
 
         Whoever stops early closes it (`contextlib.aclosing`) and loses the connection. InvalidRequest; NotFound.
@@ -53,7 +53,7 @@ class Transfers(Reading):
             raise InvalidRequest("A whole message has no transfer encoding; name a part")
         return self._octets(uid, part, decoded=decoded)
 
-    async def _octets(self, uid: int, part: str, *, decoded: bool) -> AsyncIterator[bytes]:
+    async def _octets(self, uid: int, part: str, *, decoded: bool) -> AsyncGenerator[bytes, None]:
         decoder = await self._decoder(uid, part) if decoded else None
         empty = True
         try:

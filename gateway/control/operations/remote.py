@@ -124,7 +124,7 @@ async def remote_download(
         folder, validity, facts = await actions.message(mailbox, wanted, expect=uidvalidity)
         told = {"mailbox": folder, "uidvalidity": validity, **facts_json(facts)}
         await patiently_send(stream, {"message": told})
-        async with aclosing(actions.octets(facts.uid, part, decoded=decoded)) as chunks:  # type: ignore[type-var]
+        async with aclosing(actions.octets(facts.uid, part, decoded=decoded)) as chunks:
             async for chunk in chunks:
                 octets += len(chunk)
                 for start in range(0, len(chunk), CHUNK_LIMIT):

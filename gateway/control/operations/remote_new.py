@@ -64,7 +64,7 @@ async def _send(actions: RemoteActions, new: Arrivals, stream: Stream, *, fetch:
         gone = False
         if fetch:
             try:
-                async with aclosing(actions.octets(facts.uid)) as chunks:  # type: ignore[type-var]
+                async with aclosing(actions.octets(facts.uid)) as chunks:
                     async for chunk in chunks:
                         sent += len(chunk)
                         for start in range(0, len(chunk), CHUNK_LIMIT):
