@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.connectors.on_access import ASK_OWNER_S
-from gateway.store import mailboxes
+from gateway.model.flags import SYSTEM_FLAGS
+from gateway.store import mailboxes, messages
 from gateway.store.connectors import accounts, lease, removal
 from gateway.store.connectors.rows import ConnectorState
 from gateway.store.db import Database, Tx
@@ -319,4 +320,29 @@ async def test_a_reader_who_gives_up_leaves_nothing_behind(db: Database) -> None
         stall.released.set()
         quiet(server)
         await here.until(lambda: look(here), "the next look")
+        assert await same(here, server)
+
+
+async def test_changes_here_neither_go_up_by_a_look_nor_keep_it_from_resting(db: Database) -> None:
+    """A two-way account that polls: a session for readers hears of changes here, and leaves them to the next sync."""
+    async with (
+        FakeUpstream(DOVECOT, mailboxes={"INBOX": 3}) as server,
+        connected(db, server, options(mode="two-way"), settings=CALM) as here,
+    ):
+        await polled(here)
+        assert await look(here)
+        box = await db.read(lambda rx: mailboxes.by_name(rx, here.inbox.id, "INBOX"))
+        assert box is not None
+        number = box.id
+        await db.write(
+            lambda tx: messages.store_flags(tx, here.inbox.id, number, ((1, 1),), "add", SYSTEM_FLAGS["\\Flagged"]),
+            inboxes=(here.inbox.id,),
+        )
+        server.account.deliver()
+        assert await look(here)
+        assert sum((await here.mail()).values()) == 4
+        requests = here.supervisor._workers[here.row.id].requests
+        await here.until(lambda: not (requests.push or requests.event.is_set()), "it to wait until it is asked")
+        assert not any(command.name == "UID STORE" for command in server.log)
+        await here.good_sync()
         assert await same(here, server)
