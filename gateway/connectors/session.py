@@ -23,6 +23,7 @@ from .folder_sync import FolderPass
 from .looks import NOBODY_S
 from .plan import folder as plan
 from .push.pusher import prepare, push, resume
+from .scope import Scope
 from .work import Work
 
 PUSHES: Final = 4
@@ -32,16 +33,18 @@ MAIN_EVERY: Final = 30.0
 
 @dataclass(slots=True)
 class Requests:
-    """What others want of a session; `asked` makes it look."""
+    """What others want of a session; `asked` makes it look. `whole`: a sync of everything, not only of a `Scope`."""
 
     sync: bool = False
+    whole: bool = False
     stop: bool = False
     push: bool = False
     event: asyncio.Event = field(default_factory=asyncio.Event)
     interrupt: Callable[[], None] | None = None
 
-    def ask(self, *, sync: bool = False, stop: bool = False, push: bool = False) -> None:
+    def ask(self, *, sync: bool = False, stop: bool = False, push: bool = False, whole: bool = True) -> None:
         self.sync |= sync
+        self.whole |= sync and whole
         self.stop |= stop
         self.push |= push
         self.event.set()
@@ -73,6 +76,39 @@ class Session:
         self._held = 0
         self.validated = False
         """Everything was compared once: a failure from here on is not the settings' fault."""
+        self.whole = False
+        """It has once been through everything."""
+
+    async def sync_only(self, scope: Scope, *, asked_at: float) -> bool:
+        """The folders of `scope`, and their older mail as far as it goes. False: the account has none such.
+
+        Where something is gone from them it is looked for in the others, as far as LIST told their STATUS: what was
+        only moved would else be gone here before it came, and be another message then.
+        """
+        work = self._work
+        await prepare(work)
+        self._found = await discover(work)
+        self._discovered_at = asyncio.get_running_loop().time()
+        await resume(work)
+        chosen = scope.chooser()
+        some = [one for one in self._found.order if chosen(work.folders[one])]
+        work.run.folders = len(some)
+        for folder_id, status in self._found.status.items() if any(self._lost(one) for one in some) else ():
+            known = folder_id in self._found.order and work.folders[folder_id].uidvalidity is not None
+            if known and folder_id not in some and self._needs(folder_id, status):
+                await self._run(folder_id, arrivals=True)
+        await self._run_all(some, asked_at)
+        self.validated = True
+        await self._push()
+        await self._backfill([one for one in some if one in self._found.order], scope.since)
+        return bool(some)
+
+    def _lost(self, folder_id: FolderId) -> bool:
+        """Something may be gone from it; one that was never opened has nothing to lose."""
+        if self._work.folders[folder_id].uidvalidity is None:
+            return False
+        status = self._found.status.get(folder_id)
+        return status is None or not plan.only_grew(self._pass(folder_id).state(), status)
 
     async def sync(self, *, asked_at: float = 0.0) -> None:
         """Once through everything, older mail too."""
@@ -91,6 +127,7 @@ class Session:
         await self._backfill()
         await self._push()
         self._held = len(self._work.held)
+        self.whole = True
 
     async def _push(self) -> None:
         """What changed here goes up. Folders that it makes are looked at before they are filled."""
@@ -101,7 +138,7 @@ class Session:
         for _ in range(PUSHES):
             before = work.client.selected
             pushed = await push(work)
-            self._push_due = pushed.due
+            self._push_due = None if pushed.due is None else max(pushed.due, work.now + 1)  # never in a tight loop
             if work.client.selected is not before:
                 self._chosen = None
             for folder_id in pushed.news:
@@ -313,21 +350,21 @@ class Session:
             self._found.order.remove(folder_id)
         return one if opened else None
 
-    async def _backfill(self) -> None:
-        """Older mail, folder after folder."""
+    async def _backfill(self, some: list[FolderId] | None = None, since: int | None = None) -> None:
+        """Older mail, folder after folder; of `some`, and no older than the day `since` (1970-01-01)."""
         work = self._work
-        for folder_id in list(self._found.order):
+        for folder_id in list(self._found.order) if some is None else some:
             if work.folders[folder_id].phase == plan.Phase.LIVE.value:
                 continue
             one = await self._run(folder_id)
             if one is not None:
-                await self._backfill_of(one, folder_id)
+                await self._backfill_of(one, folder_id, since)
 
-    async def _backfill_of(self, one: FolderPass, folder_id: FolderId) -> None:
+    async def _backfill_of(self, one: FolderPass, folder_id: FolderId, since: int | None) -> None:
         loop, main = asyncio.get_running_loop(), self._found.order[0]
         while True:
             async with self._turn:
-                more = await one.backfill()
+                more = await one.backfill(since)
             if not more or self._requests.stop:
                 return
             if self._looks_due():

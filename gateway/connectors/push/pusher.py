@@ -29,7 +29,7 @@ from gateway.connectors.work import Work
 from gateway.model.ids import MailboxId
 from gateway.model.mailbox import SENT
 from gateway.model.mailbox import TRASH as TRASH_ROLE
-from gateway.store.connectors import adopt, local, ops, places, pushing, upstream
+from gateway.store.connectors import adopt, folders, local, ops, places, pushing, upstream
 from gateway.store.connectors.moves import Key
 from gateway.store.connectors.ops import OpState
 from gateway.store.connectors.rows import BATCH, FolderId
@@ -42,6 +42,7 @@ from .look import Seen, all_mail, described, folders_of, look
 from .moving import Transfer
 
 ROUNDS: Final = 6
+AGAIN_S: Final = 60
 
 
 @dataclass(slots=True)
@@ -136,11 +137,16 @@ class _Push:
                 break
         if not self._again:
             await self._ledger.drop_unwanted()
-        return Pushed(self._again, await _due(work), frozenset(self._ledger.news))
+        due = await _due(work)
+        if self._waiting:  # also for what no operation says: a folder that could not be opened, a message that was gone
+            again = work.now + AGAIN_S
+            due = again if due is None else min(due, again)
+        return Pushed(self._again, due, frozenset(self._ledger.news))
 
     async def _reload(self) -> None:
-        for number in list(self._work.folders):
-            await self._work.reload(number)
+        work = self._work
+        rows = await work.db.read(lambda rx: folders.of_connector(rx, work.claim.connector_id))
+        work.folders.update({row.id: row for row in rows})
 
     async def _round(self) -> None:
         work = self._work
@@ -166,8 +172,8 @@ class _Push:
             self._again |= removed
             self._waiting |= waiting
         if seen is not None and not (self._did or self._waiting or self._again):
-            folders = [number for number in seen.folders if number in work.folders]
-            await work.unit(lambda tx: pushing.seen_to(tx, work.claim, folders, seen.upto, now=work.now))
+            some = [number for number in seen.folders if number in work.folders]
+            await work.unit(lambda tx: pushing.seen_to(tx, work.claim, some, seen.upto, now=work.now))
 
     def _lacks_trash(self, gone: int) -> bool:
         """Something was deleted, and there is no Trash to put it into: one is made, the first time."""
