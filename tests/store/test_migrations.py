@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from gateway.model.ids import InboxId, MailboxId
 from gateway.store import changes, listing, mailboxes, messages, migrate, quota
@@ -97,6 +97,37 @@ async def test_flags_and_modseqs_are_moved(old_url: str, runner: asyncio.Runner)
         listed = await db.read(lambda rx: listing.mailbox(rx, inbox, "INBOX", deleted=True))
         assert listed is not None
         assert (listed.deleted, listed.deleted_octets) == (1, 50)
+    finally:
+        await db.close()
+
+
+async def test_a_migration_that_is_cut_off_leaves_the_store_as_it_was(
+    old_url: str, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is one transaction: here it ends where flags were copied and are about to be dropped."""
+    await asyncio.to_thread(make_first, old_url)
+    drop = op.drop_column
+
+    def cut_off(table: str, column: str) -> None:
+        if (table, column) == ("message", "modseq"):
+            raise MemoryError
+        drop(table, column)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(op, "drop_column", cut_off)
+        with pytest.raises(MemoryError):
+            await migrate.migrate(old_url)
+    engine = make_engine(parse_url(old_url))
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == FIRST
+        assert connection.execute(text("SELECT count(flags) + count(modseq) FROM message")).scalar() == 0
+        assert "message_flags" not in inspect(connection).get_table_names()
+    engine.dispose()
+    await migrate.migrate(old_url)
+    db = open_database(old_url)
+    await db.start()
+    try:
+        assert await db.read(check) == []
     finally:
         await db.close()
 
