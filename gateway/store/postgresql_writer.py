@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 import structlog
+from psycopg.errors import IdleInTransactionSessionTimeout
 
 from gateway.model.errors import Unavailable
 from gateway.model.ids import InboxId
@@ -37,6 +38,9 @@ log = structlog.get_logger(__name__)
 CONFLICTS: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock: redo it
 CONFLICT_TRIES: Final = 10
 RECONNECT_DELAYS: Final = (0.0, 0.1, 0.5, 1.5)  # seconds; a failover takes longer, and then callers hear Unavailable
+HELD_MS = 15_000
+"""A unit that says nothing for so long has lost its locks, and runs again: its process is frozen, and another node may
+not be kept from what it takes over (`connectors.lease.TTL_S`). Units never wait for anything in between."""
 FORGOTTEN_SECONDS: Final = 7 * 86400  # rows of processes that were killed
 
 _BEGIN = Stmt(postgresql="BEGIN")
@@ -191,7 +195,7 @@ class Writer:
                 if delay and self._is_done(tx, number):
                     return
                 self._attempt(tx, units, number)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError, IdleInTransactionSessionTimeout) as error:
                 if self._tx is not None and not self._tx.connection.closed:
                     self._rollback()
                     raise
@@ -236,6 +240,7 @@ class Writer:
     def _open(self) -> PostgresqlTx:
         if self._tx is None:
             tx = self._connect()
+            tx.connection.execute(f"SET idle_in_transaction_session_timeout = {HELD_MS:d}".encode("ascii"))
             tx.run(_REGISTER, writer=self._name, at=int(time.time()))
             self._tx = tx
         return self._tx

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.model.errors import MessageGone, Unavailable
 from gateway.model.ids import InboxId, MailboxId
-from gateway.store import counters, messages
+from gateway.store import counters, messages, postgresql_writer
 from gateway.store.db import Database, StoreSettings, Tx, Wake, WakeKind, open_database
 from gateway.store.postgresql import PostgresqlDatabase, PostgresqlTx
 from gateway.store.postgresql_notify import PAYLOAD_OCTETS, decode, encode
@@ -76,6 +76,34 @@ class _LosesAnswer(Writer):
             tx.connection.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
         super()._commit(tx)
+
+
+async def test_a_unit_whose_process_was_frozen_holds_nobody_up_and_runs_again(
+    postgresql_url: str, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql_writer, "HELD_MS", 200)
+    async with opened(postgresql_url) as db, opened(postgresql_url) as other:
+        calls: list[int] = []
+        begun, free = threading.Event(), threading.Event()
+
+        def unit(tx: Tx) -> int:
+            tx.run(Stmt("INSERT INTO meta (key, value) VALUES ('k1', 'v') ON CONFLICT (key) DO UPDATE SET value = 'w'"))
+            calls.append(1)
+            begun.set()
+            if len(calls) == 1:
+                assert free.wait(30), "whoever waits for its lock gets it"
+            return int(tx.run(Stmt("UPDATE meta SET value = 'x' WHERE key = 'k1'")))
+
+        def meanwhile(tx: Tx) -> None:
+            tx.do(PUT, key="k1", value="other")
+
+        first = asyncio.ensure_future(db.write(unit))
+        assert await asyncio.to_thread(begun.wait, 30)
+        await other.write(meanwhile)
+        free.set()
+        assert await first == 1
+        assert len(calls) == 2
+        assert await stored(db) == ["k1"]
 
 
 @pytest.mark.parametrize("committed", [True, False])
