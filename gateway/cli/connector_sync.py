@@ -20,15 +20,20 @@ EXIT_FAILED: Final = 1
 @click.argument("name")
 @click.option("--pod", help="The pod of the connector, where several have one of this name.")
 @click.option("--logs", is_flag=True, help="Show what was said, without secrets.")
+@click.option("--folder", default="", help="Only this one now: its name in the account, a role or a pattern.")
+@click.option("--since", default="", help="Older mail is left for later: a date, or an age such as 30d.")
 @click.option("--confirm", is_flag=True, help="What is gone from the account in large numbers is really gone.")
 @json_option
 @pass_runtime
-def connector_sync(runtime: Runtime, name: str, pod: str | None, logs: bool, confirm: bool, as_json: bool) -> None:
+def connector_sync(
+    runtime: Runtime, name: str, pod: str | None, logs: bool, folder: str, since: str, confirm: bool, as_json: bool
+) -> None:
     """Sync a connector now and wait until it is done. The exit status is 1 when it failed.
 
     \b
     Example:
       gateway connector sync work --logs
+      gateway connector sync work --folder INBOX --since 30d
     """
     with click.progressbar(length=0, label="Syncing", file=sys.stderr, show_eta=True) as bar:
 
@@ -38,7 +43,10 @@ def connector_sync(runtime: Runtime, name: str, pod: str | None, logs: bool, con
                 bar.length = max(told["expected"], told["imported"])
                 bar.update(told["imported"] - bar.pos)
 
-        done = runtime.call("connector.sync", name=name, pod=pod, logs=logs, confirm=confirm, on_frame=on_frame)
+        done = runtime.call(
+            "connector.sync", name=name, pod=pod, logs=logs, confirm=confirm, folder=folder, since=since,
+            on_frame=on_frame,
+        )  # fmt: skip
     if as_json:
         print_json(done)
     elif not done["waited"]:

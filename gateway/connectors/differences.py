@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.model.ids import MailboxId
@@ -158,9 +159,11 @@ def criteria(work: Work) -> SearchWants | None:
     return SearchWants(since=since, terms=terms(search) if search.strip() else None)
 
 
-async def wanted_uids(work: Work, uids: Ranges | None = None) -> Ranges:
-    """All UIDs that are wanted, or those of `uids`."""
+async def wanted_uids(work: Work, uids: Ranges | None = None, *, since: int | None = None) -> Ranges:
+    """All UIDs that are wanted, or those of `uids`, or of what came on the day `since` (from 1970 on) or later."""
     wanted = criteria(work) or SearchWants()
+    if since is not None:
+        wanted = replace(wanted, since=since if wanted.since is None else max(since, wanted.since))
     return await work.search(wanted if uids is None else wanted.within(uids))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from gateway.model.sequence import Ranges
+from gateway.model.sequence import Ranges, intersect
 from gateway.outbound.failure import Failure
 from gateway.store.connectors import folders, known, upstream
 from gateway.store.connectors.rows import BATCH, FolderId, RemoteFolder
@@ -37,6 +37,7 @@ class FolderPass:
         self._id = folder_id
         self._done = plan.PassSoFar()
         self._listed: Ranges | None = None
+        self._until: int | None = None  # the first UID of the days that `backfill` is to reach
         self._asked_at = 0.0
         self.seen: plan.Seen | None = None
         """What SELECT told when the last pass began."""
@@ -69,15 +70,21 @@ class FolderPass:
         await self._rested()
         return True
 
-    async def backfill(self) -> bool:
-        """One window of older mail; the folder is selected. False: there is none left."""
+    async def backfill(self, since: int | None = None) -> bool:
+        """One window of older mail; the folder is selected. False: there is none left, or none of the days `since`."""
         work, row, memory = self._work, self.row, self._work.memory(self.row)
         low, floor = row.backfill_low or 1, row.backfill_floor or 1
+        if since is not None and low > floor:
+            if self._until is None:
+                recent = await differences.wanted_uids(work, since=since)
+                self._until = recent[0][0] if recent else low
+            floor = min(low, max(floor, self._until))
         if low > floor and work.octets.wait(work.clock(), backfill=True):
             return False
         if self._listed is None:
-            self._listed = await differences.wanted_uids(work) if low > floor else ()
-            have = await work.db.read(lambda rx: known.known(rx, row.id, row.uidvalidity or 0, 1, low))
+            listed = await differences.wanted_uids(work) if low > floor else ()
+            self._listed = intersect(listed, ((floor, low - 1),)) if since is not None and low > floor else listed
+            have = await work.db.read(lambda rx: known.known(rx, row.id, row.uidvalidity or 0, floor, low))
             work.run.expected += sum(
                 min(high, low - 1) - start + 1 for start, high in self._listed if start < low
             ) - sum(high - start + 1 for start, high in have.live)
@@ -85,7 +92,7 @@ class FolderPass:
         if window is not None:
             await self._download(window.uids, Cursor(backfill_low=window.cursor))
             return True
-        if row.phase == plan.Phase.BACKFILL.value:
+        if row.phase == plan.Phase.BACKFILL.value and low <= (row.backfill_floor or 1):
             await self._set(phase=plan.Phase.LIVE.value)
         memory.taken = None
         return False

@@ -27,6 +27,7 @@ from .plan.standing import Account
 from .ports import Accounts
 from .progress import SyncRun
 from .recall import Recall
+from .scope import EVERYTHING, Scope
 from .settings import ConnectorSettings
 from .worker import ENDED, SyncResult, Tools, Worker
 
@@ -105,15 +106,18 @@ class Supervisor:
                 await self._db.write(lambda tx: lease.leave(tx, self._settings.node, self._incarnation))
 
     async def sync(
-        self, connector_id: ConnectorId, told: Callable[[SyncRun], None] | None = None
+        self, connector_id: ConnectorId, told: Callable[[SyncRun], None] | None = None, scope: Scope = EVERYTHING
     ) -> SyncResult | None:
-        """Sync a connector now, also one that is not due; None: another node has it, or it is switched off."""
+        """Sync a connector now, also one that is not due; None: another node has it, or it is switched off.
+
+        Of an account that was not synced yet, or is due, the rest follows when `scope` was answered.
+        """
         await self._joined.wait()
         for _ in range(_SYNC_TRIES):
             worker = await self._worker(connector_id)
             if worker is None:
                 return None
-            result = await worker.sync(told)
+            result = await worker.sync(told, scope)
             if result.failure != ENDED:
                 return result
         return result

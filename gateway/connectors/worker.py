@@ -32,6 +32,7 @@ from .ports import Accounts
 from .profile import heard, profile_of
 from .progress import SyncRun
 from .recall import Recall
+from .scope import EVERYTHING, Scope, joined
 from .session import Requests, Session, Stopped
 from .settings import ConnectorSettings
 from .work import Quarantined, StartAgain, Work
@@ -79,7 +80,7 @@ class Tools:
     resolver: Resolver = system_resolver
 
 
-_Waiter = tuple[Callable[[SyncRun], None] | None, asyncio.Future[SyncResult]]
+_Waiter = tuple[Callable[[SyncRun], None] | None, asyncio.Future[SyncResult], Scope]
 
 
 class Worker:
@@ -94,6 +95,7 @@ class Worker:
         self._run_now = SyncRun(str(uuids.uuid4()))
         self._well = False
         self._pushes = False
+        self._scope = EVERYTHING
         self.claim = claim
         self.requests = Requests()
         self.ending = False
@@ -104,11 +106,13 @@ class Worker:
         """It waits until its host may be asked, and keeps nobody else from starting."""
         self._in_turn = False
 
-    def sync(self, told: Callable[[SyncRun], None] | None = None) -> asyncio.Future[SyncResult]:
-        """Ask for a sync of everything; the future ends with the first one that began after this."""
+    def sync(
+        self, told: Callable[[SyncRun], None] | None = None, scope: Scope = EVERYTHING
+    ) -> asyncio.Future[SyncResult]:
+        """Ask for a sync of `scope`; the future ends with the first one that began after this."""
         future: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
-        self._waiting.append((told, future))
-        self.requests.ask(sync=True)
+        self._waiting.append((told, future, scope))
+        self.requests.ask(sync=True, whole=scope.everything)
         return future
 
     async def run(self) -> None:
@@ -170,7 +174,8 @@ class Worker:
             return NEVER
         if row.state is ConnectorState.AUTH_FAILED and recall.account.standing is Standing.OK:
             recall.account.standing = Standing.AUTH_FAILED  # this process has not seen it, and tries once a day too
-        asked = recall.is_asked(row.sync_asked_at) or bool(self._waiting)
+        self.requests.whole |= recall.is_asked(row.sync_asked_at)
+        asked = self.requests.whole or bool(self._waiting)
         recall.asked_at = max(recall.asked_at, row.sync_asked_at or 0)
         if not options.imap.enabled or not (options.sync.enabled or asked):
             return NEVER
@@ -265,7 +270,9 @@ class Worker:
         self._served += self._waiting
         self._waiting = []
         asked, self.requests.sync = self.requests.sync, False
-        tellers = [told for told, _ in self._served if told is not None]
+        self._scope = EVERYTHING if self.requests.whole else joined([scope for _, _, scope in self._served])
+        self.requests.whole = False
+        tellers = [told for told, _, _ in self._served if told is not None]
 
         def tell(run: SyncRun) -> None:
             for told in tellers:
@@ -285,8 +292,18 @@ class Worker:
             if not self.requests.sync and tools.clock() < due:
                 return due
         while True:
-            await session.sync(asked_at=await self._begin(work))
-            await self._synced(work)
+            asked_at = await self._begin(work)
+            if not self._scope.everything:
+                there = await session.sync_only(self._scope, asked_at=asked_at)
+                await self._synced(work, there=there)
+                # Who is not due and does not listen is left alone; else what nobody waits for follows now.
+                if not session.whole and (sync.push or sync.mode == "import" or tools.clock() >= work.row.not_before):
+                    continue
+                if not session.whole and not self.requests.sync:
+                    return work.row.not_before
+            else:
+                await session.sync(asked_at=asked_at)
+                await self._synced(work)
             if sync.push and sync.mode != "import":
                 self._begun()
                 if await session.live() is Stopped.ASKED:
@@ -301,8 +318,8 @@ class Worker:
             return NEVER
         return int(tools.clock()) + sync.interval * 60 if sync.interval else NEVER
 
-    async def _synced(self, work: Work) -> None:
-        """A sync ended well: say so to the store and to whoever waits."""
+    async def _synced(self, work: Work, *, there: bool = True) -> None:
+        """A sync ended well: say so to the store and to whoever waits. `there`: what was asked for exists."""
         recall, held = self._recall, work.held
         recall.confirmed = False
         reached = ConnectorState.LIVE if work.options.sync.push else ConnectorState.POLLING
@@ -318,14 +335,18 @@ class Worker:
                 events.add(tx, self.claim.connector_id, event, now=work.now)
 
         await work.unit(unit)
-        self._answer(served, None, "")
+        if there:
+            self._answer(served, None, "")
+        else:
+            missing = f"No folder is synced that is called {self._scope.folder}"
+            self._answer(served, Failure.FOLDER_MISSING.value, missing)
 
     def _log(self) -> list[tuple[float, str]]:
         return self._transcript.lines() if self._transcript is not None else []
 
     def _answer(self, waiting: list[_Waiter], failure: str | None, message: str) -> None:
         lines = self._log() if waiting else []
-        for _, future in waiting:
+        for _, future, _ in waiting:
             if not future.done():
                 future.set_result(SyncResult(self._run_now, failure, message, lines))
 

@@ -329,6 +329,13 @@ def settled(state: FolderState) -> FolderState:
     return replace(state, phase=Phase.LIVE)
 
 
+def only_grew(state: FolderState, status: MailboxStatus) -> bool:
+    """Whether STATUS shows that nothing is gone: as many messages more as UIDs were given out since."""
+    if status.uidvalidity != state.uidvalidity or status.messages is None or status.uidnext is None:
+        return False
+    return status.messages - state.exists == status.uidnext - state.uidnext
+
+
 def needs_pass(state: FolderState, status: MailboxStatus) -> bool:
     """Whether STATUS says that something happened in a folder that is not selected; what it leaves out says nothing."""
     if state.phase is not Phase.LIVE or (status.uidnext is None and status.messages is None):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+from gateway.connectors.checks import are_folder_patterns, is_since
 from gateway.connectors.progress import SyncRun
+from gateway.connectors.scope import Scope
+from gateway.connectors.work import day_of
 from gateway.connectors.worker import SyncResult
 from gateway.control.frames import Json
 from gateway.model.errors import InvalidRequest
@@ -20,12 +23,14 @@ TELL_S = 0.2
 
 @operation("connector.sync")
 async def connector_sync(
-    context: Context, stream: Stream, *, name: str, pod: str | None = None, logs: bool = False, confirm: bool = False
-) -> Json:
+    context: Context, stream: Stream, *, name: str, pod: str | None = None, logs: bool = False, confirm: bool = False,
+    folder: str = "", since: str = "",
+) -> Json:  # fmt: skip
     """Sync a connector and wait for the end; progress comes as events.
 
-    `confirm`: messages that are gone from the account in large numbers are really gone. Where another process of the
-    store has the connector, that one is asked and nothing is waited for: `waited` is false.
+    `folder`: only this one, by its name there, role or pattern. `since`: older mail, by date or age in days, is left
+    for later. `confirm`: messages that are gone from the account in large numbers are really gone. Where another
+    process of the store has the connector, that one is asked for all and nothing is waited for: `waited` is false.
     """
     live = context.live_sync
     if live is None:
@@ -36,10 +41,15 @@ async def connector_sync(
         raise InvalidRequest(f"Connector {row.name} is disabled: gateway connector enable {row.name}")
     if not known.options.imap.enabled:
         raise InvalidRequest(f"Connector {row.name} is for sending only, there is nothing to sync")
+    if (wrong := is_since(since)) is not None:
+        raise InvalidRequest(f"{since!r} {wrong}")
+    if folder and (wrong := are_folder_patterns((folder,))) is not None:
+        raise InvalidRequest(wrong)
+    scope = Scope(folder, day_of(since, int(context.now())))
     if confirm:
         live.confirm(row.id)
     last: list[SyncRun] = []
-    asked = asyncio.ensure_future(live.sync(row.id, lambda run: last.__setitem__(slice(None), [run])))
+    asked = asyncio.ensure_future(live.sync(row.id, lambda run: last.__setitem__(slice(None), [run]), scope))
     try:
         while not asked.done():
             await asyncio.wait([asked], timeout=TELL_S)

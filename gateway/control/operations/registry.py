@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from gateway.connectors.desk import Desk
 from gateway.connectors.progress import SyncRun
+from gateway.connectors.scope import EVERYTHING, Scope
 from gateway.connectors.worker import SyncResult
 from gateway.control.frames import Frame, Json
 from gateway.delivery.accounts import NOBODY, AccountTable
@@ -51,9 +52,9 @@ class LiveSync(Protocol):
     """Who syncs connectors, in a process that serves."""
 
     async def sync(
-        self, connector_id: ConnectorId, told: Callable[[SyncRun], None] | None = None
+        self, connector_id: ConnectorId, told: Callable[[SyncRun], None] | None = None, scope: Scope = EVERYTHING
     ) -> SyncResult | None:
-        """Sync now; None: another node has it, or it is switched off."""
+        """Sync now what is in `scope`; None: another node has it, or it is switched off."""
 
     def confirm(self, connector_id: ConnectorId) -> None:
         """What seems to be gone upstream is gone."""
