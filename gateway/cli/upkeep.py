@@ -99,6 +99,7 @@ def _everything(runtime: Runtime, inbox: str | None, *, dns: bool, repair: bool)
     if store[-1].remedy == NO_STORE:
         return
     try:
+        yield from checks.check_connectors(runtime.call)
         address = inbox or _first_inbox(runtime)
         if address is None:
             yield problem("mail", "there is no inbox", "gateway inbox add someone@your.domain")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.model.errors import ConfigError, GatewayError
 from gateway.oauth.errors import OAuthError, Transient
@@ -23,6 +23,8 @@ from .given import Given
 from .options import ImapLeg, Options, SmtpLeg
 from .presets import provider_of
 from .resolve import resolve
+
+NO_LOGIN: Final = "No password is set, and nobody has logged in at the provider"
 
 
 class Tokens(Protocol):
@@ -62,6 +64,8 @@ class ConnectorAccounts:
     async def imap(self, row: ConnectorRow, options: Options, *, renew: bool) -> ImapEndpoint:
         """Where mail is read. `renew`: the token that was used last was refused. UpstreamError."""
         leg, secret = await self._opened(row, renew)
+        if not (secret or leg.imap.secret):  # an empty password would count as a wrong one there
+            raise UpstreamError(Failure.AUTH_REJECTED, NO_LOGIN)
         return imap_endpoint(leg.imap, secret or leg.imap.secret.reveal(), token=bool(secret),
                              max_message=self._reach.max_message)
 

@@ -12,13 +12,14 @@ from gateway.oauth import parts
 from gateway.oauth.errors import OAuthError
 from gateway.oauth.parts import OAuth
 from gateway.outbound.dial import Resolver, system_resolver
+from gateway.outbound.failure import Failure
 from gateway.outbound.http import HttpClient, HttpSettings
 from gateway.outbound.tls import contexts
 from gateway.store.db import Database
 from gateway.store.master_key import KeySource
 from gateway.store.vault import Vault
 
-from .accounts import ConnectorAccounts, Reach
+from .accounts import NO_LOGIN, ConnectorAccounts, Reach
 from .advice import Side
 from .options import Options
 from .plan.filters import FolderFilter
@@ -85,7 +86,9 @@ class Desk:
     ) -> list[Probe]:
         """Test options that are not stored. InvalidRequest: they have none of `sides`."""
         probes = []
-        if "imap" in sides and options.imap.enabled:
+        if "imap" in sides and options.imap.enabled and not (token or options.imap.secret):
+            probes.append(without_login("imap", Failure.AUTH_REJECTED, NO_LOGIN, provider, name))
+        elif "imap" in sides and options.imap.enabled:
             imap = self.accounts.imap_of(options.imap, token)
             wanted = FolderFilter(options.imap.folders, options.imap.exclude)
             probes.append(

@@ -83,6 +83,8 @@ def choose(offered: Collection[str], wanted: Mechanism, *, encrypted: bool, toke
         if mechanism.value in offered:
             return mechanism
     shown = " ".join(sorted(offered)).upper() or "none"
+    if not encrypted and not {"plain", "login"}.isdisjoint(offered):
+        raise NoMechanism(f"A login would show the password, for the connection is not encrypted (offered: {shown})")
     what = " for access tokens" if token else ""
     raise NoMechanism(f"The server offers no usable login mechanism{what} (offered: {shown})")
 

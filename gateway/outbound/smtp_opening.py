@@ -6,6 +6,7 @@ Dialogue and login are aiosmtplib's. A failure is an outcome for every recipient
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -93,10 +94,17 @@ async def _greeted(client: aiosmtplib.SMTP, endpoint: Endpoint) -> Opened:
         shown = _checked(client, endpoint)
     await _hello(client, patience)
     if endpoint.login is not None:
-        await log_in(client, endpoint.login, encrypted=security is not Security.NONE, patience=patience)
+        hidden = security is not Security.NONE or (endpoint.proxy is None and _here(client))
+        await log_in(client, endpoint.login, encrypted=hidden, patience=patience)
     if client.transport is None:
         raise aiosmtplib.SMTPServerDisconnected(GONE)
     return Opened(client, clean(greeting.message), shown)
+
+
+def _here(client: aiosmtplib.SMTP) -> bool:
+    """The server is on this machine: nobody on the way reads what is said."""
+    peer = client.transport.get_extra_info("peername") if client.transport is not None else None
+    return isinstance(peer, tuple) and ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
 
 
 def _cut(client: aiosmtplib.SMTP, sock: socket.socket) -> None:

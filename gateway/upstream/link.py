@@ -26,13 +26,16 @@ class Link(asyncio.BufferedProtocol):
     """Made by `opening`. All that goes wrong is Closed."""
 
     __slots__ = (
-        "_deflate", "_drained", "_inflate", "_lost", "_packed", "_paused", "_transport", "_waiter", "reader", "received"
+        "_deflate", "_drained", "_inflate", "_lost", "_packed", "_paused", "_transport", "_waiter", "proxied", "reader",
+        "received",
     )  # fmt: skip
 
     def __init__(self, limits: ImapLimits) -> None:
         self.reader = ResponseReader(limits)
         self.received = 0
         """Octets that came, all in all."""
+        self.proxied = False
+        """The peer is a proxy, and the server somewhere behind it."""
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._drained: asyncio.Future[None] | None = None

@@ -78,6 +78,7 @@ async def _dialled(endpoint: ImapEndpoint, resolver: Resolver) -> Link:
     _keep_alive(sock)
     loop = asyncio.get_running_loop()
     link = Link(endpoint.limits)
+    link.proxied = endpoint.proxy is not None
     try:
         if policy.security is Security.TLS:
             assert context is not None
@@ -168,7 +169,7 @@ def shows_nothing(link: Link) -> bool:
     if link.extra("ssl_object") is not None:
         return True
     peer = link.extra("peername")
-    if not isinstance(peer, tuple):
+    if link.proxied or not isinstance(peer, tuple):
         return False
     try:
         return ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
