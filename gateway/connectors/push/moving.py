@@ -80,6 +80,9 @@ class Transfer:
             found = await self._do(left, rows, before)
         except Refused as error:
             return await self._refused(op, left, error)
+        if found is None:
+            await self.ledger.put_off(op, reason="the folder was numbered anew meanwhile")
+            return False
         await self._finish(op, left, rows, found)
         return len(left) == len(items)
 
@@ -96,8 +99,9 @@ class Transfer:
             lambda rx: places.messages_of(rx, source.id, source.uidvalidity or 0, uids)
         )
 
-    async def _do(self, items: list[Item], rows: Mapping[int, RemoteMessage], before: int) -> dict[int, int]:
-        """Old UID -> new UID. Refused."""
+    async def _do(self, items: list[Item], rows: Mapping[int, RemoteMessage], before: int) -> dict[int, int] | None:
+        """Old UID -> new UID. None: done, and the target cannot be looked at as we know it: pull meets what is in it,
+        and what stood for it here goes then (`strays`). Refused."""
         work, to = self.work, self.to
         uids = from_numbers([item.uid for item in items])
         if to is None:
@@ -133,7 +137,7 @@ class Transfer:
 
     async def _new_uids(
         self, items: Sequence[Item], rows: Mapping[int, RemoteMessage], copied: Copied | None, before: int
-    ) -> dict[int, int]:
+    ) -> dict[int, int] | None:
         work, to = self.work, self.to
         assert to is not None
         if self.kind == TRASH:  # pull takes in what comes into Trash
@@ -150,8 +154,10 @@ class Transfer:
         missing = [item for item in items if item.uid not in pairs]
         if missing:
             uids = await landed(work, to, before, [sought(rows.get(item.uid)) for item in missing])
+            if uids is None:
+                return None
             taken = set(pairs.values())
-            for item, uid in zip(missing, uids or [], strict=bool(uids)):
+            for item, uid in zip(missing, uids, strict=True):
                 if uid is not None and uid not in taken:
                     pairs[item.uid] = uid
                     taken.add(uid)
