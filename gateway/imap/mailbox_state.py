@@ -19,6 +19,8 @@ from gateway.model import flags as model_flags
 from gateway.model import sequence
 from gateway.model.ids import InboxId, MailboxId, UidValidity
 
+from .flag_change import Arrays, FlagChange, done
+
 Row = tuple[int, int, int]
 """(uid, flag mask, modseq)"""
 Columns = tuple["array[int]", "array[int]", "array[int]"]
@@ -27,7 +29,6 @@ Columns = tuple["array[int]", "array[int]", "array[int]"]
 BYTES_A_MESSAGE: Final = 20
 LOGGED_UIDS: Final = 4096  # flag changes remembered by UID; views that are further behind scan the MODSEQ array
 PATCHED: Final = 500  # changed messages that are written to the arrays in place; for more, copies are made first
-SCATTERED: Final = 100  # ranges of one change of flags: for more, messages are changed one by one, not range by range
 NOTHING: Final[dict[int, int]] = {}
 
 
@@ -46,17 +47,6 @@ class Delta:
     @property
     def empty(self) -> bool:
         return not (self.flags or self.appended or self.expunged)
-
-
-@dataclass(frozen=True, slots=True)
-class FlagChange:
-    """What one operation makes of a message's flags: of those it had the ones in `keep`, and `bits`."""
-
-    keep: int
-    bits: int
-
-    def of(self, mask: int) -> int:
-        return mask & self.keep | self.bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,83 +257,19 @@ class MailboxState:
         did; None, and nothing is done, where they are others.
         """
         slices = sequence.select(ranges, self.uids)
-        change_them = self._change_each if len(slices) > SCATTERED else self._change_slices
-        uids = change_them(slices, change, modseq, count, unchanged_since)
-        if uids is None:
+        arrays = Arrays(self.uids, self.masks, self.modseqs)
+        found = done(arrays, slices, change, modseq, count, unchanged_since)
+        if found is None:
             return None
+        uids, first = found
+        if not change.of(model_flags.SEEN) & model_flags.SEEN:
+            self._first_unseen = min(self._first_unseen, first)
         if keywords is not None:
             self._name_keywords(keywords)
         delta = Delta(tuple(uids), since=self.highest_modseq)
         self.highest_modseq = modseq
         self._remember(delta.flags)
         return delta
-
-    def _change_slices(
-        self, slices: list[tuple[int, int]], change: FlagChange, modseq: int, count: int, unchanged_since: int | None
-    ) -> array[int] | None:
-        """The UIDs of the `count` messages that change; None, and nothing is done, where they are others."""
-        changed = [each for start, stop in slices for each in self._changing(start, stop, change, unchanged_since)]
-        if sum(stop - start for start, stop in changed) != count:
-            return None
-        uids: array[int] = array("I")
-        all_masks, all_modseqs = self.masks, self.modseqs
-        for start, stop in changed:
-            uids.extend(self.uids[start:stop])
-            if stop == start + 1:
-                all_masks[start] = change.of(all_masks[start])
-                all_modseqs[start] = modseq
-                continue
-            masks = all_masks[start:stop]
-            become = {mask: change.of(mask) for mask in set(masks)}
-            all_masks[start:stop] = array("Q", map(become.__getitem__, masks))
-            all_modseqs[start:stop] = array("Q", (modseq,)) * (stop - start)
-        self._unseen_from(changed[0][0], change)
-        return uids
-
-    def _change_each(
-        self, slices: list[tuple[int, int]], change: FlagChange, modseq: int, count: int, unchanged_since: int | None
-    ) -> array[int] | None:
-        """The same: thousands of slices, of which each takes longer than a message."""
-        masks, modseqs = self.masks, self.modseqs
-        indices = [index for start, stop in slices for index in range(start, stop)]
-        before = [masks[index] for index in indices]
-        become = {mask: change.of(mask) for mask in set(before)}
-        changing = {mask for mask, after in become.items() if after != mask}
-        indices = [index for index, mask in zip(indices, before, strict=True) if mask in changing]
-        if unchanged_since is not None:
-            indices = [index for index in indices if modseqs[index] <= unchanged_since]
-        if len(indices) != count:
-            return None
-        for index in indices:
-            masks[index] = become[masks[index]]
-            modseqs[index] = modseq
-        self._unseen_from(indices[0], change)
-        return array("I", [self.uids[index] for index in indices])
-
-    def _unseen_from(self, index: int, change: FlagChange) -> None:
-        """`change` has been done to messages, of which the first is at `index`."""
-        if not change.of(model_flags.SEEN) & model_flags.SEEN:
-            self._first_unseen = min(self._first_unseen, index)
-
-    def _changing(
-        self, start: int, stop: int, change: FlagChange, unchanged_since: int | None
-    ) -> list[tuple[int, int]]:
-        """Slices of [start, stop) in which each message has flags that change, and no MODSEQ above `unchanged_since`.
-
-        There are few masks, however many messages: each is looked at once, and mostly all of them change, or none.
-        """
-        masks = self.masks[start:stop]
-        distinct = set(masks)
-        changing = {mask for mask in distinct if change.of(mask) != mask}
-        if not changing:
-            return []
-        modseqs = () if unchanged_since is None else self.modseqs[start:stop]
-        if len(changing) == len(distinct) and (unchanged_since is None or max(modseqs) <= unchanged_since):
-            return [(start, stop)]
-        indices = [index for index, mask in enumerate(masks, start) if mask in changing]
-        if unchanged_since is not None:
-            indices = [index for index in indices if modseqs[index - start] <= unchanged_since]
-        return [(first, last + 1) for first, last in sequence.from_rising(indices)]
 
     def remove(self, uids: sequence.Ranges, modseq: int) -> Delta | None:
         """The same for an expunge of `uids`; None where the state does not hold them all."""

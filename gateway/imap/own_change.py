@@ -13,7 +13,7 @@ from gateway.store import messages
 from gateway.store.expunge import Expunged
 from gateway.store.flags import FlagOperation, FlagsStored
 
-from .mailbox_state import FlagChange
+from .flag_change import FlagChange
 from .selected import Selected
 from .settings import TINY_CHANGE
 

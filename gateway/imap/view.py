@@ -16,7 +16,8 @@ from typing import Final
 from gateway.model import sequence
 from gateway.model.errors import InvalidRequest
 
-from .mailbox_state import NOTHING, SCATTERED, Delta, MailboxState
+from .flag_change import SCATTERED
+from .mailbox_state import NOTHING, Delta, MailboxState
 
 Slices = list[tuple[int, int]]
 """Half-open index slices of a view, rising; index i is sequence number i + 1."""

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.imap import mailbox_state, view
-from gateway.imap.mailbox_state import Delta, FlagChange, MailboxState, Row
+from gateway.imap import flag_change, mailbox_state, view
+from gateway.imap.flag_change import FlagChange
+from gateway.imap.mailbox_state import Delta, MailboxState, Row
 from gateway.imap.view import Updates, View
 from gateway.model import sequence
 from gateway.model.ids import InboxId, MailboxId, UidValidity
@@ -53,7 +54,7 @@ class TwoViews(RuleBasedStateMachine):
         mailbox_state.LOGGED_UIDS = logged  # type: ignore[misc]
         mailbox_state.PATCHED = patched  # type: ignore[misc]
         view.SCANNED = scanned  # type: ignore[misc]
-        mailbox_state.SCATTERED = view.SCATTERED = scattered  # type: ignore[misc,attr-defined]
+        flag_change.SCATTERED = view.SCATTERED = scattered  # type: ignore[misc,attr-defined]
         self.state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
         self.truth = dict.fromkeys(range(1, size + 1), 0)
         self.modseqs = dict.fromkeys(self.truth, 1)
@@ -260,7 +261,7 @@ def test_a_change_of_ranges_is_that_of_each_message(
     unchanged_since: int | None,
     scattered: int,
 ) -> None:
-    mailbox_state.SCATTERED = scattered  # type: ignore[misc]
+    flag_change.SCATTERED = scattered  # type: ignore[misc]
     rows, uid = [], 0
     for step, mask, modseq in made:
         uid += step
@@ -305,7 +306,7 @@ def test_the_work_for_a_range_is_not_one_call_a_message() -> None:
 
 def test_the_work_for_scattered_messages_is_not_a_few_calls_each() -> None:
     """Every other one of 40,000, which is one unit of STORE."""
-    mailbox_state.SCATTERED = view.SCATTERED = 100  # type: ignore[misc,attr-defined]
+    flag_change.SCATTERED = view.SCATTERED = 100  # type: ignore[misc,attr-defined]
     state = MailboxState(InboxId(1), MailboxId(1), UidValidity(1))
     state.load([(uid, uid % 3, 1) for uid in range(1, 6001)])
     state.loaded(1)
