@@ -41,7 +41,7 @@ def connector_sync(
             if isinstance(frame, dict) and "progress" in frame:
                 told = frame["progress"]
                 bar.length = max(told["expected"], told["imported"])
-                bar.update(told["imported"] - bar.pos)
+                bar.update(max(0, told["imported"] - bar.pos))
 
         done = runtime.call(
             "connector.sync", name=name, pod=pod, logs=logs, confirm=confirm, folder=folder, since=since,

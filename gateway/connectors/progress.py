@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 MOST_IDS: Final = 1_000
 """EMAILIDs that a result names; all are counted."""
+_COUNTS: Final = ("imported", "octets", "flags", "vanished", "remapped", "poisoned", "pushed")
 
 
 @dataclass(slots=True)
 class SyncRun:
     """Counts of one run. `expected`: messages that will be fetched, as far as that is known yet.
 
-    `told` is called after each change; it must be quick and not raise.
+    `tellers` are called after each change; they must be quick and not raise.
     """
 
     run: str
-    told: Callable[[SyncRun], None] | None = None
+    tellers: list[Callable[[SyncRun], None]] = field(default_factory=list)
     folder: str = ""
     folders: int = 0
     imported: int = 0
@@ -49,5 +50,16 @@ class SyncRun:
             self.notes.append(text)
 
     def changed(self) -> None:
-        if self.told is not None:
-            self.told(self)
+        for teller in self.tellers:
+            teller(self)
+
+    def so_far(self) -> SyncRun:
+        """As it is now; it goes on."""
+        return replace(self, tellers=[], email_ids=self.email_ids[:], notes=self.notes[:])
+
+    def after(self, earlier: SyncRun, had: SyncRun) -> SyncRun:
+        """With what `earlier`, the run before it, did since it was as `had`: who asked then sees all that came."""
+        counts = {name: getattr(self, name) + getattr(earlier, name) - getattr(had, name) for name in _COUNTS}
+        ids = earlier.email_ids[len(had.email_ids) :] + self.email_ids
+        notes = [*(note for note in earlier.notes if note not in self.notes), *self.notes]
+        return replace(self, tellers=[], email_ids=ids[:MOST_IDS], notes=notes, **counts)

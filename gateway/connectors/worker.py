@@ -80,7 +80,19 @@ class Tools:
     resolver: Resolver = system_resolver
 
 
-_Waiter = tuple[Callable[[SyncRun], None] | None, asyncio.Future[SyncResult], Scope]
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    """Who waits for a sync. `joined`: the run that was under way when he asked, and then was as `had`."""
+
+    told: Callable[[SyncRun], None] | None
+    future: asyncio.Future[SyncResult]
+    scope: Scope
+    joined: SyncRun
+    had: SyncRun
+
+    def seen(self, run: SyncRun) -> SyncRun:
+        """What came since he asked, of which `run` is the end."""
+        return run if run is self.joined else run.after(self.joined, self.had)
 
 
 class Worker:
@@ -111,7 +123,10 @@ class Worker:
     ) -> asyncio.Future[SyncResult]:
         """Ask for a sync of `scope`; the future ends with the first one that began after this."""
         future: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
-        self._waiting.append((told, future, scope))
+        running = self._run_now
+        self._waiting.append(_Waiter(told, future, scope, running, running.so_far()))
+        if told is not None:
+            running.tellers.append(told)
         self.requests.ask(sync=True, whole=scope.everything)
         return future
 
@@ -270,15 +285,10 @@ class Worker:
         self._served += self._waiting
         self._waiting = []
         asked, self.requests.sync = self.requests.sync, False
-        self._scope = EVERYTHING if self.requests.whole else joined([scope for _, _, scope in self._served])
+        self._scope = EVERYTHING if self.requests.whole else joined([waiter.scope for waiter in self._served])
         self.requests.whole = False
-        tellers = [told for told, _, _ in self._served if told is not None]
-
-        def tell(run: SyncRun) -> None:
-            for told in tellers:
-                told(run)
-
-        work.run = self._run_now = SyncRun(str(uuids.uuid4()), tell if tellers else None)
+        tellers = [waiter.told for waiter in self._served if waiter.told is not None]
+        work.run = self._run_now = SyncRun(str(uuids.uuid4()), tellers)
         work.held.clear()
         await work.unit(lambda tx: state.began(tx, self.claim, now=work.now))
         return self._tools.clock() if asked else 0.0
@@ -346,9 +356,9 @@ class Worker:
 
     def _answer(self, waiting: list[_Waiter], failure: str | None, message: str) -> None:
         lines = self._log() if waiting else []
-        for _, future, _ in waiting:
-            if not future.done():
-                future.set_result(SyncResult(self._run_now, failure, message, lines))
+        for waiter in waiting:
+            if not waiter.future.done():
+                waiter.future.set_result(SyncResult(waiter.seen(self._run_now), failure, message, lines))
 
     def _answer_all(self, failure: str, message: str) -> None:
         waiting = self._served + self._waiting

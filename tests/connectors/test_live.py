@@ -26,6 +26,7 @@ from tests.support.upstream import (
     FakeUpstream,
     Personality,
     Refuse,
+    Stall,
 )
 
 PUSH = options(push=True)
@@ -207,3 +208,27 @@ async def test_where_nothing_happens_nothing_is_asked_again(db: Database, person
         asked = [command.name for command in server.log]
         assert asked.count("EXAMINE") <= 2, asked
         assert asked.count("UID SEARCH") <= 2, asked
+
+
+async def test_who_asks_during_a_sync_sees_all_that_came_since(db: Database) -> None:
+    """A first sync takes long: its rest is shown, and counted with the sync that follows it."""
+    stall = Stall("FETCH", nth=4)
+    faults, mailboxes = [stall], {"INBOX": 250}
+    async with FakeUpstream(DOVECOT, mailboxes=mailboxes, faults=faults) as server, connected(
+        db, server, options(push=True)
+    ) as here:
+        await stall.reached.wait()
+        seen: list[int] = []
+        asked = asyncio.ensure_future(
+            here.supervisor.sync(here.row.id, lambda run: seen.append(run.imported))
+        )
+        await here.until(lambda: here.supervisor._workers[here.row.id]._waiting, "the question")
+        stall.released.set()
+        result = await asked
+        assert result is not None
+        assert result.failure is None
+        assert 0 < result.run.imported <= 250
+        assert len(result.run.email_ids) == result.run.imported
+        assert max(seen) == 250
+        again = await here.good_sync()
+        assert again.run.imported == 0
