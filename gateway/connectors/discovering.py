@@ -123,7 +123,10 @@ def _chosen(work: Work, listed: Sequence[ListedMailbox], roles: Roles) -> list[L
         if gmail.labelled:
             return [one for one in listed if one.raw in gmail.raws]
         work.run.note("All Mail is hidden from IMAP: labels are read as folders")
-    chooser = FolderFilter(imap.folders, imap.exclude).chooser()
+    wanted = FolderFilter(imap.folders, imap.exclude)
+    for entry in wanted.idle((one, roles.of.get(one.raw)) for one in listed):
+        work.run.note(f"No folder of the account is meant by {entry}")
+    chooser = wanted.chooser()
     chosen = [one for one in listed if chooser(one, roles.of.get(one.raw))]
     if imap.after_fetch == "move":  # what is put there is here already
         chosen = [one for one in chosen if not is_target(imap.after_fetch_folder, one.name, one.delimiter)]

@@ -71,13 +71,10 @@ def _chosen(listed: list[ListedMailbox], wanted: FolderFilter) -> str:
     """How many folders are read, and which entries fit none. UpstreamError: all of them, so that nothing is read."""
     role_of = {raw: role for role, raw in roles.resolve(listed).by.items()}
 
-    def fitting(filter: FolderFilter) -> int:
-        chooses = filter.chooser()
-        return sum(chooses(folder, role_of.get(folder.raw)) for folder in listed)
-
-    idle = [entry for entry in (*wanted.include, *wanted.exclude) if not fitting(FolderFilter((entry,)))]
+    chooses = wanted.chooser()
+    idle = wanted.idle((folder, role_of.get(folder.raw)) for folder in listed)
     lost = f"; nothing fits {', '.join(idle)}" if idle else ""
-    if not (count := fitting(wanted)):
+    if not (count := sum(chooses(folder, role_of.get(folder.raw)) for folder in listed)):
         raise UpstreamError(Failure.FOLDER_MISSING, f"No folder is left to read of {len(listed)}{lost}")
     return f"{count} of {len(listed)}{lost}"
 

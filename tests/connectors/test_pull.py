@@ -169,3 +169,14 @@ async def test_only_what_the_search_terms_find(db: Database, personality: Person
             server.set_flags("INBOX", [uid], ["\\Flagged"])
             assert (await here.good_sync()).run.vanished == 0
             assert sum((await here.mail()).values()) == 5
+
+
+async def test_a_folder_that_is_not_there_is_named(db: Database) -> None:
+    wanted = options(imap={"folders": ("INBOX", "Lists/*", "Typo"), "exclude": ("\\Junk",)})
+    mailboxes = {"INBOX": 2, "Lists/a": 1, "Other": 1}
+    async with FakeUpstream(DOVECOT, mailboxes=mailboxes) as server, connected(db, server, wanted) as here:
+        result = await here.good_sync()
+        assert result.run.imported == 3
+        said = [note for note in result.run.notes if "is meant by" in note]
+        assert any(note.endswith("Typo") for note in said)
+        assert not any("INBOX" in note or "Lists" in note for note in said)

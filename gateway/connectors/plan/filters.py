@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +45,17 @@ class FolderFilter:
             return not any(test(name, role) for test in excluded)
 
         return chosen
+
+
+    def idle(self, folders: Iterable[tuple[ListedMailbox, str | None]]) -> list[str]:
+        """Entries that fit none of `folders`, each with its role: mistyped, or of a folder that is gone."""
+        known = list(folders)
+
+        def fits(entry: str) -> bool:
+            chooses = FolderFilter((entry,)).chooser()
+            return any(chooses(folder, role) for folder, role in known)
+
+        return [entry for entry in (*self.include, *self.exclude) if not fits(entry)]
 
 
 def slashed(folder: ListedMailbox) -> str:
