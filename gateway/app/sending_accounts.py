@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
@@ -33,9 +34,19 @@ from .freshness import OnAccess, Watched, watched
 
 log = structlog.get_logger(__name__)
 
-PAGE: Final = 500
+PAGE: Final = 20  # options are read from their text on the loop
 PAUSE_S: Final = 0.2
 """Changes that come at once are read once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What counts of a connector at a version of it. `files`: copies may be put into its Sent."""
+
+    version: rows.Version
+    account: Account | None = None
+    files: bool = False
+    awaited: Watched | None = None
 
 
 class SendingAccounts:
@@ -52,7 +63,8 @@ class SendingAccounts:
         self._listeners: dict[int, Callable[[], None]] = {}
         self._numbers = count(1)
         self._changed = asyncio.Event()
-        self._files: set[int] = set()
+        self._known: dict[ConnectorId, _Known] = {}
+        self._files: set[ConnectorId] = set()
         self.table: AccountTable = NOBODY
 
     async def start(self) -> Callable[[], None]:
@@ -83,35 +95,38 @@ class SendingAccounts:
         return stop
 
     async def _read(self) -> None:
-        """A connector's state changes often, what counts here seldom: only then there is a new table."""
-        found: dict[int, Account] = {}
-        files: set[int] = set()
-        awaited: list[Watched] = []
-        after = 0
-        while True:
-            page = await self._db.read(lambda rx, last=after: rows.page(rx, after=last, limit=PAGE))  # type: ignore[misc]
-            for row in page:
-                options = self._options(row)
-                if options is None:
-                    continue
-                if options.smtp.enabled:
-                    account = _account(row, options.smtp)
-                    found[account.id] = account
-                    if _may_file(options):
-                        files.add(account.id)
-                if (one := watched(row, options)) is not None:
-                    awaited.append(one)
-            if len(page) < PAGE:
-                break
-            after = page[-1].id
-        self._files = files
+        """A connector's state changes often, what counts here seldom: only what changed is read, a few at a time."""
+        versions = await self._db.read(rows.versions)
+        due = [number for number, version in versions.items() if self._version(number) != version]
+        for start in range(0, len(due), PAGE):
+            some = due[start : start + PAGE]
+            for row in await self._db.read(lambda rx, some=some: rows.some(rx, some)):  # type: ignore[misc]
+                self._known[row.id] = self._look(row)
+        self._known = {number: one for number, one in self._known.items() if number in versions}
+        self._files = {number for number, one in self._known.items() if one.files}
         if self._on_access is not None:
-            self._on_access.take(awaited)
+            self._on_access.take([one.awaited for one in self._known.values() if one.awaited is not None])
+        found = {number: one.account for number, one in self._known.items() if one.account is not None}
         if found == {account.id: account for account in self.table}:
             return
         self.table = AccountTable(found.values())
         for listener in list(self._listeners.values()):
             listener()
+
+    def _version(self, number: ConnectorId) -> rows.Version | None:
+        known = self._known.get(number)
+        return known.version if known is not None else None
+
+    def _look(self, row: ConnectorRow) -> _Known:
+        version, options = rows.Version(row.version, row.files_sent), self._options(row)
+        if options is None:
+            return _Known(version)
+        return _Known(
+            version,
+            _account(row, options.smtp) if options.smtp.enabled else None,
+            options.smtp.enabled and _may_file(options),
+            watched(row, options),
+        )
 
     def _options(self, row: ConnectorRow) -> Options | None:
         if not row.enabled:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import ssl
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 _PIN: Final = re.compile(r"[0-9a-f]{64}")
 _AGE: Final = re.compile(r"[1-9][0-9]{0,4}d")
 
 
+@lru_cache(32)  # asked with each look at stored options, which mostly are the same few
 def is_pem(value: str) -> str | None:
     """A reason against a text that holds no certificates that OpenSSL can read."""
     if not value:

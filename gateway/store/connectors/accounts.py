@@ -7,7 +7,7 @@ whoever works on it: the next worker begins with what is set now.
 from __future__ import annotations
 
 import uuid as uuids
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,6 +35,8 @@ _BY_ADDRESS_IN = Stmt(
     f"{CONNECTOR} WHERE c.pod_id = :pod AND c.address = :address AND {_THERE} ORDER BY c.id LIMIT 2"
 )
 _PAGE = Stmt(f"{CONNECTOR} WHERE c.id > :after AND {_THERE} ORDER BY c.id LIMIT :most")
+_VERSIONS = Stmt(f"SELECT c.id, c.version, c.files_sent FROM connector c WHERE c.enabled = 1 AND {_THERE}")
+_SOME = Stmt(f"{CONNECTOR} WHERE c.id IN :LIST(connectors) AND {_THERE}")
 _PAGE_OF_POD = Stmt(f"{CONNECTOR} WHERE c.id > :after AND c.pod_id = :pod AND {_THERE} ORDER BY c.id LIMIT :most")
 _PAGE_OF_INBOX = Stmt(f"{CONNECTOR} WHERE c.id > :after AND c.inbox_id = :inbox AND {_THERE} ORDER BY c.id LIMIT :most")
 _INSERT = Stmt(
@@ -174,6 +176,26 @@ def _matching(rx: Rx, word: str, pod_id: PodId | None) -> list[list[tuple[Any, .
     return [
         rx.all(_BY_NAME_IN, name=word, pod=pod_id), by_uuid, rx.all(_BY_ADDRESS_IN, address=address, pod=pod_id),
     ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Another one: options, address or what the server does with sent mail may be others."""
+
+    number: int
+    files_sent: bool | None
+
+
+def versions(rx: Rx) -> dict[ConnectorId, Version]:
+    """Of all that are switched on: a short look where their states change all the time."""
+    return {
+        ConnectorId(row[0]): Version(row[1], None if row[2] is None else bool(row[2])) for row in rx.all(_VERSIONS)
+    }
+
+
+def some(rx: Rx, connector_ids: Sequence[ConnectorId]) -> list[ConnectorRow]:
+    """Those of them that are there."""
+    return [connector(row) for row in rx.all(_SOME, connectors=list(connector_ids))]
 
 
 def page(
