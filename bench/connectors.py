@@ -14,6 +14,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -188,7 +189,43 @@ def _gateway(directory: Path) -> Iterator[Gateway]:
         gateway.stop()
 
 
-def _idle_kib(directory: Path, accounts: int) -> float:
+@dataclass(frozen=True)
+class Idle:
+    """KiB of each account. Of those that start: seconds, and milliseconds of a client's NOOP meanwhile, sorted."""
+
+    kib: float
+    started: int
+    seconds: float
+    noops: list[float]
+
+    def percentile(self, share: float) -> float:
+        return self.noops[min(len(self.noops) - 1, int(share * len(self.noops)))]
+
+
+class _Noops:
+    """A client of another inbox that asks every few milliseconds."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.taken: list[float] = []
+        self._end = threading.Event()
+        self._imap = Imap(Account(gateway.imaps, gateway.ca_file, gateway.address, gateway.key))
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._end.wait(0.02):
+            start = time.perf_counter()
+            self._imap.command("NOOP")
+            self.taken.append((time.perf_counter() - start) * 1e3)
+
+    def stop(self) -> list[float]:
+        self._end.set()
+        self._thread.join()
+        self._imap.logout()
+        return sorted(self.taken)
+
+
+def _idle(directory: Path, accounts: int) -> Idle:
     """KiB of the gateway's memory for each account that is connected over TLS and idle.
 
     From the first quarter of them on: what syncing loads and keeps for all of them is no account's.
@@ -214,17 +251,21 @@ def _idle_kib(directory: Path, accounts: int) -> float:
                 gateway.operate("connector.enable", name=f"c{number}")
 
             def all_live() -> bool:
-                return sum(row["state"] == "live" for row in gateway.operate("connector.list")) == last
+                states = [row["state"] for row in gateway.operate("connector.list")]
+                return states.count("live") == last
 
             wait_for(all_live, "all accounts", 600, 2)
             time.sleep(SETTLE_S)
             return memory_bytes(pid)
 
-        base = live(0, accounts // 4)
-        return (live(accounts // 4, accounts) - base) / (accounts - accounts // 4) / 1024
+        quarter, rest = accounts // 4, accounts - accounts // 4
+        base = live(0, quarter)
+        noops, start = _Noops(gateway), time.perf_counter()
+        grown = live(quarter, accounts) - base
+        return Idle(grown / rest / 1024, rest, time.perf_counter() - start - SETTLE_S, noops.stop())
 
 
-def _table(runs: dict[str, list[Run]], count: int, push: float, accounts: int, idle: float) -> str:
+def _table(runs: dict[str, list[Run]], count: int, push: float, accounts: int, idle: Idle | None) -> str:
     lines = [
         f"| {count:,} messages over TLS | wall s | client CPU s | Dovecot CPU s |", "|---|---|---|---|",
         *(
@@ -237,7 +278,11 @@ def _table(runs: dict[str, list[Run]], count: int, push: float, accounts: int, i
         f" (median of {PUSHES}).",
     ]  # fmt: skip
     if idle:
-        lines.append(f"{accounts:,} accounts, each connected over TLS and in IDLE: {idle:.0f} KiB each.")
+        lines.append(f"{accounts:,} accounts, each connected over TLS and in IDLE: {idle.kib:.0f} KiB each.")
+        lines.append(
+            f"{idle.started:,} of them, all of one host, start in {idle.seconds:.0f} s; a client's NOOP meanwhile takes"
+            f" {idle.percentile(0.5):.1f} ms (median), {idle.percentile(0.99):.1f} ms (99 of 100)."
+        )
     return "\n".join(lines)
 
 
@@ -270,7 +315,7 @@ def main() -> None:
                 push = _push_ms(gateway, dovecot)
         finally:
             dovecot.stop()
-        idle = _idle_kib(directory, options.idle) if options.idle else 0.0
+        idle = _idle(directory, options.idle) if options.idle else None
     table = _table(runs, options.messages, push, options.idle, idle)
     print(table)
     if options.write:

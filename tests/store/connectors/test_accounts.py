@@ -243,3 +243,20 @@ async def test_an_import_that_is_done_switches_itself_off(db: Database) -> None:
     await account.write(lambda tx: state.succeeded(tx, account.claim, ConnectorState.DONE, now=NOW))
     row = await db.read(lambda rx: accounts.get(rx, account.row.id))
     assert (row.enabled, row.state) == (False, ConnectorState.DONE)
+
+
+async def test_versions_tell_what_to_read_anew(db: Database) -> None:
+    inbox = await make_inbox(db)
+    one, two, off = [
+        await create(db, inbox.pod_id, name, f"{name}@elsewhere.test", inbox_id=inbox.id, enabled=name != "off")
+        for name in ("one", "two", "off")
+    ]
+    before = await db.read(accounts.versions)
+    assert before.keys() == {one.id, two.id}
+    rows = await db.read(lambda rx: accounts.some(rx, [two.id, off.id, ConnectorId(99)]))
+    assert {row.name for row in rows} == {"two", "off"}
+    await db.write(lambda tx: accounts.set_enabled(tx, off.id, True, now=NOW))
+    await db.write(lambda tx: accounts.change(tx, two.id, two.version, {"options": '{"imap": {}}'}, now=NOW))
+    after = await db.read(accounts.versions)
+    assert after.keys() == {one.id, two.id, off.id}
+    assert [number for number in before if after[number] != before[number]] == [two.id]
