@@ -306,11 +306,12 @@ class Worker:
             if not self._scope.everything:
                 there = await session.sync_only(self._scope, asked_at=asked_at)
                 await self._synced(work, there=there)
-                # Who is not due and does not listen is left alone; else what nobody waits for follows now.
-                if not session.whole and (sync.push or sync.mode == "import" or tools.clock() >= work.row.not_before):
+                # What nobody waits for follows now, but where it is not due, or left to whoever asks.
+                by_itself = sync.push or sync.mode == "import" or tools.clock() >= work.row.not_before
+                if not session.whole and sync.enabled and by_itself:
                     continue
                 if not session.whole and not self.requests.sync:
-                    return work.row.not_before
+                    return work.row.not_before if sync.enabled else NEVER
             else:
                 await session.sync(asked_at=asked_at)
                 await self._synced(work)

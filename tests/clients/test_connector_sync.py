@@ -130,3 +130,31 @@ def test_a_wrong_password_stops_it_and_says_what_helps(
     shown = gateway.json("connector", "show", "work")
     assert (shown["state"], shown["failure"]) in {("auth_failed", "auth_rejected"), ("backoff", "auth_rejected")}
     gateway.stop()
+
+
+def test_one_folder_or_the_latest_mail_alone(make_gateway: Callable[..., Gateway], dovecot: Dovecot) -> None:
+    """Of an account that is synced on request only; all is there once it is synced by itself."""
+    user = f"{uuid.uuid4().hex[:8]}@elsewhere.test"
+    gateway = make_gateway()
+    with at(dovecot, user) as account:
+        for day in (1, 2, 3, 4):
+            date = f'"0{day}-Feb-2020 12:00:00 +0000"'
+            assert account.append("INBOX", "", date, f"Subject: day {day}\r\n\r\nbody\r\n".encode())[0] == "OK"
+        account.create("Lists")
+        put(account, "Lists", "from a list")
+        gateway.start()
+        connect(gateway, dovecot, user, "--set", "sync.enabled=no")
+        with gateway.imap() as here:
+            done = gateway.json("connector", "sync", "work", "--folder", "inbox", "--since", "2020-02-03")
+            assert (done["success"], done["imported"], done["folders"]) == (True, 2, 1)
+            assert subjects(here, "INBOX") == [b"day 3", b"day 4"]
+            gateway.run("connector", "set", "work", "--set", "sync.enabled=yes")
+            wait_for(lambda: gateway.json("connector", "show", "work")["state"] == "live", "the push")
+            assert len(subjects(here, "INBOX")) == 4
+            assert subjects(here, "Lists") == [b"from a list"]
+        nowhere = gateway.cli("connector", "sync", "work", "--folder", "Nowhere")
+        assert (nowhere.returncode, "folder_missing" in nowhere.stdout) == (1, True)
+        wrong = gateway.cli("connector", "sync", "work", "--since", "yesterday")
+        assert wrong.returncode != 0
+        assert "'yesterday' is no date" in wrong.stderr
+    gateway.stop()

@@ -331,7 +331,7 @@ def settled(state: FolderState) -> FolderState:
 
 def only_grew(state: FolderState, status: MailboxStatus) -> bool:
     """Whether STATUS shows that nothing is gone: as many messages more as UIDs were given out since."""
-    if status.uidvalidity != state.uidvalidity or status.messages is None or status.uidnext is None:
+    if status.uidvalidity != state.uidvalidity or status.messages is None or status.uidnext is None or state.exists < 0:
         return False
     return status.messages - state.exists == status.uidnext - state.uidnext
 

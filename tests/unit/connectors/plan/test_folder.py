@@ -36,6 +36,7 @@ from gateway.connectors.plan.folder import (
     looked,
     needs_pass,
     next_step,
+    only_grew,
     retreated,
     settled,
     strategy,
@@ -229,6 +230,24 @@ def test_strategies() -> None:
 )
 def test_what_status_says_of_a_folder_that_is_not_selected(status: MailboxStatus, needed: bool) -> None:
     assert needs_pass(LIVE, status) is needed
+
+
+@pytest.mark.parametrize(
+    ("status", "grew"),
+    [
+        (MailboxStatus(messages=60, uidnext=101, uidvalidity=7), True),
+        (MailboxStatus(messages=63, uidnext=104, uidvalidity=7), True),
+        (MailboxStatus(messages=62, uidnext=104, uidvalidity=7), False),
+        (MailboxStatus(messages=59, uidnext=101, uidvalidity=7), False),
+        (MailboxStatus(messages=60, uidnext=101, uidvalidity=8), False),
+        (MailboxStatus(messages=60, uidvalidity=7), False),
+        (MailboxStatus(), False),
+    ],
+)
+def test_status_may_show_that_nothing_is_gone(status: MailboxStatus, grew: bool) -> None:
+    assert only_grew(LIVE, status) is grew
+    unknown = replace(LIVE, exists=-1)
+    assert not only_grew(unknown, MailboxStatus(messages=60, uidnext=162, uidvalidity=7)), "who knows what was there"
 
 
 def test_status_of_a_folder_that_is_not_live_says_nothing() -> None:
