@@ -31,19 +31,18 @@ class Profile:
 
 _USUAL: Final = Profile()
 _OF_DOMAIN: Final[Mapping[str, Profile]] = {
-    "gmail.com": Profile(limits=AccountLimits(4, 2_000 * MEGABYTE)),
-    "googlemail.com": Profile(limits=AccountLimits(4, 2_000 * MEGABYTE)),
-    "office365.com": Profile(limits=AccountLimits(2)),
-    "yahoo.com": Profile(idle=170.0, limits=AccountLimits(2), vanishes=False),
-    "aol.com": Profile(idle=170.0, limits=AccountLimits(2), vanishes=False),
+    "gmail.com": Profile(limits=AccountLimits(2_000 * MEGABYTE)),
+    "googlemail.com": Profile(limits=AccountLimits(2_000 * MEGABYTE)),
+    "yahoo.com": Profile(idle=170.0, vanishes=False),
+    "aol.com": Profile(idle=170.0, vanishes=False),
     # Its VANISHED names messages that live: mail would seem gone.
-    "me.com": Profile(distrust=frozenset({"QRESYNC"}), limits=AccountLimits(2)),
+    "me.com": Profile(distrust=frozenset({"QRESYNC"})),
     "gmx.net": Profile(idle=480.0),
     "gmx.com": Profile(idle=480.0),
     "web.de": Profile(idle=480.0),
-    "163.com": Profile(poll=55.0, limits=AccountLimits(2)),
-    "126.com": Profile(poll=55.0, limits=AccountLimits(2)),
-    "yeah.net": Profile(poll=55.0, limits=AccountLimits(2)),
+    "163.com": Profile(poll=55.0),
+    "126.com": Profile(poll=55.0),
+    "yeah.net": Profile(poll=55.0),
     "rambler.ru": Profile(idle=55.0, poll=55.0),
 }
 

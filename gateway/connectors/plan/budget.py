@@ -1,50 +1,23 @@
-"""What an account may use: connections at once, octets a day. Pure."""
+"""What may be fetched from an account in a day. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 DAY: Final = 86_400.0
 
 
-class Use(StrEnum):
-    """What a connection is for."""
-
-    LIVE = "live"  # sync and IDLE
-    ACTION = "action"  # what somebody waits for
-
-
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
-    """`octets_per_day` 0: no limit. `backfill_share`: what older mail may take of it, so that new mail always comes."""
+    """`octets_per_day` 0: no limit. `backfill_share`: what older mail may take of it, so that new mail always comes.
 
-    connections: int = 3
+    Connections need no budget: an account has the one that syncs, and one more while somebody acts in it by hand
+    (`remote.door` lets them in one after another).
+    """
+
     octets_per_day: int = 0
     backfill_share: float = 0.7
-
-
-class ConnectionBudget:
-    """Connections of one account. One is kept for sync: actions never take the last."""
-
-    __slots__ = ("_limits", "_used")
-
-    def __init__(self, limits: AccountLimits) -> None:
-        self._limits = limits
-        self._used: dict[Use, int] = {}
-
-    def take(self, use: Use) -> bool:
-        """True when a connection may be opened; `give_back` it."""
-        total = sum(self._used.values())
-        spare = 1 if use is Use.ACTION and not self._used.get(Use.LIVE) and self._limits.connections > 1 else 0
-        if total + spare >= max(1, self._limits.connections):
-            return False
-        self._used[use] = self._used.get(use, 0) + 1
-        return True
-
-    def give_back(self, use: Use) -> None:
-        self._used[use] = max(0, self._used.get(use, 0) - 1)
 
 
 class OctetBudget:

@@ -20,7 +20,6 @@ AUTH_SPAN_S: Final = 900.0
 AUTH_WAITS: Final = Waits(300.0, 900.0)
 AUTH_AGAIN_S: Final = 86_400.0
 """An account with a password is tried once a day: a provider's outage ends some time."""
-BANDWIDTH_S: Final = 6 * 3600.0
 REMAPS_IN_A_ROW: Final = 5
 PROTOCOL_ERRORS: Final = 8
 """Sessions in a row that ended by what is no IMAP, or by UIDVALIDITYs that never stay: the server misbehaves."""
@@ -89,10 +88,6 @@ class Account:
         return self._now(
             Standing.THROTTLED if throttled else Standing.BACKOFF, now + wait, counts=failure in _OF_THE_SERVER
         )
-
-    def bandwidth_used_up(self, now: float, chance: float) -> Verdict:
-        """The provider counts octets a day and has had enough."""
-        return self._now(Standing.THROTTLED, now + BANDWIDTH_S * (1 + chance))
 
     def quarantine(self) -> Verdict:
         """The server misbehaves in a way that does mail no good; somebody has to look."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.connectors.plan.budget import DAY, AccountLimits, ConnectionBudget, OctetBudget, Use
+from gateway.connectors.plan.budget import DAY, AccountLimits, OctetBudget
 from gateway.connectors.plan.destination import LEAST_ACCOUNTS, WINDOW_S, Destination, DestinationLimits
 from gateway.outbound.breaker import BreakerState
 
@@ -87,22 +87,6 @@ def test_failures_of_long_ago_do_not_count() -> None:
         destination.failed(account, 0.0, "away", 0.5)
     assert not destination.failed(9, WINDOW_S, "away", 0.5)
     assert destination.state(WINDOW_S) is BreakerState.CLOSED
-
-
-def test_an_action_never_takes_the_last_connection() -> None:
-    budget = ConnectionBudget(AccountLimits(connections=2))
-    assert budget.take(Use.ACTION)
-    assert not budget.take(Use.ACTION)
-    assert budget.take(Use.LIVE)
-    assert not budget.take(Use.LIVE)
-    budget.give_back(Use.ACTION)
-    assert budget.take(Use.ACTION)
-
-
-def test_an_account_with_one_connection_shares_it() -> None:
-    budget = ConnectionBudget(AccountLimits(connections=1))
-    assert budget.take(Use.ACTION)
-    assert not budget.take(Use.LIVE)
 
 
 def test_older_mail_leaves_room_for_new_mail() -> None:

@@ -8,7 +8,6 @@ from gateway.connectors.plan.backoff import HINT_MOST, NETWORK, PROVEN_S, REFUSE
 from gateway.connectors.plan.standing import (
     AUTH_AGAIN_S,
     AUTH_SPAN_S,
-    BANDWIDTH_S,
     PROTOCOL_ERRORS,
     REMAPS_IN_A_ROW,
     Account,
@@ -139,11 +138,6 @@ def test_a_good_session_forgives() -> None:
         account.failed(Failure.PROTOCOL, 0.0, 0.5)
     account.ended(synced=True, lived=PROVEN_S)
     assert account.failed(Failure.PROTOCOL, 0.0, 1.0).standing is Standing.BACKOFF
-
-
-def test_bandwidth_comes_back_the_next_day() -> None:
-    verdict = Account().bandwidth_used_up(0.0, 0.5)
-    assert (verdict.standing, verdict.until) == (Standing.THROTTLED, 1.5 * BANDWIDTH_S)
 
 
 def test_uidvalidities_that_never_stay() -> None:
