@@ -20,6 +20,7 @@ from gateway.store.connectors.owned import owned
 from gateway.store.connectors.rows import Claim, ConnectorId, LeaseLost
 from gateway.store.db import Database, Rx, Wake, WakeKind
 
+from .askers import SyncResult
 from .gates import Gates
 from .looks import Looks
 from .on_access import OnAccess
@@ -29,7 +30,7 @@ from .progress import SyncRun
 from .recall import Recall
 from .scope import EVERYTHING, Scope
 from .settings import ConnectorSettings
-from .worker import ENDED, SyncResult, Tools, Worker
+from .worker import ENDED, Tools, Worker
 
 log = structlog.get_logger(__name__)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import uuid as uuids
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -24,6 +23,7 @@ from gateway.upstream.errors import UpstreamError
 from gateway.upstream.transcript import Transcript
 
 from . import journal
+from .askers import Askers, SyncResult
 from .gates import Gates, HostAway
 from .options import Options
 from .plan.budget import OctetBudget
@@ -32,7 +32,7 @@ from .ports import Accounts
 from .profile import heard, profile_of
 from .progress import SyncRun
 from .recall import Recall
-from .scope import EVERYTHING, Scope, joined
+from .scope import EVERYTHING, Scope
 from .session import Requests, Session, Stopped
 from .settings import ConnectorSettings
 from .work import Quarantined, StartAgain, Work
@@ -54,16 +54,6 @@ _STATES: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class SyncResult:
-    """Of one sync that somebody waits for. `failure`: a class and what it said, None: it went well."""
-
-    run: SyncRun
-    failure: str | None = None
-    message: str = ""
-    log: list[tuple[float, str]] = field(default_factory=list)
-
-
 @dataclass(slots=True)
 class Tools:
     """What all workers of a process share."""
@@ -80,34 +70,16 @@ class Tools:
     resolver: Resolver = system_resolver
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    """Who waits for a sync. `joined`: the run that was under way when he asked, and then was as `had`."""
-
-    told: Callable[[SyncRun], None] | None
-    future: asyncio.Future[SyncResult]
-    scope: Scope
-    joined: SyncRun
-    had: SyncRun
-
-    def seen(self, run: SyncRun) -> SyncRun:
-        """What came since he asked, of which `run` is the end."""
-        return run if run is self.joined else run.after(self.joined, self.had)
-
-
 class Worker:
     """One connector. `run` ends when the lease was given back, or lost."""
 
     def __init__(self, tools: Tools, claim: Claim, recall: Recall) -> None:
         self._tools = tools
         self._recall = recall
-        self._waiting: list[_Waiter] = []
-        self._served: list[_Waiter] = []
+        self._askers = Askers()
         self._transcript: Transcript | None = None
-        self._run_now = SyncRun(str(uuids.uuid4()))
         self._well = False
         self._pushes = False
-        self._scope = EVERYTHING
         self.claim = claim
         self.requests = Requests()
         self.ending = False
@@ -122,11 +94,7 @@ class Worker:
         self, told: Callable[[SyncRun], None] | None = None, scope: Scope = EVERYTHING
     ) -> asyncio.Future[SyncResult]:
         """Ask for a sync of `scope`; the future ends with the first one that began after this."""
-        future: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
-        running = self._run_now
-        self._waiting.append(_Waiter(told, future, scope, running, running.so_far()))
-        if told is not None:
-            running.tellers.append(told)
+        future = self._askers.ask(told, scope)
         self.requests.ask(sync=True, whole=scope.everything)
         return future
 
@@ -149,7 +117,7 @@ class Worker:
             self.ending = True
             self._begun()
             self._recall.looks.stop(again=self._well)
-            self._answer_all(ENDED, "the connector stopped")
+            self._askers.answer(ENDED, "the connector stopped", self._log, everybody=True)
         await self._release(not_before)
 
     async def _begin_to_work(self) -> None:
@@ -190,7 +158,7 @@ class Worker:
         if row.state is ConnectorState.AUTH_FAILED and recall.account.standing is Standing.OK:
             recall.account.standing = Standing.AUTH_FAILED  # this process has not seen it, and tries once a day too
         self.requests.whole |= recall.is_asked(row.sync_asked_at)
-        asked = self.requests.whole or bool(self._waiting)
+        asked = self.requests.whole or self._askers.waiting
         recall.asked_at = max(recall.asked_at, row.sync_asked_at or 0)
         if not options.imap.enabled or not (options.sync.enabled or asked):
             return NEVER
@@ -258,7 +226,7 @@ class Worker:
     async def _connect(self, row: ConnectorRow, options: Options) -> ImapClient:
         tools = self._tools
         endpoint = await tools.accounts.imap(row, options, renew=self._recall.renew)
-        lines = _LOG_LINES if self._waiting else tools.settings.transcript_lines
+        lines = _LOG_LINES if self._askers.waiting else tools.settings.transcript_lines
         self._transcript = Transcript(lines, tools.clock)
         profile = profile_of(options.imap.host)
         return await ImapClient.connect(
@@ -275,20 +243,16 @@ class Worker:
             self._recall.octets = OctetBudget(profile.limits)
         return Work(
             tools.db, tools.ingest, tools.clock, tools.chance, tools.settings, self.claim, row, options, profile,
-            client, self._recall, self._run_now, self._recall.octets,
+            client, self._recall, self._askers.run, self._recall.octets,
         )  # fmt: skip
 
     async def _begin(self, work: Work) -> float:
         """A sync begins: who asked until now is served by it. When it was asked for; 0.0: by the schedule."""
-        if self._waiting and self._transcript is not None:
+        if self._askers.waiting and self._transcript is not None:
             self._transcript.keep(_LOG_LINES)
-        self._served += self._waiting
-        self._waiting = []
         asked, self.requests.sync = self.requests.sync, False
-        self._scope = EVERYTHING if self.requests.whole else joined([waiter.scope for waiter in self._served])
-        self.requests.whole = False
-        tellers = [waiter.told for waiter in self._served if waiter.told is not None]
-        work.run = self._run_now = SyncRun(str(uuids.uuid4()), tellers)
+        whole, self.requests.whole = self.requests.whole, False
+        work.run = self._askers.begin(whole=whole)
         work.held.clear()
         await work.unit(lambda tx: state.began(tx, self.claim, now=work.now))
         return self._tools.clock() if asked else 0.0
@@ -303,8 +267,8 @@ class Worker:
                 return due
         while True:
             asked_at = await self._begin(work)
-            if not self._scope.everything:
-                there = await session.sync_only(self._scope, asked_at=asked_at)
+            if not self._askers.scope.everything:
+                there = await session.sync_only(self._askers.scope, asked_at=asked_at)
                 await self._synced(work, there=there)
                 # What nobody waits for follows now, but where it is not due, or left to whoever asks.
                 by_itself = sync.push or sync.mode == "import" or tools.clock() >= work.row.not_before
@@ -335,8 +299,8 @@ class Worker:
         recall.confirmed = False
         reached = ConnectorState.LIVE if work.options.sync.push else ConnectorState.POLLING
         reason = "; ".join(held) or None
-        served, self._served = self._served, []
-        event = journal.of_run(work.run, self._log(), reason) if served or work.run.did_something else None
+        told = self._askers.served or work.run.did_something
+        event = journal.of_run(work.run, self._log(), reason) if told else None
 
         def unit(tx: Tx) -> None:
             state.succeeded(
@@ -347,24 +311,13 @@ class Worker:
 
         await work.unit(unit)
         if there:
-            self._answer(served, None, "")
+            self._askers.answer(None, "", self._log)
         else:
-            missing = f"No folder is synced that is called {self._scope.folder}"
-            self._answer(served, Failure.FOLDER_MISSING.value, missing)
+            missing = f"No folder is synced that is called {self._askers.scope.folder}"
+            self._askers.answer(Failure.FOLDER_MISSING.value, missing, self._log)
 
     def _log(self) -> list[tuple[float, str]]:
         return self._transcript.lines() if self._transcript is not None else []
-
-    def _answer(self, waiting: list[_Waiter], failure: str | None, message: str) -> None:
-        lines = self._log() if waiting else []
-        for waiter in waiting:
-            if not waiter.future.done():
-                waiter.future.set_result(SyncResult(waiter.seen(self._run_now), failure, message, lines))
-
-    def _answer_all(self, failure: str, message: str) -> None:
-        waiting = self._served + self._waiting
-        self._served, self._waiting = [], []
-        self._answer(waiting, failure, message)
 
     async def _failed(self, error: UpstreamError, *, gate: Gates, options: Options) -> int:
         tools, recall = self._tools, self._recall
@@ -389,8 +342,8 @@ class Worker:
     ) -> None:
         """`news`: it did not fail like this before, so an event is left; so it is where somebody waits."""
         now = int(self._tools.clock())
-        told = news or bool(self._served or self._waiting)
-        event = journal.of_failure(self._run_now, self._log(), failure, reason) if told else None
+        told = news or self._askers.any
+        event = journal.of_failure(self._askers.run, self._log(), failure, reason) if told else None
 
         def unit(tx: Tx) -> None:
             state.failed(tx, self.claim, reached, failure, reason, not_before=until, now=now)
@@ -398,4 +351,4 @@ class Worker:
                 events.add(tx, self.claim.connector_id, event, now=now)
 
         await self._tools.db.write(unit, inboxes=(self.claim.inbox_id,))
-        self._answer_all(failure, reason)
+        self._askers.answer(failure, reason, self._log, everybody=True)

@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gateway.connectors.askers import SyncResult
 from gateway.connectors.options import ImapLeg, Options, Sync
 from gateway.connectors.plan.destination import DestinationLimits
 from gateway.connectors.plan.windows import WindowLimits
 from gateway.connectors.settings import ConnectorSettings
 from gateway.connectors.supervisor import Supervisor
-from gateway.connectors.worker import SyncResult
 from gateway.ingest.writer import Ingest
 from gateway.model.flags import names_of
 from gateway.model.ids import ContentId, InboxId

@@ -222,7 +222,7 @@ async def test_who_asks_during_a_sync_sees_all_that_came_since(db: Database) -> 
         asked = asyncio.ensure_future(
             here.supervisor.sync(here.row.id, lambda run: seen.append(run.imported))
         )
-        await here.until(lambda: here.supervisor._workers[here.row.id]._waiting, "the question")
+        await here.until(lambda: here.supervisor._workers[here.row.id]._askers.waiting, "the question")
         stall.released.set()
         result = await asked
         assert result is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.connectors.askers import SyncResult
 from gateway.connectors.scope import EVERYTHING, Scope, joined
-from gateway.connectors.worker import SyncResult
 from gateway.store.connectors.rows import ConnectorState
 from gateway.store.db import Database
 from tests.connectors.kit import Connected, connected, options, upstream_mail

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+from gateway.connectors.askers import SyncResult
 from gateway.connectors.checks import are_folder_patterns, is_since
 from gateway.connectors.progress import SyncRun
 from gateway.connectors.scope import Scope
 from gateway.connectors.work import day_of
-from gateway.connectors.worker import SyncResult
 from gateway.control.frames import Json
 from gateway.model.errors import InvalidRequest
 from gateway.store.connectors import accounts

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.connectors.askers import SyncResult
 from gateway.connectors.desk import Desk
 from gateway.connectors.progress import SyncRun
 from gateway.connectors.scope import EVERYTHING, Scope
-from gateway.connectors.worker import SyncResult
 from gateway.control.frames import Frame, Json
 from gateway.delivery.accounts import NOBODY, AccountTable
 from gateway.delivery.routes import Routes
