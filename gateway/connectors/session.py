@@ -7,9 +7,6 @@ asked for something is served, and the main folder is looked at again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Final
 
 from gateway.outbound.failure import Failure
@@ -23,40 +20,13 @@ from .folder_sync import FolderPass
 from .looks import NOBODY_S
 from .plan import folder as plan
 from .push.pusher import prepare, push, resume
+from .requests import Requests, Stopped
 from .scope import Scope
 from .work import Work
 
 PUSHES: Final = 4
 MAIN_EVERY: Final = 30.0
 """While older mail of other folders comes, the main one is looked at so often."""
-
-
-@dataclass(slots=True)
-class Requests:
-    """What others want of a session; `asked` makes it look. `whole`: a sync of everything, not only of a `Scope`."""
-
-    sync: bool = False
-    whole: bool = False
-    stop: bool = False
-    push: bool = False
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-    interrupt: Callable[[], None] | None = None
-
-    def ask(self, *, sync: bool = False, stop: bool = False, push: bool = False, whole: bool = True) -> None:
-        self.sync |= sync
-        self.whole |= sync and whole
-        self.stop |= stop
-        self.push |= push
-        self.event.set()
-        if self.interrupt is not None:
-            self.interrupt()
-
-
-class Stopped(Enum):
-    """Why a session no longer listens: it was asked to end, or for a sync."""
-
-    ASKED = auto()
-    SYNC = auto()
 
 
 class Session:

@@ -32,8 +32,9 @@ from .ports import Accounts
 from .profile import heard, profile_of
 from .progress import SyncRun
 from .recall import Recall
+from .requests import Requests, Stopped
 from .scope import EVERYTHING, Scope
-from .session import Requests, Session, Stopped
+from .session import Session
 from .settings import ConnectorSettings
 from .work import Quarantined, StartAgain, Work
 
