@@ -181,8 +181,7 @@ class SendingAccounts:
         wanted = report.copy in (AccountCopy.APPEND, AccountCopy.PROBE)
         if wanted and report.message_id is not None and report.account_id in self._files:
             sent = SentMail(
-                report.inbox_id, report.content_id, report.message_id, report.size, report.at,
-                report.copy is AccountCopy.PROBE,
+                report.inbox_id, report.content_id, report.message_id, report.at, report.copy is AccountCopy.PROBE
             )  # fmt: skip
             ask_copy(tx, ConnectorId(report.account_id), report.submission, sent, report.at)
 

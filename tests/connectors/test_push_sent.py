@@ -45,7 +45,7 @@ async def went_out(here: Connected, local: Local, *, probe: bool, ago: int = 0) 
 
     number = await here.db.read(content)
     now = int(here.clock())
-    sent = SentMail(here.inbox.id, number, ID.strip("<>").encode(), len(octets), now - ago, probe)
+    sent = SentMail(here.inbox.id, number, ID.strip("<>").encode(), now - ago, probe)
     for _ in range(2):
         await here.db.write(lambda tx: ask_copy(tx, here.row.id, "s1", sent, now), inboxes=(here.inbox.id,))
     return octets

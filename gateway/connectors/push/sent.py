@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.connectors.work import Work
+from gateway.model.errors import NotFound
 from gateway.model.flags import SEEN
 from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.model.mailbox import SENT as ROLE
@@ -43,7 +44,6 @@ class SentMail:
     inbox_id: InboxId
     content_id: int
     message_id: bytes
-    size: int
     at: int
     probe: bool
 
@@ -52,7 +52,7 @@ def ask_copy(tx: Tx, connector_id: ConnectorId, submission: str, sent: SentMail,
     """A message went out through the account: its copy in the account's Sent is to be seen to. Twice is once."""
     payload = {
         "content": sent.content_id, "message_id": sent.message_id.decode("utf-8", "surrogateescape"),
-        "size": sent.size, "at": sent.at, "probe": sent.probe,
+        "at": sent.at, "probe": sent.probe,
     }  # fmt: skip
     not_before = int(sent.at + PROBES[0]) if sent.probe else 0
     ops.ask(tx, connector_id, f"{SENT}:{submission}", SENT, payload, not_before=not_before, now=now)
@@ -71,7 +71,9 @@ async def _done(work: Work, ledger: Ledger, op: Op) -> bool:
     """False: it is put off."""
     at, probe = op.payload["at"], op.payload["probe"]
     number = ContentId(op.payload["content"])
-    if not await work.db.read(lambda rx: content.exists(rx, number)):
+    try:  # its size here, not that of the submission: a Received field was put on top
+        size = (await work.db.read(lambda rx: content.content_row(rx, number))).size
+    except NotFound:
         return True  # it was deleted here meanwhile
     message_id = op.payload["message_id"].encode("utf-8", "surrogateescape")
     row = folder(work)
@@ -94,7 +96,7 @@ async def _done(work: Work, ledger: Ledger, op: Op) -> bool:
     item = Item(op.id)
     if mine is not None and row.mailbox_id is not None:
         item = Item(0, (row.mailbox_id, mine[0]), mine[1])
-    one = Outgoing(op.payload["content"], op.payload["size"], at, (SEEN, ()), message_id, item)
+    one = Outgoing(op.payload["content"], size, at, (SEEN, ()), message_id, item)
     return await append(work, ledger, row, one)
 
 
@@ -126,9 +128,7 @@ def stays_here(work: Work) -> bool:
     return smtp.enabled and SentPolicy(smtp.sent_copy) is SentPolicy.NEVER
 
 
-async def settled(
-    work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing, label: str | None = None
-) -> bool | None:
+async def settled(work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing, label: str | None = None) -> bool | None:
     """Of a message that is new in Sent here. True: it is known upstream now. False: it waits. None: put it up."""
     if one.message_id is None:
         return None
