@@ -18,13 +18,14 @@ from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.model.mailbox import SENT as ROLE
 from gateway.model.sequence import numbers_of
 from gateway.outbound.sent_copy import PROBES, SentPolicy, files_sent
-from gateway.store import content
+from gateway.store import content, messages
 from gateway.store.connectors import adopt, ops, places, state
 from gateway.store.connectors.moves import Key
 from gateway.store.connectors.ops import Op, OpState
 from gateway.store.connectors.own_copies import OwnCopies
 from gateway.store.connectors.rows import ConnectorId, RemoteFolder
 from gateway.store.db import Rx, Tx, WakeKind
+from gateway.store.messages import Columns
 from gateway.upstream.wants import SearchWants
 
 from .appending import Outgoing, append
@@ -71,9 +72,7 @@ async def _done(work: Work, ledger: Ledger, op: Op) -> bool:
     """False: it is put off."""
     at, probe = op.payload["at"], op.payload["probe"]
     number = ContentId(op.payload["content"])
-    try:  # its size here, not that of the submission: a Received field was put on top
-        size = (await work.db.read(lambda rx: content.content_row(rx, number))).size
-    except NotFound:
+    if not await work.db.read(lambda rx: content.exists(rx, number)):
         return True  # it was deleted here meanwhile
     message_id = op.payload["message_id"].encode("utf-8", "surrogateescape")
     row = folder(work)
@@ -89,15 +88,23 @@ async def _done(work: Work, ledger: Ledger, op: Op) -> bool:
         return False
     if probe:
         await _remember(work, False)
-    mine = None
-    if row.mailbox_id is not None:
-        box = row.mailbox_id
-        mine = await work.db.read(lambda rx: OwnCopies(rx).take(box, message_id))
+    one = await work.db.read(lambda rx: _copy(rx, op, row))
+    return one is None or await append(work, ledger, row, one)
+
+
+def _copy(rx: Rx, op: Op, row: RemoteFolder) -> Outgoing | None:
+    """The copy in Sent here, which has Bcc; what went out, where there is none. None: it was deleted meanwhile."""
+    number, message_id = ContentId(op.payload["content"]), op.payload["message_id"].encode("utf-8", "surrogateescape")
     item = Item(op.id)
+    mine = OwnCopies(rx).take(row.mailbox_id, message_id) if row.mailbox_id is not None else None
     if mine is not None and row.mailbox_id is not None:
         item = Item(0, (row.mailbox_id, mine[0]), mine[1])
-    one = Outgoing(op.payload["content"], size, at, (SEEN, ()), message_id, item)
-    return await append(work, ledger, row, one)
+        number = ContentId(messages.fetch_rows(rx, row.mailbox_id, [mine[0]], Columns.CONTENT_ID)[0][1])
+    try:  # not the size of the submission: fields were put on top and taken out
+        size = content.content_row(rx, number).size
+    except NotFound:
+        return None
+    return Outgoing(number, size, op.payload["at"], (SEEN, ()), message_id, item)
 
 
 async def _later(work: Work, ledger: Ledger, op: Op, at: int) -> None:
