@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.servers import postgres
+from tests.servers.dovecot import Dovecot, running_dovecot
+from tests.servers.process import PeerMissing
 from tests.servers.stores import Stores
 
 # A test proves correctness, never a time: a loaded machine must not fail it.
@@ -35,6 +37,16 @@ def missing() -> object:
         pytest.skip(text)
 
     return report
+
+
+@pytest.fixture(scope="session")
+def dovecot(missing: Callable[[str], None]) -> Iterator[Dovecot]:
+    """A Dovecot for the session: any user may log in with its password, so each test has users of its own."""
+    try:
+        with running_dovecot() as server:
+            yield server
+    except PeerMissing as absent:
+        missing(str(absent))
 
 
 @pytest.fixture(scope="session")

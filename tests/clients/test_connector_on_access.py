@@ -5,13 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from tests.clients.test_connector_sync import at, connect, dovecot, put, subjects
+from tests.clients.test_connector_sync import at, connect, put, subjects
 from tests.servers.dovecot import Dovecot
 from tests.servers.process import wait_for
 from tests.support.gateway import Gateway
 from tests.support.upstream import UpstreamProcess
-
-__all__ = ["dovecot"]
 
 POLLED = ("--set", "sync.push=no", "--set", "sync.interval=0")
 """It looks at nothing by itself."""

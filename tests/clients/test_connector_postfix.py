@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.clients.test_connector_sync import at
-from tests.servers.dovecot import Dovecot, start_dovecot
+from tests.servers.dovecot import Dovecot, running_dovecot
 from tests.servers.postfix import Postfix, start_postfix
 from tests.servers.process import PeerMissing, free_port, wait_for
 from tests.support.gateway import Gateway
@@ -46,21 +46,17 @@ class Provider:
 @pytest.fixture(scope="module")
 def provider(missing: Callable[[str], None]) -> Iterator[Provider]:
     try:
+        auth = free_port()
+        listener = f"service auth {{\n  inet_listener {{\n    address = 127.0.0.1\n    port = {auth}\n  }}\n}}\n"
         with (
-            tempfile.TemporaryDirectory(prefix="dovecot-", ignore_cleanup_errors=True) as mail,
+            running_dovecot(f"auth_mechanisms = plain login\n{listener}") as dovecot,
             tempfile.TemporaryDirectory(prefix="postfix-", ignore_cleanup_errors=True) as queue,
         ):
-            auth = free_port()
-            listener = f"service auth {{\n  inet_listener {{\n    address = 127.0.0.1\n    port = {auth}\n  }}\n}}\n"
-            dovecot = start_dovecot(Path(mail), f"auth_mechanisms = plain login\n{listener}")
+            postfix = start_postfix(Path(queue), _POSTFIX.format(auth=auth, lmtp=dovecot.lmtp))
             try:
-                postfix = start_postfix(Path(queue), _POSTFIX.format(auth=auth, lmtp=dovecot.lmtp))
-                try:
-                    yield Provider(dovecot, postfix)
-                finally:
-                    postfix.stop()
+                yield Provider(dovecot, postfix)
             finally:
-                dovecot.stop()
+                postfix.stop()
     except PeerMissing as absent:
         missing(str(absent))
 

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import imaplib
 import ssl
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import pytest
-
-from tests.servers.dovecot import Dovecot, start_dovecot
+from tests.servers.dovecot import Dovecot
 from tests.servers.process import wait_for
 from tests.support.gateway import Gateway
-
-
-@pytest.fixture(scope="module")
-def dovecot() -> Iterator[Dovecot]:
-    with tempfile.TemporaryDirectory(prefix="dovecot-", ignore_cleanup_errors=True) as directory:
-        server = start_dovecot(Path(directory))
-        try:
-            yield server
-        finally:
-            server.stop()
 
 
 @contextmanager

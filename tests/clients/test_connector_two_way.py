@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import imaplib
-import tempfile
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
-import pytest
+from collections.abc import Callable
 
 from tests.clients.test_connector_sync import at, connect, flagged, put, subjects
-from tests.servers.dovecot import Dovecot, start_dovecot
+from tests.servers.dovecot import Dovecot
 from tests.servers.process import wait_for
 from tests.support.gateway import Gateway
-
-
-@pytest.fixture(scope="module")
-def dovecot() -> Iterator[Dovecot]:
-    with tempfile.TemporaryDirectory(prefix="dovecot-", ignore_cleanup_errors=True) as directory:
-        server = start_dovecot(Path(directory))
-        try:
-            yield server
-        finally:
-            server.stop()
 
 
 def both(here: imaplib.IMAP4, there: imaplib.IMAP4, folder: str, count: int) -> bool:

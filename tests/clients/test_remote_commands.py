@@ -16,11 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.test_connector_sync import at, connect, dovecot, put
+from tests.clients.test_connector_sync import at, connect, put
 from tests.servers.dovecot import Dovecot
 from tests.support.gateway import Gateway
-
-__all__ = ["dovecot"]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,8 +15,7 @@ from tests.differential import corpora
 from tests.differential.accepted import ACCEPTED, Accepted, Difference
 from tests.differential.client import Client
 from tests.differential.corpora import Mail
-from tests.servers.dovecot import start_dovecot
-from tests.servers.process import PeerMissing
+from tests.servers.dovecot import Dovecot
 from tests.support.gateway import Gateway
 
 
@@ -63,7 +62,7 @@ def mails(missing: Callable[[str], None]) -> list[Mail]:
 
 @pytest.fixture(scope="module")
 def open_pair(
-    tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], None]
+    tmp_path_factory: pytest.TempPathFactory, dovecot: Dovecot
 ) -> Iterator[Callable[..., Pair]]:
     """`open_pair(mails)`: both servers with these messages in a mailbox of its own."""
     with ExitStack() as stack:
@@ -71,15 +70,7 @@ def open_pair(
         gateway.init()
         gateway.start()
         stack.callback(_end, gateway)
-        # Not below pytest's own directory, which each session that starts closes to Dovecot's mail user.
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dovecot-", ignore_cleanup_errors=True))
-        try:
-            dovecot = start_dovecot(Path(directory))
-        except PeerMissing as lacking:
-            missing(str(lacking))
-            return
-        stack.callback(dovecot.stop)
-        number = 0
+        number, user = 0, f"{uuid.uuid4().hex[:8]}@differential.test"
 
         def connect(port: int, ca: Path, user: str, password: str, mailbox: str, mails: Sequence[Mail]) -> Client:
             client = Client(port, ssl.create_default_context(cafile=str(ca)), user, password)
@@ -94,7 +85,7 @@ def open_pair(
             number += 1
             mailbox = f"corpus{number}"
             ours = connect(gateway.imaps, gateway.ca_file, gateway.address, gateway.key, mailbox, mails)
-            theirs = connect(dovecot.imaps, dovecot.ca, "somebody", dovecot.password, mailbox, mails)
+            theirs = connect(dovecot.imaps, dovecot.ca, user, dovecot.password, mailbox, mails)
             return Pair(mails, ours, theirs)
 
         yield open_one

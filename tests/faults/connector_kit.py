@@ -172,5 +172,5 @@ def killed_at_any_moment(gateway: Gateway, kills: int, chance: random.Random, be
     for _ in range(kills):
         gateway.start()
         begin()
-        time.sleep(chance.uniform(0.0, 1.2))  # any moment, whatever it is doing
+        time.sleep(chance.uniform(0.0, 1.2))  # nothing is waited for: the kill comes at any moment of a sync
         gateway.kill()

@@ -6,7 +6,6 @@ Afterwards both sides have the same: nothing lost, nothing doubled, nothing stal
 from __future__ import annotations
 
 import random
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from tests.faults.connector_kit import (
     mail,
     until_same,
 )
-from tests.servers.dovecot import Dovecot, start_dovecot
+from tests.servers.dovecot import Dovecot
 from tests.servers.process import wait_for
 from tests.support.gateway import Gateway, ended
 from tests.support.soak import SOAK
@@ -34,16 +33,6 @@ from tests.support.upstream import example
 
 KILLS = 25 if SOAK else 5
 MESSAGES = 1_500 if SOAK else 300
-
-
-@pytest.fixture(scope="module")
-def dovecot() -> Iterator[Dovecot]:
-    with tempfile.TemporaryDirectory(prefix="dovecot-", ignore_cleanup_errors=True) as directory:
-        server = start_dovecot(Path(directory))
-        try:
-            yield server
-        finally:
-            server.stop()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import signal
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from gateway.store.connectors import accounts
 from gateway.store.db import StoreSettings, open_database
 from tests.faults.connector_kit import contents, fill, login, mail
 from tests.servers import postgres
-from tests.servers.dovecot import Dovecot, start_dovecot
+from tests.servers.dovecot import Dovecot
 from tests.servers.process import wait_for
 from tests.support.gateway import Gateway
 from tests.support.upstream import example
@@ -26,16 +25,6 @@ ACCOUNTS = 3
 MESSAGES = 60
 TAKEN_OVER = 60.0
 """Seconds until a test says that nobody takes over; a node is dead 20 seconds after its last sign of life."""
-
-
-@pytest.fixture(scope="module")
-def dovecot() -> Iterator[Dovecot]:
-    with tempfile.TemporaryDirectory(prefix="dovecot-", ignore_cleanup_errors=True) as directory:
-        server = start_dovecot(Path(directory))
-        try:
-            yield server
-        finally:
-            server.stop()
 
 
 @pytest.fixture

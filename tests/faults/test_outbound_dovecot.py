@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import imaplib
 import ssl
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-
-import pytest
 
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.smtp_transport import SmtpConnection
@@ -18,21 +14,7 @@ from gateway.outbound.tls import Security, TlsPolicy
 from tests.faults.smtp_kit import run
 from tests.faults.smtp_peer import FAST, mail
 from tests.faults.test_outbound_postfix import ENDS, EVIL, HEAD
-from tests.servers.dovecot import Dovecot, start_dovecot
-from tests.servers.process import PeerMissing
-
-
-@pytest.fixture
-def dovecot(missing: Callable[[str], None]) -> Iterator[Dovecot]:
-    # Not pytest's directory: the path of a Unix socket has 100 octets.
-    with tempfile.TemporaryDirectory(prefix="dovecot-", dir="/tmp") as directory:
-        try:
-            server = start_dovecot(Path(directory))
-        except PeerMissing as absent:
-            missing(str(absent))
-            raise
-        yield server
-        server.stop()
+from tests.servers.dovecot import Dovecot
 
 
 @asynccontextmanager

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,7 +20,7 @@ from gateway.upstream.transcript import Transcript
 from gateway.upstream.values import Appended, Copied
 from gateway.upstream.wants import FetchWants, SearchWants
 from tests.faults.upstream_kit import Kept, kept_open, run, settings
-from tests.servers.dovecot import Dovecot, start_dovecot
+from tests.servers.dovecot import Dovecot, running_dovecot
 from tests.servers.process import PeerMissing
 
 SMALL = b"Message-ID: <%d@x>\r\nSubject: number %d\r\n\r\nText of %d\r\n"
@@ -37,14 +35,11 @@ LARGE = 20 * 1024 * 1024
 
 @pytest.fixture(scope="module")
 def dovecot(missing: Callable[[str], None]) -> Iterator[Dovecot]:
-    with tempfile.TemporaryDirectory(prefix="dovecot-", dir="/tmp") as directory:
-        try:
-            server = start_dovecot(Path(directory), _COMPRESS)
-        except PeerMissing as absent:
-            missing(str(absent))
-            raise
-        yield server
-        server.stop()
+    try:
+        with running_dovecot(_COMPRESS) as server:
+            yield server
+    except PeerMissing as absent:
+        missing(str(absent))
 
 
 async def connect(

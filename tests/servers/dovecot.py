@@ -7,6 +7,9 @@ import grp
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +118,20 @@ class Dovecot:
 
     def stop(self) -> None:
         stop(self.process)
+
+
+@contextmanager
+def running_dovecot(more: str = "") -> Iterator[Dovecot]:
+    """One for the time being, in a directory that its user may enter: another run of pytest bars those of pytest.
+
+    It is short too: the path of a Unix socket has 100 octets.
+    """
+    with tempfile.TemporaryDirectory(prefix="dovecot-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        server = start_dovecot(Path(directory), more)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def start_dovecot(directory: Path, more: str = "") -> Dovecot:

@@ -15,6 +15,8 @@ import pytest
 from gateway.store.db import Database, StoreSettings, open_database
 from gateway.store.migrate import migrate
 
+from .helpers import assert_consistent
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
@@ -62,13 +64,6 @@ def db(url: str, runner: asyncio.Runner) -> Iterator[Database]:
     runner.run(database.start())
     try:
         yield database
-        runner.run(_assert_consistent(database))
+        runner.run(assert_consistent(database))
     finally:
         runner.run(database.close())
-
-
-async def _assert_consistent(database: Database) -> None:
-    from gateway.store.check import check
-
-    findings = await database.read(lambda rx: check(rx, deep=True))
-    assert findings == []

@@ -186,9 +186,6 @@ class Account:
     def appended(self, box: Mailbox, octets: bytes, flags: Iterable[str], date: int | None) -> Place:
         return self._add(box.raw, octets, flags, date, ())
 
-    def store_labels(self, placed: Place, labels: set[str]) -> None:
-        raise NotImplementedError("X-GM-LABELS is Gmail's")
-
     def _add(self, raw: str, octets: bytes, flags: Iterable[str], date: int | None, labels: Iterable[str]) -> Place:
         return self.mailbox(raw).place(self._mail(octets, flags, date))
 

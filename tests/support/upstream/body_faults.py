@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from tests.support.upstream.faults import Fault, Items
@@ -13,7 +14,7 @@ class Raw(bytes):
 
 
 @dataclass(eq=False)
-class BodyFault(Fault):
+class BodyFault(Fault, ABC):
     """Changes what is said of bodies; other items stay."""
 
     command: str = "FETCH"
@@ -23,10 +24,12 @@ class BodyFault(Fault):
         if self.uid not in (0, uid) or not any(isinstance(value, Octets) for _, value in items):
             return [items]
         self.reached.set()
-        return [[(name, self.value(value) if isinstance(value, Octets) else value) for name, value in items]]
+        told = [(name, self.value(value) if isinstance(value, Octets) else value) for name, value in items]
+        return [[(name, value) for name, value in told if value is not None]]
 
-    def value(self, body: Octets) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def value(self, body: Octets) -> bytes | None:
+        """What stands for it; None: the item is left out."""
 
 
 class NilBody(BodyFault):
@@ -76,11 +79,8 @@ class Bomb(BodyFault):
 class MissingBody(BodyFault):
     """The FETCH response has no BODY item at all."""
 
-    def items(self, uid: int, items: Items) -> list[Items]:
-        if self.uid not in (0, uid):
-            return [items]
-        self.reached.set()
-        return [[(name, value) for name, value in items if not isinstance(value, Octets)]]
+    def value(self, body: Octets) -> None:
+        return None
 
 
 @dataclass(eq=False)

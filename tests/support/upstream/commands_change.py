@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.support.upstream.body_faults import PermutedCopyuid
 from tests.support.upstream.commands_fetch import tell_flags
 from tests.support.upstream.commands_mailbox import mailbox
+from tests.support.upstream.gmail import GmailAccount
 from tests.support.upstream.grammar import Wrong, date_time, flags, from_utf7, string
 from tests.support.upstream.mail import Mailbox, Place, ranges
 from tests.support.upstream.turn import No, Turn, handles
@@ -52,6 +53,7 @@ async def store(turn: Turn) -> None:
         if name == "FLAGS":
             _store_flags(turn, placed, sign, values)
         else:
+            assert isinstance(turn.account, GmailAccount), "who has no labels does not offer X-GM-EXT-1"
             old = placed.mail.labels
             turn.account.store_labels(placed, old | values if sign == "+" else old - values if sign == "-" else values)
         turn.view.told[uid] = placed.tick

@@ -13,6 +13,7 @@ SELECT and EXAMINE, or GREETING, TLS (the handshake), LITERAL (our `+` for a cli
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -165,7 +166,7 @@ class Do(Fault):
 
 
 @dataclass(eq=False)
-class _AtOctet(Fault):
+class _AtOctet(Fault, ABC):
     """After so many octets of the response. `literal`: counted from the first octet of its first literal."""
 
     octets: int = field(default=0, kw_only=True)
@@ -174,8 +175,9 @@ class _AtOctet(Fault):
     async def before(self, turn: Doing) -> None:
         turn.wire.gates.append(_Gate(self))
 
+    @abstractmethod
     async def strike(self, wire: Wire) -> None:
-        raise NotImplementedError
+        """What happens there."""
 
 
 class _Gate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -15,7 +16,7 @@ from tests.support.upstream.wire import Accepted, Gone, Wire
 Session = TypeVar("Session")
 
 
-class Listener(Generic[Session]):
+class Listener(ABC, Generic[Session]):
     """`context` with `starttls` False: TLS from the first octet; with True: STARTTLS is offered and may be left."""
 
     def __init__(self, faults: Iterable[Fault], context: ssl.SSLContext | None, *, starttls: bool, host: str,
@@ -33,12 +34,13 @@ class Listener(Generic[Session]):
         self._moved = asyncio.Event()
         self._listener: asyncio.Server | None = None
 
+    @abstractmethod
     def session(self, wire: Wire, number: int) -> Session:
-        raise NotImplementedError
+        """What is known of connection `number`, the first is 1."""
 
+    @abstractmethod
     async def serve(self, session: Session) -> None:
         """One connection, until it ends; Gone is fine."""
-        raise NotImplementedError
 
     @property
     def implicit_tls(self) -> bool:
