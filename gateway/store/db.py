@@ -154,6 +154,8 @@ class StoreSettings:
     """SQLite: readers are held for a moment when checkpoints cannot keep the WAL below this."""
     writers: int = 4
     """PostgreSQL: writing connections."""
+    silent_seconds: float = 15.0
+    """PostgreSQL: a unit that says nothing for so long loses its locks and runs again (`postgresql_silent`)."""
     notify_seconds: float = 0.010
     """PostgreSQL: wake-ups for other nodes are gathered this long and sent in one small transaction."""
     flag_sync_seconds: float = 0.0

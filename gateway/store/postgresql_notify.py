@@ -20,6 +20,7 @@ from psycopg import Connection
 from gateway.model.ids import InboxId, MailboxId
 
 from .db import StoreSettings, Wake, WakeKind
+from .postgresql_silent import end_silent
 
 log = structlog.get_logger(__name__)
 
@@ -158,7 +159,9 @@ class Notifier:
         """Until told to stop: hand on notifications, poll in between."""
         modseqs = self._poll_mail(connection, None)
         revocations = connection.execute(_REVOCATIONS).fetchone()
+        silent = self._settings.silent_seconds
         mail_due = time.monotonic() + self._settings.mail_poll_seconds
+        silent_due = time.monotonic()
         while not self._stopping.is_set():
             for notify in connection.notifies(timeout=self._settings.revocation_poll_seconds):
                 node, wakes = decode(notify.payload)
@@ -173,6 +176,9 @@ class Notifier:
             if time.monotonic() >= mail_due:
                 modseqs = self._poll_mail(connection, modseqs)
                 mail_due = time.monotonic() + self._settings.mail_poll_seconds
+            if time.monotonic() >= silent_due:
+                end_silent(connection, silent)
+                silent_due = time.monotonic() + silent / 5
 
     def _poll_mail(self, connection: Connection[tuple[Any, ...]], before: dict[int, int] | None) -> dict[int, int]:
         """Wake the inboxes whose MODSEQ moved since `before`; the MODSEQs now."""

@@ -28,6 +28,7 @@ from gateway.model.ids import InboxId
 
 from .counters import lock
 from .db import StoreSettings, Tx, Wake, joined, settle
+from .postgresql_silent import limit_silence
 from .statements import Stmt
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ log = structlog.get_logger(__name__)
 CONFLICTS: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock: redo it
 CONFLICT_TRIES: Final = 10
 RECONNECT_DELAYS: Final = (0.0, 0.1, 0.5, 1.5)  # seconds; a failover takes longer, and then callers hear Unavailable
-HELD_MS = 15_000
-"""A unit that says nothing for so long has lost its locks, and runs again: its process is frozen, and another node may
-not be kept from what it takes over (`connectors.lease.TTL_S`). Units never wait for anything in between."""
 FORGOTTEN_SECONDS: Final = 7 * 86400  # rows of processes that were killed
 
 _BEGIN = Stmt(postgresql="BEGIN")
@@ -240,7 +238,7 @@ class Writer:
     def _open(self) -> PostgresqlTx:
         if self._tx is None:
             tx = self._connect()
-            tx.connection.execute(f"SET idle_in_transaction_session_timeout = {HELD_MS:d}".encode("ascii"))
+            limit_silence(tx.connection, self._settings.silent_seconds)
             tx.run(_REGISTER, writer=self._name, at=int(time.time()))
             self._tx = tx
         return self._tx

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.model.errors import MessageGone, Unavailable
 from gateway.model.ids import InboxId, MailboxId
-from gateway.store import counters, messages, postgresql_writer
+from gateway.store import counters, messages
 from gateway.store.db import Database, StoreSettings, Tx, Wake, WakeKind, open_database
 from gateway.store.postgresql import PostgresqlDatabase, PostgresqlTx
 from gateway.store.postgresql_notify import PAYLOAD_OCTETS, decode, encode
@@ -78,16 +78,22 @@ class _LosesAnswer(Writer):
         super()._commit(tx)
 
 
+@pytest.mark.parametrize("after", ["an answer", "rows", "nothing that it waited for"])
 async def test_a_unit_whose_process_was_frozen_holds_nobody_up_and_runs_again(
-    postgresql_url: str, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+    postgresql_url: str, runner: asyncio.Runner, after: str
 ) -> None:
-    monkeypatch.setattr(postgresql_writer, "HELD_MS", 200)
-    async with opened(postgresql_url) as db, opened(postgresql_url) as other:
+    """Whatever it did last, its locks end: the server waits in the transaction, or in the middle of a pipeline."""
+    quick = {"silent_seconds": 0.2, "revocation_poll_seconds": 0.1}
+    async with opened(postgresql_url, **quick) as db, opened(postgresql_url, **quick) as other:
         calls: list[int] = []
         begun, free = threading.Event(), threading.Event()
 
         def unit(tx: Tx) -> int:
             tx.run(Stmt("INSERT INTO meta (key, value) VALUES ('k1', 'v') ON CONFLICT (key) DO UPDATE SET value = 'w'"))
+            if after == "rows":
+                assert tx.all(KEYS) == [("k1",)]
+            elif after != "an answer":
+                tx.do(PUT, key="k2", value="v")
             calls.append(1)
             begun.set()
             if len(calls) == 1:
@@ -103,7 +109,7 @@ async def test_a_unit_whose_process_was_frozen_holds_nobody_up_and_runs_again(
         free.set()
         assert await first == 1
         assert len(calls) == 2
-        assert await stored(db) == ["k1"]
+        assert await stored(db) == (["k1", "k2"] if after.startswith("nothing") else ["k1"])
 
 
 @pytest.mark.parametrize("committed", [True, False])
