@@ -150,5 +150,6 @@ def _started(directory: Path, conf: Path, libraries: str, ca: Path) -> Cyrus:
         [str(directory / "bin/master"), "-C", str(conf), "-M", str(services), "-p", str(directory / "master.pid")],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": libraries}, cwd=directory,
+        start_new_session=True,  # it ends with SIGTERM to its process group, and a Dovecot runs as the same user
     )  # fmt: skip
     return Cyrus(process, imaps, ca)
