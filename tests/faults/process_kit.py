@@ -11,7 +11,7 @@ import ssl
 import struct
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -98,6 +98,27 @@ class Wire:
 
     def send(self, octets: bytes) -> None:
         self.socket.sendall(octets)
+
+    def send_and_hear(self, octets: bytes) -> None:
+        """Send more than the server takes before its answers are read; they are kept for `line` and the others.
+
+        By one thread: a TLS connection that two use at once may lose octets of either.
+        """
+        left = memoryview(octets)
+        self.socket.setblocking(False)
+        try:
+            while left:
+                readable, writable, _ = select.select([self.socket], [self.socket], [], PATIENCE)
+                assert readable or writable, "the server neither reads nor answers"
+                with suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    left = left[self.socket.send(left[:65536]) :]
+                if readable:
+                    with suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                        piece = self.socket.recv(65536)
+                        assert piece, "the server hung up"
+                        self._buffer += piece
+        finally:
+            self.socket.settimeout(PATIENCE)
 
     def send_while_open(self, octets: bytes) -> None:
         """As `send`, to a server that may hang up in the middle."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import os
-import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,24 +22,39 @@ class PeerMissing(Exception):
 
 
 _PORTS = range(10_000, 32_000)  # below those that the kernel takes for connections, which come and go
-_WORKERS = 16
+_SHARES = 12
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port nobody listens on now, and that nothing else of this run is given.
+    """A port nobody listens on now, and that no other test is given, of this run or another one on this machine.
 
-    A process of pytest-xdist has its own share of the numbers, and gives none twice: whom it was for may start late.
+    Each process of tests has its own share of the numbers, and gives none twice: whom it was for may start late.
     """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
-    while True:
-        port = random.randrange(_PORTS.start + worker, _PORTS.stop, _WORKERS)
+    share = _share()
+    for port in range(_PORTS.start + share, _PORTS.stop, _SHARES):
         if port in _given:
             continue
+        _given.add(port)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            _given.add(port)
             return port
+    raise RuntimeError("all ports of this process's share have been given away")
+
+
+@functools.cache
+def _share() -> int:
+    """The first share that no living process has: its file stays locked until this one ends."""
+    for number in range(_SHARES):
+        path = Path(tempfile.gettempdir()) / f"gateway-tests-ports-{os.getuid()}-{number}"
+        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+        else:
+            return number
+    raise RuntimeError(f"{_SHARES} processes of tests run already")
 
 
 def wait_for(ready: Callable[[], bool], what: str, seconds: float = 20.0, pause: float = 0.02) -> None:
