@@ -30,7 +30,8 @@ from .progress import SyncRun
 from .recall import Recall
 from .scope import EVERYTHING, Scope
 from .settings import ConnectorSettings
-from .worker import ENDED, Tools, Worker
+from .tools import Tools
+from .worker import ENDED, Worker
 
 log = structlog.get_logger(__name__)
 

@@ -5,70 +5,42 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from gateway.ingest.writer import Ingest
 from gateway.model.errors import GatewayError, MailboxGone, NotFound, OverQuota, Unavailable
-from gateway.model.ports import Clock
-from gateway.outbound.dial import Resolver, system_resolver
 from gateway.outbound.failure import Failure
-from gateway.store.connectors import accounts, events, lease, state
+from gateway.store.connectors import accounts, lease, state
 from gateway.store.connectors.rows import Claim, ConnectorRow, ConnectorState, LeaseLost
-from gateway.store.db import Database, Tx
+from gateway.store.db import Tx
 from gateway.upstream.client import ImapClient
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.transcript import Transcript
 
-from . import journal
 from .askers import Askers, SyncResult
-from .gates import Gates, HostAway
+from .gates import HostAway
 from .options import Options
 from .plan.budget import OctetBudget
-from .plan.standing import Standing, Verdict
-from .ports import Accounts
+from .plan.standing import Standing
 from .profile import heard, profile_of
 from .progress import SyncRun
 from .recall import Recall
 from .requests import Requests, Stopped
 from .scope import EVERYTHING, Scope
 from .session import Session
-from .settings import ConnectorSettings
+from .telling import NEVER, Telling
+from .tools import Tools
 from .work import Quarantined, StartAgain, Work
 
 log = structlog.get_logger(__name__)
 
 ENDED: Final = "ended"
 """As `SyncResult.failure`: the session ended before the sync began."""
-NEVER: Final = 2**40
-"""As `not_before`: not by itself."""
 _LOG_LINES: Final = 2_000  # of a sync that somebody waits for
 FULL_S: Final = 900
 AGAIN_S: Final = 5
 DEFECT_S: Final = 300
-_STATES: Final = {
-    Standing.BACKOFF: ConnectorState.BACKOFF, Standing.THROTTLED: ConnectorState.THROTTLED,
-    Standing.AUTH_FAILED: ConnectorState.AUTH_FAILED, Standing.QUARANTINED: ConnectorState.QUARANTINED,
-    Standing.OK: ConnectorState.BACKOFF,
-}  # fmt: skip
-
-
-@dataclass(slots=True)
-class Tools:
-    """What all workers of a process share."""
-
-    db: Database
-    ingest: Ingest
-    clock: Clock
-    chance: Callable[[], float]
-    settings: ConnectorSettings
-    accounts: Accounts
-    gates: Gates
-    backfills: asyncio.Semaphore
-    starting: asyncio.Semaphore
-    resolver: Resolver = system_resolver
 
 
 class Worker:
@@ -78,7 +50,7 @@ class Worker:
         self._tools = tools
         self._recall = recall
         self._askers = Askers()
-        self._transcript: Transcript | None = None
+        self._telling = Telling(tools, claim, recall, self._askers)
         self._well = False
         self._pushes = False
         self.claim = claim
@@ -118,7 +90,7 @@ class Worker:
             self.ending = True
             self._begun()
             self._recall.looks.stop(again=self._well)
-            self._askers.answer(ENDED, "the connector stopped", self._log, everybody=True)
+            self._askers.answer(ENDED, "the connector stopped", self._telling.log, everybody=True)
         await self._release(not_before)
 
     async def _begin_to_work(self) -> None:
@@ -154,7 +126,7 @@ class Worker:
         try:
             options = tools.accounts.options(row)
         except GatewayError as error:
-            await self._write_failed(ConnectorState.BACKOFF, "options", str(error), NEVER)
+            await self._telling.write_failed(ConnectorState.BACKOFF, "options", str(error), NEVER)
             return NEVER
         if row.state is ConnectorState.AUTH_FAILED and recall.account.standing is Standing.OK:
             recall.account.standing = Standing.AUTH_FAILED  # this process has not seen it, and tries once a day too
@@ -188,10 +160,10 @@ class Worker:
                 finally:
                     await client.log_out()
         except UpstreamError as error:
-            return await self._failed(error, gate=tools.gates, options=options)
+            return await self._telling.failed(error, tools.gates, options)
         except HostAway as away:
             until = int(tools.clock() + away.seconds) + 1
-            await self._write_failed(
+            await self._telling.write_failed(
                 ConnectorState.BACKOFF, Failure.UNAVAILABLE.value, str(away), until, news=False
             )
             return until
@@ -199,9 +171,9 @@ class Worker:
             log.info("connectors.looks_again", connector=self.claim.connector_id, reason=str(again))
             return int(tools.clock()) + AGAIN_S
         except Quarantined as error:
-            return await self._say(recall.account.quarantine(), Failure.PROTOCOL, str(error))
+            return await self._telling.say(recall.account.quarantine(), Failure.PROTOCOL, str(error))
         except OverQuota as error:
-            await self._write_failed(ConnectorState.FULL, "over_quota", str(error), int(tools.clock()) + FULL_S)
+            await self._telling.write_failed(ConnectorState.FULL, "over_quota", str(error), int(tools.clock()) + FULL_S)
             return int(tools.clock()) + FULL_S
         except MailboxGone:  # somebody deleted a mailbox here: it is made anew
             return int(tools.clock())
@@ -210,7 +182,7 @@ class Worker:
         except Unavailable:
             raise
         except GatewayError as error:
-            await self._write_failed(
+            await self._telling.write_failed(
                 ConnectorState.BACKOFF, "error", str(error), int(tools.clock()) + DEFECT_S
             )
             return int(tools.clock()) + DEFECT_S
@@ -228,10 +200,10 @@ class Worker:
         tools = self._tools
         endpoint = await tools.accounts.imap(row, options, renew=self._recall.renew)
         lines = _LOG_LINES if self._askers.waiting else tools.settings.transcript_lines
-        self._transcript = Transcript(lines, tools.clock)
+        self._telling.transcript = Transcript(lines, tools.clock)
         profile = profile_of(options.imap.host)
         return await ImapClient.connect(
-            endpoint, resolver=tools.resolver, transcript=self._transcript,
+            endpoint, resolver=tools.resolver, transcript=self._telling.transcript,
             distrust=profile.distrust | self._recall.distrust,
         )  # fmt: skip
 
@@ -249,8 +221,8 @@ class Worker:
 
     async def _begin(self, work: Work) -> float:
         """A sync begins: who asked until now is served by it. When it was asked for; 0.0: by the schedule."""
-        if self._askers.waiting and self._transcript is not None:
-            self._transcript.keep(_LOG_LINES)
+        if self._askers.waiting and self._telling.transcript is not None:
+            self._telling.transcript.keep(_LOG_LINES)
         asked, self.requests.sync = self.requests.sync, False
         whole, self.requests.whole = self.requests.whole, False
         work.run = self._askers.begin(whole=whole)
@@ -270,7 +242,7 @@ class Worker:
             asked_at = await self._begin(work)
             if not self._askers.scope.everything:
                 there = await session.sync_only(self._askers.scope, asked_at=asked_at)
-                await self._synced(work, there=there)
+                await self._telling.synced(work, there=there)
                 # What nobody waits for follows now, but where it is not due, or left to whoever asks.
                 by_itself = sync.push or sync.mode == "import" or tools.clock() >= work.row.not_before
                 if not session.whole and sync.enabled and by_itself:
@@ -279,7 +251,7 @@ class Worker:
                     return work.row.not_before if sync.enabled else NEVER
             else:
                 await session.sync(asked_at=asked_at)
-                await self._synced(work)
+                await self._telling.synced(work)
             if sync.push and sync.mode != "import":
                 self._begun()
                 if await session.live() is Stopped.ASKED:
@@ -293,63 +265,3 @@ class Worker:
             await work.unit(lambda tx: state.succeeded(tx, self.claim, ConnectorState.DONE, now=work.now))
             return NEVER
         return int(tools.clock()) + sync.interval * 60 if sync.interval else NEVER
-
-    async def _synced(self, work: Work, *, there: bool = True) -> None:
-        """A sync ended well: say so to the store and to whoever waits. `there`: what was asked for exists."""
-        recall, held = self._recall, work.held
-        recall.confirmed = False
-        reached = ConnectorState.LIVE if work.options.sync.push else ConnectorState.POLLING
-        reason = "; ".join(held) or None
-        told = self._askers.served or work.run.did_something
-        event = journal.of_run(work.run, self._log(), reason) if told else None
-
-        def unit(tx: Tx) -> None:
-            state.succeeded(
-                tx, self.claim, ConnectorState.CONFIRM if held else reached, now=work.now, reason=reason
-            )
-            if event is not None:
-                events.add(tx, self.claim.connector_id, event, now=work.now)
-
-        await work.unit(unit)
-        if there:
-            self._askers.answer(None, "", self._log)
-        else:
-            missing = f"No folder is synced that is called {self._askers.scope.folder}"
-            self._askers.answer(Failure.FOLDER_MISSING.value, missing, self._log)
-
-    def _log(self) -> list[tuple[float, str]]:
-        return self._transcript.lines() if self._transcript is not None else []
-
-    async def _failed(self, error: UpstreamError, *, gate: Gates, options: Options) -> int:
-        tools, recall = self._tools, self._recall
-        verdict = recall.account.failed(error.failure, tools.clock(), tools.chance(), hint=error.retry_after)
-        recall.renew = recall.renew or verdict.refresh
-        gate.failed(
-            options.imap.host, options.imap.port, self.claim.connector_id, str(error), counts=verdict.counts
-        )
-        return await self._say(verdict, error.failure, str(error))
-
-    async def _say(self, verdict: Verdict, failure: Failure, reason: str) -> int:
-        until = NEVER if verdict.until is None else int(verdict.until)
-        log.info(
-            "connectors.failed", connector=self.claim.connector_id, failure=failure.value,
-            standing=verdict.standing.value, seconds=max(0, until - int(self._tools.clock())),
-        )  # fmt: skip
-        await self._write_failed(_STATES[verdict.standing], failure.value, reason, until, news=verdict.news)
-        return until
-
-    async def _write_failed(
-        self, reached: ConnectorState, failure: str, reason: str, until: int, *, news: bool = True
-    ) -> None:
-        """`news`: it did not fail like this before, so an event is left; so it is where somebody waits."""
-        now = int(self._tools.clock())
-        told = news or self._askers.any
-        event = journal.of_failure(self._askers.run, self._log(), failure, reason) if told else None
-
-        def unit(tx: Tx) -> None:
-            state.failed(tx, self.claim, reached, failure, reason, not_before=until, now=now)
-            if event is not None:
-                events.add(tx, self.claim.connector_id, event, now=now)
-
-        await self._tools.db.write(unit, inboxes=(self.claim.inbox_id,))
-        self._askers.answer(failure, reason, self._log, everybody=True)

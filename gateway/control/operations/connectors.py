@@ -17,7 +17,7 @@ from gateway.connectors.presets import provider_of
 from gateway.connectors.probe import Probe
 from gateway.connectors.resolve import resolve
 from gateway.connectors.service import Found
-from gateway.connectors.worker import NEVER
+from gateway.connectors.telling import NEVER
 from gateway.control.frames import Json
 from gateway.fields.setting import Secret
 from gateway.fields.values import Source

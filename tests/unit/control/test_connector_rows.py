@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway.connectors.worker import NEVER
+from gateway.connectors.telling import NEVER
 from gateway.control.operations.connectors import _row
 from gateway.model.ids import InboxId, PodId
 from gateway.store.connectors.rows import ConnectorId, ConnectorRow, ConnectorState
