@@ -37,6 +37,7 @@ class Session:
         """Everything was compared once: a failure from here on is not the settings' fault."""
         self.whole = False
         """It has once been through everything."""
+        self._listens_since: float | None = None
 
     async def sync_only(self, scope: Scope, *, asked_at: float) -> bool:
         """The folders of `scope`, and their older mail as far as it goes. False: the account has none such.
@@ -108,6 +109,13 @@ class Session:
         """Seconds until something that was put off may go up."""
         return 3600.0 if self._push_due is None else max(0.0, self._push_due - self._work.clock())
 
+    @property
+    def quiet_since(self) -> float | None:
+        """It only listens, since then (the loop's clock): everything was seen, and nothing is wanted or put off."""
+        if not self.whole or self._wanted() or self._push_due is not None or self._work.recall.looks.wanted:
+            return None
+        return self._listens_since
+
     async def live(self) -> Stopped:
         """Listen to the main folder, look at the others now and then, until somebody asks for something."""
         work, rounds, requests, loop = self._work, self._rounds, self._requests, asyncio.get_running_loop()
@@ -135,7 +143,11 @@ class Session:
             if rounds.chosen != main or deaf or self._differs():
                 await rounds.run(main)
                 continue
-            await self._listen()
+            self._listens_since = loop.time()
+            try:
+                await self._listen()
+            finally:
+                self._listens_since = None
             news = work.client.take_news()
             if (news.expunged or news.vanished) and work.client.has("LIST-STATUS"):
                 await self._sync_others()  # to where they were moved, perhaps

@@ -35,4 +35,6 @@ class ConnectorSettings:
     """Between the beginnings of two looks for readers who wait (`sync.on_access`)."""
     look_linger: float = 30.0
     """A connection that was made for such a reader waits so long for the next one."""
+    share_every: float = 15.0
+    """Between two questions whether other nodes should have some of this one's connectors (`sharing`)."""
     transcript_lines: int = 50

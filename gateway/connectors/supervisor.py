@@ -30,6 +30,7 @@ from .progress import SyncRun
 from .recall import Recall
 from .scope import EVERYTHING, Scope
 from .settings import ConnectorSettings
+from .sharing import Sharing
 from .tools import Tools
 from .worker import ENDED, Worker
 
@@ -68,6 +69,7 @@ class Supervisor:
         self._of_inbox: dict[InboxId, set[Worker]] = {}
         self._recalls: dict[ConnectorId, Recall] = {}
         self._ended: dict[ConnectorId, float] = {}
+        self._sharing = Sharing(settings.share_every)
         self._wake = asyncio.Event()
         self._joined = asyncio.Event()
         self._claiming = asyncio.Lock()
@@ -205,6 +207,7 @@ class Supervisor:
                 if worker is not None and recall.is_asked(at):
                     recall.asked_at = at
                     worker.requests.ask(sync=True)
+            await self._share(now)
             room, claims = await self._claim(now)
         except LeaseLost:
             await self._end(list(self._workers))
@@ -214,7 +217,22 @@ class Supervisor:
             return _OUTAGE_S
         if room <= 0 or claims == room:
             return _SETTLE_S * 4
-        return float(lease.BEAT_S) if due is None else min(float(lease.BEAT_S), max(_SETTLE_S, due - self._clock()))
+        most = min(float(lease.BEAT_S), self._settings.share_every)
+        return most if due is None else min(most, max(_SETTLE_S, due - self._clock()))
+
+    async def _share(self, now: int) -> None:
+        """Another node came, or ours has too much for another reason: some that only listen go, and end well."""
+        moment = asyncio.get_running_loop().time()
+        if self._db.dialect == "sqlite" or not self._sharing.due(moment):
+            return
+        excess = await self._db.read(lambda rx: lease.excess(rx, self._settings.node, self._incarnation, now))
+        since = {number: worker.quiet_since for number, worker in self._workers.items()}
+        quiet = {number: at for number, at in since.items() if at is not None}
+        given = self._sharing.give(excess, quiet, since, moment)
+        for number in given:
+            self._workers[number].requests.ask(stop=True)
+        if given:
+            log.info("connectors.given_to_others", connectors=len(given), excess=excess)
 
     def _may_restart(self, number: ConnectorId) -> bool:
         """Its worker ended and could not give it back: the store was away, or there is a defect. Not at once again."""
@@ -224,6 +242,8 @@ class Supervisor:
     async def _claim(self, now: int) -> tuple[int, int]:
         """Take what is due, as far as there is room; how many that could have been, and were."""
         settings = self._settings
+        if not self._sharing.may_claim(asyncio.get_running_loop().time()):
+            return 1, 0
         starting = sum(not (worker.started.is_set() or worker.at_gate) for worker in self._workers.values())
         room = min(settings.starting - starting, settings.claims_at_once, settings.connectors - len(self._workers))
         if room <= 0:

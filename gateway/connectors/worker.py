@@ -51,6 +51,7 @@ class Worker:
         self._recall = recall
         self._askers = Askers()
         self._telling = Telling(tools, claim, recall, self._askers)
+        self._listener: Session | None = None
         self._well = False
         self._pushes = False
         self.claim = claim
@@ -70,6 +71,13 @@ class Worker:
         future = self._askers.ask(told, scope)
         self.requests.ask(sync=True, whole=scope.everything)
         return future
+
+    @property
+    def quiet_since(self) -> float | None:
+        """It only listens, since then (the loop's clock), and nobody waits for it: another node may have it."""
+        if self._listener is None or self.ending or self._askers.any:
+            return None
+        return self._listener.quiet_since
 
     async def run(self) -> None:
         """Never raises but for cancellation: one connector's trouble is its own."""
@@ -254,8 +262,12 @@ class Worker:
                 await self._telling.synced(work)
             if sync.push and sync.mode != "import":
                 self._begun()
-                if await session.live() is Stopped.ASKED:
-                    return int(tools.clock())
+                self._listener = session
+                try:
+                    if await session.live() is Stopped.ASKED:
+                        return int(tools.clock())
+                finally:
+                    self._listener = None
             elif not self.requests.sync:
                 break
         if sync.mode == "import":

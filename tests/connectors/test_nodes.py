@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import pytest
+
 from gateway.connectors.settings import ConnectorSettings
 from gateway.connectors.supervisor import Supervisor
 from gateway.ingest.writer import Ingest
 from gateway.store import quota
-from gateway.store.connectors import accounts
+from gateway.store.connectors import accounts, events
 from gateway.store.connectors.accounts import NewConnector
+from gateway.store.connectors.events import EventStatus
 from gateway.store.connectors.rows import ConnectorRow, ConnectorState
 from gateway.store.db import Database
 from gateway.store.quota import Limits
@@ -94,6 +97,80 @@ async def test_each_connector_is_one_node_s(db: Database) -> None:
         for row in rows:
             found = await all_mail(db, row.inbox_id)
             assert found["INBOX"] == upstream_mail(server)
+
+
+postgresql = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+
+
+async def asked(one: Node, times: int) -> None:
+    """Wait until it has asked so often whether it has too much."""
+    sharing = one.supervisor._sharing
+    for _ in range(times):
+        before = sharing._ask_at
+        await until(lambda before=before: sharing._ask_at != before)  # type: ignore[misc]
+
+
+@postgresql
+async def test_a_node_that_comes_later_gets_its_share(db: Database) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 3}) as server:
+        rows = await connectors(db, 8)
+        settings = replace(QUICK, share_every=0.6)
+        first = node(db, server, "a", settings=settings)
+
+        async def all_live() -> bool:
+            return all(state is ConnectorState.LIVE for state in await states(db))
+
+        await until(all_live)
+        await asked(first, 2)  # alone it keeps all
+        assert first.supervisor.running == len(server.sessions) == 8
+        second = node(db, server, "b", settings=settings)
+        await until(lambda: second.supervisor.running >= 3)
+
+        async def shares() -> list[int]:
+            """What each has, of what is at rest."""
+            found = await db.read(lambda rx: accounts.page(rx))
+            return sorted([row.node_id for row in found].count(name) for name in ("a", "b"))
+
+        async def settled() -> bool:
+            return len(server.sessions) == 8 and await shares() == [3, 5]
+
+        await until(settled)
+        epochs = {row.id: row.epoch for row in await db.read(lambda rx: accounts.page(rx))}
+        assert sum(epoch > 1 for epoch in epochs.values()) == 3
+        await asked(first, 2)
+        await asked(second, 2)
+        assert epochs == {row.id: row.epoch for row in await db.read(lambda rx: accounts.page(rx))}
+        assert await settled()
+        server.account.deliver_many(4)
+
+        async def same() -> bool:
+            return all([(await all_mail(db, row.inbox_id))["INBOX"] == upstream_mail(server) for row in rows])
+
+        await until(same)
+        await first.stop()
+        await until(lambda: second.supervisor.running == 8)
+        await second.stop()
+        assert await same()
+        assert {event.status for event in await db.read(events.newest)} == {EventStatus.SUCCESS}
+        assert not server.violations
+
+
+@postgresql
+async def test_what_nobody_has_room_for_stays(db: Database) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 3}) as server:
+        await connectors(db, 4)
+        first = node(db, server, "a", settings=replace(QUICK, share_every=0.4))
+        await until(lambda: first.supervisor.running == 4)
+        full = node(db, server, "b", settings=replace(QUICK, share_every=0.4, connectors=0))
+
+        async def came_back() -> bool:
+            found = await db.read(lambda rx: accounts.page(rx))
+            return any(row.epoch > 1 for row in found) and {row.node_id for row in found} == {"a"}
+
+        await until(came_back)
+        await until(lambda: len(server.sessions) == 4)
+        await full.stop()
+        await first.stop()
 
 
 async def test_a_node_that_gives_no_sign_of_life_loses_its_connectors(db: Database) -> None:
