@@ -72,7 +72,7 @@ async def _apply(work: Work, folder: RemoteFolder, told: dict[int, FetchedMessag
 
     upto, rows = await work.db.read(look)
     changes: list[upstream.FlagChange] = []
-    relabelled: list[moves.LabelChange] = []
+    relabelled: list[FetchedMessage] = []
     for uid, row in rows.items():
         message = told[uid]
         if message.flags is not None:
@@ -85,8 +85,7 @@ async def _apply(work: Work, folder: RemoteFolder, told: dict[int, FetchedMessag
                     upstream.FlagChange(uid, remote, merged.here_add, merged.here_remove, message.modseq)
                 )
         if folder.labels and message.labels is not None and tuple(sorted(message.labels)) != row.labels:
-            targets = await targets_of(work, message.labels)
-            relabelled.append(moves.LabelChange(uid, tuple(sorted(message.labels)), targets, message.modseq))
+            relabelled.append(message)
     left: list[int] = []
     if changes:
         left += await work.unit(
@@ -96,8 +95,21 @@ async def _apply(work: Work, folder: RemoteFolder, told: dict[int, FetchedMessag
         )
         work.run.flags += len(changes) - len(left)
         work.run.changed()
-    for start in range(0, len(relabelled), WINDOW):
-        some = relabelled[start : start + WINDOW]
+    left += await relabel(work, folder, relabelled)
+    return sorted(set(left))
+
+
+async def relabel(work: Work, folder: RemoteFolder, told: Sequence[FetchedMessage]) -> list[int]:
+    """Bring messages into the mailboxes that their labels name; those that changed here at the same moment."""
+    validity = folder.uidvalidity or 0
+    left: list[int] = []
+    for start in range(0, len(told), WINDOW):
+        some = [
+            moves.LabelChange(
+                one.uid, tuple(sorted(one.labels or ())), await targets_of(work, one.labels or frozenset()), one.modseq
+            )
+            for one in told[start : start + WINDOW]
+        ]
         upto = await work.db.read(lambda rx: modseq_now(rx, work.claim.inbox_id))  # our flags were a change here too
         done = await work.unit(
             lambda tx, some=some, upto=upto: moves.relabel(  # type: ignore[misc]
@@ -105,7 +117,34 @@ async def _apply(work: Work, folder: RemoteFolder, told: dict[int, FetchedMessag
             )
         )
         left += done.left
-    return sorted(set(left))
+        await _fetch_anew(work, folder, done.lost)
+    return left
+
+
+async def _fetch_anew(work: Work, folder: RemoteFolder, uids: Sequence[int]) -> None:
+    """All that stood for these was removed here, and there they got other labels: they are kept, as the account says.
+
+    What was only moved here is left to the push: the server adds up what both sides did to its labels, and tells it.
+    """
+    if not (uids and work.two_way):
+        return
+    validity = folder.uidvalidity or 0
+
+    def look(rx: Rx) -> set[int]:
+        emails = {
+            place.email_id: uid
+            for uid, some in places.places_of(rx, folder.id, validity, uids).items()
+            for place in some
+        }
+        where = places.whereabouts(rx, work.claim.inbox_id, list(emails))
+        return {emails[one.email_id] for one in where if not one.placed}
+
+    moved = await work.db.read(look)
+    going = [uid for uid in uids if uid not in moved]
+    if going:
+        await work.unit(lambda tx: upstream.forget(tx, work.claim, folder.id, validity, going, now=work.now))
+        for piece in pieces(from_numbers(going), work.settings.window.messages):
+            await Download(work, folder).run(piece)
 
 
 async def look_at_flags(work: Work, folder: RemoteFolder, newest: int | None) -> None:

@@ -18,7 +18,7 @@ from gateway.upstream.folders import STATUS_ITEMS
 from gateway.upstream.values import ListedMailbox, MailboxStatus
 
 from .after_fetch import is_target
-from .labelling import make_mailbox
+from .labelling import link_labels, make_mailbox
 from .plan.filters import FolderFilter
 from .plan.labels import gmail_folders
 from .plan.names import local_names
@@ -173,6 +173,7 @@ async def _link(
         if labelled and roles.of.get(one.raw) == ALL and not row.labels:
             await work.unit(lambda tx, row=row: _labelled(tx, work, row))  # type: ignore[misc]
             await work.reload(row.id)
+    await link_labels(work)
     return leaving
 
 

@@ -3,6 +3,9 @@
 What has a special use keeps its name there. A folder goes only when it is empty there: its messages were deleted
 before, as all that is deleted here, under the mass guard; if something is left in it the folder stays, and comes back.
 Who repeats one of these after a crash finds it done: LIST is the evidence.
+
+Where mailboxes stand for labels (Gmail) the same is done to labels, but that one which goes takes no mail along: what
+bore it stays in All Mail, and is then here where its other labels, or none, say (`unlabelled`).
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.connectors.labelling import ARCHIVE_NAME, all_mail, label_rows
 from gateway.connectors.plan.filters import FolderFilter
 from gateway.connectors.plan.local import FolderChange, Rank, folder_changes
 from gateway.connectors.plan.names import remote_name
@@ -26,6 +30,7 @@ from gateway.upstream import names as names_
 from gateway.upstream.errors import Refused
 from gateway.upstream.values import ListedMailbox
 
+from . import unlabelled
 from .ledger import CREATE, REMOVE, RENAME, Ledger, Standing
 from .remote import opened
 
@@ -49,7 +54,8 @@ class Tree:
 async def look_at_tree(work: Work, *, trash: bool = False) -> Tree:
     """Mailboxes and folders that do not match, as far as folders may go up at all. `trash`: one is needed there."""
     inbox, connector = work.claim.inbox_id, work.claim.connector_id
-    linked = {int(row.mailbox_id): row for row in work.folders.values() if row.mailbox_id is not None}
+    rows = sorted(work.folders.values(), key=lambda one: not one.gone)  # a mailbox may have had another label before
+    linked = {int(row.mailbox_id): row for row in rows if row.mailbox_id is not None}
     live = {box: row for box, row in linked.items() if not row.gone}
     since = min((row.pushed_modseq for row in live.values()), default=0)
 
@@ -60,7 +66,9 @@ async def look_at_tree(work: Work, *, trash: bool = False) -> Tree:
 
     boxes, others, renamed = await work.db.read(query)
     here = {int(box.id): box for box in boxes}
-    if not work.options.sync.new_folders or not live or any(row.labels for row in work.folders.values()):
+    labelled = all_mail(work) is not None
+    _tell_of_roles(work, [box for box in boxes if box.id in renamed and (labelled or int(box.id) in live)])
+    if not work.options.sync.new_folders or not live:
         return Tree()
     prefix, delimiter = await _shape(work)
     chooser = FolderFilter(work.options.imap.folders, work.options.imap.exclude).chooser()
@@ -71,6 +79,8 @@ async def look_at_tree(work: Work, *, trash: bool = False) -> Tree:
         name = None if box.noselect else remote_name(box.name, delimiter=delimiter, prefix=prefix)
         if row is not None:
             present[number] = name if number in renamed and row.role is None and name not in taken else row.name
+        elif labelled and (box.role is not None or box.name == ARCHIVE_NAME):
+            continue  # it stands for a label of Gmail's own, or for none
         elif name is not None and name not in taken and number not in others and box.name != INBOX:
             # A mailbox of a special use that holds nothing is only there because every inbox has one.
             needed = box.messages > 0 or box.role is None or (trash and box.role == TRASH)
@@ -90,6 +100,12 @@ async def look_at_tree(work: Work, *, trash: bool = False) -> Tree:
             else:
                 found.removes.append(row)
     return found
+
+
+def _tell_of_roles(work: Work, renamed: Sequence[Mailbox]) -> None:
+    for box in renamed:
+        if box.role is not None:
+            work.run.note(f"{box.name} was renamed here alone: the account's {box.role[1:]} keeps its name")
 
 
 def _as_listed(box: Mailbox) -> ListedMailbox:
@@ -179,28 +195,32 @@ async def _rename(
     await work.unit(unit)
     for one in rows:
         await work.reload(one.id)
+    work.labels.clear()
     work.run.pushed += 1
     return True
 
 
 async def _remove(work: Work, ledger: Ledger, row: RemoteFolder) -> bool | None:
     key = f"{REMOVE}:{row.id}"
-    known = ledger.standing_of(REMOVE, key)
+    known, is_label = ledger.standing_of(REMOVE, key), row in label_rows(work)
     if known is Standing.WAITING:
         return False
     if known is Standing.GIVEN_UP:  # upstream wins: it comes back
+        if is_label:
+            return await unlabelled.keep(work, row)
         await work.unit(lambda tx: pushing.ended(tx, work.claim, row.id, gone=False, now=work.now))
         return True
     if not await _is_listed(work, row.raw):
         await work.unit(lambda tx: pushing.ended(tx, work.claim, row.id, gone=True, now=work.now))
         return True
-    selected = await opened(work, row, anew=True)
-    if selected is None or selected.exists:
-        if selected is not None:
-            work.run.note(f"{row.name} still holds mail in the account, so it stays")
-        await work.unit(lambda tx: pushing.ended(tx, work.claim, row.id, gone=False, now=work.now))
-        return True
-    op = await ledger.begin(REMOVE, key, {"name": row.name, "folder": row.id}, {"exists": 0})
+    if not is_label:
+        selected = await opened(work, row, anew=True)
+        if selected is None or selected.exists:
+            if selected is not None:
+                work.run.note(f"{row.name} still holds mail in the account, so it stays")
+            await work.unit(lambda tx: pushing.ended(tx, work.claim, row.id, gone=False, now=work.now))
+            return True
+    op = await ledger.begin(REMOVE, key, {"name": row.name, "folder": row.id}, {} if is_label else {"exists": 0})
     try:
         await _leave(work, row)
         await work.client.delete(row.raw)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.connectors.labelling import ARCHIVE_NAME, label_rows
 from gateway.connectors.plan.labels import merge_labels
 from gateway.connectors.plan.local import Operation, PushAppend, PushCopy, PushDelete, PushMove, Rejoin
 from gateway.connectors.plan.roles import ARCHIVE, DRAFTS, INBOX, SENT
@@ -30,7 +31,6 @@ from .look import Seen
 from .moving import Transfer
 from .remote import opened, present
 
-ARCHIVE_NAME: Final = "Archive"
 _LABELS: Final = {INBOX: "\\Inbox", SENT: "\\Sent", DRAFTS: "\\Draft"}
 
 
@@ -47,6 +47,12 @@ class LabelPush:
 
     def __init__(self, work: Work, ledger: Ledger, every: RemoteFolder, seen: Seen) -> None:
         self._work, self._ledger, self._every, self._seen = work, ledger, every, seen
+        self._lost_in: dict[int, set[int]] = {}
+        for one in seen.lost:
+            if one.place.folder_id == every.id:
+                self._lost_in.setdefault(one.place.uid, set()).add(one.place.mailbox_id)
+        self._of_box = {int(row.mailbox_id): row for row in sorted(label_rows(work), key=lambda row: not row.gone)
+                        if row.mailbox_id is not None}  # fmt: skip
         self.did = False
         self.waiting = False
 
@@ -73,7 +79,10 @@ class LabelPush:
         for uid, delete in deletes.items():
             if uid in moving:
                 continue
-            if uid in changes or alive.get(uid):
+            boxes = self._lost_in.get(uid, set())
+            if boxes and boxes <= self._seen.deleted:
+                continue  # its mailbox was deleted, and it was not: `unlabelled` sees to it
+            if uid in changes or alive.get(uid) or boxes & self._seen.deleted:
                 changes.setdefault(uid, _Change()).left = True
             else:
                 rest.append(delete)
@@ -113,8 +122,12 @@ class LabelPush:
             self.waiting = True
             return
         lost = [place for place in standing if place not in alive] if change.left else []
-        base = frozenset(label for place in standing if (label := _gmail(place.label)) is not None)
-        kept = {label for place in standing if place not in lost and (label := _gmail(place.label)) is not None}
+        if not (alive or change.arrived):  # one place stays as the evidence that it is to be fetched
+            lost = [place for place in lost if place.mailbox_id not in self._seen.deleted]
+        if not (lost or change.arrived):
+            return
+        base = frozenset(label for place in standing if (label := self._borne(place)) is not None)
+        kept = {label for place in standing if place not in lost and (label := self._borne(place)) is not None}
         mine = frozenset(kept | {label for box, _ in change.arrived if (label := self._label(box)) is not None})
         merged = merge_labels(base, mine, base, two_way=True)
         payload = {
@@ -175,9 +188,17 @@ class LabelPush:
     def _label(self, box: int) -> str | None:
         return _gmail(self._place_label(box))
 
+    def _borne(self, place: Place) -> str | None:
+        """The label of a place, as it is called now."""
+        row = self._of_box.get(place.mailbox_id)
+        return row.name if row is not None else _gmail(place.label)
+
     def _name(self, box: int) -> str:
+        row = self._of_box.get(box)
+        if row is not None and not row.gone:
+            return row.name
         known = next((label for label, number in self._work.labels.items() if number == box), None)
-        return known if known is not None else self._seen.labelled[box].name
+        return known if known is not None and row is None else self._seen.labelled[box].name
 
     def _raw(self, box: int) -> bytes:
         """The folder that shows the label; that of all mail for what has none."""
@@ -187,12 +208,15 @@ class LabelPush:
         if role in (SENT, DRAFTS):
             found = next((row.raw for row in self._work.folders.values() if row.role == role), None)
             return found if found is not None else self._every.raw
-        return self._every.raw if role == ARCHIVE else names_.encode(self._name(box))
+        if role == ARCHIVE:
+            return self._every.raw
+        row = self._of_box.get(box)
+        return row.raw if row is not None and not row.gone else names_.encode(self._name(box))
 
     async def _folder(self, box: int) -> bytes:
         """`_raw`, made where the label is new."""
         raw = self._raw(box)
-        if raw.upper() != b"INBOX" and all(row.raw != raw for row in self._work.folders.values()):
+        if raw.upper() != b"INBOX" and all(row.raw != raw or row.gone for row in self._work.folders.values()):
             try:
                 await self._work.client.create(raw)
             except Refused as error:  # what needs it will be refused, and put off

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.connectors.labelling import all_mail, label_rows
 from gateway.connectors.plan.flags import Flags
 from gateway.connectors.plan.local import GonePlace, LocalChanges, LocalPlace, Remote
 from gateway.connectors.work import Work
@@ -27,7 +28,7 @@ from gateway.store.db import Rx
 class Seen:
     """`upto`: the inbox's MODSEQ of the look. `folders`: those whose changes are all in here. `held`: something waits
     for a mailbox that upstream has not got yet. `emails`: EMAILIDs of messages that turned up, by mailbox and UID.
-    `labelled`: mailboxes that stand for labels (Gmail)."""
+    `labelled`: mailboxes that stand for labels (Gmail). `deleted`: those that did, and were deleted here."""
 
     upto: int
     folders: list[FolderId] = field(default_factory=list)
@@ -35,6 +36,7 @@ class Seen:
     lost: list[LostPlace] = field(default_factory=list)
     emails: dict[tuple[int, int], str] = field(default_factory=dict)
     labelled: dict[int, Mailbox] = field(default_factory=dict)
+    deleted: set[int] = field(default_factory=set)
     held: bool = False
 
     @property
@@ -44,22 +46,32 @@ class Seen:
 
 async def look(work: Work) -> Seen | None:
     """All that changed in linked mailboxes since it was last seen to; None: nothing did."""
-    linked = [row for row in work.folders.values() if row.mailbox_id is not None and not row.gone]
-    every = all_mail(work)
+    every, labels = all_mail(work), {row.id for row in label_rows(work)}
+    linked = [
+        row for row in work.folders.values() if row.mailbox_id is not None and not row.gone and row.id not in labels
+    ]
     inbox, connector = work.claim.inbox_id, work.claim.connector_id
 
     def begin(rx: Rx) -> tuple[Seen, list[RemoteFolder]] | None:
         upto = local.modseq_now(rx, inbox)
-        if all(row.pushed_modseq >= upto for row in (*linked, *([every] if every is not None else []))):
+        showing = [row for row in work.folders.values() if row.id in labels and row.mailbox_id is not None]
+        all_rows = [*linked, *([every] if every is not None else []), *showing]
+        if all(row.pushed_modseq >= upto for row in all_rows):
             return None
         if every is not None:
             taken = {row.mailbox_id for row in linked} | pushing.linked_elsewhere(rx, inbox, connector)
-            boxes = [box for box in mailboxes.list_mailboxes(rx, inbox) if not box.noselect and box.id not in taken]
+            all_boxes = mailboxes.list_mailboxes(rx, inbox)
+            boxes = [box for box in all_boxes if not box.noselect and box.id not in taken]
             seen, many = _changed(
                 rx, inbox, [*linked, *(replace(every, mailbox_id=box.id) for box in boxes)], Seen(upto), folders=False
             )
+            seen.folders += [every.id, *(row.id for row in showing)]
             seen.labelled = {int(box.id): box for box in boxes}
-            return seen, many
+            gone = pushing.deleted_since(rx, inbox, every.pushed_modseq)
+            gone |= {row.mailbox_id for row in showing if row.mailbox_id is not None and not row.gone}
+            gone -= {box.id for box in all_boxes} | taken
+            seen.deleted = {int(box) for box in gone}
+            return seen, many + [replace(every, mailbox_id=box) for box in sorted(gone)]
         return _changed(rx, inbox, linked, Seen(upto), work.options.sync.new_folders)
 
     found = await work.db.read(begin)
@@ -114,12 +126,7 @@ async def _whole(work: Work, connector: ConnectorId, row: RemoteFolder, seen: Se
         lost, at = await work.db.read(
             lambda rx, at=at: local.lost(rx, connector, box, at or 0)  # type: ignore[misc]
         )
-        seen.lost += lost
-
-
-def all_mail(work: Work) -> RemoteFolder | None:
-    """The folder that has all mail, where mailboxes stand for labels."""
-    return next((row for row in work.folders.values() if row.labels and not row.gone), None)
+        seen.lost += lost if box not in seen.deleted else [one for one in lost if one.place.folder_id == row.id]
 
 
 def folders_of(work: Work, seen: Seen) -> dict[int, int]:

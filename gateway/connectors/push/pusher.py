@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.connectors.labelling import all_mail
 from gateway.connectors.plan.local import (
     Layout,
     Operation,
@@ -35,10 +36,10 @@ from gateway.store.connectors.ops import OpState
 from gateway.store.connectors.rows import BATCH, FolderId
 from gateway.store.db import Rx, Tx
 
-from . import appending, foldering, labels, moving, sent
+from . import appending, foldering, labels, moving, sent, unlabelled
 from .flags import FlagPush
 from .ledger import APPEND, COPY, CREATE, EXPUNGE, LABEL, MOVE, REMOVE, RENAME, TRASH, Item, Ledger, Standing, free
-from .look import Seen, all_mail, described, folders_of, look
+from .look import Seen, described, folders_of, look
 from .moving import Transfer
 
 ROUNDS: Final = 6
@@ -171,6 +172,8 @@ class _Push:
             removed, waiting = await foldering.remove_folders(work, self._ledger, tree.removes)
             self._again |= removed
             self._waiting |= waiting
+            if seen is not None and seen.deleted and not waiting:
+                self._waiting |= not await unlabelled.settle(work, seen.deleted)
         if seen is not None and not (self._did or self._waiting or self._again):
             some = [number for number in seen.folders if number in work.folders]
             await work.unit(lambda tx: pushing.seen_to(tx, work.claim, some, seen.upto, now=work.now))

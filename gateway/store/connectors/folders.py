@@ -40,7 +40,8 @@ _LINK = Stmt(
 _MAILBOX = Stmt("SELECT 1 FROM mailbox WHERE id = :mailbox AND inbox_id = :inbox AND noselect = 0")
 _MODSEQ = Stmt("SELECT modseq FROM inbox WHERE id = :inbox")
 _RENAME = Stmt("UPDATE remote_folder SET raw = :raw, name = :name, updated_at = :now WHERE id = :folder")
-_TAKEN = Stmt("SELECT id FROM remote_folder WHERE connector_id = :connector AND raw = :raw")
+_TAKEN = Stmt("SELECT id, gone FROM remote_folder WHERE connector_id = :connector AND raw = :raw")
+_ASIDE = Stmt("UPDATE remote_folder SET raw = :raw, updated_at = :now WHERE id = :folder")
 _SNAPSHOT = Stmt(
     "UPDATE remote_folder SET uidvalidity = :uidvalidity, uidnext = :uidnext, highest_modseq = :modseq,"
     " backfill_low = :uidnext, backfill_floor = :floor, phase = :phase, select_failures = 0, probe_at = NULL,"
@@ -116,13 +117,15 @@ def _is_as(known: RemoteFolder | None, seen: Discovered) -> bool:
 def renamed(tx: Tx, claim: Claim, folder_id: FolderId, raw: bytes, name: str, *, now: int) -> bool:
     """The folder has another name upstream now (found by MAILBOXID, or renamed by us); False: that name is another's.
 
-    LeaseLost, NotFound.
+    One that is gone gives it up, and keeps what it knows under a name that no server has. LeaseLost, NotFound.
     """
     lease.fence(tx, claim, now)
     get(tx, claim.connector_id, folder_id)
-    owner = tx.scalar(_TAKEN, connector=claim.connector_id, raw=raw)
-    if owner is not None and owner != folder_id:
-        return False
+    owner = tx.one(_TAKEN, connector=claim.connector_id, raw=raw)
+    if owner is not None and owner[0] != folder_id:
+        if not owner[1]:
+            return False
+        tx.run(_ASIDE, folder=owner[0], raw=b"\x00%d" % owner[0], now=now)
     tx.run(_RENAME, folder=folder_id, raw=raw, name=made_storable(name), now=now)
     return True
 

@@ -219,7 +219,7 @@ class _Labels:
         self.copies += [(living[0], target) for target in into[len(pairs) :]]
         self.left_over += out_of
         moving = [place for place, _ in pairs]
-        self.removed += [place for place in out_of if place not in moving]
+        self.removed += [place for place in out_of if place in living and place not in moving]
         self.tx.do(_LABELS, labels=labels_out(change.labels), modseq=change.modseq, **where)
 
     def do(self) -> tuple[Place, ...]:

@@ -27,6 +27,10 @@ _RENAMED = Stmt(
     "SELECT DISTINCT mailbox_id FROM change WHERE inbox_id = :inbox AND modseq > :modseq"
     f" AND kind = '{ChangeKind.RENAMED.value}'"
 )
+_DELETED = Stmt(
+    "SELECT DISTINCT mailbox_id FROM change WHERE inbox_id = :inbox AND modseq > :modseq"
+    f" AND kind = '{ChangeKind.DELETED.value}'"
+)
 _ADD = Stmt(
     "INSERT INTO remote_folder (connector_id, raw, name, delimiter, role, remote_id, selectable, created_at,"
     " updated_at) VALUES (:connector, :raw, :name, :delimiter, NULL, NULL, 1, :now, :now)"
@@ -71,6 +75,11 @@ def seen_to(tx: Tx, claim: Claim, folder_ids: Sequence[FolderId], modseq: int, *
 def renamed_since(rx: Rx, inbox_id: InboxId, modseq: int) -> set[MailboxId]:
     """Mailboxes that were renamed, or went along with one that was."""
     return {MailboxId(row[0]) for row in rx.all(_RENAMED, inbox=inbox_id, modseq=modseq)}
+
+
+def deleted_since(rx: Rx, inbox_id: InboxId, modseq: int) -> set[MailboxId]:
+    """Mailboxes that were deleted."""
+    return {MailboxId(row[0]) for row in rx.all(_DELETED, inbox=inbox_id, modseq=modseq)}
 
 
 def linked_elsewhere(rx: Rx, inbox_id: InboxId, connector_id: ConnectorId) -> set[MailboxId]:

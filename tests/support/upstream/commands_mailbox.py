@@ -290,7 +290,11 @@ async def delete(turn: Turn) -> None:
 async def rename(turn: Turn) -> None:
     box, to = mailbox(turn, turn.next()), raw_name(turn, turn.next())
     turn.no_more()
-    if box.raw.upper() == "INBOX" or not to.startswith(turn.session.personality.prefix):
+    gmail = turn.session.personality.gmail
+    if (
+        box.raw.upper() == "INBOX" or not to.startswith(turn.session.personality.prefix)
+        or (gmail and (box.attributes or to.startswith("[Gmail]")))
+    ):  # fmt: skip
         raise No("[CANNOT] It cannot be renamed so")
     if to in turn.account.mailboxes:
         raise No("[ALREADYEXISTS] Mailbox already exists")

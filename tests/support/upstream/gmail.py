@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from tests.support.upstream.account import Account
 from tests.support.upstream.mail import Mail, Mailbox, Place
@@ -21,6 +22,19 @@ class GmailAccount(Account):
     """
 
     expunge_behaviour = "archive"
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.hidden: set[str] = set()
+        """Labels that are not shown in IMAP: messages bear them, and LIST has no mailbox for them."""
+
+    def create(self, raw: str, *attributes: str) -> Mailbox:
+        """What bears the label already is in its mailbox."""
+        made = super().create(raw, *attributes)
+        for mail in {placed.mail for box in self.mailboxes.values() for placed in box.places.values()}:
+            if raw in mail.labels:
+                made.place(mail)
+        return made
 
     def label_of(self, box: Mailbox) -> str | None:
         """None: \\All, \\Trash, \\Junk, which stand for no label."""
@@ -152,7 +166,11 @@ class GmailAccount(Account):
         return placed_there
 
     def _settle(self, mail: Mail, *, quiet: bool = False) -> None:
-        """Places follow labels."""
+        """Places follow labels; one that is new has a mailbox."""
+        if self.role("\\All") is not None:
+            for label in sorted(mail.labels - self.mailboxes.keys() - self.hidden):
+                if not label.startswith("\\"):
+                    super().create(label)
         for box in self.mailboxes.values():
             label, there = self.label_of(box), self._at(mail, box)
             wanted = "\\All" in box.attributes or (label is not None and label in mail.labels)
