@@ -82,13 +82,13 @@ check: $(VENV)/.installed-tests
 
 # What `check` has run is not run again.
 test: check $(NODE)/node_modules/.installed $(CORPORA)/.installed $(CYRUS)/.installed
-	$(BIN)/pytest -q -n $(JOBS) --dist loadfile $(or $(ARGS),$(LAYERS:%=--ignore=%))
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(or $(ARGS),$(LAYERS:%=--ignore=%))
 
 bench: $(VENV)/.installed-tests
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.installed-tests $(NODE)/node_modules/.installed $(CORPORA)/.installed $(CYRUS)/.installed
-	GATEWAY_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	GATEWAY_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 clean:
 	rm -rf "$(VENV)" build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NODE)/node_modules

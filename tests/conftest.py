@@ -75,3 +75,12 @@ def postgresql_url(cluster: postgres.Cluster, postgresql_stores: Stores) -> Iter
     name = postgresql_stores.take()
     yield cluster.url(name)
     postgresql_stores.give_back(name)
+
+
+_LONG = ("faults", "clients", "connectors", "differential")
+"""Where files take long, mostly by waiting: begun last, one of them would keep the run from ending."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent.name not in _LONG)

@@ -14,7 +14,8 @@ BELOW_INGEST = {"model", "mime", "wire", "store"}
 BELOW_SUBMIT = BELOW_INGEST | {"ingest", "auth", "outbound"}
 BELOW_PROTOCOLS = BELOW_SUBMIT | {"submit"}
 BELOW_CONNECTORS = BELOW_PROTOCOLS | {"fields", "upstream", "oauth"}
-BELOW_APP = BELOW_CONNECTORS | {"imap", "smtp", "delivery", "connectors", "maintain", "config", "ops"}
+BELOW_WEB = BELOW_PROTOCOLS | {"access"}
+BELOW_APP = BELOW_CONNECTORS | {"access", "web", "imap", "smtp", "delivery", "connectors", "maintain", "config", "ops"}
 
 ALLOWED: dict[str, set[str]] = {
     "model": set(),
@@ -27,6 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     "upstream": {"model", "mime", "wire", "outbound"},
     "oauth": BELOW_INGEST | {"outbound"},
     "submit": BELOW_SUBMIT,
+    "access": BELOW_PROTOCOLS,
+    "web": BELOW_WEB,
     "maintain": BELOW_INGEST | {"ingest"},
     "imap": BELOW_PROTOCOLS,
     "smtp": BELOW_PROTOCOLS,

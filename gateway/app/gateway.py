@@ -70,6 +70,7 @@ from .settings import (
 )
 from .storage import held_data_dir, opened_store
 from .tasks import Tasks, ended
+from .web import Web
 from .welcome import block, client_settings
 
 log = structlog.get_logger(__name__)
@@ -129,7 +130,7 @@ class Gateway:
             accounts=self._accounts,
         )
         submissions, drafting, intake = self._acceptance(db, ingest, runner)
-        await self._control(db, ingest, reload, desk, supervisor)
+        context = await self._control(db, ingest, reload, desk, supervisor)
         await self._health_port(db)
         gate = SourceGate(self._limits)
         self._listeners = Listeners(
@@ -162,6 +163,7 @@ class Gateway:
                 intake=intake,
                 urls=SubmittedUrls(db, time.time, config.server.hostname),
             ),
+            Web(config, context, authenticator, submissions, drafting, gate, self._metrics),
             listen_sockets(),
         )
         await self._listeners.open()
@@ -264,7 +266,7 @@ class Gateway:
 
     async def _control(
         self, db: Database, ingest: Ingest, reload: Reload, desk: Desk, supervisor: Supervisor
-    ) -> None:
+    ) -> Context:
         context = Context(
             db=db,
             ingest=ingest,
@@ -281,6 +283,7 @@ class Gateway:
         control = ControlServer(context, self._config.store.data_dir / CONTROL_SOCKET)
         await control.start()
         self._stack.push_async_callback(control.close)
+        return context
 
     async def _health_port(self, db: Database) -> None:
         if not self._config.metrics.enabled:

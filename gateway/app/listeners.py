@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from twisted.internet.error import CannotListenError
@@ -29,6 +29,9 @@ from gateway.smtp.ports import SubmissionServices
 from gateway.smtp.server import SubmissionListener, SubmissionServer
 
 from .settings import tls_policy
+
+if TYPE_CHECKING:
+    from gateway.web.bridge import WebFactory  # brings a web framework along, which who has no such port does without
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +106,7 @@ class Doorkeeper(Factory):
         """None closes the connection at once."""
         host = getattr(addr, "host", "")
         if host and not self._allowed(host):
-            log.info("imap.refused", peer=host, reason="not in the listener's networks")
+            log.info("listener.refused", peer=host, reason="not in the listener's networks")
             return None
         return self._inside.buildProtocol(addr)
 
@@ -118,6 +121,7 @@ class Listeners:
         tls: TlsContexts,
         imap: ImapServices,
         smtp: SubmissionServices,
+        web: Callable[[], WebFactory],
         sockets: dict[str, list[socket.socket]],
     ) -> None:
         self._config = config
@@ -125,8 +129,10 @@ class Listeners:
         self._tls = tls
         self._imap = imap
         self._smtp = smtp
+        self._web = web
         self._sockets = sockets
         self._factories: list[WatchedFactory] = []
+        self._webs: list[WebFactory] = []
         self._ports: list[Any] = []
         self._servers: list[SubmissionServer] = []
         self._doors: list[ProxyDoor] = []
@@ -138,7 +144,7 @@ class Listeners:
         """Bind everything. ConfigError names the listener that cannot be bound."""
         for number, listener in enumerate(self._config.listener):
             try:
-                port = self._imap_port(listener) if listener.kind == "imap" else await self._smtp_port(listener)
+                port = await self._port(listener)
             except (OSError, CannotListenError) as error:
                 where = listener.path or f"{listener.address} port {listener.port}"
                 raise ConfigError(f"listener.{number}: cannot listen on {where}: {_reason(error)}") from None
@@ -153,6 +159,11 @@ class Listeners:
             raise ConfigError(f"listener: systemd passed no socket named {listener.socket} (FileDescriptorName=)")
         return waiting.pop(0)
 
+    async def _port(self, listener: Listener) -> int:
+        if listener.kind == "imap":
+            return self._imap_port(listener)
+        return self._web_port(listener) if listener.kind == "web" else await self._smtp_port(listener)
+
     def _imap_port(self, listener: Listener) -> int:
         current: Any = self._tls.twisted(tls_policy(self._config, listener))
         factory = WatchedFactory(
@@ -160,12 +171,20 @@ class Listeners:
             current if listener.security == "starttls" else None,
             trusted=plaintext_login(listener),
         )
-        front: Any = factory
+        self._factories.append(factory)
+        return self._twisted_port(listener, factory, current)
+
+    def _web_port(self, listener: Listener) -> int:
+        factory = self._web()
+        self._webs.append(factory)
+        return self._twisted_port(listener, factory, self._tls.twisted(tls_policy(self._config, listener)))
+
+    def _twisted_port(self, listener: Listener, front: Any, current: Any) -> int:
+        """Bind it, with what belongs in front of its factory."""
         if listener.security == "tls":
             front = PromptTlsFactory(current, False, front)
         if listener.networks:
             front = Doorkeeper(front, allowed_by(listener.networks))
-        self._factories.append(factory)
         if listener.proxy_networks:
 
             async def admit(sock: socket.socket, peer: str) -> None:
@@ -226,7 +245,7 @@ class Listeners:
     def connections(self) -> int:
         return sum(len(factory.sessions) for factory in self._factories) + sum(
             server.connections for server in self._servers
-        )
+        ) + sum(len(factory.bridges) for factory in self._webs)
 
     async def close(self, seconds: float) -> None:
         """Close the ports, say BYE and 421, and wait up to `seconds` until the peers have it."""
@@ -236,7 +255,10 @@ class Listeners:
             port.stopListening()
         for factory in self._factories:
             factory.end_all()
-        await asyncio.gather(*(server.close(seconds) for server in self._servers), self._imap_gone(seconds))
+        await asyncio.gather(
+            *(server.close(seconds) for server in self._servers), *(web.close(seconds) for web in self._webs),
+            self._imap_gone(seconds),
+        )
         for path, inode in self._paths:
             unlink_unix(path, inode)
 

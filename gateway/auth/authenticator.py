@@ -13,13 +13,14 @@ from gateway.model.permissions import Principal
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store import inboxes, keys
 from gateway.store.db import Database, Rx
+from gateway.store.keys import KeyRow
 from gateway.wire import scram
 
 from . import proofs
 from .cache import ProvenKeys, VerifiedSecrets
 from .keys import parse as parse_key
 from .last_used import LastUsed
-from .lookup import Credentials, Refusal, credentials, principal, refusal
+from .lookup import Credentials, Refusal, credentials, key_refusal, principal, refusal
 from .pool import HashPool
 from .throttle import LoginThrottle, source_of
 
@@ -103,6 +104,39 @@ class Authenticator:
             # Hashing took a while: the key may have been revoked meanwhile, before anybody watches the session.
             found = await self._read(user, key.key_id)
         return self._admitted(found, source, user, key.key_id)
+
+    async def open(self, secret: str, peer_ip: str) -> KeyRow:
+        """The key of this text, whatever it opens: for programs and people that name no inbox (HTTP).
+
+        Errors as of `authenticate`: a key that is revoked or expired is as wrong as one that never was.
+        """
+        source = source_of(peer_ip)
+        key = parse_key(secret.strip())
+        if key is None:
+            self._gate(source)
+            raise self._failed(Refusal.MALFORMED, source, "", "")
+        if not self._cache.knows(key.secret):
+            self._gate(source)
+        found = await self._key(key.key_id)
+        if found is None:
+            self._gate(source)
+            raise self._failed(Refusal.UNKNOWN_KEY, source, "", key.key_id)
+        if not self._cache.matches(key.secret, found.hash):
+            self._gate(source)
+            if not await self._pool.verify(found.hash, key.secret, at_turn=lambda: self._gate(source)):
+                raise self._failed(Refusal.WRONG_SECRET, source, "", key.key_id)
+            self._cache.add(key.secret, found.hash)
+            found = await self._key(key.key_id)  # hashing took a while: it may have been revoked meanwhile
+        now = self._clock()
+        reason = key_refusal(found, now)
+        if reason is not None or found is None:
+            raise self._failed(reason or Refusal.UNKNOWN_KEY, source, "", key.key_id)
+        if self._last_used is not None:
+            self._last_used.note(found, now)
+        return found
+
+    async def _key(self, key_id: str) -> KeyRow | None:
+        return await self._db.tiny(lambda rx: keys.key_by_key_id(rx, key_id))
 
     async def scram_parameters(self) -> scram.Parameters:
         """What every client of SCRAM is told, whoever it says it is. Unavailable."""

@@ -45,12 +45,9 @@ def refusal(found: Credentials, now: float) -> Refusal | None:
     The key's own state comes first, so that a dead key learns nothing about addresses.
     """
     key, inbox = found.key, found.inbox
-    if key is None:
-        return Refusal.UNKNOWN_KEY
-    if key.revoked_at is not None:
-        return Refusal.REVOKED
-    if key.expires_at is not None and key.expires_at <= now:
-        return Refusal.EXPIRED
+    reason = key_refusal(key, now)
+    if reason is not None or key is None:
+        return reason
     if inbox is None or inbox.deleted_at is not None:
         return Refusal.UNKNOWN_INBOX
     in_scope = (
@@ -59,6 +56,17 @@ def refusal(found: Credentials, now: float) -> Refusal | None:
         or (key.scope == ScopeKind.INBOX and key.inbox_id == inbox.id)
     )
     return None if in_scope else Refusal.OUT_OF_SCOPE
+
+
+def key_refusal(key: KeyRow | None, now: float) -> Refusal | None:
+    """Why a key whose secret is proven opens nothing at all; None: it is alive."""
+    if key is None:
+        return Refusal.UNKNOWN_KEY
+    if key.revoked_at is not None:
+        return Refusal.REVOKED
+    if key.expires_at is not None and key.expires_at <= now:
+        return Refusal.EXPIRED
+    return None
 
 
 def principal(key: KeyRow, inbox: Inbox) -> Principal:

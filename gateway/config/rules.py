@@ -64,6 +64,12 @@ def _lmtp_is_for_servers(config: Config) -> Iterator[Problem]:
         paths.add(listener.path)
 
 
+def _web_has_no_starttls(config: Config) -> Iterator[Problem]:
+    for number, listener in enumerate(config.listener):
+        if listener.kind == "web" and listener.security == "starttls":
+            yield f"listener.{number}.security", "is tls or none with kind = \"web\": HTTP has no STARTTLS"
+
+
 def _ports_are_free(config: Config) -> Iterator[Problem]:
     taken: dict[tuple[str, int], str] = {}
     places = [(f"listener.{number}.port", listener.address, listener.port)
@@ -188,6 +194,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _listeners_exist,
     _plaintext_is_meant,
     _lmtp_is_for_servers,
+    _web_has_no_starttls,
     _ports_are_free,
     _sockets_differ,
     _versions_of_listeners,

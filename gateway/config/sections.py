@@ -24,7 +24,7 @@ from gateway.fields.setting import Secret, Setting
 from gateway.fields.units import PIB
 
 from .routing import NamedRelay, RouteRule
-from .sections_access import Auth, Imap, Limits, Search
+from .sections_access import Auth, Imap, Limits, Search, Web
 from .sections_mail import Connectors, Lists, Queue, Relay, Retention
 
 TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]
@@ -66,9 +66,9 @@ class Listener:
     """
 
     kind: Annotated[
-        Literal["imap", "submission", "lmtp"],
+        Literal["imap", "submission", "lmtp", "web"],
         Setting("Protocol spoken on the port. lmtp takes mail for inboxes here without a login: it needs path, "
-                "or networks."),
+                "or networks. web: the HTTP API."),
     ] = "imap"
     address: Annotated[
         str, Setting('IP address to bind; "::" for IPv6.', check=is_address)
@@ -272,6 +272,7 @@ class Config:
     tls: Tls = Tls()
     limits: Limits = field(default_factory=Limits)
     imap: Imap = field(default_factory=Imap)
+    web: Web = field(default_factory=Web)
     search: Search = field(default_factory=Search)
     auth: Auth = field(default_factory=Auth)
     relay: Relay = field(default_factory=Relay)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from gateway.fields.checks import is_web_address
 from gateway.fields.setting import Setting
 from gateway.fields.units import DAY, HOUR, KIB, MIB
 
@@ -104,6 +105,27 @@ class Imap:
             low=0,
         ),
     ] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The HTTP API, on listeners of kind web."""
+
+    base_url: Annotated[
+        str,
+        Setting(
+            'How browsers and programs reach it, such as "https://mail.example.org"; empty: https, server.hostname and'
+            " the port of the first listener of kind web.",
+            check=is_web_address,
+        ),
+    ] = ""
+    requests_per_second: Annotated[
+        int,
+        Setting("Requests that one key may go on making; more are answered 429.", low=1, high=1_000_000),
+    ] = 100
+    request_burst: Annotated[
+        int, Setting("Requests that it may make at once after a pause.", low=1, high=1_000_000)
+    ] = 500
 
 
 @dataclass(frozen=True, slots=True)

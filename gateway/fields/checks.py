@@ -64,6 +64,20 @@ def is_uri(value: str) -> str | None:
     return None
 
 
+def is_web_address(value: str) -> str | None:
+    """A reason against a text that is not a scheme and a host, with a port perhaps; an empty one is none at all."""
+    if not value:
+        return None
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme in ("https", "http") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        whole = False
+    if not whole or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        return 'is no address such as "https://mail.example.org"'
+    return None
+
+
 def are_host_ports(values: tuple[str, ...]) -> str | None:
     """A reason against a text that is neither `host` nor `host:port` (`[::1]:25` for an IPv6 address)."""
     for value in values:

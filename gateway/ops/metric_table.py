@@ -38,6 +38,8 @@ class Declared:
 
 
 TABLE: Final[tuple[Declared, ...]] = (
+    Declared("web_requests_total", Kind.COUNTER, "HTTP requests, by class of status.", ("status",)),
+    Declared("web_defects_total", Kind.COUNTER, "HTTP requests that met a defect; the log has the incident."),
     Declared("auth_logins_total", Kind.COUNTER, "Logins checked: ok, failed, throttled.", ("result",)),
     Declared("imap_connections_total", Kind.COUNTER, "IMAP connections accepted."),
     Declared("imap_connections", Kind.GAUGE, "Open IMAP connections.", shown="imap_open_connections"),

@@ -20,6 +20,7 @@ from .addresses import canonical_address
 from .db import Rx, Tx, WakeKind
 from .quota import NO_LIMITS, Limits
 from .statements import Stmt
+from .texts import storable
 
 SENT_COPY: Final[tuple[SentCopy, ...]] = get_args(SentCopy)
 BLOCKED: Final[tuple[WhatIsBlocked, ...]] = get_args(WhatIsBlocked)
@@ -30,6 +31,7 @@ _INBOX: Final = (
     " FROM inbox i JOIN address a ON a.inbox_id = i.id AND a.kind = 'primary'"
 )
 _BY_ID = Stmt(f"{_INBOX} WHERE i.id = :inbox")
+_BY_UUID = Stmt(f"{_INBOX} WHERE i.uuid = :uuid")
 _BY_ADDRESS = Stmt(
     f"{_INBOX} WHERE i.deleted_at IS NULL AND i.id ="
     " (SELECT inbox_id FROM address WHERE address = :address AND kind <> 'external')"
@@ -166,6 +168,11 @@ def create_inbox(
 def inbox_by_id(rx: Rx, inbox_id: InboxId) -> Inbox | None:
     """Also one in its grace period: look at `deleted_at`."""
     return _inbox(rx.one(_BY_ID, inbox=inbox_id))
+
+
+def inbox_by_uuid(rx: Rx, uuid: str) -> Inbox | None:
+    """Also one in its grace period: look at `deleted_at`."""
+    return _inbox(rx.one(_BY_UUID, uuid=uuid)) if storable(uuid) else None
 
 
 def inbox_by_address(rx: Rx, address: str) -> Inbox | None:

@@ -19,6 +19,7 @@ MAX_POD_NAME: Final = 200  # characters: it stands in tables and log lines
 _POD: Final = "SELECT id, uuid, name, created_at FROM pod"
 _PODS = Stmt(f"{_POD} ORDER BY name")
 _POD_BY_NAME = Stmt(f"{_POD} WHERE name = :name")
+_POD_BY_UUID = Stmt(f"{_POD} WHERE uuid = :uuid")
 _POD_BY_ID = Stmt(f"{_POD} WHERE id = :pod")
 _LOCK_POD = Stmt("SELECT id FROM pod WHERE id = :pod", postgresql="SELECT id FROM pod WHERE id = :pod FOR UPDATE")
 _INSERT_POD = Stmt(
@@ -85,6 +86,11 @@ def pods(rx: Rx) -> list[Pod]:
 
 def pod_by_name(rx: Rx, name: str) -> Pod | None:
     row = rx.one(_POD_BY_NAME, name=name.strip()) if storable(name) else None
+    return None if row is None else _pod(row)
+
+
+def pod_by_uuid(rx: Rx, uuid: str) -> Pod | None:
+    row = rx.one(_POD_BY_UUID, uuid=uuid) if storable(uuid) else None
     return None if row is None else _pod(row)
 
 

@@ -64,6 +64,7 @@ class Gateway:
     smtps: int = field(default_factory=free_port)
     submission: int = field(default_factory=free_port)
     health: int = field(default_factory=free_port)
+    web: int = 0  # the port of the HTTP side; 0: none, since the framework costs a third of a start
     address: str = ""
     key: str = ""
     process: subprocess.Popen[bytes] | None = None
@@ -94,6 +95,8 @@ class Gateway:
         self.directory.mkdir(parents=True, exist_ok=True)
         listeners = [("imap", self.imaps, "tls"), ("submission", self.smtps, "tls"),
                      ("submission", self.submission, "starttls")]
+        if self.web:
+            listeners.append(("web", self.web, "tls"))
         lines = [
             "[server]", f'hostname = "{self.hostname}"',
             "[store]", f'data_dir = "{self.data_dir}"', f"reader_processes = {self.readers}",

@@ -1,0 +1,100 @@
+"""The HTTP side: its settings, and what it is given of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.auth.authenticator import Authenticator
+from gateway.config import Config
+from gateway.control import operations
+from gateway.control.frames import Frame
+from gateway.control.operations import Context
+from gateway.model.ports import Metrics
+from gateway.submit.accept import Submissions
+from gateway.submit.drafting import Drafting
+
+from .listeners import SourceGate
+
+if TYPE_CHECKING:
+    from gateway.web.bridge import WebFactory
+    from gateway.web.guard import Guard
+    from gateway.web.services import WebServices, WebSettings
+
+BODY_OF_MESSAGE: Final = 2
+"""A message in JSON is base64, and its parts have names: a request may be so many times as large."""
+
+
+class _Quiet:
+    """An operation without a caller that sends more, or listens before its end."""
+
+    async def receive(self) -> Frame | None:
+        return None
+
+    async def send(self, frame: Frame) -> None:
+        return None
+
+
+def settings(config: Config) -> WebSettings:
+    from gateway.web.services import WebSettings
+
+    limits = config.limits
+    return WebSettings(
+        base_url=base_url(config),
+        hostname=config.server.hostname,
+        max_message_size=limits.max_message_size,
+        max_body=BODY_OF_MESSAGE * limits.max_message_size,
+        handshake_timeout=limits.handshake_timeout,
+        write_timeout=limits.write_timeout,
+        requests_per_second=config.web.requests_per_second,
+        request_burst=config.web.request_burst,
+    )
+
+
+def base_url(config: Config) -> str:
+    """How people reach it, without a slash at its end."""
+    if config.web.base_url:
+        return config.web.base_url.rstrip("/")
+    first = next((listener for listener in config.listener if listener.kind == "web"), None)
+    port = "" if first is None or first.port in (0, 443) else f":{first.port}"
+    return f"https://{config.server.hostname}{port}"
+
+
+class Web:
+    """Makes the connections of each listener for one application. The framework is imported at the first of them:
+    who has no such port does without."""
+
+    def __init__(
+        self, config: Config, context: Context, authenticator: Authenticator, submissions: Submissions,
+        drafting: Drafting, gate: SourceGate, metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._context = context
+        self._authenticator = authenticator
+        self._submissions = submissions
+        self._drafting = drafting
+        self._gate = gate
+        self._metrics = metrics
+        self._application: Guard | None = None
+
+    def __call__(self) -> WebFactory:
+        from gateway.web.app import application
+        from gateway.web.bridge import WebFactory
+
+        chosen = settings(self._config)
+        if self._application is None:
+            self._application = application(self._services(chosen))
+        return WebFactory(self._application, chosen, self._gate)
+
+    def _services(self, chosen: WebSettings) -> WebServices:
+        from gateway.web.services import WebServices
+
+        context = self._context
+        return WebServices(
+            db=context.db, ingest=context.ingest, authenticator=self._authenticator, submissions=self._submissions,
+            drafting=self._drafting, operate=self._operate, clock=context.now, settings=chosen,
+            metrics=self._metrics, gate=self._gate,
+        )
+
+    async def _operate(self, name: str, params: Mapping[str, Any]) -> Any:
+        return await operations.run(self._context, _Quiet(), name, params)

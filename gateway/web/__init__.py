@@ -1,0 +1,1 @@
+"""HTTP: the API, vendors' APIs that programs exist for, the dashboard, and what mail clients ask for at set-up."""

@@ -1,0 +1,78 @@
+"""What every endpoint asks for: the services, who asks, pages and their cursors."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel, ConfigDict
+
+from gateway.access.caller import Caller
+from gateway.model.errors import AuthenticationFailed, InvalidRequest
+from gateway.web.services import WebServices
+
+T = TypeVar("T")
+MOST: Final = 200
+"""Items of a page."""
+
+
+class Strict(BaseModel):
+    """A body: a field that nobody knows is a mistake, and said."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
+
+
+class Page(BaseModel, Generic[T]):
+    """`next`: what to ask for next with `cursor`; null at the end."""
+
+    items: list[T]
+    next: str | None = None
+
+
+def _services(request: Request) -> WebServices:
+    services: WebServices = request.app.state.services
+    return services
+
+
+def _caller(request: Request) -> Caller:
+    who: Caller | None = request.scope["state"].get("caller")
+    if who is None:
+        raise AuthenticationFailed("The request has no API key")
+    return who
+
+
+Services = Annotated[WebServices, Depends(_services)]
+Who = Annotated[Caller, Depends(_caller)]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="Items of a page")]
+Cursor = Annotated[str | None, Query(max_length=512, description="`next` of the page before")]
+
+
+def to_cursor(*parts: Any) -> str:
+    """An opaque text for where a page ended."""
+    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def from_cursor(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
+    """What `to_cursor` was given. InvalidRequest: it is none of ours."""
+    if cursor is None:
+        return None
+    try:
+        parts = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, RecursionError):
+        parts = None
+    fits = isinstance(parts, list) and len(parts) == len(kinds)
+    if not fits or any(type(part) is not kind for part, kind in zip(parts, kinds, strict=True)):
+        raise InvalidRequest("cursor is not one that a page gave")
+    return tuple(parts)
+
+
+def page_of(items: Sequence[T], limit: int, key: Any, cursor: str | None) -> Page[T]:
+    """A page of what is in memory and sorted by `key`, a text that is unique."""
+    after = from_cursor(cursor, str)
+    left = [item for item in items if after is None or key(item) > after[0]]
+    more = len(left) > limit
+    return Page(items=list(left[:limit]), next=to_cursor(key(left[limit - 1])) if more else None)

@@ -1,0 +1,73 @@
+"""The HTTP application: routers, and how whatever goes wrong is told."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from gateway.model.errors import GatewayError
+
+from . import problems
+from .api import routers
+from .guard import Guard
+from .services import WebServices
+
+log = structlog.get_logger(__name__)
+
+VERSION: Final = "1"
+_OPENAPI: Final = "/api/v1/openapi.json"
+
+
+def application(services: WebServices) -> Guard:
+    """The ASGI application with its guard around it."""
+    # No pages of FastAPI's own: they load scripts from elsewhere.
+    app = FastAPI(
+        title="Mail gateway", version=VERSION, openapi_url=_OPENAPI, docs_url=None, redoc_url=None,
+        redirect_slashes=False,
+    )  # fmt: skip
+    app.state.services = services
+    for router in routers():
+        app.include_router(router)
+    app.add_exception_handler(GatewayError, _expected)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _defect)
+    return Guard(app, services)
+
+
+async def _expected(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    return problems.of_error(error)
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    """Which field is wrong, and how. Never the value: it may be a secret."""
+    assert isinstance(error, RequestValidationError)
+    found = [
+        {"field": ".".join(str(step) for step in one["loc"]), "reason": str(one["msg"])} for one in error.errors()[:50]
+    ]
+    where = found[0]["field"] if found else "the request"
+    return problems.response(problems.kind_of_status(422), f"{where} is not valid", found)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = problems.kind_of_status(error.status_code)
+    return problems.response(kind, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    """The last resort: nobody outside learns more than an id that the log has too."""
+    incident = secrets.token_hex(6)
+    log.error("web.request.broken", incident=incident, path=request.scope.get("path"), exc_info=error)
+    services: WebServices = request.app.state.services
+    services.metrics.count("web_defects_total")
+    kind = problems.kind_of_status(500)
+    more: dict[str, Any] = {"incident": incident}
+    return problems.response(kind, f"Something here is broken; incident {incident}", **more)

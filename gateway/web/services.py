@@ -1,0 +1,74 @@
+"""What the HTTP side needs of the rest; `app` fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from gateway.auth.authenticator import Authenticator
+from gateway.ingest.writer import Ingest
+from gateway.model.ports import NULL_METRICS, Clock, Metrics
+from gateway.store.db import Database
+from gateway.submit.accept import Submissions
+from gateway.submit.drafting import Drafting
+
+Json = Any
+
+
+class Gate(Protocol):
+    """How many connections a source may have."""
+
+    def open(self, peer: str, /) -> None:
+        """LimitReached."""
+
+    def close(self, peer: str, /) -> None: ...
+
+
+class Operate(Protocol):
+    """`control.operations`: what an administrator can do, by name. Who may is asked before it is called."""
+
+    def __call__(self, name: str, params: Mapping[str, Json], /) -> Awaitable[Json]:
+        """GatewayError as the operation raises it; InvalidRequest for parameters that it does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """`base_url`: how people and programs reach this server, without a slash at its end.
+
+    Times in seconds, sizes in octets. `requests_per_second`, `request_burst`: of one key; what is more is 429.
+    """
+
+    base_url: str = "https://localhost:8443"
+    hostname: str = "localhost"
+    max_message_size: int = 10_485_760
+    max_body: int = 32 << 20
+    handshake_timeout: float = 10.0
+    head_timeout: float = 30.0
+    keep_alive: float = 75.0
+    write_timeout: float = 60.0
+    requests_per_second: float = 100.0
+    request_burst: float = 500.0
+
+    @property
+    def has_name(self) -> bool:
+        """A host of its own: browsers may be told to come with TLS only. On localhost that would hit other programs."""
+        host = urlsplit(self.base_url).hostname or ""
+        return "." in host and not host.endswith(".localhost") and not host.replace(".", "").isdigit()
+
+
+@dataclass(frozen=True, slots=True)
+class WebServices:
+    db: Database
+    ingest: Ingest
+    authenticator: Authenticator
+    submissions: Submissions
+    drafting: Drafting
+    operate: Operate
+    clock: Clock
+    settings: WebSettings = field(default_factory=WebSettings)
+    metrics: Metrics = NULL_METRICS
+    gate: Gate | None = None
+    closing: Callable[[], bool] = lambda: False
+    """The process ends: streams shall."""

@@ -1,0 +1,42 @@
+"""One gateway with an HTTP port for each module of tests, and clients of its API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from gateway.model.permissions import BUNDLES
+from tests.servers.process import free_port
+from tests.support.api import Api
+from tests.support.gateway import Gateway, running
+
+
+@pytest.fixture(scope="module")
+def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A running gateway that the module's tests share, with the module's SETTINGS; each uses inboxes of its own."""
+    settings = getattr(request.module, "SETTINGS", "")
+    readers = getattr(request.module, "READERS", 0)
+    directory = tmp_path_factory.mktemp("gateway")
+    with running(Gateway(directory, settings, readers=readers, web=free_port())) as served:
+        yield served
+
+
+@pytest.fixture
+def api(gateway: Gateway) -> Iterator[Callable[..., Api]]:
+    """`api()`: a client with an administrator's key; `api(key)`: with that one; `api("")`: with none."""
+    with ExitStack() as stack:
+        yield lambda key=None: stack.enter_context(Api(gateway, admin_key(gateway) if key is None else key))
+
+
+_ADMINS: dict[int, str] = {}
+
+
+def admin_key(gateway: Gateway) -> str:
+    """A key that opens everything, with all permissions."""
+    found = _ADMINS.get(gateway.web)
+    if found is None:
+        made = gateway.operate("key.create", everything=True, name="admin", permissions=list(BUNDLES))
+        found = _ADMINS[gateway.web] = str(made["key"])
+    return found
