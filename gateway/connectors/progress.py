@@ -33,11 +33,14 @@ class SyncRun:
     email_ids: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What a person should know: folders left out, messages that cannot be had."""
+    said: bool = False
+    """Something of `notes` is news."""
 
     @property
     def did_something(self) -> bool:
         """An event is left of it."""
-        return bool(self.imported or self.flags or self.vanished or self.remapped or self.poisoned or self.pushed)
+        done = (self.imported, self.flags, self.vanished, self.remapped, self.poisoned, self.pushed)
+        return self.said or any(done)
 
     def brought(self, email_ids: list[str], octets: int) -> None:
         self.imported += len(email_ids)
@@ -48,6 +51,11 @@ class SyncRun:
     def note(self, text: str) -> None:
         if text not in self.notes and len(self.notes) < MOST_IDS:
             self.notes.append(text)
+
+    def say(self, text: str) -> None:
+        """A note for which an event is left, whatever else was done."""
+        self.note(text)
+        self.said = True
 
     def changed(self) -> None:
         for teller in self.tellers:

@@ -106,6 +106,11 @@ class Local:
 
         return await self.db.read(query)
 
+    async def names_by_id(self) -> dict[int, str]:
+        """Of all mailboxes, by their row ids."""
+        found = await self.db.read(lambda rx: mailboxes.list_mailboxes(rx, self.inbox))
+        return {int(box.id): box.name for box in found}
+
     @property
     def _now(self) -> int:
         return int(self.here.clock())

@@ -105,7 +105,7 @@ async def look_at_tree(work: Work, *, trash: bool = False) -> Tree:
 def _tell_of_roles(work: Work, renamed: Sequence[Mailbox]) -> None:
     for box in renamed:
         if box.role is not None:
-            work.run.note(f"{box.name} was renamed here alone: the account's {box.role[1:]} keeps its name")
+            work.run.say(f"{box.name} was renamed here alone: the account's {box.role[1:]} keeps its name")
 
 
 def _as_listed(box: Mailbox) -> ListedMailbox:

@@ -53,6 +53,11 @@ class LabelPush:
                 self._lost_in.setdefault(one.place.uid, set()).add(one.place.mailbox_id)
         self._of_box = {int(row.mailbox_id): row for row in sorted(label_rows(work), key=lambda row: not row.gone)
                         if row.mailbox_id is not None}  # fmt: skip
+        names = {row.name for row in self._of_box.values() if not row.gone}
+        self._too_early = {
+            box for box, mailbox in seen.labelled.items() if box not in self._of_box and mailbox.name in names
+        }
+        """Mailboxes that are called as the label of another one, which is to go or to be renamed first."""
         self.did = False
         self.waiting = False
 
@@ -61,7 +66,7 @@ class LabelPush:
         every, rest = self._every.id, list[Operation]()
         changes: dict[int, _Change] = {}
         deletes: dict[int, PushDelete] = {}
-        for one in found:
+        for one in self._timely(found):
             if isinstance(one, PushAppend) and one.to == every:
                 await self._append(one)
             elif isinstance(one, Rejoin | PushCopy) and one.at.folder == every:
@@ -90,6 +95,17 @@ class LabelPush:
             if uid not in moving:
                 await self._relabel(uid, change)
         return rest
+
+    def _timely(self, found: Sequence[Operation]) -> list[Operation]:
+        """Without messages that turned up where it is too early; they are looked at again once labels went."""
+        early = {
+            one.at for one in found
+            if isinstance(one, Rejoin | PushCopy | PushMove) and one.place[0] in self._too_early
+        }  # fmt: skip
+        return [
+            one for one in found
+            if (one.place[0] not in self._too_early if isinstance(one, PushAppend) else one.at not in early)
+        ]  # fmt: skip
 
     async def _alive(self, uids: list[int]) -> dict[int, list[Place]]:
         """UID -> places whose message is there."""

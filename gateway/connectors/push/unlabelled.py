@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.connectors.differences import relabel
-from gateway.connectors.labelling import all_mail, remade
+from gateway.connectors.labelling import all_mail, goes_up, remade
+from gateway.connectors.plan.roles import ROLES
 from gateway.connectors.work import Work
 from gateway.model.ids import MailboxId
 from gateway.model.sequence import from_numbers
@@ -41,6 +42,8 @@ async def settle(work: Work, deleted: Iterable[int]) -> bool:
             )
             here = [one.place for one in lost if one.place.folder_id == every.id]
             uids = [place.uid for place in here if place.uidvalidity == every.uidvalidity]
+            if here and (here[0].label in ROLES or not goes_up(work)):
+                work.run.say(f"{here[0].label} stays in the account: its mailbox comes back with its mail")
             done &= not uids or await _renew(work, every, uids)
     return done
 

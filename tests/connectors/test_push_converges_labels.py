@@ -1,0 +1,193 @@
+"""Gmail: random changes on both sides, labels renamed and deleted among them, with faults and sessions that are cut
+anywhere: after quiet each message is here where its labels say, once; none is lost that nobody deleted for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from gateway.store.connectors import ops
+from gateway.store.db import StoreSettings, open_database
+from tests.connectors.kit import Content, all_mail, connected, options
+from tests.connectors.local_changes import Local
+from tests.connectors.push_kit import SETTINGS
+from tests.connectors.test_push_converges import FLAGS, World
+from tests.store.helpers import assert_consistent
+from tests.support.soak import SOAK
+from tests.support.upstream import GMAIL, Do, Fault, FakeUpstream, digest
+from tests.support.upstream import example as octets_of
+
+ALL, TRASH = "[Gmail]/All Mail", "[Gmail]/Trash"
+OWN: Final = {"\\Inbox": "INBOX", "\\Sent": "Sent", "\\Draft": "Drafts"}
+COMMANDS: Final = ["STORE", "MOVE", "COPY", "APPEND", "SELECT", "SEARCH", "FETCH", "LIST", "CREATE", "RENAME", "DELETE"]
+HERE: Final = ["flag", "unflag", "move", "copy", "delete", "add", "move", "create", "rename", "remove"]
+THERE: Final = ["flag", "unflag", "label", "unlabel", "trash", "add", "label", "rename", "remove", "restore"]
+HISTORIES: Final = 100 if SOAK else 10
+
+change = st.one_of(
+    st.tuples(st.just("here"), st.sampled_from(HERE), st.integers(0, 5), st.integers(0, 30), st.integers(0, 5)),
+    st.tuples(st.just("there"), st.sampled_from(THERE), st.integers(0, 5), st.integers(0, 30), st.integers(0, 5)),
+)
+fault = st.tuples(st.sampled_from(["drop", "bye", "refuse", "kill"]), st.sampled_from(COMMANDS),
+                  st.sampled_from(["before", "after", "told"]), st.integers(1, 3))  # fmt: skip
+rounds = st.lists(st.tuples(st.lists(change, max_size=6), st.lists(fault, max_size=2), st.lists(change, max_size=2)),
+                  min_size=1, max_size=4)  # fmt: skip
+
+
+class LabelWorld(World):
+    """`deleted`: contents that somebody took out of Trash."""
+
+    names = 0
+
+    def fresh(self) -> str:
+        self.names += 1
+        return f"New{self.names}"
+
+    async def _boxes(self) -> list[str]:
+        """Mailboxes here that a client changes: INBOX, Trash, Archive, and those that stand for labels."""
+        return sorted(await self.local.names() - {"Sent", "Drafts", "Spam"})
+
+    async def take(self, one: tuple[str, str, int, int, int]) -> None:
+        side, what, box, pick, other = one
+        if side == "here":
+            names = await self._boxes()
+            await self._here(what, names[box % len(names)], names[other % len(names)], pick, FLAGS[other % 3])
+        else:
+            labels = ["\\Inbox", *sorted(self._labels())]
+            label = labels[box % len(labels)]
+            self._there(what, label, labels[other % len(labels)], pick, FLAGS[other % 3])
+            self.server.account.notify()
+
+    async def _here(self, what: str, name: str, to: str, pick: int, flag: str) -> None:
+        special = name in ("INBOX", "Trash", "Archive")
+        if what == "create":
+            await self.local.create(self.fresh())
+        elif what == "rename":
+            await self.local.rename(name, self.fresh()) if not special else None
+        elif what == "remove":
+            await self.local.delete(name) if not special else None
+        elif what == "delete" and name == "Trash":
+            return  # `deleted` is not known before it went up
+        else:
+            await super()._here(what, name, to, pick, flag)
+
+    def _labels(self) -> list[str]:
+        return [raw for raw in self.server.account.mailboxes if raw != "INBOX" and not raw.startswith("[Gmail]")]
+
+    def _there(self, what: str, name: str, to: str, pick: int, flag: str) -> None:
+        account = self.server.account
+        if what == "add":
+            octets = octets_of()
+            self.all.add(digest(octets))
+            account.deliver(ALL, octets, labels=[name])
+            return
+        if what in ("rename", "remove"):
+            if not name.startswith("\\"):
+                account.rename(name, self.fresh()) if what == "rename" else account.delete(name)
+            return
+        raw = TRASH if what == "restore" else ALL
+        places = account.mailbox(raw).places
+        if not places:
+            return
+        uid = list(places)[pick % len(places)]
+        if what == "flag":
+            account.add_flags(raw, uid, flag)
+        elif what == "unflag":
+            account.remove_flags(raw, uid, flag)
+        elif what == "label":
+            account.set_labels(raw, uid, places[uid].mail.labels | {to})
+        elif what == "unlabel":
+            account.set_labels(raw, uid, places[uid].mail.labels - {name})
+        elif what == "trash":
+            account.move(ALL, uid, TRASH)
+        elif what == "restore":
+            account.set_labels(raw, uid, {to})
+
+    def meanwhile(self, one: tuple[str, str, int, int, int]) -> Fault:
+        return Do(COMMANDS[one[3] % len(COMMANDS)], lambda server: self.take(one), nth=1 + one[2] % 3)
+
+    async def _expected(self) -> dict[str, Content]:
+        """What is to be in each mailbox here, by what its folder's row says that it stands for."""
+        names = await self.local.names_by_id()
+        rows = await self.here.folders()
+        found: dict[str, Content] = {"Trash": Counter(self.server.account.mailbox(TRASH).snapshot().values())}
+        for placed in self.server.account.mailbox(ALL).places.values():
+            labels = placed.mail.labels - {"\\Starred", "\\Important"}
+            for label in labels or {""}:
+                row = rows.get(label)
+                box = OWN.get(label) if label.startswith("\\") else names.get(row.mailbox_id or 0) if row else "Archive"
+                mail = frozenset(placed.mail.flags), digest(placed.mail.octets)
+                found.setdefault(box or f"no mailbox for {label}", Counter())[mail] += 1
+        return {name: mail for name, mail in found.items() if mail}
+
+    async def _found(self) -> dict[str, Content]:
+        return {name: mail for name, mail in (await all_mail(self.here.db, self.here.inbox.id)).items() if mail}
+
+    async def quiet(self) -> None:
+        self.server.disarm()
+        last: Any = None
+        for _ in range(14):
+            self.here.supervisor.confirm(self.here.row.id)
+            await self.sync()
+            now = self.server.account.snapshot(), await self._found()
+            if now == last and await self._found() == await self._expected():
+                return
+            last = now
+
+    async def prove(self) -> None:
+        assert await self._found() == await self._expected()
+        account = self.server.account
+        counts = Counter(account.digests(ALL)) + Counter(account.digests(TRASH))
+        assert not self.all - counts.keys() - self.deleted, "lost"
+        assert set(counts.values()) <= {1}, "doubled"
+        assert not await self.here.db.read(lambda rx: ops.open_ops(rx, self.here.row.id))
+
+
+async def history(path: Path, steps: list[Any]) -> None:
+    db = open_database(f"sqlite:///{path}", StoreSettings(mail_poll_seconds=0.5, revocation_poll_seconds=0.2))
+    await db.start()
+    try:
+        async with (
+            FakeUpstream(GMAIL) as server,
+            connected(db, server, options(mode="two-way"), settings=SETTINGS) as here,
+        ):
+            for labels in (["\\Inbox"], ["\\Inbox", "Work"], ["\\Inbox", "Play"], ["Work"], ["Work", "Play"], []):
+                server.account.deliver(ALL, labels=labels)
+            await here.good_sync()
+            world = LabelWorld(server, here, Local(here))
+            world.all = set(server.account.digests(ALL))
+            for before, faults, during in steps:
+                for one in before:
+                    await world.take(one)
+                server.disarm()
+                server.arm(*(world.fault(*one) for one in faults), *(world.meanwhile(one) for one in during))
+                await world.sync()
+            await world.quiet()
+            await world.prove()
+        await assert_consistent(db)
+    finally:
+        await db.close()
+
+
+def test_labels_agree_after_whatever_happens(
+    runner: asyncio.Runner, sqlite_template: Path, tmp_path: Path
+) -> None:
+    numbers = itertools.count()
+
+    @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
+    @example([([("here", "rename", 4, 0, 0), ("there", "label", 0, 0, 1)], [("kill", "RENAME", "after", 1)], [])])
+    @example([([("here", "remove", 4, 0, 0), ("there", "label", 0, 0, 2)], [("kill", "DELETE", "after", 1)], [])])
+    @given(rounds)
+    def histories(steps: list[Any]) -> None:
+        path = tmp_path / f"{next(numbers)}.db"
+        path.write_bytes(sqlite_template.read_bytes())
+        runner.run(history(path, steps))
+
+    histories()
