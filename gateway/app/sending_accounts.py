@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from shlex import quote
 from typing import Final
 
 import structlog
@@ -16,7 +17,7 @@ from gateway.connectors.options import Options, SmtpLeg
 from gateway.connectors.push.sent import SentMail, ask_copy
 from gateway.connectors.sent_search import lies_in_sent
 from gateway.delivery.accounts import NOBODY, Account, AccountTable
-from gateway.delivery.ports import AccountUnavailable, SendReport
+from gateway.delivery.ports import AccountGone, AccountUnavailable, SendReport
 from gateway.delivery.routes import RouteLimits
 from gateway.model.errors import GatewayError, InvalidRequest, NotFound
 from gateway.model.ports import Clock
@@ -26,7 +27,7 @@ from gateway.outbound.sent_copy import AccountCopy, SentPolicy, files_sent
 from gateway.store.connectors import accounts as rows
 from gateway.store.connectors import events
 from gateway.store.connectors.events import EventKind, EventStatus, NewEvent
-from gateway.store.connectors.rows import ConnectorId, ConnectorRow
+from gateway.store.connectors.rows import ConnectorId, ConnectorRow, ConnectorState
 from gateway.store.db import Database, Tx, Wake, WakeKind
 from gateway.upstream.errors import UpstreamError
 
@@ -63,6 +64,7 @@ class SendingAccounts:
         self._listeners: dict[int, Callable[[], None]] = {}
         self._numbers = count(1)
         self._changed = asyncio.Event()
+        self._reading = asyncio.Lock()
         self._known: dict[ConnectorId, _Known] = {}
         self._files: set[ConnectorId] = set()
         self.table: AccountTable = NOBODY
@@ -95,6 +97,10 @@ class SendingAccounts:
         return stop
 
     async def _read(self) -> None:
+        async with self._reading:
+            await self._read_changed()
+
+    async def _read_changed(self) -> None:
         """A connector's state changes often, what counts here seldom: only what changed is read, a few at a time."""
         versions = await self._db.read(rows.versions)
         due = [number for number, version in versions.items() if self._version(number) != version]
@@ -124,13 +130,11 @@ class SendingAccounts:
         return _Known(
             version,
             _account(row, options.smtp) if options.smtp.enabled else None,
-            options.smtp.enabled and _may_file(options),
+            row.enabled and options.smtp.enabled and _may_file(options),
             watched(row, options),
         )
 
     def _options(self, row: ConnectorRow) -> Options | None:
-        if not row.enabled:
-            return None
         try:
             return self._accounts.options(row)
         except InvalidRequest as error:
@@ -145,7 +149,8 @@ class SendingAccounts:
         except UpstreamError as error:
             raise AccountUnavailable(error.failure, str(error)) from None
         except NotFound:
-            raise AccountUnavailable(Failure.DENIED, "The account is no longer connected") from None
+            await self._read()
+            raise AccountGone(Failure.DENIED, "The account is no longer connected") from None
 
     async def was_sent(self, account: Account, message_id: bytes, since: int) -> bool | None:
         """Only where the provider files what it takes: what lies in Sent then came by its server."""
@@ -189,9 +194,21 @@ class SendingAccounts:
 def _account(row: ConnectorRow, leg: SmtpLeg) -> Account:
     return Account(
         id=row.id, name=row.name, inbox_id=row.inbox_id, addresses=(row.address,), limits=_limits(leg),
-        sent_policy=SentPolicy(leg.sent_copy), use_fallback=leg.fallback,
+        sent_policy=SentPolicy(leg.sent_copy), use_fallback=leg.fallback or _moved_away(row), paused=_switched_off(row),
         files_sent=row.files_sent, version=row.version,
     )  # fmt: skip
+
+
+def _switched_off(row: ConnectorRow) -> str:
+    """"" when it is on."""
+    if row.enabled:
+        return ""
+    return f"Account {row.name} ({row.address}) is switched off; to send: gateway connector enable {quote(row.name)}"
+
+
+def _moved_away(row: ConnectorRow) -> bool:
+    """An import switches itself off at its end. Whoever moved away from the account sends by the relay."""
+    return row.mode == "import" and row.state is ConnectorState.DONE
 
 
 def _may_file(options: Options) -> bool:

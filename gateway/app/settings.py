@@ -195,7 +195,8 @@ def routes(config: Config) -> Routes:
     """Where mail for other domains goes: by rules, else to the relay, or nowhere. ConfigError."""
     relay = relay_endpoint(config)
     default = Route.relay("relay", relay) if relay is not None else None
-    ways = {kind.value: Route(kind.value, kind) for kind in RouteKind if kind is not RouteKind.RELAY}
+    unnamed = (RouteKind.RELAY, RouteKind.RETURN)
+    ways = {kind.value: Route(kind.value, kind) for kind in RouteKind if kind not in unnamed}
     ways |= {named.name: named_relay(config, named) for named in config.relays}
     if default is not None:
         ways["relay"] = default

@@ -200,11 +200,17 @@ def connector_set(
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_runtime
 def connector_remove(runtime: Runtime, name: str, pod: str | None, yes: bool) -> None:
-    """Forget a connector. The mail that is here stays, and the account is not touched."""
+    """Forget a connector. The mail that is here stays, and the account is not touched.
+
+    Mail in the queue that was to be sent through it is returned to the inbox.
+    """
     if not yes:
         click.confirm(f"Forget connector {name}, its events and what it has yet to do?", abort=True)
     gone = runtime.call("connector.remove", name=name, pod=pod)
     click.echo(f"Connector {gone['name']} is gone; the mail of {gone['address']} stays.")
+    if gone["waiting"]:
+        end = "goes by the relay, if there is one" if gone["fallback"] else "is returned to the inbox"
+        click.echo(f"What it had yet to send ({gone['waiting']} in the queue) {end}.")
 
 
 @connector.command("reset", short_help="Compare everything anew with the account.")

@@ -25,9 +25,10 @@ class Account:
     """One account of one inbox, as far as mail goes out through it. Its login is no part of it: see `ports.Accounts`.
 
     `addresses`: canonical; mail from them goes out here. `limits`: 0 is what all next hops have. `paused`: why nothing
-    is tried until somebody has mended it, "" when it works. `use_fallback`: while its login is refused, or it is
-    paused, its mail goes by the default relay. `files_sent`: what was found out about the provider's Sent. `version`:
-    another one when somebody has changed anything, the login too: what waited because of it is tried at once.
+    is taken or tried until somebody has mended it (it is switched off), "" when it works. `use_fallback`: while its
+    login is refused, or it is paused, its mail goes by the default relay. `files_sent`: what was found out about the
+    provider's Sent. `version`: another one when somebody has changed anything, the login too: what waited because of
+    it is tried at once.
     """
 
     id: int
@@ -53,7 +54,7 @@ class AccountTable:
         self._by_address: dict[tuple[int, str], Account] = {}
         self._by_inbox: dict[int, Account] = {}
         self._by_hop = {self._routes[account.id].name: account for account in self._accounts}
-        for account in self._accounts:
+        for account in sorted(found, key=lambda account: bool(account.paused)):  # one that works, where there is one
             self._by_inbox.setdefault(account.inbox_id, account)
             for address in account.addresses:
                 self._by_address.setdefault((account.inbox_id, address), account)
@@ -65,7 +66,7 @@ class AccountTable:
         return iter(self._accounts)
 
     def owning(self, inbox_id: InboxId | None, sender: str) -> Account | None:
-        """The inbox's account whose address, +detail or not, `sender` is; the oldest one where there are several."""
+        """The inbox's account whose address, +detail or not, `sender` is; of several the oldest that works."""
         if inbox_id not in self._by_inbox:
             return None
         for spelling in spellings(sender)[:-1]:
@@ -74,7 +75,7 @@ class AccountTable:
         return None
 
     def of(self, inbox_id: InboxId | None, sender: str) -> Account | None:
-        """The same, or the inbox's oldest account where none has that address."""
+        """The same, or the inbox's oldest account that works where none has that address."""
         if inbox_id is None:
             return None
         return self.owning(inbox_id, sender) or self._by_inbox.get(inbox_id)

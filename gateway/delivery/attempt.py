@@ -70,8 +70,11 @@ class Attempts:
         patiently: Patiently,
         ways: LiveWays,
         accounts: Accounts,
+        due_again: Callable[[], None],
     ) -> None:
+        """`due_again` is called when what was tried may go at once another way, or in another transaction."""
         self.settings = settings
+        self._due_again = due_again
         self._db = db
         self._carrier = carrier
         self._recorder = recorder
@@ -207,6 +210,8 @@ class Attempts:
         ended = Ended(items, decisions, remote, header, attempted)
         # An attempt that is cut now is over all the same: only its outcome has to be kept.
         await asyncio.shield(asyncio.ensure_future(self._write(ended)))
+        if any(each.next_attempt is not None and each.next_attempt <= now for each in decisions):
+            self._due_again()
 
     async def _write(self, ended: Ended) -> None:
         try:

@@ -17,7 +17,7 @@ from gateway.store.queue import QueueItem
 
 from .accounts import Account
 from .carrier import Carried, Carrier, CutBeforeTheDot
-from .ports import Accounts, AccountUnavailable
+from .ports import AccountGone, Accounts, AccountUnavailable
 from .routes import Found
 from .source import StoredMessage
 
@@ -52,6 +52,10 @@ class ByAccount:
             if not {endpoint.login for endpoint in renewed} - {endpoint.login for endpoint in endpoints}:
                 return carried
             return await self._carry(found, renewed, items, message)
+        except AccountGone as error:
+            log.info("delivery.account_gone", account=account.name)
+            said = Outcome(Verdict.LOGIN, Stage.ROUTE, None, "4.7.0", clean(str(error)), at_once=True)
+            return _nobody(items, said)
         except AccountUnavailable as error:
             verdict = Verdict.LOGIN if refuses_login(error.failure) else Verdict.TEMPORARY
             log.warning("delivery.account_unavailable", account=account.name, failure=error.failure.value)

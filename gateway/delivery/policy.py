@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Literal
 
-from gateway.outbound.verdict import Outcome, Stage, Verdict
+from gateway.outbound.verdict import Outcome, Stage, Verdict, clean
 from gateway.store.queue import QueueState
 from gateway.store.queue_outcome import HoldReason
 
@@ -15,6 +15,10 @@ from .routes import NO_CONNECTOR, NO_RELAY, ONLY_HERE, Found, RouteKind
 from .schedule import Schedule, next_attempt
 
 LOSS_CODES: Final = frozenset({"4.4.1", "4.4.2"})  # RFC 3463: no answer, bad connection
+GONE: Final = (
+    "Account {} was removed before it could send this: connect it again and send this again, or send it from another"
+    " address"
+)
 NO_ROUTE: Final = Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.4.4", NO_RELAY)
 
 
@@ -46,6 +50,8 @@ def unasked(found: Found) -> Outcome | None:
             return None
         case RouteKind.CONNECTOR:
             return Outcome(Verdict.TEMPORARY, Stage.ROUTE, None, "4.4.4", NO_CONNECTOR)
+        case RouteKind.RETURN:
+            return Outcome(Verdict.PERMANENT, Stage.ROUTE, 550, "5.4.4", clean(GONE.format(found.gone)))
         case RouteKind.RELAY:
             return None
 

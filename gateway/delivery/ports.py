@@ -28,6 +28,10 @@ class AccountUnavailable(GatewayError):
         self.failure = failure
 
 
+class AccountGone(AccountUnavailable):
+    """It was removed, and the table does not have it any more: its mail is looked at anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecipientEnd:
     """What became of one recipient. `state`: sent, deferred, bounced or held."""
@@ -79,8 +83,9 @@ class Accounts(Protocol):
         """`changed` is called on the loop after each new table; the answer ends that."""
 
     async def endpoints(self, account: Account, *, renew: bool = False) -> Sequence[Endpoint]:
-        """Servers of the account with a login that holds, the preferred one first; never none. AccountUnavailable.
+        """Servers of the account with a login that holds, the preferred one first; never none.
 
+        AccountUnavailable, AccountGone.
         `renew`: the login of the last answer was just refused: an access token is fetched anew, where there is one.
         The same settings give equal endpoints, for connections are kept by them.
         """

@@ -33,6 +33,7 @@ class RouteKind(StrEnum):
     CONNECTOR = "connector"  # by the account that the sender's inbox is connected with
     HOLD = "hold"  # waits for a person
     DISCARD = "discard"  # taken and thrown away
+    RETURN = "return"  # to its sender, for the account that was to send it was removed; no rule says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,18 @@ class Rule:
 class Found:
     """The way of one pair of addresses. `rule` None: no rule fits.
 
-    `account`: whose mail it is; it goes through it, or in its place by a relay.
+    `account`: whose mail it is; it goes through it, or in its place by a relay. `gone`: of kind RETURN, the account.
     """
 
     route: Route
     rule: Rule | None = None
     account: Account | None = None
+    gone: str = ""
 
 
 NO_CONNECTOR: Final = "This inbox has no connector"
 NO_RELAY: Final = "Mail to other domains needs a relay: set host in section relay of the configuration"
+RETURNED: Final = Route("return", RouteKind.RETURN)
 ONLY_HERE: Final = "Such addresses are delivered here only, and no inbox has this one"
 
 

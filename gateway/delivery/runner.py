@@ -79,23 +79,16 @@ class QueueRunner:
         self._claims = Claims(db, self._agenda, self._scout, settings, owner=self._owner, clock=clock, metrics=metrics)
         notices = Notices(db, ingest, hostname=settings.hostname)
         self._recorder = Recorder(db, notices, owner=self._owner, clock=clock, accounts=accounts)
+        here = local.LocalDelivery(db, ingest, owner=self._owner, clock=clock)
         self._attempts = Attempts(
-            db,
-            self._carrier,
-            self._recorder,
-            settings,
-            here=local.LocalDelivery(db, ingest, owner=self._owner, clock=clock),
-            clock=clock,
-            chance=chance,
-            metrics=metrics,
-            patiently=self._patiently,
-            ways=self._live,
-            accounts=accounts,
-        )
+            db, self._carrier, self._recorder, settings, here=here, clock=clock, chance=chance, metrics=metrics,
+            patiently=self._patiently, ways=self._live, accounts=accounts, due_again=self._due_again,
+        )  # fmt: skip
         self._running: dict[asyncio.Task[None], Job] = {}
         self._not_begun: list[QueueItem] = []
         self._wakeup = asyncio.Event()
         self._news = True
+        self._tried_is_due = False
         self._gather_until = self._next_poll = self._next_survey = self._next_sweep = 0.0
         self._gathering: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -187,6 +180,10 @@ class QueueRunner:
         self._gathering = None
         self._wakeup.set()
 
+    def _due_again(self) -> None:
+        self._tried_is_due = True
+        self._wakeup.set()
+
     async def _sleep(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
@@ -230,18 +227,19 @@ class QueueRunner:
         if not self._scout.looked or started >= self._next_survey or self._claims.left_out():
             if not self._scout.looked:
                 await self._claims.give_back(self._agenda.surrender_all())
-            self._news = False
+            self._news = self._tried_is_due = False
             self._agenda.adopt(await self._scout.everything(now))
             took = loop.time() - started
             self._next_survey = loop.time() + max(self._settings.survey_s, 100 * took)
             self._gather_until = loop.time() + GATHER_S
             self._next_poll = loop.time() + min(self._settings.poll_s, NEWS_S)
-        elif self._news or started >= self._next_poll:
+        elif self._news or self._tried_is_due or started >= self._next_poll:
             if started < self._gather_until:
                 return self._gather_until - started
             self._news = False
             arrived = await self._scout.arrivals(now, self._lanes)
-            if not arrived or started >= self._next_poll:  # somebody has let older ones go, or it is time
+            if not arrived or self._tried_is_due or started >= self._next_poll:  # older ones were let go, or it is time
+                self._tried_is_due = False
                 await self._scout.news(now, self._lanes)
                 self._next_poll = loop.time() + min(self._settings.poll_s, NEWS_S)
             self._gather_until = loop.time() + GATHER_S

@@ -17,7 +17,7 @@ from gateway.submit.errors import NoRoute, UnknownRecipient
 
 from .accounts import NOBODY, Account, AccountTable
 from .local import ROUTE
-from .routes import NO_CONNECTOR, NO_RELAY, ONLY_HERE, Found, RouteKind, Routes
+from .routes import NO_CONNECTOR, NO_RELAY, ONLY_HERE, RETURNED, Found, RouteKind, Routes
 
 Refused = Callable[[str], bool]
 """Whether the login at a next hop is refused at the moment, by its name."""
@@ -34,6 +34,12 @@ class Row(Protocol):
     def address(self) -> str: ...
     @property
     def domain(self) -> str: ...
+    @property
+    def account_gone(self) -> str | None:
+        """The name of the account that was to send it, and was removed since."""
+    @property
+    def gone_fallback(self) -> bool:
+        """That one's mail might go by the default relay."""
 
 
 def _never(name: str) -> bool:
@@ -73,7 +79,16 @@ class Ways:
         """The way of a recipient in the queue."""
         if row.domain == HERE_LATER:
             return ROUTE
-        return self.find(row.inbox_id, row.mail_from, row.address, released=released)
+        found = self.find(row.inbox_id, row.mail_from, row.address, released=released)
+        if row.account_gone is None or (found is not None and self._carries(found, row.gone_fallback)):
+            return found
+        return Found(RETURNED, gone=row.account_gone)
+
+    def _carries(self, found: Found, fallback: bool) -> bool:
+        """Whether mail whose account was removed goes so: by another account of the address, a rule, its fallback."""
+        if found.route.kind is RouteKind.CONNECTOR:
+            return found.account is not None
+        return found.account is not None or found.rule is not None or fallback
 
     def diverted(self, found: Found) -> Found | None:
         """The default relay where an account's mail may go by it and has to; None: it goes by the account."""
@@ -95,5 +110,9 @@ class Ways:
             return NoRoute(NO_RELAY)
         if found.route.kind is RouteKind.LOCAL:
             return UnknownRecipient(ONLY_HERE)
-        no_account = found.route.kind is RouteKind.CONNECTOR and found.account is None
-        return NoRoute(NO_CONNECTOR) if no_account else None
+        if found.route.kind is not RouteKind.CONNECTOR:
+            return None
+        if found.account is None:
+            return NoRoute(NO_CONNECTOR)
+        # Who switched it off wants nothing sent: its writer hears so now, not in days. What was taken before waits.
+        return NoRoute(found.account.paused) if found.account.paused else None

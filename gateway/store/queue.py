@@ -88,6 +88,7 @@ class QueueItem:
 
     `attempts` made before; `interrupted`: an earlier attempt ended without an outcome (its lease lapsed). What was
     asked for by DSN parameters is as in `submissions`; `delay_told`: when the sender was told of a delay.
+    `account_gone`, `gone_fallback`: see `queue_account`.
     """
 
     recipient_id: int
@@ -111,6 +112,8 @@ class QueueItem:
     attempts: int
     created_at: int
     interrupted: bool
+    account_gone: str | None = None
+    gone_fallback: bool = False
 
 
 def domain_of(address: str) -> str:

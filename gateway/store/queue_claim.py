@@ -21,7 +21,8 @@ DueState = Literal["queued", "deferred"]
 INTERRUPTED: Final = "The attempt was interrupted: whether it was delivered is not known"
 
 _DUE_COLUMNS: Final = (
-    "SELECT r.next_attempt, r.id, r.submission_id, r.inbox_id, r.address, r.domain, s.mail_from"
+    "SELECT r.next_attempt, r.id, r.submission_id, r.inbox_id, r.address, r.domain, s.mail_from,"
+    " s.account_gone, s.gone_fallback"
     " FROM queue_recipient r JOIN submission s ON s.id = r.submission_id"
 )
 _PAGE = Stmt(
@@ -45,7 +46,7 @@ _EXPIRED = Stmt(
 _CLAIMABLE: Final = (
     "SELECT r.id, r.submission_id, s.uuid, r.inbox_id, s.key_id, s.mail_from, s.content_id, s.envelope_id, s.smtputf8,"
     " s.body8bit, s.bodybinary, s.ret, s.release_at, r.address, r.domain, r.notify, r.orcpt, r.delay_told, r.attempts,"
-    " s.created_at, r.state"
+    " s.created_at, r.state, s.account_gone, s.gone_fallback"
     " FROM queue_recipient r JOIN submission s ON s.id = r.submission_id WHERE r.id IN :LIST(rows)"
     " AND (({state} IN ('queued', 'deferred') AND r.next_attempt <= :now)"
     " OR ({state} = 'sending' AND r.lease_until <= :now))"
@@ -86,7 +87,7 @@ _HELD_BEFORE = Stmt(
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One due recipient with what decides about its way. `at`: Unix seconds since when."""
+    """One due recipient with what decides about its way (`queue_account`). `at`: Unix seconds since when."""
 
     at: int
     recipient_id: int
@@ -95,6 +96,8 @@ class Due:
     address: str
     domain: str
     mail_from: str
+    account_gone: str | None = None
+    gone_fallback: bool = False
 
 
 def due_page(rx: Rx, state: DueState, now: int, limit: int, after: tuple[int, int] = (-1, 0)) -> list[Due]:
@@ -138,7 +141,7 @@ def claim(tx: Tx, recipient_ids: Sequence[int], now: int, lease_s: int, owner: s
 
 
 def _item(row: tuple[Any, ...]) -> QueueItem:
-    values = [*row[:8], *map(bool, row[8:11]), *row[11:20], row[20] == QueueState.SENDING]
+    values = [*row[:8], *map(bool, row[8:11]), *row[11:20], row[20] == QueueState.SENDING, row[21], bool(row[22])]
     return QueueItem(*values)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import smtplib
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 from tests.faults.smtp_peer import Peer
 from tests.servers.process import wait_for
@@ -75,8 +78,41 @@ def test_mail_from_the_account_s_address_goes_out_through_it(make_gateway: Calla
         assert event["detail"]["recipients"][0]["address"] == "you@third.test"
         assert "you@third.test" in gateway.run("connector", "events", "work", "--logs") or event["message"]
 
+    gateway.stop()
+
+
+def test_an_account_that_is_switched_off_says_so_and_one_that_is_removed_too(
+    make_gateway: Callable[..., Gateway],
+) -> None:
+    gateway = make_gateway()
+    gateway.start()
+    with elsewhere(Peer(replies={"MAIL": ["451 4.3.0 later"] * 2})) as peer:
+        connect(gateway, peer)
+        wait_for(lambda: gateway.json("queue", "route", ACCOUNT, "you@third.test")["way"] == "connector", "the route")
+        send(gateway, ACCOUNT, "one")
+        wait_for(lambda: [row["state"] for row in gateway.json("queue", "list")] == ["deferred"], "an attempt")
         gateway.run("connector", "disable", "work")
-        wait_for(lambda: gateway.json("queue", "route", ACCOUNT, "you@third.test")["way"] != "connector", "no route")
+        wait_for(lambda: gateway.json("queue", "route", ACCOUNT, "you@third.test")["way"] == "refused", "the refusal")
+        off = f"Account work ({ACCOUNT}) is switched off; to send: gateway connector enable work"
+        assert gateway.json("queue", "route", ACCOUNT, "you@third.test")["reply"] == "550 5.7.1"
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+            send(gateway, ACCOUNT, "two")
+        assert refused.value.recipients == {"you@third.test": (550, f"5.7.1 {off}".encode())}
+        gateway.run("queue", "retry", "--all", "--yes")
+        wait_for(lambda: gateway.json("queue", "list")[0]["text"] == off, "the reason of what waits")
+
+        gateway.run("connector", "enable", "work")  # once more it is not taken, and waits for its time
+        wait_for(lambda: gateway.json("queue", "list")[0]["text"] == "later", "an attempt at once")
+        [row] = gateway.json("queue", "list")
+        assert "1 in the queue) is returned to the inbox" in gateway.run("connector", "remove", "work", "--yes")
+        wait_for(lambda: not gateway.json("queue", "list"), "its end")
+        shown = gateway.run("queue", "show", row["id"])
+        assert "Account work, which was to send it, was removed" in shown
+        assert "connect it again and send this again, or send it from another address" in shown
+        assert peer.got == []
+        with gateway.imap() as imap:
+            imap.select("INBOX")
+            wait_for(lambda: imap.noop() and imap.search(None, "SUBJECT", "Undeliver")[1] != [b""], "the report")
     gateway.stop()
 
 

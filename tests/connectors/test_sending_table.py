@@ -36,9 +36,10 @@ async def test_only_what_changed_is_read(db: Database) -> None:
         counting.read.clear()
         await db.write(lambda tx: accounts.ask_sync(tx, made[3].id, now=5))  # wakes all who watch connectors
         await db.write(lambda tx: accounts.set_enabled(tx, made[7].id, False, now=5))
-        await until(lambda: len(list(table.table)) == 44)
+        await until(lambda: [one.id for one in table.table if one.paused] == [made[7].id])
+        assert "gateway connector enable" in next(one.paused for one in table.table if one.paused)
         await db.write(lambda tx: accounts.set_enabled(tx, made[7].id, True, now=6))
-        await until(lambda: len(list(table.table)) == 45)
+        await until(lambda: not any(one.paused for one in table.table))
         assert set(counting.read) == {made[7].id}
     finally:
         stop()

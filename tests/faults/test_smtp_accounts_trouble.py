@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from gateway.delivery.ports import AccountUnavailable
-from gateway.delivery.routes import RouteLimits
+from gateway.delivery.accounts import Account
+from gateway.delivery.ports import AccountGone, AccountUnavailable
+from gateway.delivery.routes import RouteLimits, Routes, Rule
 from gateway.model.errors import Unavailable
+from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.failure import Failure
 from gateway.outbound.login import Mechanism, RelayLogin
 from gateway.outbound.sent_copy import AccountCopy
 from gateway.outbound.tls import Security, TlsPolicy
-from gateway.store import queue_admin
+from gateway.store import queue_account, queue_admin
 from gateway.store.db import Tx
+from gateway.submit.errors import NoRoute
 from tests.faults.smtp_accounts import ADDRESS, account, are, submit, tried, with_account
 from tests.faults.smtp_kit import USER, certificates, run
 from tests.faults.smtp_peer import Peer, peer
@@ -26,7 +30,7 @@ from tests.support.queue import claim_due
 LOST = {"final-dot": DROP}
 
 
-@pytest.mark.parametrize("how", ["refused", "no-token", "paused"])
+@pytest.mark.parametrize("how", ["refused", "no-token"])
 def test_mail_waits_while_the_account_refuses_our_login(tmp_path: Path, how: str) -> None:
     """Not at the relay, not back to its sender; and the account is not asked for each message."""
 
@@ -37,7 +41,7 @@ def test_mail_waits_while_the_account_refuses_our_login(tmp_path: Path, how: str
         server.extensions.append("AUTH PLAIN")
         async with house(tmp_path) as it, peer(Peer()) as ours, relay(server, implicit_tls=True) as theirs:
             it.use_relay(ours.port)
-            keeper = await with_account(it, theirs, paused="Log in anew" if how == "paused" else "")
+            keeper = await with_account(it, theirs)
             login = RelayLogin(ADDRESS, "canary", Mechanism.PLAIN)
             policy = TlsPolicy(Security.TLS, tls.ca_file)
             keeper.servers["work"] = [Peer(port=theirs.port).endpoint(tls=policy, login=login)]
@@ -55,15 +59,13 @@ def test_mail_waits_while_the_account_refuses_our_login(tmp_path: Path, how: str
                 assert hop["breaker"] == "open"
             assert await it.mail(it.ann) == []
             [first, second, _] = await it.queue()
-            words = {"refused": "Bad password", "no-token": "Log in anew: the grant", "paused": "Log in anew"}[how]
+            words = {"refused": "Bad password", "no-token": "Log in anew: the grant"}[how]
             assert words in (first.recipients[0].text or b"").decode()
             assert second.recipients[0].attempts == 0
             report = keeper.reports[0]
             assert len(keeper.reports) == 1
             assert (report.sent, report.copy, report.fallback) == (False, AccountCopy.NONE, False)
-            assert report.failure is {
-                "refused": Failure.AUTH_REJECTED, "no-token": Failure.AUTH_OAUTH, "paused": None,
-            }[how]  # fmt: skip
+            assert report.failure is {"refused": Failure.AUTH_REJECTED, "no-token": Failure.AUTH_OAUTH}[how]
             # Somebody mends it: what waits goes at once.
             keeper.failure = None
             theirs.scripts.clear()
@@ -72,6 +74,108 @@ def test_mail_waits_while_the_account_refuses_our_login(tmp_path: Path, how: str
                 it.now += 100
                 await it.until(lambda: are(it, "sent", "sent", "sent"))
             assert len(theirs.taken) == 2
+
+    run(main())
+
+
+def test_an_account_that_is_switched_off_takes_nothing_and_what_it_had_taken_waits(tmp_path: Path) -> None:
+    """Not by the relay: others would not believe it. Mail for inboxes here goes as ever."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it, peer(Peer()) as ours, peer(Peer()) as theirs:
+            it.use_relay(ours.port)
+            keeper = await with_account(it, theirs)
+            await submit(it, number=1)
+            keeper.change(account(it.ann, paused="work is switched off"))
+            with pytest.raises(NoRoute, match="work is switched off"):
+                await submit(it, number=2)
+            await submit(it, "bob@example.org", number=3)
+            async with it.runner() as runner:
+                await it.until(lambda: are(it, "deferred", "sent"))
+                [first, second] = await it.queue()
+                assert (first.recipients[0].state, first.recipients[0].text) == ("deferred", b"work is switched off")
+                assert second.recipients[0].state == "sent"
+                it.now += 61  # its own time has come, and that of its next hop not yet, or no better
+                keeper.change(account(it.ann, version=1))
+                await it.until(lambda: are(it, "sent", "sent"))
+                assert runner.why(it.ann, ADDRESS, "eve@elsewhere.net") is None
+            assert (len(ours.got), len(theirs.got)) == (0, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("fallback", "relay", "back"), [
+    (False, True, True), (True, True, False), (True, False, True), (False, False, True),
+])  # fmt: skip
+def test_mail_of_an_account_that_is_removed_is_returned_or_goes_by_its_fallback(
+    tmp_path: Path, fallback: bool, relay: bool, back: bool
+) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as it, peer(Peer()) as ours, peer(Peer()) as theirs:
+            if relay:
+                it.use_relay(ours.port)
+            keeper = await with_account(it, theirs)
+            keeper.failure = AccountUnavailable(Failure.AUTH_OAUTH, "revoked")
+            async with it.runner():
+                await submit(it, number=1)
+                await it.until(lambda: tried(it))
+                await submit(it, number=2)
+                # In the unit that removes it, and a moment before anybody else hears of that.
+                now = int(it.now)
+                count = await it.db.write(
+                    lambda tx: queue_account.account_gone(tx, it.ann, ADDRESS, "work", now, fallback=fallback)
+                )
+                assert count == 2
+                keeper.failure = AccountGone(Failure.DENIED, "The account is no longer connected")
+                keeper.change()
+                await it.until(lambda: are(it, *["bounced" if back else "sent"] * 2))
+            assert (len(ours.got), len(theirs.got)) == (0 if back else 2, 0)
+            told = await it.mail(it.ann)
+            assert len(told) == (2 if back else 0)
+            for entry in await it.queue():
+                events = [(attempt.state, attempt.text) for attempt in entry.attempts]
+                assert ("account gone", b"Account work, which was to send it, was removed") in events
+            for bounce in told:
+                assert b"Account work was removed before it could send this" in b" ".join(bounce.octets.split())
+
+    run(main())
+
+
+@pytest.mark.parametrize("again", ["the account", "a rule"])
+def test_what_a_removed_account_had_to_send_goes_another_way_where_somebody_made_one(
+    tmp_path: Path, again: str
+) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as it, peer(Peer()) as ours, peer(Peer()) as theirs:
+            keeper = await with_account(it, theirs)
+            await submit(it)
+            await it.db.write(lambda tx: queue_account.account_gone(tx, it.ann, ADDRESS, "work", 1, fallback=False))
+            keeper.change(*[account(it.ann, id=2)] * (again == "the account"))
+            if again == "a rule":
+                it.routes = Routes(None, [Rule(1, "*", "*", it.relay("other", ours.port))])
+            async with it.runner():
+                await it.until(lambda: are(it, "sent"))
+            assert len(ours.got) + len(theirs.got) == 1
+
+    run(main())
+
+
+def test_an_account_that_is_gone_before_the_table_says_so_is_asked_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as it, peer(Peer()) as theirs:
+            keeper = await with_account(it, theirs)
+            await submit(it)
+            await it.db.write(lambda tx: queue_account.account_gone(tx, it.ann, ADDRESS, "work", 1, fallback=False))
+
+            async def gone(account: Account, *, renew: bool = False) -> Sequence[Endpoint]:
+                keeper.renewals.append(renew)
+                keeper.change()
+                raise AccountGone(Failure.DENIED, "The account is no longer connected")
+
+            keeper.endpoints = gone  # type: ignore[method-assign]
+            async with it.runner():
+                await it.until(lambda: are(it, "bounced"))
+            assert len(keeper.renewals) == 1
 
     run(main())
 

@@ -224,11 +224,16 @@ async def connector_set(
 
 @operation("connector.remove")
 async def connector_remove(context: Context, stream: Stream, *, name: str, pod: str | None = None) -> Json:
-    """The mail stays here; what the account has is not touched."""
-    row = (await found(context, name, pod)).row
-    now = int(context.now())
-    await context.db.write(lambda tx: removal.remove(tx, row.id, now=now))
-    return {"name": row.name, "address": row.address}
+    """The mail stays here; what the account has is not touched. `waiting`: recipients of mail that it was to send.
+
+    With `fallback` these go by the default relay, where there is one; else they are returned.
+    """
+    known = await found(context, name, pod)
+    row, leg, now = known.row, known.options.smtp, int(context.now())
+    waiting = await context.db.write(
+        lambda tx: removal.remove(tx, row.id, now=now, sends=leg.enabled, fallback=leg.fallback)
+    )
+    return {"name": row.name, "address": row.address, "waiting": waiting, "fallback": leg.fallback}
 
 
 @operation("connector.reset")

@@ -103,8 +103,9 @@ def _onwards(ways: Ways, found: Found | None, owning: Account | None) -> dict[st
                 why = f"{why}. The sender is an address of account {owning.name}: others may not believe it (DMARC)"
             return {"way": "relay", "relay": route.name, "hosts": hosts, "why": why} | more
         case RouteKind.CONNECTOR if account is not None:
-            paused = f". It cannot send now: {account.paused}" if account.paused else ""
-            return {"way": route.kind.value, "why": why + paused} | more
+            if account.paused:
+                return _refused("550 5.7.1", f"{why}. {account.paused}") | more
+            return {"way": route.kind.value, "why": why} | more
         case RouteKind.CONNECTOR:
             return {"way": route.kind.value, "reply": "550 5.7.1", "why": f"{why}. {NO_CONNECTOR}"} | more
         case kind:

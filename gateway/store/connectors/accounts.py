@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gateway.model.errors import AlreadyExists, InvalidName, InvalidRequest, NotFound
 from gateway.model.ids import InboxId, PodId
-from gateway.store import addresses, counters, inboxes, pods
+from gateway.store import addresses, counters, inboxes, pods, queue_account
 from gateway.store.addresses import AddressKind
 from gateway.store.db import Rx, Tx, WakeKind
 from gateway.store.statements import Stmt
@@ -35,7 +35,7 @@ _BY_ADDRESS_IN = Stmt(
     f"{CONNECTOR} WHERE c.pod_id = :pod AND c.address = :address AND {_THERE} ORDER BY c.id LIMIT 2"
 )
 _PAGE = Stmt(f"{CONNECTOR} WHERE c.id > :after AND {_THERE} ORDER BY c.id LIMIT :most")
-_VERSIONS = Stmt(f"SELECT c.id, c.version, c.files_sent FROM connector c WHERE c.enabled = 1 AND {_THERE}")
+_VERSIONS = Stmt(f"SELECT c.id, c.version, c.files_sent FROM connector c WHERE {_THERE}")
 _SOME = Stmt(f"{CONNECTOR} WHERE c.id IN :LIST(connectors) AND {_THERE}")
 _PAGE_OF_POD = Stmt(f"{CONNECTOR} WHERE c.id > :after AND c.pod_id = :pod AND {_THERE} ORDER BY c.id LIMIT :most")
 _PAGE_OF_INBOX = Stmt(f"{CONNECTOR} WHERE c.id > :after AND c.inbox_id = :inbox AND {_THERE} ORDER BY c.id LIMIT :most")
@@ -180,14 +180,14 @@ def _matching(rx: Rx, word: str, pod_id: PodId | None) -> list[list[tuple[Any, .
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Another one: options, address or what the server does with sent mail may be others."""
+    """Another one: options, address, being on, or what the server does with sent mail may be others."""
 
     number: int
     files_sent: bool | None
 
 
 def versions(rx: Rx) -> dict[ConnectorId, Version]:
-    """Of all that are switched on: a short look where their states change all the time."""
+    """Of all: a short look where their states change all the time."""
     return {
         ConnectorId(row[0]): Version(row[1], None if row[2] is None else bool(row[2])) for row in rx.all(_VERSIONS)
     }
@@ -253,12 +253,17 @@ def change(
 
 
 def set_enabled(tx: Tx, connector_id: ConnectorId, enabled: bool, *, now: int) -> ConnectorRow:
-    """Switch it; what is so already stays as it is. Off, its worker's next write is refused. NotFound."""
+    """Switch it; what is so already stays as it is. NotFound.
+
+    Off, its worker's next write is refused. On, mail that waited for it is due.
+    """
     before = locked(tx, connector_id)
     if before.enabled is not enabled:
         tx.run(_ENABLE, connector=connector_id, enabled=int(enabled), now=now)
         lease.revoke(tx, connector_id)
         tx.wake(before.inbox_id, kind=WakeKind.CONNECTOR)
+        if enabled:
+            queue_account.account_back(tx, before.inbox_id, before.address, now)
     return get(tx, connector_id)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.model.ids import InboxId, MailboxId
-from gateway.store import addresses, counters, messages
+from gateway.store import addresses, counters, messages, queue_account
 from gateway.store.addresses import AddressKind
 from gateway.store.db import Rx, Tx, WakeKind
 from gateway.store.statements import Stmt
@@ -66,10 +66,11 @@ _OF_CONNECTOR: Final = (
 )
 
 
-def remove(tx: Tx, connector_id: ConnectorId, *, now: int) -> None:
+def remove(tx: Tx, connector_id: ConnectorId, *, now: int, sends: bool = False, fallback: bool = False) -> int:
     """End a connector; the inbox loses the account's address if it had it for this alone. NotFound.
 
     Its name is free, its secrets are forgotten, its worker's next write is refused. `sweep` takes its rows away.
+    `sends`: mail went out through it; `fallback`: or by the default relay. How many recipients waited for that.
     """
     row = accounts.locked(tx, connector_id)
     if tx.scalar(_OWN, connector=connector_id) and not tx.run(
@@ -79,6 +80,9 @@ def remove(tx: Tx, connector_id: ConnectorId, *, now: int) -> None:
     lease.revoke(tx, connector_id)
     tx.run(_MARK, connector=connector_id, now=now)
     tx.wake(row.inbox_id, kind=WakeKind.CONNECTOR)
+    if not sends:
+        return 0
+    return queue_account.account_gone(tx, row.inbox_id, row.address, row.name, now, fallback=fallback)
 
 
 def _drop_address(tx: Tx, inbox_id: InboxId, address: str) -> None:

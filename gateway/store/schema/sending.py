@@ -27,6 +27,8 @@ submission = Table(
     Column("release_at", Big),  # RFC 4865: not before
     Column("draft", Text),  # EMAILID of the message in Drafts that waits for somebody's consent or its time
     Column("trace", Text),  # the id in its Received field, which its sender was told
+    Column("account_gone", Text),  # name of the connector that was to send it and was removed
+    flag("gone_fallback"),  # whose mail might go by the default relay
     Column("hold", Text),  # RFC 4865 5.1.2: for;seconds or until;moment, as its sender asked
     Index("ix_submission_message", "inbox_id", "message_id"),
     Index("ix_submission_envelope", "inbox_id", "envelope_id"),

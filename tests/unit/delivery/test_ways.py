@@ -95,6 +95,18 @@ def test_the_relay_takes_over_only_where_it_may_and_there_is_one() -> None:
     assert names(well.find(BOB, "bob@corp.example", "x@y.example")) == ("connector:bob", "bob", 0)
 
 
+def test_an_account_that_is_switched_off_stands_back_for_one_that_works() -> None:
+    off = Account(1, "old", ANN, ("ann@corp.example",), paused="old is switched off")
+    ways = Ways(table(default=None), AccountTable([off, WORK, HOME]))
+    assert names(ways.find(ANN, "ann@corp.example", "x@y.example")) == ("connector:work", "work", 0)
+    assert ways.refusal(ANN, "ann@corp.example", "x@y.example") is None
+    alone = Ways(table(("*", "z.example", CONNECTOR), default=RELAY), AccountTable([off]))
+    for sender, recipient in (("ann@corp.example", "x@y.example"), ("ann@ours.example", "x@z.example")):
+        assert str(alone.refusal(ANN, sender, recipient)) == "old is switched off"
+    assert alone.refusal(ANN, "ann@ours.example", "x@y.example") is None
+    assert alone.refusal(BOB, "ann@corp.example", "x@y.example") is None
+
+
 def test_accounts_of_one_name_have_next_hops_of_their_own() -> None:
     twins = AccountTable([Account(1, "work", ANN, ("a@x.example",)), Account(2, "work", BOB, ("b@x.example",)), HOME])
     assert [twins.route(each).name for each in twins] == ["connector:work#1", "connector:work#2", "connector:home"]
