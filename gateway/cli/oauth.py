@@ -14,6 +14,7 @@ from .output import json_option, print_fields, print_json, show_list
 from .runtime import Runtime, pass_runtime
 
 _TEXT_HELP: Final = "Client secret: -, to be asked for it; file:PATH; env:NAME; or the text itself."
+_CA_HELP: Final = "Certificates (PEM) of the CAs to trust there instead of the system's; read once, now."
 _GRANT: Final = {
     "id": "Id", "app": "Application", "account": "Account", "subject": "Logged in", "status": "Status",
     "scopes": "Scopes", "last_error": "Why",
@@ -52,11 +53,13 @@ def oauth() -> None:
 @click.option("--smtp-scope", metavar="SCOPE")
 @click.option("--scopes", metavar="SCOPES", help="Others that are asked for: openid, offline_access …")
 @click.option("--issuer", metavar="URL", help="Of its id_tokens, by which who has logged in is compared.")
+@click.option("--allow-private", is_flag=True, help="Its endpoints may be in a private network or on this machine.")
+@click.option("--ca", metavar="FILE", help=_CA_HELP)
 @json_option
 @pass_runtime
 def oauth_add(
     runtime: Runtime, /, name: str, provider: str | None, secret: str | None, key: Path | None,
-    certificate: Path | None, service_account: Path | None, as_json: bool, **said: Any,
+    certificate: Path | None, service_account: Path | None, ca: str | None, as_json: bool, **said: Any,
 ) -> None:
     """Enter an application that is registered at a provider.
 
@@ -72,7 +75,7 @@ def oauth_add(
         raise click.UsageError("Say what the provider calls the application: --client-id ID.")
     made = runtime.call(
         "oauth.app.create", name=name, provider=provider, secret=_secret(secret), key=_text(key),
-        certificate=_text(certificate), service_account=_text(service_account), **said,
+        certificate=_text(certificate), service_account=_text(service_account), ca=_certificates(ca), **said,
     )
     if as_json:
         print_json(made)
@@ -99,9 +102,13 @@ def oauth_list(runtime: Runtime, as_json: bool) -> None:
 @click.option("--key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Private key, PEM.")
 @click.option("--certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Certificate, PEM.")
 @click.option("--redirect", metavar="URL", help='Where browsers come back to; "": a port of this machine.')
+@click.option("--allow-private/--no-allow-private", default=None,
+              help="Whether its endpoints may be in a private network or on this machine.")
+@click.option("--ca", metavar="FILE", help=f'{_CA_HELP} "": the system\'s.')
 @pass_runtime
 def oauth_set(
-    runtime: Runtime, /, name: str, secret: str | None, key: Path | None, certificate: Path | None, **said: Any
+    runtime: Runtime, /, name: str, secret: str | None, key: Path | None, certificate: Path | None, ca: str | None,
+    **said: Any,
 ) -> None:
     """Change an application. What is not named stays; all its grants are tried again at once.
 
@@ -109,10 +116,11 @@ def oauth_set(
     Example:
       gateway oauth set office --secret -
     """
-    if all(value is None for value in (secret, key, certificate, *said.values())):
+    if all(value is None for value in (secret, key, certificate, ca, *said.values())):
         raise click.UsageError("Say what to change, such as --secret -.")
     runtime.call(
-        "oauth.app.set", name=name, secret=_secret(secret), key=_text(key), certificate=_text(certificate), **said
+        "oauth.app.set", name=name, secret=_secret(secret), key=_text(key), certificate=_text(certificate),
+        ca=_certificates(ca), **said,
     )
     click.echo(f"Application {name} is changed.")
 
@@ -196,6 +204,16 @@ def _text(path: Path | None) -> str | None:
         return path.read_text()
     except UnicodeDecodeError:
         raise click.BadParameter(f"{path} is no text") from None
+
+
+def _certificates(name: str | None) -> str | None:
+    """"" is no file: the system's."""
+    if not name:
+        return name
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise click.BadParameter(f"there is no file {name}", param_hint="--ca")
+    return _text(path)
 
 
 def _secret(text: str | None) -> str | None:

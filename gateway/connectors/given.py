@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +16,12 @@ from typing import Any, Final
 from gateway.fields.setting import Field, Secret, fields_of
 from gateway.fields.values import Source, convert
 from gateway.model.errors import InvalidRequest
+from gateway.outbound.tls import certificates
 
-from .checks import is_pem
 from .options import SECTIONS
 
 CA_FILE_OCTETS: Final = 1_048_576
 _PEM: Final = "-----BEGIN"
-_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 FIELDS: Final[Mapping[str, Mapping[str, Field]]] = {
     name: {field.key: field for field in fields_of(section)} for name, section in SECTIONS.items()
 }
@@ -133,9 +131,8 @@ def _has_password(url: str) -> bool:
 
 
 def _certificates(text: str, called: str) -> str:
-    """The certificates of a text. What else is in it, a private key at worst, is neither kept nor shown."""
-    found = "".join(f"{block}\n" for block in _CERTIFICATE.findall(text))
-    if not found or is_pem(found) is not None:
+    found = certificates(text)
+    if not found:
         raise ValueError(f"{called} is no PEM text of certificates")
     return found
 

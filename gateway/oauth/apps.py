@@ -28,7 +28,8 @@ class AppSpec:
     """What people enter.
 
     `secret`: a client secret. `key`: a private key in PEM, with `certificate` in PEM (Microsoft) or `key_name`, the
-    key's id (a service account). `redirect`: the address that the provider sends browsers to; None: a loopback one.
+    key's id (a service account). `endpoints`: `providers.ENDPOINTS`. `redirect`: the address that the provider sends
+    browsers to; None: a loopback one.
     """
 
     provider: str

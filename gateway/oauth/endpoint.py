@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.model.errors import InvalidRequest
 from gateway.model.ports import Clock
+from gateway.outbound.failure import Failure
 from gateway.outbound.http import Http, HttpAnswer, HttpFailed
 from gateway.store.connectors import oauth_apps
 from gateway.store.connectors.oauth_apps import AppRow
@@ -119,9 +120,12 @@ class Endpoint:
 
     async def _post(self, where: Provider, url: str, form: Mapping[str, str]) -> HttpAnswer:
         try:
-            return await self._http.post_form(url, form)
+            return await self._http.post_form(url, form, reach=where.reach)
         except HttpFailed as error:
-            raise Transient(error.failure, f"{where.title}: {error}", code=str(error.failure)) from None
+            text = f"{where.title}: {error}"
+            if error.failure is Failure.DENIED and not where.reach.allow_private:
+                text += "; gateway oauth set APP --allow-private allows private networks"
+            raise Transient(error.failure, text, code=str(error.failure)) from None
         except InvalidRequest as error:
             raise AppMisconfigured(f"{where.title}: {error}", code="url") from None
 

@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.model.errors import InvalidRequest
-from gateway.outbound.http import usable_url
+from gateway.outbound.http import PUBLIC, Reach, usable_url
+from gateway.outbound.tls import certificates
 
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,253}")
 
@@ -61,6 +62,8 @@ class Provider:
     """Of its id_tokens; a pattern where a tenant is part of it. Empty: it gives none, the login is not compared."""
     loopback: str = "127.0.0.1"
     """The host that its desktop clients may be sent back to."""
+    reach: Reach = PUBLIC
+    """Whether it may be in a private network, and whose certificates it has."""
     rotates: bool = False
     """Whether a refresh gives another refresh token, after which the old one may not work."""
 
@@ -214,9 +217,13 @@ def custom(
 
 
 ENDPOINTS: Final = frozenset(
-    {"token_url", "authorize_url", "device_url", "imap_scope", "smtp_scope", "scopes", "issuer"}
+    {"token_url", "authorize_url", "device_url", "imap_scope", "smtp_scope", "scopes", "issuer", "allow_private", "ca"}
 )
-"""What can be set of a provider that is not known; of a known one the URLs and the issuer."""
+"""What can be set of a provider that is not known; of a known one the URLs and the issuer.
+
+Of all `allow_private`, "yes" for one in a private network, and `ca`, its CA's certificates in PEM.
+"""
+ALLOWED: Final = "yes"
 NAMES: Final = ("google", "microsoft", "fastmail", "yahoo", "aol", "custom")
 
 
@@ -228,8 +235,9 @@ def provider(name: str, tenant: str = "", endpoints: Mapping[str, str] | None = 
     given = dict(endpoints or {})
     if unknown := given.keys() - ENDPOINTS:
         raise InvalidRequest(f"No such endpoint: {min(unknown)}; there are {', '.join(sorted(ENDPOINTS))}")
+    reach = _reach(given.pop("allow_private", ""), given.pop("ca", ""))
     if name == "custom":
-        return custom(**{"token_url": "", **given})
+        return replace(custom(**{"token_url": "", **given}), reach=reach)
     known = {"google": GOOGLE, "fastmail": FASTMAIL, "yahoo": YAHOO, "aol": AOL}
     if name == "microsoft":
         found = microsoft(tenant or "common")
@@ -242,4 +250,13 @@ def provider(name: str, tenant: str = "", endpoints: Mapping[str, str] | None = 
         usable_url(url)
     if given.get("issuer"):
         places["issuer"] = re.escape(given["issuer"])
-    return replace(found, **places) if places else found  # type: ignore[arg-type]
+    return replace(found, reach=reach, **places)  # type: ignore[arg-type]
+
+
+def _reach(allow_private: str, ca: str) -> Reach:
+    """InvalidRequest."""
+    if allow_private not in ("", ALLOWED):
+        raise InvalidRequest(f'allow_private is "{ALLOWED}" or nothing')
+    if ca and certificates(ca) != ca:
+        raise InvalidRequest("The CA is no PEM text of certificates")
+    return Reach(bool(allow_private), ca or None)

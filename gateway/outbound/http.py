@@ -12,7 +12,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -66,6 +66,20 @@ class HttpSettings:
     agent: str = "mail-gateway"
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What one server may that others may not: stand in a private network, have a certificate of a CA of its own.
+
+    `ca_pem`: only these are trusted; None: whom the client trusts.
+    """
+
+    allow_private: bool = False
+    ca_pem: str | None = None
+
+
+PUBLIC: Final = Reach()
+
+
 class Dialler(Protocol):
     """How a connection is made: `dial`, but in tests."""
 
@@ -87,7 +101,7 @@ class Http(Protocol):
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> HttpAnswer: ...
 
     async def post_form(
-        self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None
+        self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None, reach: Reach = PUBLIC
     ) -> HttpAnswer: ...
 
 
@@ -113,10 +127,10 @@ class HttpClient:
         return await self._request("GET", url, None, headers)
 
     async def post_form(
-        self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None
+        self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None, reach: Reach = PUBLIC
     ) -> HttpAnswer:
         """`form` as application/x-www-form-urlencoded. HttpFailed, InvalidRequest for a URL that is not https."""
-        return await self._request("POST", url, form, headers)
+        return await self._request("POST", url, form, headers, reach)
 
     async def close(self) -> None:
         """End requests that are under way."""
@@ -125,14 +139,21 @@ class HttpClient:
             self._session = None
 
     async def _request(
-        self, method: str, url: str, form: Mapping[str, str] | None, headers: Mapping[str, str] | None
+        self,
+        method: str,
+        url: str,
+        form: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        reach: Reach = PUBLIC,
     ) -> HttpAnswer:
         host = usable_url(url).hostname or ""
-        stage = _Stage()
+        settings = self._settings
+        tls = settings.tls if reach.ca_pem is None else replace(settings.tls, ca_file=None, ca_pem=reach.ca_pem)
+        stage = _Stage(tls, settings.allow_private or reach.allow_private)
         token = _STAGE.set(stage)
         try:
             async with asyncio.timeout(self._settings.total):
-                context = await self._contexts.get(self._settings.tls)
+                context = await self._contexts.get(tls)
                 return await self._ask(method, url, form, headers or {}, context)
         except TimeoutError:
             what = "has not answered in time" if stage.connected else "could not be reached in time"
@@ -176,15 +197,15 @@ class HttpClient:
 
     async def _connect(self, factory: Any, host: str, port: int, context: ssl.SSLContext) -> Any:
         """aiohttp's protocol on a connection of ours. HttpFailed: aiohttp hides what others say."""
-        settings = self._settings
+        settings, stage = self._settings, _STAGE.get()
         try:
             sock = await self._dialler(
-                host, port, allow_private=settings.allow_private, patience=settings.patience,
+                host, port, allow_private=stage.allow_private, patience=settings.patience,
                 resolver=self._resolver, proxy=settings.proxy,
             )  # fmt: skip
         except OutboundError as error:
             raise HttpFailed(error.failure, str(error), sent=False) from None
-        policy = settings.tls
+        policy = stage.tls
         transport: asyncio.Transport | None = None
         try:
             transport, protocol = await asyncio.get_running_loop().create_connection(
@@ -199,7 +220,7 @@ class HttpClient:
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
                 raise HttpFailed(Failure.LOST, f"The connection to {host} was lost", sent=False) from None
             raise
-        _STAGE.get().connected = True
+        stage.connected = True
         return protocol
 
     async def _body(self, answer: Any) -> bytes:
@@ -233,11 +254,13 @@ class HttpClient:
 
 
 class _Stage:
-    """Of one request: whether anything can have been sent."""
+    """Of one request: how its connection is made, and whether anything can have been sent."""
 
-    __slots__ = ("connected",)
+    __slots__ = ("allow_private", "connected", "tls")
 
-    def __init__(self) -> None:
+    def __init__(self, tls: TlsPolicy, allow_private: bool) -> None:
+        self.tls = tls
+        self.allow_private = allow_private
         self.connected = False
 
 

@@ -26,6 +26,7 @@ DEFAULT_DH_BITS: Final = 2048
 MOST_CONTEXTS: Final = 256
 """Contexts kept: each may hold all CAs of the system, half a megabyte."""
 
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _PIN: Final = re.compile("[0-9a-f]{64}")
 _SUITES: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"
 _NOT: Final = "!aNULL:!eNULL:!aDSS:!AESCCM"
@@ -115,6 +116,20 @@ class TlsPolicy:
         if self.min_dh_bits <= 1024:
             return f"@SECLEVEL=1:{_SUITES}:DHE+AESGCM:DHE+CHACHA20:DHE+AES:!SHA1:{_NOT}"
         return None
+
+
+def certificates(text: str) -> str:
+    """The certificates of a text in PEM; "" for none that OpenSSL can read.
+
+    What else is in it, a private key at worst, is neither kept nor shown.
+    """
+    found = "".join(f"{block}\n" for block in _CERTIFICATE.findall(text))
+    try:
+        if found:
+            ssl.create_default_context(cadata=found)
+    except (ssl.SSLError, ValueError):
+        return ""
+    return found
 
 
 class ClientContexts:

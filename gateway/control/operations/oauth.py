@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from gateway.control.frames import Json
 from gateway.model.errors import InvalidRequest
@@ -11,7 +12,8 @@ from gateway.oauth.apps import AppSpec, google_service_account
 from gateway.oauth.errors import LoginRefused, Pending, Transient
 from gateway.oauth.logins import Wanted
 from gateway.oauth.parts import OAuth
-from gateway.oauth.providers import BOTH, Leg, Way
+from gateway.oauth.providers import ALLOWED, BOTH, Leg, Way
+from gateway.outbound.tls import certificates
 from gateway.store.connectors import grants, oauth_apps
 from gateway.store.connectors.grants import GrantRow
 from gateway.store.connectors.oauth_apps import AppRow
@@ -20,6 +22,8 @@ from gateway.store.db import Rx, Tx
 from .connectors import desk_of
 from .registry import Context, Stream, operation
 from .values import moment
+
+_NETWORK: Final = ("allow_private", "ca")  # of `endpoints`: they are no URLs
 
 
 def _oauth(context: Context) -> OAuth:
@@ -34,7 +38,9 @@ def _app(row: AppRow) -> dict[str, Json]:
         "client_id": row.client_id,
         "has_secret": row.secret_sealed is not None,
         "has_key": row.key_sealed is not None,
-        "endpoints": dict(row.endpoints),
+        "endpoints": _without_network(row.endpoints),
+        "allow_private": row.endpoints.get("allow_private") == ALLOWED,
+        "has_ca": "ca" in row.endpoints,
         "redirect": row.redirect,
         "status": row.status,
         "last_error": row.last_error,
@@ -65,13 +71,30 @@ async def _shown(context: Context, row: GrantRow) -> dict[str, Json]:
     return _grant(row, {app.id: app.name})
 
 
+def _without_network(endpoints: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in endpoints.items() if name not in _NETWORK}
+
+
+def _network(allow_private: bool | None, ca: str | None, before: Mapping[str, str] | None = None) -> dict[str, str]:
+    """`allow_private` and `ca` as endpoints keep them; None: as `before`, "": the system's. InvalidRequest."""
+    wanted = {name: (before or {}).get(name, "") for name in _NETWORK}
+    if allow_private is not None:
+        wanted["allow_private"] = ALLOWED if allow_private else ""
+    if ca is not None:
+        wanted["ca"] = certificates(ca)
+        if ca and not wanted["ca"]:
+            raise InvalidRequest("The CA is no PEM text of certificates")
+    return {name: value for name, value in wanted.items() if value}
+
+
 def _spec(
     provider: str, client_id: str, service_account: str | None, endpoints: Mapping[str, str], values: Mapping[str, Any]
 ) -> AppSpec:
     if service_account is not None:
         if client_id:
             raise InvalidRequest("The key file of a service account names its client itself")
-        return google_service_account(service_account)
+        network = {name: endpoints[name] for name in _NETWORK if name in endpoints}
+        return replace(google_service_account(service_account), endpoints=network)
     given = {name: value for name, value in endpoints.items() if value}
     return AppSpec(provider=provider, client_id=client_id, endpoints=given, **values)
 
@@ -82,15 +105,17 @@ async def app_create(
     secret: str = "", key: str = "", certificate: str = "", key_name: str = "", redirect: str | None = None,
     service_account: str | None = None, token_url: str = "", authorize_url: str = "", device_url: str = "",
     imap_scope: str = "", smtp_scope: str = "", scopes: str = "", issuer: str = "",
+    allow_private: bool = False, ca: str = "",
 ) -> Json:  # fmt: skip
     """A client that is registered at a provider. `service_account`: the text of Google's key file, instead of others.
 
-    The URLs and scopes are for the provider `custom`.
+    The URLs and scopes are for the provider `custom`. `allow_private`: it may be in a private network or on this
+    machine; `ca`: certificates in PEM of the CAs that it is trusted by instead of the system's.
     """
     spec = _spec(
         provider, client_id, service_account,
         {"token_url": token_url, "authorize_url": authorize_url, "device_url": device_url, "imap_scope": imap_scope,
-         "smtp_scope": smtp_scope, "scopes": scopes, "issuer": issuer},
+         "smtp_scope": smtp_scope, "scopes": scopes, "issuer": issuer, **_network(allow_private, ca)},
         {"tenant": tenant, "secret": secret, "key": key, "certificate": certificate, "key_name": key_name,
          "redirect": redirect},
     )  # fmt: skip
@@ -107,10 +132,11 @@ async def app_list(context: Context, stream: Stream) -> Json:
 async def app_set(
     context: Context, stream: Stream, *, name: str, client_id: str | None = None, tenant: str | None = None,
     secret: str = "", key: str = "", certificate: str = "", key_name: str = "", redirect: str | None = None,
+    allow_private: bool | None = None, ca: str | None = None,
 ) -> Json:  # fmt: skip
     """Other values; what is not given stays. All grants of the application are tried again at once.
 
-    `redirect` "": a loopback address.
+    `redirect` "": a loopback address; `ca` "": the system's.
     """
     row = await context.db.read(lambda rx: oauth_apps.named(rx, name))
     spec = AppSpec(
@@ -121,7 +147,7 @@ async def app_set(
         key=key,
         certificate=certificate,
         key_name=key_name,
-        endpoints=row.endpoints,
+        endpoints=_without_network(row.endpoints) | _network(allow_private, ca, row.endpoints),
         redirect=row.redirect if redirect is None else redirect or None,
     )
     return _app(await _oauth(context).apps.change(name, spec))

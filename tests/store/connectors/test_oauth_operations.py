@@ -19,10 +19,13 @@ from gateway.control.local import LocalCaller
 from gateway.control.operations import Context
 from gateway.ingest.writer import Ingest
 from gateway.model.errors import AlreadyExists, CannotChange, InvalidRequest, NotFound
-from gateway.oauth.errors import AppMisconfigured, LoginRefused, ReauthRequired
+from gateway.oauth.errors import AppMisconfigured, LoginRefused, ReauthRequired, Transient
 from gateway.oauth.login import Dialogue, Login
 from gateway.oauth.logins import Wanted
 from gateway.oauth.providers import Way
+from gateway.outbound.failure import Failure
+from gateway.outbound.http import HttpSettings
+from gateway.store.connectors import oauth_apps
 from gateway.store.db import Database
 from tests.support.oauth import Answer, FakeProvider
 from tests.support.oauth.provider import rsa_key
@@ -79,6 +82,48 @@ async def test_applications(world: World, runner: asyncio.Runner) -> None:
         await caller.call("oauth.app.remove", {"name": "app"})
         with pytest.raises(NotFound):
             await caller.call("oauth.app.remove", {"name": "app"})
+
+
+async def test_a_provider_in_a_private_network_is_asked_only_where_its_application_says_so(
+    world: World, runner: asyncio.Runner
+) -> None:
+    async with world() as (made, caller):
+        made.http._settings = HttpSettings(total=5.0, patience=5.0)  # as the server's own is: nothing private, no CA
+        ca = made.provider.ca_file.read_text()
+        shown = await enter(made, caller)
+        assert (shown["allow_private"], shown["has_ca"]) == (False, False)
+        await enter(made, caller, "other")
+        own = {"app": "app", "account": ACCOUNT, "way": "client_credentials"}
+
+        async def failure(**changed: Any) -> tuple[Failure, str]:
+            await caller.call("oauth.app.set", {"name": "app", **changed})
+            with pytest.raises(Transient) as caught:
+                await caller.call("oauth.login.own", own)
+            return caught.value.failure, str(caught.value)
+
+        kind, text = await failure(tenant="")
+        assert kind is Failure.DENIED
+        assert "gateway oauth set APP --allow-private" in text
+        assert (await failure(ca=ca))[0] is Failure.DENIED
+        assert (await failure(ca="", allow_private=True))[0] is Failure.TLS_VERIFY
+        with pytest.raises(InvalidRequest, match="no PEM text"):
+            await caller.call("oauth.app.set", {"name": "app", "ca": "x"})
+        assert made.provider.seen == []
+
+        key = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"
+        changed = await caller.call("oauth.app.set", {"name": "app", "ca": key + ca})
+        assert (changed["allow_private"], changed["has_ca"]) == (True, True)
+        assert changed["endpoints"] == shown["endpoints"]
+        assert (await caller.call("oauth.login.own", own))["grant"]["status"] == "active"
+        row = await made.db.read(lambda rx: oauth_apps.named(rx, "app"))
+        assert row.endpoints["ca"] == ca, "and nothing else of the file"
+        with pytest.raises(Transient) as caught:
+            await caller.call("oauth.login.own", {**own, "app": "other"})
+        assert caught.value.failure is Failure.DENIED, "it is of that application alone"
+        assert (await failure(allow_private=False))[0] is Failure.DENIED
+        whole = await enter(made, caller, "third", allow_private=True, ca=ca)
+        assert (whole["allow_private"], whole["has_ca"]) == (True, True)
+        assert (await caller.call("oauth.login.own", {**own, "app": "third"}))["grant"]["status"] == "active"
 
 
 async def test_a_service_account_by_its_key_file(world: World, runner: asyncio.Runner) -> None:

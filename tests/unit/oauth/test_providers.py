@@ -6,7 +6,7 @@ import pytest
 
 from gateway.model.errors import InvalidRequest
 from gateway.oauth.providers import BOTH, GOOGLE, NAMES, Leg, Way, custom, microsoft, provider
-from gateway.outbound.http import usable_url
+from gateway.outbound.http import Reach, usable_url
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "custom"])
@@ -44,6 +44,16 @@ def test_scopes_that_were_not_granted() -> None:
     assert found.missing(needed, "HTTPS://OUTLOOK.OFFICE365.COM/imap.accessasuser.all openid") == (needed[1],)
     assert found.missing(needed, " ".join(needed)) == ()
     assert GOOGLE.missing(GOOGLE.needs(BOTH), "openid email") == ("https://mail.google.com/",)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_private_is_reached_unless_it_is_said(name: str) -> None:
+    given = {"token_url": "https://t.test/"} if name == "custom" else {}
+    assert provider(name, endpoints=given).reach == Reach(allow_private=False, ca_pem=None)
+    assert provider(name, endpoints={**given, "allow_private": "yes"}).reach == Reach(allow_private=True)
+    for bad in ({"allow_private": "no"}, {"allow_private": "true"}, {"ca": "x"}, {"ca": "-----BEGIN CERTIFICATE-----"}):
+        with pytest.raises(InvalidRequest):
+            provider(name, endpoints={**given, **bad})
 
 
 def test_a_provider_of_ones_own() -> None:
