@@ -121,8 +121,9 @@ class Gateway:
         states.start()
         stack.push_async_callback(states.close)
         supervisor = Supervisor(
-            db, ingest, desk.accounts, connector_settings(config), clock=time.time, chance=random.random
-        )
+            db, ingest, desk.accounts, connector_settings(config), clock=time.time, chance=random.random,
+            gates=desk.gates,
+        )  # fmt: skip
         on_access = OnAccess(supervisor.look)
         await self._sending(db, desk, on_access)
         runner = self._runner = QueueRunner(
@@ -252,7 +253,10 @@ class Gateway:
     async def _desk_of_connectors(self, db: Database) -> Desk:
         """Says at once where stored passwords cannot be opened. MissingKey, ConfigError."""
         config = self._config
-        desk = Desk.open(db, master_key(config), reach(config), clock=time.time, metrics=self._metrics)
+        desk = Desk.open(
+            db, master_key(config), reach(config), clock=time.time, metrics=self._metrics,
+            destination=connector_settings(config).destination,
+        )  # fmt: skip
         self._stack.push_async_callback(desk.close)
         await desk.vault.check()
         return desk

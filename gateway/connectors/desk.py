@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,15 +21,20 @@ from gateway.store.db import Database
 from gateway.store.master_key import KeySource
 from gateway.store.vault import Vault
 
+from . import journal
 from .accounts import NO_LOGIN, ConnectorAccounts, Reach
 from .advice import Side
+from .gates import Gates
 from .options import Options
+from .plan.destination import DestinationLimits
 from .plan.filters import FolderFilter
 from .probe import Probe, without_login
 from .probe_imap import probe_imap
 from .probe_smtp import probe_smtp
 from .remote.actions import RemoteActions
-from .remote.door import AccountLocks, opened
+from .remote.door import AccountLocks, Ways, opened
+from .remote.errors import RemoteFailed
+from .remote.mishaps import Mishaps
 from .service import Connectors, Found
 
 BOTH: Final[tuple[Side, ...]] = ("imap", "smtp")
@@ -43,26 +50,43 @@ class Desk:
     connectors: Connectors
     http: HttpClient
     resolver: Resolver = system_resolver
+    gates: Gates = field(default_factory=lambda: Gates(DestinationLimits(), random.random))
+    """What connections to hosts wait for; a process that syncs has its workers pass the same."""
     locks: AccountLocks = field(default_factory=AccountLocks)
+    mishaps: Mishaps = field(default_factory=Mishaps)
 
     @classmethod
     def open(
-        cls, db: Database, keys: KeySource, reach: Reach, *, clock: Clock, metrics: Metrics = NULL_METRICS
-    ) -> Desk:
-        """Nothing is read or asked yet."""
+        cls, db: Database, keys: KeySource, reach: Reach, *, clock: Clock, metrics: Metrics = NULL_METRICS,
+        destination: DestinationLimits | None = None,
+    ) -> Desk:  # fmt: skip
+        """Nothing is read or asked yet. `destination`: how hosts are asked."""
         vault = Vault(db, keys)
         http = HttpClient(contexts, HttpSettings())
         oauth = parts.make(db, vault, http, clock=clock, metrics=metrics)
         accounts = ConnectorAccounts(vault, oauth.tokens, reach)
-        return cls(vault, oauth, accounts, Connectors(db, vault, clock=clock), http)
+        gates = Gates(destination or DestinationLimits(), random.random)
+        return cls(vault, oauth, accounts, Connectors(db, vault, clock=clock), http, gates=gates)
 
     async def close(self) -> None:
         await self.oauth.tokens.close()
         await self.http.close()
 
-    def remote(self, found: Found) -> AbstractAsyncContextManager[RemoteActions]:
-        """What somebody does by hand in the account, over a connection of its own (`remote.door.opened`)."""
-        return opened(self.accounts, self.locks, found, resolver=self.resolver)
+    @asynccontextmanager
+    async def remote(self, found: Found, action: str) -> AsyncIterator[RemoteActions]:
+        """What somebody does by hand in the account, over a connection of its own (`remote.door.opened`).
+
+        `action`: its name, for the event that is left where the account fails it.
+        """
+        try:
+            async with opened(self.accounts, Ways(self.gates, self.locks, self.resolver), found) as actions:
+                yield actions
+        except RemoteFailed as error:
+            if self.mishaps.is_news(found.row.id, action, error.failure):
+                said = f"{error.message} {error.advice}".rstrip()
+                event = journal.of_action(action, error.log, error.failure.value, said)
+                await self.connectors.tell(found.row.id, event)
+            raise
 
     async def test(self, found: Found, sides: tuple[Side, ...] = BOTH) -> list[Probe]:
         """Test a stored connector. InvalidRequest: it has none of `sides`; NotFound, ConfigError."""

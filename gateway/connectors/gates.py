@@ -45,6 +45,14 @@ class HostAway(GatewayError):
         self.seconds = seconds
 
 
+class HostBusy(GatewayError):
+    """Somebody's patience was over before it was his turn. `full`: the host has all connections that it may have."""
+
+    def __init__(self, text: str, *, full: bool) -> None:
+        super().__init__(text)
+        self.full = full
+
+
 class Gates:
     """One gate a host and port; `chance` jitters pauses."""
 
@@ -54,14 +62,23 @@ class Gates:
         self._gates: dict[tuple[str, int], _Gate] = {}
 
     @asynccontextmanager
-    async def entered(self, host: str, port: int, account: int) -> AsyncIterator[Entered]:
-        """Waits for its turn; inside it a connection is open, or being opened. HostAway: not now."""
+    async def entered(
+        self, host: str, port: int, account: int, *, patience: float | None = None
+    ) -> AsyncIterator[Entered]:
+        """Waits for its turn; inside it a connection is open, or being opened. HostAway: not now.
+
+        `patience`: somebody waits himself, for so many seconds at most (HostBusy), and goes before those that wait
+        for nobody: after a start these may be thousands.
+        """
         gate = self._gate(host, port)
         loop = asyncio.get_running_loop()
         self._present(gate, host)
-        async with gate.turn:  # first come, first served
-            await self._its_time(gate, host)
-            gate.destination.begin(loop.time())
+        if patience is not None:
+            await self._soon(gate, host, patience)
+        else:
+            async with gate.turn:  # first come, first served
+                await self._its_time(gate, host)
+                gate.destination.begin(loop.time())
         told = False
 
         def succeeded() -> None:
@@ -87,8 +104,20 @@ class Gates:
         wait = PROBE_S if breaker.probing else max(0.0, breaker.until - now)
         raise HostAway(f"{host} fails other accounts too: {breaker.reason}", wait + SPREAD_S * self._chance())
 
+    async def _soon(self, gate: _Gate, host: str, patience: float) -> None:
+        try:
+            async with asyncio.timeout(patience):
+                await self._its_time(gate, host)
+        except TimeoutError:
+            most = self._limits.connections
+            if gate.destination.full:
+                raise HostBusy(f"All {most} connections to {host} are in use", full=True) from None
+            raise HostBusy(f"Other accounts of {host} are logging in", full=False) from None
+        gate.destination.begin(asyncio.get_running_loop().time())
+
     async def _its_time(self, gate: _Gate, host: str) -> None:
-        """Whoever is at the head waits for the rate, or another one's end."""
+        """Whoever is at the head, or goes before it, waits for the rate or another one's end. Nothing awaits between
+        its return and `begin`."""
         loop = asyncio.get_running_loop()
         while True:
             self._present(gate, host)

@@ -24,6 +24,15 @@ def of_failure(run: SyncRun, log: Sequence[tuple[float, str]], failure: str, mes
     )
 
 
+def of_action(action: str, log: Sequence[tuple[float, str]], failure: str, message: str) -> NewEvent:
+    """What somebody did by hand and did not get; `action`: as `gateway remote` calls it.
+
+    The kinds are SEND and SYNC, and this is none of sending.
+    """
+    said = f"gateway remote {action}: {message}"
+    return NewEvent(EventKind.SYNC, EventStatus.FAILED, said, failure, detail={"action": action}, log=text_of(log))
+
+
 def text_of(log: Sequence[tuple[float, str]]) -> str | None:
     """A line each, with its moment."""
     return "\n".join(f"{rfc3339(at)} {line}" for at, line in log) or None

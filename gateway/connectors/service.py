@@ -10,10 +10,14 @@ import uuid as uuids
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
+
+from gateway.model.errors import NotFound, Unavailable
 from gateway.model.ids import InboxId, PodId
 from gateway.model.ports import Clock
-from gateway.store.connectors import accounts
+from gateway.store.connectors import accounts, events
 from gateway.store.connectors.accounts import NewConnector
+from gateway.store.connectors.events import NewEvent
 from gateway.store.connectors.rows import ConnectorId, ConnectorRow
 from gateway.store.db import Database, Tx
 from gateway.store.sealing import Sealer
@@ -26,6 +30,8 @@ from .given import Given
 from .options import Options
 from .presets import provider_of
 from .resolve import resolve
+
+log = structlog.get_logger(__name__)
 
 MINUTE = 60
 
@@ -119,6 +125,14 @@ class Connectors:
             return accounts.change(tx, row.id, row.version, values | sealed, now=now)
 
         return await self._opened(await self._vault.write(unit))
+
+    async def tell(self, connector_id: ConnectorId, event: NewEvent) -> None:
+        """Leave an event, where the connector is still there and the store takes it; never raises."""
+        now = int(self._clock())
+        try:
+            await self._db.write(lambda tx: events.add(tx, connector_id, event, now=now))
+        except (NotFound, Unavailable) as error:
+            log.warning("connectors.event_not_kept", connector=connector_id, reason=str(error))
 
     async def _opened(self, row: ConnectorRow) -> Found:
         given = givens.from_json(row.options, await secrets.opened(self._vault, row))

@@ -55,13 +55,15 @@ class Supervisor:
         *,
         clock: Clock,
         chance: Callable[[], float],
+        gates: Gates | None = None,
         resolver: Resolver = system_resolver,
     ) -> None:
+        """`gates`: those that others of this process pass too (`remote.door`); None: of its own."""
         self._db = db
         self._settings = settings
         self._clock = clock
         self._tools = Tools(
-            db, ingest, clock, chance, settings, accounts_, Gates(settings.destination, chance),
+            db, ingest, clock, chance, settings, accounts_, gates or Gates(settings.destination, chance),
             asyncio.Semaphore(_BACKFILLS), asyncio.Semaphore(settings.starting), resolver,
         )  # fmt: skip
         self._workers: dict[ConnectorId, Worker] = {}

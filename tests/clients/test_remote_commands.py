@@ -163,6 +163,13 @@ def test_it_works_without_a_server_and_in_an_account_that_does_not_answer(
         gateway.run("connector", "set", "work", "--set", "imap.port=1")
         assert refused(gateway, "list", "work").startswith("gateway: refused: ")
         gateway.start()
+        events = gateway.json("connector", "events", "work", "--failed", "--logs")
+        assert [(event["failure"], event["kind"], event["detail"]) for event in events] == [
+            ("auth_rejected", "SYNC", {"action": "list"}), ("refused", "SYNC", {"action": "list"}),
+        ]  # fmt: skip
+        assert any("NO" in line for line in events[0]["log"])
+        assert "wrong" not in str(events)
+        assert "gateway remote list: " in gateway.run("connector", "events", "work")
 
 
 def new(gateway: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from gateway.connectors.gates import Gates
 from gateway.connectors.given import Given as NothingGiven
+from gateway.connectors.plan.destination import DestinationLimits
 from gateway.connectors.remote.actions import RemoteActions
-from gateway.connectors.remote.door import AccountLocks, opened
+from gateway.connectors.remote.door import Ways, opened
 from gateway.connectors.remote.ranges import Chosen, chosen
 from gateway.connectors.service import Found
 from gateway.model.ids import InboxId, PodId
@@ -40,13 +43,13 @@ class Hand:
         account = server.account
         secret = account.token if "LOGINDISABLED" in server.personality.before else account.password
         self.accounts = Given(options(), server.port, account.user, secret, times=times)
-        self.locks = AccountLocks()
+        self.ways = Ways(Gates(DestinationLimits(0, 0), random.random))
         self.found = Found(replace(ROW, **row), NothingGiven(), self.accounts.options_)
         self.server = server
 
     @asynccontextmanager
     async def open(self, **more: Any) -> AsyncIterator[RemoteActions]:
-        async with opened(self.accounts, self.locks, self.found, **more) as actions:
+        async with opened(self.accounts, replace(self.ways, **more), self.found) as actions:
             yield actions
 
 

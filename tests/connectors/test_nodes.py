@@ -88,7 +88,7 @@ async def test_each_connector_is_one_node_s(db: Database) -> None:
         assert len(server.sessions) == 8
         await nodes[0].stop()
         assert nodes[0].supervisor.running == 0
-        nodes[1].supervisor._settings = replace(settings, connectors=8)
+        nodes[1].supervisor._settings = replace(nodes[1].supervisor._settings, connectors=8)
         await until(lambda: nodes[1].supervisor.running == 8)
         await until(lambda: len(server.sessions) == 8)
         await nodes[1].stop()

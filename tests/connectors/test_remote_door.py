@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass, replace
 
 import pytest
 
+from gateway.connectors.gates import Gates
 from gateway.connectors.options import ImapLeg
+from gateway.connectors.plan.destination import LEAST_ACCOUNTS, DestinationLimits
 from gateway.connectors.remote.door import AccountLocks
 from gateway.connectors.remote.errors import RemoteFailed
 from gateway.model.errors import CannotChange, InvalidRequest, LimitReached
@@ -38,7 +41,7 @@ async def test_actions_of_an_account_are_done_one_after_another() -> None:
 
         await asyncio.gather(*(act(place) for place in range(1, 9)))
         assert it.server.connections == 8
-        assert not it.locks._turns, "nothing is kept of accounts that nobody uses"
+        assert not it.ways.locks._turns, "nothing is kept of accounts that nobody uses"
 
 
 async def test_who_waits_too_long_is_told() -> None:
@@ -46,7 +49,7 @@ async def test_who_waits_too_long_is_told() -> None:
         with pytest.raises(LimitReached, match="under way"):
             async with it.open(wait=0.05):
                 raise AssertionError("two at once")
-    async with AccountLocks().held(ConnectorId(1)), it.locks.held(ConnectorId(1), wait=0.05):
+    async with AccountLocks().held(ConnectorId(1)), it.ways.locks.held(ConnectorId(1), wait=0.05):
         pass  # other accounts, other processes
 
 
@@ -109,6 +112,76 @@ async def test_a_token_that_was_refused_is_renewed_once(good_after: int, tried: 
                     raise AssertionError("nobody can log in")
             assert caught.value.failure is Failure.AUTH_OAUTH
         assert it.server.connections == tried
+
+
+def limited(it: Hand, *, connections: int = 0, per_minute: int = 0) -> Gates:
+    gates = Gates(DestinationLimits(per_minute, 1, connections), random.random)
+    it.ways = replace(it.ways, gates=gates, patience=0.05)
+    return gates
+
+
+async def test_an_action_waits_for_a_place_and_not_for_ever() -> None:
+    async with hand(FakeUpstream(DOVECOT)) as it:
+        gates, leg = limited(it, connections=1), it.found.options.imap
+        async with gates.entered(leg.host, leg.port, 7):
+            with pytest.raises(RemoteFailed, match=r"^limit: All 1 connections .* host_connections") as caught:
+                async with it.open():
+                    raise AssertionError("there is no place")
+            assert caught.value.failure is Failure.LIMIT
+        assert it.server.connections == 0
+        async with it.open() as actions:
+            assert await actions.folders()
+        async with it.open():
+            pass
+
+
+async def test_an_action_logs_in_no_faster_than_a_worker() -> None:
+    async with hand(FakeUpstream(DOVECOT)) as it:
+        limited(it, per_minute=1)
+        async with it.open():
+            pass
+        with pytest.raises(RemoteFailed, match=r"^throttled: .* logins_per_minute"):
+            async with it.open():
+                raise AssertionError("one a minute")
+        assert it.server.connections == 1
+
+
+async def test_what_fails_actions_is_known_of_the_host_and_so_is_its_end() -> None:
+    server = FakeUpstream(DOVECOT, mailboxes={"INBOX": 1})
+    async with server:
+        it, hosts = Hand(server), [Hand(server) for _ in range(LEAST_ACCOUNTS)]
+        port, it.accounts.port = it.accounts.port, 1
+        for number, each in enumerate(hosts):
+            each.ways, each.accounts.port = it.ways, 1  # where nobody listens
+            each.found = replace(each.found, row=replace(each.found.row, id=ConnectorId(number + 10)))
+            with pytest.raises(RemoteFailed, match=r"^refused: "):
+                async with each.open():
+                    raise AssertionError("nobody is there")
+        it.accounts.port = port
+        with pytest.raises(RemoteFailed, match=r"^unavailable: .* fails other accounts too: .* try again in") as caught:
+            async with it.open():
+                raise AssertionError("it is away")
+        assert caught.value.retry_after
+        assert server.connections == 0
+        leg = it.found.options.imap
+        breaker = it.ways.gates._gate(leg.host, leg.port).destination.breaker
+        breaker.until = 0.0  # the pause is over
+        async with it.open():
+            assert not breaker.failures
+        async with it.open():
+            pass
+
+
+async def test_a_wrong_password_says_nothing_of_the_host() -> None:
+    async with hand(FakeUpstream(DOVECOT)) as it:
+        it.accounts.password = "wrong"
+        for number in range(LEAST_ACCOUNTS + 2):
+            it.found = replace(it.found, row=replace(it.found.row, id=ConnectorId(number)))
+            with pytest.raises(RemoteFailed) as caught:
+                async with it.open():
+                    raise AssertionError("it is refused")
+            assert caught.value.failure is Failure.AUTH_REJECTED
+            assert any("AUTHENTICATE" in line or "LOGIN" in line for _, line in caught.value.log)
 
 
 async def test_an_action_goes_on_beside_a_sync_that_listens(db: Database) -> None:

@@ -106,7 +106,7 @@ async def polling(db: Database, server: FakeUpstream) -> AsyncIterator[Polling]:
                 raise NotFound(word)
             return it.found
 
-        desk = cast(Any, SimpleNamespace(connectors=SimpleNamespace(find=find), remote=lambda found: it.open()))
+        desk = cast(Any, SimpleNamespace(connectors=SimpleNamespace(find=find), remote=lambda found, action: it.open()))
         context = Context(db=db, ingest=Ingest(db, now=lambda: NOW), now=lambda: NOW, max_import_size=10**8, desk=desk)
         yield Polling(server, LocalCaller(context))
         assert not server.violations, server.violations

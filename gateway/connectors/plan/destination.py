@@ -42,7 +42,7 @@ class Destination:
 
     def wait(self, now: float) -> float | None:
         """Seconds until a connection may be tried; 0: now. None: not before another one ends, or the probe does."""
-        if self._limits.connections and self.open >= self._limits.connections:
+        if self.full:
             return None
         if not self.breaker.admits(now):
             return None if self.breaker.probing else max(0.001, self.breaker.until - now)
@@ -79,6 +79,11 @@ class Destination:
     def abandoned(self) -> None:
         """A try ended without having asked the server: the account was disabled meanwhile."""
         self.breaker.abandoned()
+
+    @property
+    def full(self) -> bool:
+        """It has all connections that it may have."""
+        return 0 < self._limits.connections <= self.open
 
     @property
     def idle(self) -> bool:

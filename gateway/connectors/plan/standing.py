@@ -63,6 +63,11 @@ _OF_THE_SERVER: Final = frozenset(
 )  # fmt: skip
 
 
+def of_the_server(failure: Failure) -> bool:
+    """It says more of the server than of this account."""
+    return failure in _OF_THE_SERVER
+
+
 class Account:
     """The standing of one connector's account; `oauth`: it logs in by access tokens, which can be renewed."""
 
@@ -86,7 +91,7 @@ class Account:
         wait = self._backoff.failed(_WAITS.get(failure, REFUSED), chance, hint)
         throttled = failure in (Failure.THROTTLED, Failure.LIMIT) or hint is not None
         return self._now(
-            Standing.THROTTLED if throttled else Standing.BACKOFF, now + wait, counts=failure in _OF_THE_SERVER
+            Standing.THROTTLED if throttled else Standing.BACKOFF, now + wait, counts=of_the_server(failure)
         )
 
     def quarantine(self) -> Verdict:

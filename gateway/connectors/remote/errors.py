@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.connectors.advice import advise
+from gateway.connectors.gates import HostAway, HostBusy
 from gateway.model.errors import GatewayError
 from gateway.outbound.failure import Failure
 from gateway.upstream.errors import UpstreamError
@@ -34,6 +35,8 @@ class RemoteFailed(GatewayError):
         self.advice = advice
         self.said = said
         self.retry_after = retry_after
+        self.log: Sequence[tuple[float, str]] = ()
+        """What was said, redacted: a moment and a line each."""
 
 
 class ValidityChanged(GatewayError):
@@ -59,6 +62,21 @@ def failed(error: UpstreamError, provider: str, name: str) -> RemoteFailed:
         error.failure, message, advice.format(wait=wait) if "{wait}" in advice else advice, said=error.said,
         retry_after=error.retry_after,
     )  # fmt: skip
+
+
+def away(error: HostAway) -> RemoteFailed:
+    """Nothing was tried."""
+    advice = f"One account asks it until it answers; try again in {max(1, round(error.seconds))} seconds."
+    return RemoteFailed(Failure.UNAVAILABLE, _ended(str(error)), advice, retry_after=error.seconds)
+
+
+def busy(error: HostBusy) -> RemoteFailed:
+    """Nothing was tried."""
+    if error.full:
+        advice = "[connectors] host_connections says how many there may be; try again later, or allow more."
+        return RemoteFailed(Failure.LIMIT, _ended(str(error)), advice)
+    advice = "[connectors] logins_per_minute says how fast; try again later."
+    return RemoteFailed(Failure.THROTTLED, _ended(str(error)), advice)
 
 
 def shown(text: str) -> str:

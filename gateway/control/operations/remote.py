@@ -46,11 +46,13 @@ KINDS: Final[Mapping[Failure, type[GatewayError]]] = {
 
 
 @asynccontextmanager
-async def account(context: Context, name: str, pod: str | None) -> AsyncIterator[tuple[RemoteActions, Found]]:
-    """A connection in the account, and errors as callers know them."""
+async def account(
+    context: Context, name: str, pod: str | None, action: str
+) -> AsyncIterator[tuple[RemoteActions, Found]]:
+    """A connection in the account for `action`, and errors as callers know them."""
     connector = await found(context, name, pod)
     try:
-        async with desk_of(context).remote(connector) as actions:
+        async with desk_of(context).remote(connector, action) as actions:
             yield actions, connector
     except RemoteFailed as error:
         raise KINDS.get(error.failure, InvalidRequest)(str(error)) from None
@@ -71,7 +73,7 @@ async def patiently_send(stream: Stream, frame: Frame) -> None:
 async def remote_list(
     context: Context, stream: Stream, *, name: str, pod: str | None = None, counts: bool = True
 ) -> Json:
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "list") as (actions, _):
         return [_folder(one) for one in await actions.folders(counts=counts)]
 
 
@@ -80,7 +82,7 @@ async def remote_status(
     context: Context, stream: Stream, *, name: str, mailbox: str, pod: str | None = None,
     uidvalidity: int | None = None,
 ) -> Json:
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "status") as (actions, _):
         return _folder(await actions.status(mailbox, expect=uidvalidity))
 
 
@@ -100,7 +102,7 @@ async def remote_search(
         since=since, before=before, seen=seen, sender=sender, recipient=recipient, subject=subject, text=text,
         terms=None if isinstance(further, All) else further,
     )  # fmt: skip
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "search") as (actions, _):
         found = await actions.search(mailbox, wants, limit=limit, below=below, expect=uidvalidity)
     return {
         "mailbox": found.mailbox,
@@ -120,7 +122,7 @@ async def remote_download(
     """Sends `{"message": {…}}`, then the octets of it or of its part."""
     wanted = ranges.chosen(message, by_uid=by_uid)
     octets = 0
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "download") as (actions, _):
         folder, validity, facts = await actions.message(mailbox, wanted, expect=uidvalidity)
         told = {"mailbox": folder, "uidvalidity": validity, **facts_json(facts)}
         await patiently_send(stream, {"message": told})
@@ -139,7 +141,7 @@ async def remote_append(
 ) -> Json:
     """Reads `size` octets. `date`: Unix seconds."""
     names = flag_names(flags or ())
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "append") as (actions, _):
         filed = await actions.append(
             mailbox, size, _incoming(stream), flags=names, date=date, expect=uidvalidity
         )
@@ -166,7 +168,7 @@ async def remote_copy(
     pod: str | None = None, uidvalidity: int | None = None,
 ) -> Json:
     wanted = ranges.chosen(messages, by_uid=by_uid)
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "copy") as (actions, _):
         return _done(await actions.copy(mailbox, wanted, to, expect=uidvalidity))
 
 
@@ -176,7 +178,7 @@ async def remote_move(
     pod: str | None = None, uidvalidity: int | None = None,
 ) -> Json:
     wanted = ranges.chosen(messages, by_uid=by_uid)
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "move") as (actions, _):
         return _done(await actions.move(mailbox, wanted, to, expect=uidvalidity))
 
 
@@ -187,7 +189,7 @@ async def remote_delete(
 ) -> Json:
     """By UID: to the account's Trash, or with `permanent` for good."""
     wanted = ranges.chosen(messages, by_uid=True)
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "delete") as (actions, _):
         return _done(await actions.delete(mailbox, wanted, permanent=permanent, expect=uidvalidity))
 
 
@@ -198,13 +200,13 @@ async def remote_flag(
 ) -> Json:
     """`how`: add, remove or set."""
     wanted = ranges.chosen(messages, by_uid=by_uid)
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "flags") as (actions, _):
         return _done(await actions.flag(how, mailbox, wanted, flags, expect=uidvalidity))
 
 
 @operation("remote.create")
 async def remote_create(context: Context, stream: Stream, *, name: str, mailbox: str, pod: str | None = None) -> Json:
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "create") as (actions, _):
         return _made(await actions.create(mailbox))
 
 
@@ -213,7 +215,7 @@ async def remote_rename(
     context: Context, stream: Stream, *, name: str, mailbox: str, to: str, pod: str | None = None,
     uidvalidity: int | None = None,
 ) -> Json:
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "rename") as (actions, _):
         return _made(await actions.rename(mailbox, to, expect=uidvalidity))
 
 
@@ -223,7 +225,7 @@ async def remote_delete_mailbox(
     uidvalidity: int | None = None,
 ) -> Json:
     """With all that is in it."""
-    async with account(context, name, pod) as (actions, _):
+    async with account(context, name, pod, "delete-mailbox") as (actions, _):
         return _made(await actions.delete_mailbox(mailbox, expect=uidvalidity))
 
 

@@ -39,7 +39,7 @@ async def remote_new(
         raise InvalidRequest(f"A page has 1 to {PAGE} messages")
     if after is not None and not 0 <= after < 2**32:
         raise InvalidRequest("A UID is a number up to 4294967295")
-    async with account(context, name, pod) as (actions, connector):
+    async with account(context, name, pod, "new") as (actions, connector):
         asking = Poller(context.db, connector.row.id, poller)
         new = await asking.look(
             actions, mailbox, from_start=from_start, now=int(context.now()), after=after, limit=limit
