@@ -78,6 +78,8 @@ message = Table(
     PrimaryKeyConstraint("mailbox_id", "uid"),
     Index("ix_message_inbox_email", "inbox_id", "email_id"),
     Index("ix_message_content", "content_id"),
+    Index("ix_message_mailbox_date", "mailbox_id", "internal_date", "content_id"),  # lists newest first
+    Index("ix_message_inbox_thread", "inbox_id", "thread_id"),
     sqlite_with_rowid=False,
 )
 """What never changes of a message; one row of `message_flags` has what does."""
