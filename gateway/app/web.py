@@ -9,7 +9,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.config import Config
 from gateway.control import operations
 from gateway.control.frames import Frame
-from gateway.control.operations import Context
+from gateway.control.operations import Context, Stream
 from gateway.model.ports import Metrics
 from gateway.submit.accept import Submissions
 from gateway.submit.drafting import Drafting
@@ -96,5 +96,5 @@ class Web:
             metrics=self._metrics, gate=self._gate,
         )
 
-    async def _operate(self, name: str, params: Mapping[str, Any]) -> Any:
-        return await operations.run(self._context, _Quiet(), name, params)
+    async def _operate(self, name: str, params: Mapping[str, Any], stream: Stream | None = None) -> Any:
+        return await operations.run(self._context, stream or _Quiet(), name, params)

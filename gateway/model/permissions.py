@@ -25,7 +25,8 @@ BUNDLES: Final[Mapping[str, frozenset[str]]] = {
         {"inbox_create", "inbox_update", "inbox_delete", "webhook_read", "webhook_create", "webhook_update",
          "webhook_delete", "domain_read", "domain_create", "domain_update", "domain_delete", "list_entry_read",
          "list_entry_create", "list_entry_delete", "api_key_read", "api_key_create", "api_key_delete", "pod_read",
-         "pod_create", "pod_delete", "metrics_read"}
+         "pod_create", "pod_delete", "metrics_read", "connector_read", "connector_update", "queue_read",
+         "queue_update"}
     ),
 }
 ALL_PERMISSIONS: Final = frozenset().union(*BUNDLES.values())

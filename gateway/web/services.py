@@ -26,11 +26,24 @@ class Gate(Protocol):
     def close(self, peer: str, /) -> None: ...
 
 
+class Stream(Protocol):
+    """What an operation reads beyond its parameters, and tells before its result: objects and octets."""
+
+    async def receive(self) -> dict[str, Json] | bytes | None:
+        """None at the end."""
+
+    async def send(self, frame: dict[str, Json] | bytes) -> None:
+        """Waits while whoever reads is slow."""
+
+
 class Operate(Protocol):
     """`control.operations`: what an administrator can do, by name. Who may is asked before it is called."""
 
-    def __call__(self, name: str, params: Mapping[str, Json], /) -> Awaitable[Json]:
-        """GatewayError as the operation raises it; InvalidRequest for parameters that it does not know."""
+    def __call__(self, name: str, params: Mapping[str, Json], stream: Stream | None = None, /) -> Awaitable[Json]:
+        """GatewayError as the operation raises it; InvalidRequest for parameters that it does not know.
+
+        `stream`: for what tells more than its result, or reads more than its parameters.
+        """
 
 
 @dataclass(frozen=True, slots=True)
