@@ -6,12 +6,13 @@ otherwise, so nothing here ends a recipient: it is only due, with what its runne
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.model.ids import InboxId, SubmissionId
 
 from .addresses import spellings
-from .db import Tx, WakeKind
+from .db import Rx, Tx, WakeKind
 from .queue import lock_submissions, note
 from .statements import Stmt
 
@@ -36,6 +37,28 @@ _SAY = Stmt(
     "UPDATE queue_recipient SET code = NULL, enhanced = '4.4.4', text = :text WHERE submission_id IN :LIST(rows)"
     " AND state IN ('queued', 'deferred')"
 )
+_SUBMITTED = Stmt(
+    "SELECT s.finished_at, EXISTS (SELECT 1 FROM queue_recipient r WHERE r.submission_id = s.id AND r.state = 'sent'"
+    " AND r.attempts > 0) FROM submission s WHERE s.inbox_id = :inbox AND s.message_id = :message_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What the queue says of a message. `waits`: some recipient may still go; `sent_at`: when the last one ended of
+    what another server took for somebody (Unix seconds), None: no server took it."""
+
+    waits: bool
+    sent_at: int | None
+
+
+def submitted(rx: Rx, inbox_id: InboxId, message_id: bytes) -> Submitted | None:
+    """By its Message-ID without brackets. None: the inbox did not send it through here, or that is forgotten."""
+    rows = rx.all(_SUBMITTED, inbox=inbox_id, message_id=message_id)
+    if not rows:
+        return None
+    ends = [finished for finished, sent in rows if finished is not None and sent]
+    return Submitted(any(finished is None for finished, _ in rows), max(ends, default=None))
 
 
 def account_back(tx: Tx, inbox_id: InboxId, address: str, now: int) -> None:

@@ -10,13 +10,17 @@ import pytest
 from gateway.connectors.options import Options, SmtpLeg
 from gateway.connectors.push.sent import SentMail, ask_copy
 from gateway.model.flags import SEEN
-from gateway.store import messages
+from gateway.model.ids import SubmissionId
+from gateway.store import content, messages, queue, queue_outcome, submissions
 from gateway.store.connectors import ops
-from gateway.store.db import Database, Rx
+from gateway.store.db import Database, Rx, Tx
 from gateway.store.messages import Columns
+from gateway.store.queue import QueueState
+from gateway.store.queue_outcome import Result
 from tests.connectors.kit import Connected, connected, options, upstream_mail
 from tests.connectors.local_changes import Local
 from tests.connectors.push_kit import SETTINGS
+from tests.store.helpers import staged, submission
 from tests.support.upstream import DOVECOT, Drop, FakeUpstream, Refuse, example
 
 ID = "<one@here.test>"
@@ -111,6 +115,55 @@ async def test_nobody_files_it_so_ours_goes_up_after_a_while(db: Database) -> No
         await here.good_sync()
         clock.ahead = 1_000
         await here.good_sync()
+        await one_copy(here, server)
+
+
+async def submitted(here: Connected, clock: Clock) -> SubmissionId:
+    """The copy in Sent here, and its message in the queue, to one recipient elsewhere and one here."""
+    await Local(here).append("Sent", example(message_id=ID), flags=SEEN)
+    made = staged(example(message_id=ID))
+    facts = {"message_id": ID.strip("<>").encode()}
+    new = submission(here.inbox.id, "me@corp.test", made, ["you@third.test", "me@third.test"], **facts)
+
+    def unit(tx: Tx) -> SubmissionId:
+        content.complete(tx, made, int(clock()))
+        return submissions.enqueue(tx, new, int(clock()))
+
+    return await here.db.write(unit)
+
+
+async def end(here: Connected, number: SubmissionId, *states: str, now: float) -> None:
+    def unit(tx: Tx) -> None:
+        rows = queue.recipients_of(tx, number)
+        results = [Result(row, number, QueueState(state)) for row, state in zip(rows, states, strict=False)]
+        queue_outcome.settle(tx, results, int(now))
+
+    await here.db.write(unit)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_while_the_message_waits_in_the_queue_its_copy_does_too(db: Database, sent: bool) -> None:
+    """However long: else the server's own comes beside it. Then the server has its time, if it was given it."""
+    clock = Clock()
+    async with (
+        FakeUpstream(DOVECOT) as server,
+        connected(db, server, sends("smtp.gmail.com"), settings=SETTINGS, clock=clock) as here,
+    ):
+        await here.good_sync()
+        number = await submitted(here, clock)
+        for ahead in (0, 1_000, 200_000):
+            clock.ahead = ahead
+            await here.good_sync()
+            assert upstream_mail(server, "Sent") == {}
+        await end(here, number, "sent" if sent else "bounced", now=clock())
+        await here.good_sync()
+        assert upstream_mail(server, "Sent") == {}, "another recipient still waits"
+        await end(here, number, "sent" if sent else "bounced", "bounced", now=clock())
+        await here.good_sync()
+        if sent:
+            assert upstream_mail(server, "Sent") == {}, "the server may just be filing it"
+            clock.ahead += 1_000
+            await here.good_sync()
         await one_copy(here, server)
 
 

@@ -18,7 +18,7 @@ from gateway.model.ids import ContentId, InboxId, MailboxId
 from gateway.model.mailbox import SENT as ROLE
 from gateway.model.sequence import numbers_of
 from gateway.outbound.sent_copy import PROBES, SentPolicy, files_sent
-from gateway.store import content, messages
+from gateway.store import content, messages, queue_account
 from gateway.store.connectors import adopt, ops, places, state
 from gateway.store.connectors.moves import Key
 from gateway.store.connectors.ops import Op, OpState
@@ -33,7 +33,11 @@ from .ledger import SENT, Item, Ledger
 from .remote import opened
 
 GRACE_S: Final = 900
-"""A copy in Sent that nobody has told us about is put up after so long: its message may wait in the queue."""
+"""How long a server may take to show what it filed; also of a copy that our queue knows nothing of.
+
+Nobody tells when a mail program sent a message elsewhere and keeps its copy here: no row says whether the account's
+server took it, so there is nothing better than a time.
+"""
 _GIVEN_UP_S: Final = 7 * 86_400
 
 
@@ -170,9 +174,16 @@ async def settled(work: Work, ledger: Ledger, to: RemoteFolder, one: Outgoing, l
         return False
     files = files_sent(smtp.host, "")
     files = work.row.files_sent if files is None else files
-    if SentPolicy(smtp.sent_copy) is SentPolicy.AUTO and files is not False:
-        return False if work.now - one.internal_date < GRACE_S else None
-    return None
+    if SentPolicy(smtp.sent_copy) is not SentPolicy.AUTO or files is False:
+        return None
+    message_id = one.message_id
+    known = await work.db.read(lambda rx: queue_account.submitted(rx, work.claim.inbox_id, message_id))
+    if known is not None and known.waits:  # however long: the server may file what it is given in days
+        return False
+    if known is not None and known.sent_at is None:  # no server was given it
+        return None
+    since = one.internal_date if known is None or known.sent_at is None else max(one.internal_date, known.sent_at)
+    return False if work.now - since < GRACE_S else None
 
 
 def folder(work: Work) -> RemoteFolder | None:
