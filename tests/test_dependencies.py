@@ -54,7 +54,7 @@ def test_what_is_imported_is_declared() -> None:
 
 def test_what_is_declared_is_used() -> None:
     # Found by their names: gateway/ops/loop.py, gateway/web/bridge.py.
-    assert RUN - imported("gateway") == {"uvloop", "httptools", "websockets"}
+    assert RUN - imported("gateway") == {"uvloop", "httptools", "websockets", "python-multipart"}
     assert TEST - imported("tests") - imported("bench") - TOOLS == set()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.auth.authenticator import Authenticator
@@ -14,7 +15,10 @@ from gateway.model.ports import Metrics
 from gateway.submit.accept import Submissions
 from gateway.submit.drafting import Drafting
 
+from .doctor import check_certificate, check_ports, check_relay
+from .doctor.findings import Finding
 from .listeners import SourceGate
+from .welcome import client_settings, client_setup
 
 if TYPE_CHECKING:
     from gateway.web.bridge import WebFactory
@@ -87,14 +91,32 @@ class Web:
         return WebFactory(self._application, chosen, self._gate)
 
     def _services(self, chosen: WebSettings) -> WebServices:
+        from gateway.web.people import People
         from gateway.web.services import WebServices
 
         context = self._context
         return WebServices(
             db=context.db, ingest=context.ingest, authenticator=self._authenticator, submissions=self._submissions,
             drafting=self._drafting, operate=self._operate, clock=context.now, settings=chosen,
-            metrics=self._metrics, gate=self._gate,
+            metrics=self._metrics, gate=self._gate, setup=client_setup(self._config),
+            people=People(context.db, context.now), client_settings=self._client_settings, findings=self._findings,
         )
+
+    def _client_settings(self, address: str) -> dict[str, object]:
+        return client_settings(self._config, address, None).as_dict()
+
+    async def _findings(self) -> list[dict[str, str]]:
+        """What doctor says of what can be looked at from inside, without sending any mail."""
+        found = await asyncio.to_thread(lambda: [finding.as_dict() for finding in self._looked_at()])
+        for broken in await operations.run(self._context, _Quiet(), "store.check", {}):
+            text, remedy = f"{broken['text']} ({broken['code']})", broken["remedy"]
+            found.append({"area": "store", "level": "problem", "text": text, "remedy": remedy})
+        return found
+
+    def _looked_at(self) -> Iterator[Finding]:
+        yield from check_certificate(self._config)
+        yield from check_ports(self._config)
+        yield from check_relay(self._config)
 
     async def _operate(self, name: str, params: Mapping[str, Any], stream: Stream | None = None) -> Any:
         return await operations.run(self._context, stream or _Quiet(), name, params)

@@ -17,7 +17,7 @@ from gateway.model.errors import GatewayError
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import JUNK, TRASH
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
-from gateway.store import cleanup, inboxes, keys, once, queue, rates, vacuum
+from gateway.store import cleanup, inboxes, keys, once, queue, rates, vacuum, web_sessions
 from gateway.store.connectors import events, removal
 from gateway.store.db import Database, Tx
 
@@ -60,6 +60,7 @@ class Janitor:
             "same_mail": lambda: self._unit(once.purge, settings.same_mail_seconds),
             "send_counts": self._forget_counts,
             "removed_connectors": self._sweep_connectors,
+            "web_sessions": self._forget_sessions,
             "connector_events": lambda: self._unit(events.prune, settings.connector_event_seconds),
             "free_pages": self._give_back,  # the last: what the others freed in this round
         }
@@ -177,6 +178,11 @@ class Janitor:
         now = int(self._now())
         found = await self._db.read(lambda rx: rates.outdated(rx, now, self._settings.piece_rows))
         return await self._db.write(lambda tx: rates.forget(tx, found, now)) if found else 0
+
+    async def _forget_sessions(self) -> int:
+        now = int(self._now())
+        over = await self._db.read(lambda rx: web_sessions.any_over(rx, now))
+        return await self._db.write(lambda tx: web_sessions.forget(tx, now)) if over else 0
 
     async def _give_back(self) -> int:
         """Pages of the file that will not be needed soon, to the file system."""

@@ -30,7 +30,9 @@ _FIND = Stmt(
 _SEEN = Stmt("UPDATE web_session SET seen_at = :now WHERE token = :token")
 _END = Stmt("DELETE FROM web_session WHERE token = :token")
 _END_ALL = Stmt("DELETE FROM web_session WHERE key_id = :key")
-_FORGET = Stmt("DELETE FROM web_session WHERE expires_at <= :now OR seen_at <= :idle")
+_OVER: Final = "expires_at <= :now OR seen_at <= :idle"
+_ANY_OVER = Stmt(f"SELECT 1 FROM web_session WHERE {_OVER} LIMIT 1")
+_FORGET = Stmt(f"DELETE FROM web_session WHERE {_OVER}")
 
 
 def digest(token: str) -> bytes:
@@ -59,6 +61,11 @@ def end(tx: Tx, token: str) -> None:
 def end_all(tx: Tx, key_id: KeyId) -> int:
     """Log out every browser of a key; how many."""
     return tx.run(_END_ALL, key=key_id)
+
+
+def any_over(rx: Rx, now: int) -> bool:
+    """Whether `forget` would find something."""
+    return rx.one(_ANY_OVER, now=now, idle=now - IDLE) is not None
 
 
 def forget(tx: Tx, now: int) -> int:

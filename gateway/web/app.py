@@ -13,10 +13,13 @@ from starlette.responses import Response
 
 from gateway.model.errors import GatewayError
 
-from . import problems
+from . import pages, problems
 from .api import routers
-from .guard import Guard
+from .guard import KEYED, Guard
+from .pages.shell import NotLoggedIn, back, page
 from .services import WebServices
+from .setup.api import router as setup_router
+from .setup.routes import routes as setup_routes
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +35,10 @@ def application(services: WebServices) -> Guard:
         redirect_slashes=False,
     )  # fmt: skip
     app.state.services = services
-    for router in routers():
+    for router in (*routers(), *pages.routers()):
         app.include_router(router)
+    app.include_router(setup_router)
+    app.router.routes.extend(setup_routes())
     app.add_exception_handler(GatewayError, _expected)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _http)
@@ -43,7 +48,24 @@ def application(services: WebServices) -> Guard:
 
 async def _expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
+    if isinstance(error, NotLoggedIn):
+        return back("/login")
+    if _of_a_person(request):
+        kind = problems.kind_of(error)
+        return _told(request, kind, str(error))
     return problems.of_error(error)
+
+
+def _of_a_person(request: Request) -> bool:
+    """Who reads the answer: a browser asks for HTML first of all."""
+    return not request.url.path.startswith(KEYED) and "text/html" in request.headers.get("accept", "")
+
+
+def _told(request: Request, kind: problems.Kind, detail: str) -> Response:
+    return page(
+        "problem.html", title=kind.title, status=kind.status, who=request.scope["state"].get("caller"),
+        detail=detail, fix=kind.fix,
+    )  # fmt: skip
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:
@@ -59,6 +81,8 @@ async def _not_valid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = problems.kind_of_status(error.status_code)
+    if _of_a_person(request):
+        return _told(request, kind, str(error.detail))
     return problems.response(kind, str(error.detail), headers=dict(error.headers or {}))
 
 

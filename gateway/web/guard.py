@@ -18,6 +18,7 @@ from gateway.access.caller import Caller, caller
 from gateway.model.errors import AuthenticationFailed, GatewayError
 
 from . import problems
+from .people import token_of
 from .rates import Buckets
 from .services import WebServices
 
@@ -127,8 +128,13 @@ class Guard:
             except GatewayError as error:
                 return problems.of_error(error)
             state["caller"] = who
-        elif path.startswith(KEYED) and path not in OPEN:
-            return problems.response(problems.kind_of_status(401), "The request has no API key", headers=_CLOSE)
+        elif path.startswith(KEYED):
+            # Never by a browser's cookie: a form of another site could send that.
+            if path not in OPEN:
+                return problems.response(problems.kind_of_status(401), "The request has no API key", headers=_CLOSE)
+        elif token := token_of(headers):
+            who = state["caller"] = await self._services.people.find(token)
+            state["token"] = token if who else ""
         wait = self._buckets.wait(who.key_id if who else ("peer", peer), asyncio.get_running_loop().time())
         if wait:
             kind = problems.kind_of_status(429)

@@ -14,6 +14,9 @@ from gateway.store.db import Database
 from gateway.submit.accept import Submissions
 from gateway.submit.drafting import Drafting
 
+from .people import People
+from .setup.ports import ClientSetup
+
 Json = Any
 
 
@@ -71,6 +74,10 @@ class WebSettings:
         return "." in host and not host.endswith(".localhost") and not host.replace(".", "").isdigit()
 
 
+async def _no_findings() -> list[Json]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class WebServices:
     db: Database
@@ -80,8 +87,14 @@ class WebServices:
     drafting: Drafting
     operate: Operate
     clock: Clock
+    people: People
     settings: WebSettings = field(default_factory=WebSettings)
+    setup: ClientSetup = field(default_factory=ClientSetup)
     metrics: Metrics = NULL_METRICS
     gate: Gate | None = None
+    client_settings: Callable[[str], Json] = lambda address: {"address": address, "ports": [], "ca_file": None}
+    """What a mail program needs for the inbox of an address."""
+    findings: Callable[[], Awaitable[list[Json]]] = _no_findings
+    """What doctor finds: area, level, text, remedy."""
     closing: Callable[[], bool] = lambda: False
     """The process ends: streams shall."""

@@ -1,0 +1,13 @@
+"""The dashboard: pages made here and sent whole; what scripts there are only spare a click or a reload."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from . import connectors, health, home, inboxes, login, queue, static_files
+
+
+def routers() -> list[APIRouter]:
+    return [
+        static_files.router, login.router, home.router, inboxes.router, connectors.router, queue.router, health.router
+    ]

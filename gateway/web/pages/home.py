@@ -1,0 +1,30 @@
+"""The first page: what a person needs to connect a mail program, and how things are."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from gateway.access.caller import inboxes_of
+from gateway.store.db import Rx
+from gateway.store.inboxes import Inbox
+
+from .shell import Person
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def home(person: Person) -> Response:
+    who = person.who
+
+    def query(rx: Rx) -> list[Inbox]:
+        return inboxes_of(rx, who)
+
+    found = await person.services.db.read(query)
+    queue = await person.services.operate("queue.stats", {}) if who.may_all else None
+    return person.page(
+        "home.html", title="Overview", inboxes=found, messages=sum(inbox.messages for inbox in found),
+        octets=sum(inbox.octets for inbox in found), queue=queue,
+        client=person.services.client_settings(found[0].address) if found else None,
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+"""What every page stands in: templates that escape all they are given, who is logged in, and forms that are ours."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gateway.access.caller import Caller
+from gateway.model.errors import AuthenticationFailed
+from gateway.web import people
+from gateway.web.services import WebServices
+
+from . import static_files
+
+MOST_FIELD: Final = 20_000
+"""Characters of a form's field, but for the text of a message."""
+
+
+class NotLoggedIn(AuthenticationFailed):
+    """A page that needs a login was asked for without one: the login page is next."""
+
+
+def _moment(value: object) -> str:
+    """Unix seconds, or a time as operations write it, for people: UTC, to the minute."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, int | float):
+        value = datetime.datetime.fromtimestamp(value, datetime.UTC).isoformat()
+    return str(value)[:16].replace("T", " ")
+
+
+def _octets(value: int | None) -> str:
+    if value is None:
+        return "–"
+    size = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("gateway.web.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+    lstrip_blocks=True,
+)  # fmt: skip
+SECTIONS: Final = (
+    ("/", "Overview", False), ("/inboxes", "Inboxes", False), ("/connectors", "Accounts elsewhere", True),
+    ("/queue", "Queue", True), ("/health", "Health", True),
+)
+"""Path, name, and whether it is about everybody: for keys that open everything."""
+
+
+def _sections(who: Caller) -> list[tuple[str, str]]:
+    return [(path, name) for path, name, everybody in SECTIONS if who.may_all or not everybody]
+
+
+_TEMPLATES.globals |= {"static": static_files.address, "sections": _sections}
+_TEMPLATES.filters |= {"moment": _moment, "octets": _octets, "path": lambda text: quote(str(text), safe="@")}
+
+
+class Shell:
+    """One request of a person who is logged in."""
+
+    def __init__(self, request: Request, who: Caller, token: str) -> None:
+        self.request = request
+        self.who = who
+        self.services: WebServices = request.app.state.services
+        self._token = token
+
+    def page(self, template: str, *, title: str, status: int = 200, **values: Any) -> Response:
+        return page(
+            template, title=title, status=status, who=self.who, form_token=people.form_token(self._token),
+            here=self.request.url.path, **values,
+        )  # fmt: skip
+
+    async def form(self) -> dict[str, str]:
+        """The fields of a form of this login. NoPermission: it is not."""
+        fields = await fields_of(self.request)
+        people.check_form(self._token, fields.pop("form_token", ""))
+        return fields
+
+    async def log_out(self) -> None:
+        await self.services.people.end(self._token)
+
+
+async def fields_of(request: Request) -> dict[str, str]:
+    """The text fields of a form, the last of each name."""
+    form = await request.form(max_fields=100, max_files=0)
+    return {name: value[:MOST_FIELD] for name, value in form.items() if isinstance(value, str)}
+
+
+def page(template: str, *, title: str, status: int = 200, who: Caller | None = None, **values: Any) -> HTMLResponse:
+    base: Mapping[str, Any] = {"form_token": "", "here": "", "notice": "", "error": ""}
+    text = _TEMPLATES.get_template(template).render({**base, **values, "title": title, "who": who})
+    return HTMLResponse(text, status)
+
+
+def back(path: str) -> Response:
+    """After a form: GET what shows its outcome."""
+    return RedirectResponse(path, 303)
+
+
+def _shell(request: Request) -> Shell:
+    state = request.scope["state"]
+    who: Caller | None = state.get("caller")
+    token: str = state.get("token", "")
+    if who is None or not token:
+        raise NotLoggedIn("Log in first")
+    return Shell(request, who, token)
+
+
+Person = Annotated[Shell, Depends(_shell)]

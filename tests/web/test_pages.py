@@ -1,0 +1,133 @@
+"""The dashboard's forms and logins, without a browser: who gets in, and what a forged form does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.api import Answer, Api
+from tests.support.gateway import Gateway
+
+Make = Callable[..., Api]
+HTML = {"Accept": "text/html", "Content-Type": "application/x-www-form-urlencoded"}
+PAGES = ("/", "/inboxes", "/connectors", "/queue", "/health")
+
+
+class Browser:
+    """Keeps the cookie, and finds the token of forms."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.cookie = ""
+
+    def open(self, path: str) -> Answer:
+        return self._api.ask("GET", path, **HTML, Cookie=self.cookie)
+
+    def send(self, path: str, text: str, **headers: str) -> Answer:
+        return self._api.ask("POST", path, octets=text.encode(), **{**HTML, "Cookie": self.cookie, **headers})
+
+    def log_in(self, key: str) -> Answer:
+        answer = self.send("/login", f"key={key}", Sec_Fetch_Site="same-origin")
+        self.cookie = answer.headers.get("set-cookie", "").partition(";")[0]
+        return answer
+
+    def token(self) -> str:
+        found = re.search(rb'name="form_token" value="([0-9a-f]+)"', self.open("/inboxes").body)
+        assert found is not None
+        return found[1].decode()
+
+
+@pytest.fixture
+def browser(api: Make) -> Browser:
+    admin = api()
+    one = Browser(api(""))
+    assert one.log_in(admin.key).status == 303
+    return one
+
+
+def test_pages_ask_for_a_login(api: Make) -> None:
+    for path in PAGES:
+        answer = Browser(api("")).open(path)
+        assert (answer.status, answer.headers["location"]) == (303, "/login")
+
+
+def test_the_cookie_is_for_this_host_over_tls_and_no_script(api: Make) -> None:
+    answer = Browser(api("")).log_in(api().key)
+    said = answer.headers["set-cookie"].lower()
+    assert said.startswith("__host-gateway=")
+    assert {"secure", "httponly", "path=/", "samesite=lax"} <= {part.strip() for part in said.split(";")}
+
+
+def test_a_wrong_key_is_told_so(api: Make) -> None:
+    answer = Browser(api("")).log_in("gw_wrong")
+    assert answer.status == 401
+    assert b"not valid" in answer.body
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_form_of_another_site_logs_nobody_in(api: Make) -> None:
+    answer = Browser(api("")).send("/login", f"key={api().key}", Sec_Fetch_Site="cross-site")
+    assert answer.status == 403
+    answer = Browser(api("")).send("/login", f"key={api().key}", Origin="https://evil.test")
+    assert answer.status == 403
+
+
+def test_every_page_opens(browser: Browser) -> None:
+    for path in PAGES:
+        answer = browser.open(path)
+        assert answer.status == 200, (path, answer.body)
+        assert b"<h1>" in answer.body
+
+
+def test_forms_need_their_token(browser: Browser) -> None:
+    for text in ("address=a@mail.test", "address=a@mail.test&form_token=" + "0" * 64):
+        assert browser.send("/inboxes", text).status == 403
+    assert b"a@mail.test" not in browser.open("/inboxes").body
+
+
+def test_an_inbox_and_a_key_are_made_and_end(gateway: Gateway, browser: Browser, api: Make) -> None:
+    token = browser.token()
+    made = browser.send("/inboxes", f"form_token={token}&address=page@mail.test&name=<b>Page</b>")
+    assert (made.status, made.headers["location"]) == (303, "/inboxes/page@mail.test")
+    assert b"&lt;b&gt;Page&lt;/b&gt;" in browser.open("/inboxes").body
+    shown = browser.send("/inboxes/page@mail.test/keys", f"form_token={token}&name=Laptop&read=1")
+    key = re.search(rb"gw_[0-9A-Za-z]{44}", shown.body)
+    assert key is not None
+    assert key[0] not in browser.open("/inboxes/page@mail.test").body, "it is shown once"
+    me = api(key[0].decode()).get("/api/v1/me")
+    assert (me["scope"], me["bundles"]) == ("inbox", ["read"])
+    browser.send(f"/inboxes/page@mail.test/keys/{me['id']}/revoke", f"form_token={token}")
+    wrong = browser.send("/inboxes/page@mail.test/delete", f"form_token={token}&address=other")
+    assert b"Type the address" in wrong.body
+    assert browser.send("/inboxes/page@mail.test/delete", f"form_token={token}&address=page@mail.test").status == 303
+    assert browser.open("/inboxes/page@mail.test").status == 404
+
+
+def test_a_revoked_key_ends_its_browsers(gateway: Gateway, api: Make) -> None:
+    key = gateway.operate("key.create", everything=True, permissions=["read", "admin"])["key"]
+    one = Browser(api(""))
+    one.log_in(key)
+    assert one.open("/").status == 200
+    gateway.operate("key.revoke", key_id=key)
+    assert one.open("/").headers["location"] == "/login"
+
+
+def test_logging_out_ends_the_login_itself(browser: Browser) -> None:
+    browser.send("/logout", f"form_token={browser.token()}")
+    assert browser.open("/").headers["location"] == "/login", "the cookie is sent still, and worth nothing"
+
+
+def test_the_cookie_is_no_key_for_the_api(browser: Browser) -> None:
+    assert browser.open("/api/v1/me").status == 401
+
+
+def test_a_key_of_one_inbox_sees_nothing_of_others(gateway: Gateway, api: Make) -> None:
+    address, key = gateway.inbox("own@mail.test")
+    one = Browser(api(""))
+    one.log_in(key)
+    assert one.open(f"/inboxes/{address}").status == 200
+    assert gateway.address.encode() not in one.open("/inboxes").body
+    for path in (f"/inboxes/{gateway.address}", "/queue", "/connectors", "/health", "/queue/x", "/connectors/x"):
+        assert one.open(path).status == 404, path
