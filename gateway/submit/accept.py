@@ -21,7 +21,7 @@ from gateway.model.ids import InboxId, MailboxId
 from gateway.model.permissions import Principal
 from gateway.model.ports import Clock
 from gateway.store.content import StagedContent
-from gateway.store.db import Database
+from gateway.store.db import Database, Tx
 from gateway.store.holds import draft_id
 from gateway.store.once import Attempt
 from gateway.store.submissions import SubmissionNew
@@ -42,6 +42,8 @@ from .settings import SubmitSettings
 
 log = structlog.get_logger(__name__)
 
+Also = Callable[[Tx, Kept], None]
+"""What belongs to an acceptance besides, in its unit: what it raises undoes all of it. NotFound is tried once more."""
 
 
 def random_token() -> str:
@@ -86,9 +88,9 @@ class Submissions:
 
         await self.directory.ask(query)
 
-    def begin(self, envelope: SubmissionEnvelope) -> SubmissionArrival:
-        """The envelope is complete; the message's octets follow."""
-        return SubmissionArrival(self, envelope)
+    def begin(self, envelope: SubmissionEnvelope, also: Also | None = None) -> SubmissionArrival:
+        """The envelope is complete; the message's octets follow. `also` is done in the unit that accepts."""
+        return SubmissionArrival(self, envelope, also)
 
     async def drain(self) -> None:
         """Waits for what was begun: called after the listeners are closed, before the database is."""
@@ -115,12 +117,13 @@ class _Body:
 class SubmissionArrival(Arrival[Accepted]):
     """`finish` raises SenderNotAuthorized, UnknownRecipient, NoRoute, Blocked: what was found may have changed."""
 
-    def __init__(self, owner: Submissions, envelope: SubmissionEnvelope) -> None:
+    def __init__(self, owner: Submissions, envelope: SubmissionEnvelope, also: Also | None = None) -> None:
         super().__init__(
             owner.ingest, owner.background, max_size=owner.settings.max_message_size, eight_bit=envelope.body_8bit
         )
         self._owner = owner
         self._envelope = envelope
+        self._also = also
         self._trace = prepare.Trace(owner.settings.hostname, envelope.protocol, owner.token(), int(owner.clock()))
         self._facts: prepare.HeaderFacts | None = None
         self._received = b""  # the header as it came
@@ -184,7 +187,7 @@ class SubmissionArrival(Arrival[Accepted]):
             octets = sum(map(len, kept.tail)) + 3 * len(kept.header)
             try:
                 done = await db.write(
-                    lambda tx: keeping.keep(tx, plan),  # noqa: B023 - awaited here
+                    lambda tx: self._unit(tx, plan),  # noqa: B023 - awaited here
                     inboxes=held,
                     octets=octets,
                     quick=kept.quick and shown is raw and len(places.inboxes) <= QUICK_INBOXES,
@@ -198,6 +201,12 @@ class SubmissionArrival(Arrival[Accepted]):
         if done.submission is not None:
             used = {raw, shown} if contents.outgoing.body_id == kept.body_id else {shown}
         return self._told(sender, done, plan.submission), used
+
+    def _unit(self, tx: Tx, plan: Plan) -> Kept:
+        kept = keeping.keep(tx, plan)
+        if self._also is not None:
+            self._also(tx, kept)
+        return kept
 
     def _told(self, sender: Sender, done: Kept, new: SubmissionNew) -> Accepted:
         earlier = done.earlier

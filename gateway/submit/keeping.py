@@ -9,10 +9,11 @@ from gateway.mime import may_be_report
 from gateway.model.flags import DRAFT, SEEN
 from gateway.model.ids import InboxId, MailboxId, SubmissionId
 from gateway.model.mailbox import SENT
-from gateway.store import content, drafts, messages, once, rates, submissions, uses
+from gateway.store import content, counters, drafts, messages, once, rates, submissions, uses
 from gateway.store.content import StagedContent
 from gateway.store.db import Rx, Tx
 from gateway.store.holds import PENDING
+from gateway.store.messages import Appended
 from gateway.store.once import Attempt, Earlier
 from gateway.store.submissions import SubmissionNew
 
@@ -54,12 +55,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the unit did. `submission` None: all of it was accepted before, as `earlier`."""
+    """What the unit did. `submission` None: all of it was accepted before, as `earlier`.
+
+    `filed`: the Sent copy, or the draft that waits for consent; None where none was left. `uuid`: the submission's.
+    """
 
     submission: SubmissionId | None
     inboxes: tuple[InboxId, ...] = ()
     queued: int = 0
     earlier: Earlier | None = None
+    filed: Appended | None = None
+    uuid: str | None = None
 
 
 def keep(tx: Tx, plan: Plan) -> Kept:
@@ -68,7 +74,8 @@ def keep(tx: Tx, plan: Plan) -> Kept:
         attempt, marks = plan.retry
         fresh = _fresh(tx, attempt, marks, plan)
         if not fresh - {marks.message}:
-            return Kept(None, earlier=once.earlier(tx, attempt, marks.all[1]))
+            earlier = once.earlier(tx, attempt, marks.all[1])
+            return Kept(None, earlier=earlier, uuid=earlier.uuid)
         if len(fresh) < len(marks.all):
             plan = _without(plan, marks, fresh)
     new = plan.submission
@@ -77,19 +84,22 @@ def keep(tx: Tx, plan: Plan) -> Kept:
         return _hold(tx, plan)
     contents, now, sender = plan.contents, plan.now, plan.sent_copy
     owed = sender is not None
+    filed: Appended | None = None
     report = bool(plan.inboxes) and may_be_report(contents.local.header)
+    if sender is None:  # its row changes last (`store.event_log`), and all are locked in rising order
+        counters.lock(tx, *sorted({new.inbox_id, *(inbox for inbox, _ in plan.inboxes)}))
     for inbox_id, mailbox_id in plan.inboxes:
         if sender is not None and owed and inbox_id > sender.author:
-            _keep_sent(tx, contents.kept, sender, now)
+            filed = _keep_sent(tx, contents.kept, sender, now)
             owed = False
         messages.deliver(tx, mailbox_id, inbox_id, contents.local, now, may_be_report=report)
     if sender is not None and owed:
-        _keep_sent(tx, contents.kept, sender, now)
+        filed = _keep_sent(tx, contents.kept, sender, now)
     if plan.inboxes:
         content.complete(tx, contents.local, now)
     if new.recipients or new.later:
         content.complete(tx, contents.outgoing, now)
-    return _kept(plan, submissions.enqueue(tx, new, now))
+    return _kept(plan, submissions.enqueue(tx, new, now), filed)
 
 
 def require_rates(rx: Rx, charges: tuple[Charge, ...], recipients: int, now: int) -> None:
@@ -107,9 +117,10 @@ def charge(tx: Tx, charges: tuple[Charge, ...], recipients: int, now: int) -> No
             raise RateExceeded(_TOO_MUCH)
 
 
-def _kept(plan: Plan, submission: SubmissionId) -> Kept:
+def _kept(plan: Plan, submission: SubmissionId, filed: Appended | None) -> Kept:
     new = plan.submission
-    return Kept(submission, tuple(inbox for inbox, _ in plan.inboxes), len(new.recipients) + len(new.later))
+    inboxes = tuple(inbox for inbox, _ in plan.inboxes)
+    return Kept(submission, inboxes, len(new.recipients) + len(new.later), filed=filed, uuid=new.uuid)
 
 
 def _fresh(tx: Tx, attempt: Attempt, marks: Marks, plan: Plan) -> set[bytes]:
@@ -152,7 +163,7 @@ def _hold(tx: Tx, plan: Plan) -> Kept:
     assert new.draft is not None
     content.complete(tx, kept, now)
     content.complete(tx, plan.contents.outgoing, now)
-    messages.append(
+    filed = messages.append(
         tx,
         drafts.place(tx, new.inbox_id, now),
         new.inbox_id,
@@ -164,11 +175,11 @@ def _hold(tx: Tx, plan: Plan) -> Kept:
         now=now,
     )
     drafts.make_outbox(tx, new.inbox_id, now)
-    return _kept(plan, submissions.enqueue(tx, new, now))
+    return _kept(plan, submissions.enqueue(tx, new, now), filed)
 
 
-def _keep_sent(tx: Tx, kept: StagedContent, sender: Sender, now: int) -> None:
-    """clients.md "Sent mail appears once"."""
+def _keep_sent(tx: Tx, kept: StagedContent, sender: Sender, now: int) -> Appended:
+    """clients.md "Sent mail appears once": the copy, or the client's own."""
     mailbox = sender.sent
     if mailbox is None:
         mailbox = uses.make(tx, sender.author, SENT, now).id
@@ -177,3 +188,4 @@ def _keep_sent(tx: Tx, kept: StagedContent, sender: Sender, now: int) -> None:
     )
     if appended.made:
         content.complete(tx, kept, now)
+    return appended
