@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import pkcs7
+
 from gateway.config import Config, Listener
+from gateway.model.errors import ConfigError
 from gateway.ops import pki
+from gateway.web.setup.ports import ClientPort, ClientSetup, Protocol
 
 from .settings import ca_file
 
-_PROTOCOLS: Final = {"imap": "IMAP", "submission": "SMTP"}
+log = structlog.get_logger(__name__)
+
+_PROTOCOLS: Final[dict[str, Protocol]] = {"imap": "IMAP", "submission": "SMTP"}
 _ENCRYPTION: Final = {"tls": "SSL/TLS", "starttls": "STARTTLS", "none": "none (behind a TLS proxy)"}
 PLACEHOLDER: Final = "YOUR-API-KEY"
 
@@ -56,16 +67,70 @@ def client_settings(config: Config, address: str, key: str | None) -> ClientSett
     return ClientSettings(
         address,
         key,
-        tuple(_port(config, listener) for listener in config.listener if listener.kind in _PROTOCOLS),
+        tuple(
+            Port(port.protocol, port.host, port.port, _ENCRYPTION[port.security]) for port in client_ports(config)
+        ),
         ca.absolute() if ca else None,
         pki.fingerprint(ca) if ca else None,
     )
 
 
-def _port(config: Config, listener: Listener) -> Port:
-    return Port(
-        _PROTOCOLS[listener.kind], config.server.hostname, listener.port, _ENCRYPTION[listener.security]
+def client_ports(config: Config) -> tuple[ClientPort, ...]:
+    """The ports for mail programs as they are reached: behind a proxy or a router by the numbers that it has."""
+    return tuple(_port(config, listener) for listener in config.listener if listener.kind in _PROTOCOLS)
+
+
+def _port(config: Config, listener: Listener) -> ClientPort:
+    behind_tls = listener.security == "none" and not listener.allow_plaintext and listener.public_port
+    return ClientPort(
+        _PROTOCOLS[listener.kind],
+        config.server.hostname,
+        listener.public_port or listener.port,
+        "tls" if behind_tls else listener.security,
+        special=bool(listener.allow_plaintext or listener.networks or listener.minimum_version),
     )
+
+
+def client_setup(config: Config) -> ClientSetup:
+    """What the HTTP side tells clients. Files are read each time: a certificate is renewed while we run."""
+    sign = partial(_signed, config) if _is_real(config) else None
+    return ClientSetup(client_ports(config), partial(_ca, config), sign)
+
+
+def _is_real(config: Config) -> bool:
+    """A certificate that phones trust by themselves, as far as the configuration says."""
+    return config.tls.certificate is not None and config.tls.key is not None and config.tls.ca is None
+
+
+def _ca(config: Config) -> bytes | None:
+    path = ca_file(config)
+    try:
+        return None if path is None else pki.certificate(path).public_bytes(serialization.Encoding.DER)
+    except ConfigError as error:
+        log.warning("setup.no_ca", reason=str(error), remedy="mend tls.ca: profiles go without it")
+        return None
+
+
+def _signed(config: Config, octets: bytes) -> bytes:
+    """CMS with the octets inside (RFC 5652 5.1), and the chain, so that a phone shows who made it.
+
+    Where files are being replaced just now they go as they are: a phone takes them too, and says that nobody signed.
+    """
+    certificate, key = config.tls.certificate, config.tls.key
+    assert certificate is not None
+    assert key is not None
+    try:
+        leaf, *chain = x509.load_pem_x509_certificates(certificate.read_bytes())
+        private = serialization.load_pem_private_key(key.read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        log.warning("setup.not_signed", reason=f"{certificate} and {key} are no certificate with its key")
+        return octets
+    if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        return octets  # CMS here knows RSA and ECDSA; other keys serve TLS alone
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(octets).add_signer(leaf, private, hashes.SHA256())
+    for one in chain:
+        builder = builder.add_certificate(one)
+    return builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
 
 
 def block(settings: ClientSettings) -> str:

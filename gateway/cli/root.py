@@ -50,6 +50,7 @@ def commands() -> click.Group:
     from . import (
         configuration,
         connectors,
+        dns,
         keys,
         lists,
         mail,
@@ -64,7 +65,7 @@ def commands() -> click.Group:
     )
 
     for module in (
-        server, configuration, tenants, keys, lists, connectors, remote, oauth, mail, queue, routes, upkeep, secrets
+        server, configuration, tenants, keys, lists, connectors, remote, oauth, mail, queue, routes, upkeep, secrets, dns,
     ):  # fmt: skip
         module.register(root)
     return root

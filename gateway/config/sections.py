@@ -76,6 +76,14 @@ class Listener:
     port: Annotated[
         int, Setting("TCP port. Below 1024 it needs systemd sockets or CAP_NET_BIND_SERVICE.", low=0, high=65535)
     ] = 1993
+    public_port: Annotated[
+        int,
+        Setting(
+            "Port that clients are told, where a proxy or a router in front has another; 0: the same. With security = "
+            '"none" the proxy there does TLS; without public_port nobody is told of such a port.',
+            low=0, high=65535,
+        ),
+    ] = 0
     security: Annotated[
         Literal["tls", "starttls", "none"],
         Setting(

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
-from gateway.app.welcome import ClientSettings, Port, block
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.app.settings import tls_files
+from gateway.app.welcome import ClientSettings, Port, block, client_setup
+from gateway.config import Config, Store, Tls
+from tests.support.authority import Authority
 
 PORTS = (Port("IMAP", "mail.example", 1993, "SSL/TLS"), Port("SMTP", "mail.example", 1465, "SSL/TLS"),
          Port("SMTP", "mail.example", 1587, "STARTTLS"))
@@ -31,3 +38,34 @@ def test_a_key_is_not_shown_again_and_never_by_repr() -> None:
 
 def test_without_an_implicit_tls_port_there_is_nothing_to_paste() -> None:
     assert "curl" not in block(ClientSettings("a@mail.example", "k", PORTS[2:], None, None))
+
+
+def test_a_profile_is_signed_by_a_certificate_that_phones_trust(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    leaf = authority.leaf("mail.example").file
+    setup = client_setup(Config(tls=Tls(certificate=leaf, key=leaf)))
+    assert setup.ca() is None
+    assert setup.sign is not None
+    signed = tmp_path / "signed"
+    signed.write_bytes(setup.sign(b"<plist>\n\x00</plist>"))
+    command = ["openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", str(signed), "-CAfile",
+               str(authority.file), "-purpose", "any"]  # fmt: skip
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"<plist>\n\x00</plist>"
+
+
+def test_a_profile_of_the_local_ca_brings_it_and_is_not_signed(tmp_path: Path) -> None:
+    config = Config(store=Store(data_dir=tmp_path))
+    assert client_setup(config).sign is None
+    tls_files(config)
+    assert client_setup(config).ca() == x509.load_pem_x509_certificate(
+        (tmp_path / "tls" / "ca.pem").read_bytes()
+    ).public_bytes(Encoding.DER)
+
+
+def test_files_that_are_no_certificate_leave_the_profile_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "none.pem"
+    path.write_text("nothing")
+    sign = client_setup(Config(tls=Tls(certificate=path, key=path))).sign
+    assert sign is not None
+    assert sign(b"x") == b"x"
+    assert client_setup(Config(tls=Tls(certificate=path, key=path, ca=path))).ca() is None
