@@ -59,11 +59,11 @@ _MAILBOX = Stmt(
     " RETURNING uidnext - 1, uidvalidity, role"
 )
 _COLUMNS: Final = (
-    "mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id"
+    "mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id, arrived"
 )
 _MESSAGE = Stmt(
     f"INSERT INTO message ({_COLUMNS}) VALUES (:mailbox, :uid, :inbox, :content, :internal_date, :now, :size,"
-    " :email_id, :thread)"
+    " :email_id, :thread, :modseq)"
 )
 _FLAGS = Stmt("INSERT INTO message_flags (mailbox_id, uid, flags, modseq) VALUES (:mailbox, :uid, :flags, :modseq)")
 _ALL_IN_ONE = Stmt(
@@ -80,7 +80,7 @@ _ALL_IN_ONE = Stmt(
     "  FROM b, unnest(CAST(:hashes AS bigint[])) AS h (hash)"
     "  ON CONFLICT (inbox_id, hash) DO UPDATE SET thread = thread_ref.thread RETURNING hash, thread),"
     f" m AS (INSERT INTO message ({_COLUMNS}) SELECT :mailbox, b.uid, :inbox, :content, :internal_date, :now,"
-    "  :size, :email_id, coalesce((SELECT thread FROM t WHERE hash = :first), CAST(:thread AS text)) FROM b"
+    "  :size, :email_id, coalesce((SELECT thread FROM t WHERE hash = :first), CAST(:thread AS text)), b.modseq FROM b"
     "  RETURNING thread_id),"
     " f AS (INSERT INTO message_flags (mailbox_id, uid, flags, modseq) SELECT :mailbox, b.uid, :flags, b.modseq FROM b)"
     " SELECT b.uid, b.uidvalidity, b.modseq, b.role, m.thread_id, i.level FROM b, m, i"
@@ -175,6 +175,7 @@ def _place(
         size=size,
         email_id=email_id,
         thread=thread,
+        modseq=modseq,
     )
     tx.do(_FLAGS, mailbox=mailbox, uid=uid, flags=flags, modseq=modseq)
     return Appended(uid, uidvalidity, modseq, email_id, thread), role, level

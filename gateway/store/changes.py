@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from gateway.model.ids import InboxId, MailboxId, ModSeq, Uid
 from gateway.model.sequence import Ranges, normalise, render
@@ -28,10 +28,23 @@ class ChangeKind(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     ANNOTATED = "annotated"
     """Entries of the mailbox, or of the server, were set or removed: `entries.changed_since` knows which."""
+    SUBMITTED = "submitted"
+    """Mail was accepted for sending; `uids` are ids of submissions (`event_log`)."""
+    ATTEMPTED = "attempted"
+    """Something became of mail that was sent; `uids` are ids of attempts (`event_log`)."""
+    FORGOTTEN = "forgotten"
+    """Records of those two kinds up to here are gone."""
+
+
+OF_MAIL: Final = frozenset(
+    {ChangeKind.EXPUNGED, ChangeKind.SUBMITTED, ChangeKind.ATTEMPTED, ChangeKind.FORGOTTEN}
+)
+"""Those that change nothing that LIST shows."""
 
 
 _RECORD = Stmt(
-    "INSERT INTO change (inbox_id, modseq, mailbox_id, kind, uids) VALUES (:inbox, :modseq, :mailbox, :kind, :uids)"
+    "INSERT INTO change (inbox_id, modseq, mailbox_id, kind, uids, detail)"
+    " VALUES (:inbox, :modseq, :mailbox, :kind, :uids, :detail)"
     " ON CONFLICT (inbox_id, modseq, mailbox_id, kind) DO UPDATE SET uids = CASE"
     " WHEN change.uids = '' THEN excluded.uids WHEN excluded.uids = '' THEN change.uids"
     " ELSE change.uids || ',' || excluded.uids END"
@@ -47,13 +60,15 @@ def record(
     *,
     mailbox_id: MailboxId | None = None,
     uids: Ranges = (),
+    detail: str | None = None,
 ) -> None:
     """Write down a change under the unit's MODSEQ. `mailbox_id` None: of the inbox as a whole.
 
-    All kinds but EXPUNGED change what LIST shows, or may: the inbox notes by which MODSEQ that was last.
+    All kinds but OF_MAIL change what LIST shows, or may: the inbox notes by which MODSEQ that was last.
     """
-    tx.do(_RECORD, inbox=inbox_id, modseq=modseq, mailbox=mailbox_id or 0, kind=kind.value, uids=render(uids))
-    if kind is not ChangeKind.EXPUNGED:
+    row = {"modseq": modseq, "mailbox": mailbox_id or 0, "kind": kind.value, "uids": render(uids), "detail": detail}
+    tx.do(_RECORD, inbox=inbox_id, **row)
+    if kind not in OF_MAIL:
         tx.do(_TREE_CHANGED, inbox=inbox_id, modseq=modseq)
 
 

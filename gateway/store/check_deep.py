@@ -28,7 +28,8 @@ _BITS = Stmt("SELECT mailbox_id, bit FROM keyword")
 _CHANGES = Stmt(
     "SELECT c.inbox_id, c.mailbox_id, c.modseq, c.kind, c.uids, b.uidnext FROM change c"
     " JOIN inbox i ON i.id = c.inbox_id AND i.deleted_at IS NULL LEFT JOIN mailbox b ON b.id = c.mailbox_id"
-    " WHERE c.kind = 'expunged' OR c.uids <> '' ORDER BY c.inbox_id, c.modseq"
+    " WHERE c.kind = 'expunged' OR (c.uids <> '' AND c.kind NOT IN ('submitted', 'attempted'))"
+    " ORDER BY c.inbox_id, c.modseq"
 )
 _LIVING = Stmt(
     sqlite="SELECT m.uid FROM json_each(:ranges) AS r CROSS JOIN message_flags m WHERE m.mailbox_id = :mailbox"

@@ -103,7 +103,8 @@ _PRUNED = Stmt(
     "UPDATE mailbox SET pruned_modseq = :modseq WHERE id = :mailbox AND inbox_id = :inbox AND pruned_modseq < :modseq"
 )
 _SUPERSEDED = Stmt(
-    "SELECT inbox_id, mailbox_id, kind, max(modseq) FROM change WHERE kind <> 'expunged'"
+    "SELECT inbox_id, mailbox_id, kind, max(modseq) FROM change"
+    " WHERE kind NOT IN ('expunged', 'submitted', 'attempted')"
     " GROUP BY inbox_id, mailbox_id, kind HAVING count(*) > 1 LIMIT :most"
 )
 _DROP_OLDER = Stmt(

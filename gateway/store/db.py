@@ -37,6 +37,10 @@ class WakeKind(StrEnum):
     """An inbox was created or deleted."""
     QUEUE = "queue"
     """Something may be due in the delivery queue."""
+    SENT = "sent"
+    """An inbox has sent mail, or something became of it."""
+    WEBHOOK = "webhook"
+    """A webhook was made, changed or removed, or is to deliver again."""
     CONNECTOR = "connector"
     """A connector was made, changed, released or asked to sync, or its state changed."""
 

@@ -36,8 +36,10 @@ _FIND = ByUids(
 )
 _WHICH: Final = "FROM message WHERE mailbox_id = :mailbox AND {uids}"
 _KEEP = ByUids(
-    "INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
-    " SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id"
+    "INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id,"
+    " arrived, came)"
+    " SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id,"
+    " arrived, came"
     f" {_WHICH}"
 )
 _DELETE: Final = (
@@ -56,8 +58,10 @@ _THEIR_FLAGS: Final = {
 _TAKE = ByUids(
     "WITH gone AS (DELETE FROM message WHERE mailbox_id = :mailbox AND inbox_id = :inbox AND {uids} RETURNING *),"
     " kept AS (INSERT INTO expunged"
-    "  (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
-    "  SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id"
+    "  (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id,"
+    "  arrived, came)"
+    "  SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id,"
+    "  arrived, came"
     "  FROM gone)"
     " SELECT uid, size, email_id FROM gone ORDER BY uid",
     portable=False,

@@ -24,7 +24,7 @@ from gateway.model.mailbox import DELIMITER, DRAFTS, INBOX, MAX_DEPTH, MAX_NAME_
 from gateway.model.names import canonical, parents, validate
 from gateway.model.sequence import from_numbers
 
-from . import changes, counters, entries, holds, quota
+from . import changes, counters, entries, event_log, holds, quota
 from .changes import ChangeKind
 from .db import Rx, Tx
 from .listing import MAX_MAILBOXES, has_children
@@ -92,18 +92,21 @@ _COPY_KEYWORDS = Stmt(
     " SELECT CAST(:to AS bigint), bit, name, folded FROM keyword WHERE mailbox_id = :mailbox"
 )
 _COPY_MESSAGES = Stmt(
-    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id)"
+    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id,"
+    " arrived, came)"
     " SELECT CAST(:to AS bigint), row_number() OVER (ORDER BY uid), inbox_id, content_id, internal_date,"
-    " CAST(:now AS bigint), size, email_id, thread_id FROM message WHERE mailbox_id = :mailbox"
+    " CAST(:now AS bigint), size, email_id, thread_id, CAST(:modseq AS bigint), 2 FROM message"
+    " WHERE mailbox_id = :mailbox"
 )
 _COPY_FLAGS = Stmt(
     "INSERT INTO message_flags (mailbox_id, uid, flags, modseq) SELECT CAST(:to AS bigint),"
     " row_number() OVER (ORDER BY uid), flags, CAST(:modseq AS bigint) FROM message_flags WHERE mailbox_id = :mailbox"
 )
 _KEEP_EXPUNGED = Stmt(
-    "INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id)"
-    " SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id"
-    " FROM message WHERE mailbox_id = :mailbox"
+    "INSERT INTO expunged (mailbox_id, uid, content_id, at, size, internal_date, save_date, email_id, thread_id,"
+    " arrived, came)"
+    " SELECT mailbox_id, uid, content_id, CAST(:now AS bigint), size, internal_date, save_date, email_id, thread_id,"
+    " arrived, came FROM message WHERE mailbox_id = :mailbox"
 )
 _DELETE_MESSAGES = Stmt("DELETE FROM message WHERE mailbox_id = :mailbox")
 _DELETE_FLAGS = Stmt("DELETE FROM message_flags WHERE mailbox_id = :mailbox")
@@ -196,7 +199,8 @@ def delete(tx: Tx, inbox_id: InboxId, name: str, *, now: int) -> None:
     if children:
         # A row of its own: sessions that still have the old one selected find it gone, whatever becomes of the name.
         _insert_row(tx, inbox_id, mailbox.name, modseq=modseq, now=now, role=None, noselect=True)
-    changes.record(tx, inbox_id, modseq, ChangeKind.DELETED, mailbox_id=mailbox.id)
+    detail = event_log.gone(mailbox.object_id, mailbox.name)
+    changes.record(tx, inbox_id, modseq, ChangeKind.DELETED, mailbox_id=mailbox.id, detail=detail)
     tx.wake(inbox_id, mailbox.id)
 
 
@@ -226,8 +230,9 @@ def rename(tx: Tx, inbox_id: InboxId, old: str, new: str, *, now: int) -> None:
     modseq = counters.draw(tx, inbox_id)
     _make_parents(tx, inbox_id, new, modseq=modseq, now=now)
     tx.run(_RENAME_TREE, new=new, **tree)
-    for mailbox_id, _ in rows:
-        changes.record(tx, inbox_id, modseq, ChangeKind.RENAMED, mailbox_id=mailbox_id)
+    for mailbox_id, name in rows:
+        detail = event_log.renamed(name, new + name[len(old) :])
+        changes.record(tx, inbox_id, modseq, ChangeKind.RENAMED, mailbox_id=mailbox_id, detail=detail)
         tx.wake(inbox_id, mailbox_id)
 
 
@@ -336,7 +341,7 @@ def _move_inbox(tx: Tx, inbox: Mailbox, new: str, *, now: int) -> None:
     if not uids:
         return
     tx.run(_COPY_KEYWORDS, mailbox=inbox.id, to=target)
-    moved = tx.run(_COPY_MESSAGES, mailbox=inbox.id, to=target, now=now)
+    moved = tx.run(_COPY_MESSAGES, mailbox=inbox.id, to=target, now=now, modseq=modseq)
     tx.run(_COPY_FLAGS, mailbox=inbox.id, to=target, modseq=modseq)
     tx.run(_KEEP_EXPUNGED, mailbox=inbox.id, now=now)
     tx.run(_DELETE_MESSAGES, mailbox=inbox.id)

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from gateway.model.errors import InvalidRequest
 from gateway.model.ids import SubmissionId
 
+from . import event_log
 from .db import Tx
 from .queue import OPEN, REPLY, QueueState, cancel_deleted, finish_done, lock_submissions
 from .statements import Stmt
@@ -60,6 +61,7 @@ def settle(tx: Tx, results: Sequence[Result], now: int, *, owner: str | None = N
         ):
             raise InvalidRequest("An outcome is sent, deferred until a time, bounced, or held for a reason")
     submissions = sorted({result.submission_id for result in results})
+    event_log.lock_inboxes(tx, [result.recipient_id for result in results])
     lock_submissions(tx, submissions)  # two last recipients that end at once must see each other
     states = {row[0]: row[1:] for row in tx.all(_STATES, rows=[result.recipient_id for result in results])}
     applied: set[int] = set()
@@ -78,6 +80,7 @@ def settle(tx: Tx, results: Sequence[Result], now: int, *, owner: str | None = N
         )
         tx.do(REPLY, remote=result.remote, **reply)
     if applied:
+        event_log.attempted(tx, sorted(applied))
         finish_done(tx, submissions, now)
         if wait := {each.submission_id for each in results if each.state in _WAIT and each.recipient_id in applied}:
             cancel_deleted(tx, sorted(wait), now)

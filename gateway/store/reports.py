@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from gateway.model.ids import ContentId, InboxId, SubmissionId
 
+from . import counters, event_log
 from .db import Rx, Tx, WakeKind
 from .queue import REPLY, lock_submissions, note
 from .statements import Stmt
@@ -176,7 +177,8 @@ def settle_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, told: Sequen
     """
     if not tx.run(_SETTLE, content=content_id, inbox=inbox_id):
         return 0
-    count = 0
+    told_of: list[int] = []
+    counters.lock(tx, inbox_id)
     lock_submissions(tx, sorted({each.about.submission_id for each in told}))
     for each in told:
         recipient = each.about.recipient_id
@@ -187,8 +189,10 @@ def settle_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, told: Sequen
         if each.event == "bounced":
             tx.do(_BOUNCED, **said)
         tx.do(REPLY, state=each.event, remote=each.remote, **said)
-        count += 1
-    return count
+        told_of.append(recipient)
+    if told_of:
+        event_log.attempted(tx, told_of)
+    return len(told_of)
 
 
 def owe_notice(tx: Tx, submission_id: SubmissionId, now: int) -> None:

@@ -16,7 +16,7 @@ from gateway.model.errors import InvalidRequest
 from gateway.model.ids import ContentId, InboxId, SubmissionId
 from gateway.model.recipient import Notify, Recipient
 
-from . import reports
+from . import event_log, reports
 from .db import Rx, Tx, WakeKind
 from .queue import QueueState, domain_of
 from .statements import Stmt
@@ -121,6 +121,8 @@ def enqueue(tx: Tx, new: SubmissionNew, now: int) -> SubmissionId:
     )
     submission = SubmissionId(number)
     _add_recipients(tx, submission, new, list(waiting.values()), now)
+    if new.draft is None:  # else it is sent when the draft decides so
+        event_log.submitted(tx, new.inbox_id, submission)
     if waiting:
         tx.wake(new.inbox_id, kind=WakeKind.QUEUE)
     if new.mail_from and any((each.notify or Notify.NEVER) & Notify.SUCCESS for each in new.here):

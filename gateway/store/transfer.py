@@ -18,6 +18,7 @@ from gateway.model.sequence import Ranges, from_numbers
 
 from . import counters, holds, quota, sent
 from .db import Tx
+from .event_log import Came
 from .expunge import note_expunged, take_out
 from .flags import flag_mask, store_flags
 from .keywords import keywords_of
@@ -98,8 +99,10 @@ _TAKE_UIDS = Stmt(
 )
 _TARGET = Stmt("SELECT uidvalidity FROM mailbox WHERE id = :dst AND inbox_id = :inbox AND noselect = 0")
 _INSERT = _Over(
-    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id)"
-    " SELECT :dst, {uid}, m.inbox_id, m.content_id, m.internal_date, :now, m.size, m.email_id, m.thread_id"
+    "INSERT INTO message (mailbox_id, uid, inbox_id, content_id, internal_date, save_date, size, email_id, thread_id,"
+    " arrived, came)"
+    " SELECT :dst, {uid}, m.inbox_id, m.content_id, m.internal_date, :now, m.size, m.email_id, m.thread_id,"
+    " :modseq, :came"
     f" {_MESSAGES}",
     "m",
 )
@@ -116,7 +119,7 @@ def copy(tx: Tx, inbox_id: InboxId, src: MailboxId, uids: Sequence[int], dst: Ma
     """
     counters.lock(tx, inbox_id)
     wanted = list(dict.fromkeys(uids))
-    copied, size = _duplicate(tx, inbox_id, src, wanted, dst, now, all_or_nothing=True)
+    copied, size = _duplicate(tx, inbox_id, src, wanted, dst, now, Came.COPIED)
     if copied.modseq is not None:
         counters.apply(tx, inbox_id, copied.modseq, messages=len(copied.src_uids), octets=size)
         if quota.near(tx, inbox_id):
@@ -131,7 +134,7 @@ def move(tx: Tx, inbox_id: InboxId, src: MailboxId, uids: Sequence[int], dst: Ma
     """
     counters.lock(tx, inbox_id)
     wanted = list(dict.fromkeys(uids))
-    copied, _size = _duplicate(tx, inbox_id, src, wanted, dst, now, all_or_nothing=False)
+    copied, _size = _duplicate(tx, inbox_id, src, wanted, dst, now, Came.MOVED)
     if copied.modseq is not None:
         counters.apply(tx, inbox_id, copied.modseq)
         rows = take_out(tx, inbox_id, src, from_numbers(copied.src_uids), only_deleted=False, now=now)
@@ -144,13 +147,13 @@ def move(tx: Tx, inbox_id: InboxId, src: MailboxId, uids: Sequence[int], dst: Ma
 
 
 def _duplicate(
-    tx: Tx, inbox_id: InboxId, src: MailboxId, uids: list[int], dst: MailboxId, now: int, *, all_or_nothing: bool
+    tx: Tx, inbox_id: InboxId, src: MailboxId, uids: list[int], dst: MailboxId, now: int, came: Came
 ) -> tuple[Copied, int]:
-    """The copies and the octets they count."""
+    """The copies and the octets they count: of all or nothing where they are copied, of those there are where moved."""
     statement, asked = _SIZES.over(uids)
     count, size = tx.all(statement, src=src, inbox=inbox_id, **asked)[0]
     if count != len(uids):
-        if all_or_nothing:
+        if came is Came.COPIED:
             raise MessageGone("Some of the messages were expunged")
         statement, asked = _PRESENT.over(uids)
         present = {row[0] for row in tx.all(statement, src=src, inbox=inbox_id, **asked)}
@@ -172,7 +175,9 @@ def _duplicate(
         raise LimitReached("This mailbox has used up its UIDs")
     masks = _carried_masks(tx, src, dst, uids) if highest_mask > SYSTEM_MASK and src != dst else {}
     statement, asked = _INSERT.over(uids)
-    tx.do(statement, src=src, inbox=inbox_id, dst=dst, first=first, now=now, **asked)
+    tx.do(
+        statement, src=src, inbox=inbox_id, dst=dst, first=first, now=now, modseq=modseq, came=came.value, **asked
+    )
     same = all(old == new for old, new in masks.items())
     statement, asked = (_INSERT_FLAGS if same else _INSERT_MAPPED).over(uids)
     if not same and tx.dialect == "sqlite":

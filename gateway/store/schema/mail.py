@@ -75,6 +75,8 @@ message = Table(
     Column("size", Big, nullable=False),
     Column("email_id", Text, nullable=False),
     Column("thread_id", Text, nullable=False),
+    counter("arrived"),  # MODSEQ of its arrival here; 0: before this was kept
+    flag("came"),  # store.event_log.Came
     PrimaryKeyConstraint("mailbox_id", "uid"),
     Index("ix_message_inbox_email", "inbox_id", "email_id"),
     Index("ix_message_content", "content_id"),
@@ -117,6 +119,8 @@ expunged = Table(
     Column("save_date", Big),
     Column("email_id", Text),
     Column("thread_id", Text),
+    counter("arrived"),
+    flag("came"),
     PrimaryKeyConstraint("mailbox_id", "uid"),
     Index("ix_expunged_at", "at"),
     Index("ix_expunged_content", "content_id"),
@@ -142,6 +146,7 @@ change = Table(
     Column("mailbox_id", Big, nullable=False),  # 0: of the inbox as a whole
     Column("kind", Text, nullable=False),
     Column("uids", Text, nullable=False, server_default=text("''")),  # an RFC 3501 sequence-set
+    Column("detail", Text),  # store.event_log: what a mailbox was that is gone or renamed, in JSON
     PrimaryKeyConstraint("inbox_id", "modseq", "mailbox_id", "kind"),
     Index("ix_change_mailbox_modseq", "mailbox_id", "modseq"),
     sqlite_with_rowid=False,
