@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.model.ids import InboxId, SubmissionId
+from gateway.model.ids import InboxId, PodId, SubmissionId
 
 from .db import Rx
 from .queue import OPEN, QueueState
@@ -20,6 +20,8 @@ _TRACE_ID: Final = re.compile(r"[0-9A-Fa-f]{20}")
 _FITS: Final = (
     "r.state IN :TEXTS(states)"
     " AND (CAST(:inbox AS bigint) = 0 OR r.inbox_id = :inbox)"
+    " AND (CAST(:pod AS bigint) = 0 OR r.inbox_id IN (SELECT i.id FROM inbox i WHERE i.pod_id = :pod))"
+    " AND r.id > :after"
     " AND (CAST(:reason AS text) = '*' OR COALESCE(r.hold_reason, '') = :reason)"
     " AND (CAST(:domain AS text) = '*' OR r.domain = :domain)"
     " AND (CAST(:address AS text) = '*' OR lower(r.address) = :address)"
@@ -70,6 +72,9 @@ class QueueFilter:
     reason: str | None = None
     to: str | None = None
     sender: str | None = None
+    pod_id: PodId | None = None
+    after: int = 0
+    """Only recipients with a number above it."""
 
     def binds(self) -> dict[str, Any] | None:
         """None: nothing can fit."""
@@ -78,7 +83,7 @@ class QueueFilter:
             return None
         values: dict[str, Any] = {
             "states": [state.value for state in self.states],
-            "inbox": self.inbox_id or 0,
+            "inbox": self.inbox_id or 0, "pod": self.pod_id or 0, "after": self.after,
             "reason": ANY if self.reason is None else self.reason,
             "domain": ANY, "address": ANY, "sender": ANY, "sender_at": ANY,
         }

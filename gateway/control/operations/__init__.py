@@ -3,6 +3,7 @@
 from . import (
     accounts,
     connector_events,
+    connector_kinds,
     connector_sync,
     connectors,
     first,
@@ -20,6 +21,6 @@ from . import (
 from .registry import Context, Operation, Stream, operations, run
 
 __all__ = [
-    "Context", "Operation", "Stream", "accounts", "connector_events", "connector_sync", "connectors", "first", "keys",
-    "lists", "mail", "oauth", "operations", "queue", "remote", "remote_new", "routes", "run", "secrets", "upkeep",
+    "Context", "Operation", "Stream", "accounts", "connector_events", "connector_kinds", "connector_sync", "connectors",
+    "first", "keys", "lists", "mail", "oauth", "operations", "queue", "remote", "remote_new", "routes", "run", "secrets", "upkeep",
 ]

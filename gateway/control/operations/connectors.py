@@ -191,6 +191,18 @@ async def connector_list(
     return found
 
 
+@operation("connector.some")
+async def connector_some(context: Context, stream: Stream, *, numbers: list[int]) -> Json:
+    """Those of these numbers of rows that are there, by number: a page of whoever lists them by another rule."""
+
+    def query(rx: Rx) -> list[dict[str, Json]]:
+        pods, boxes = pod_names(rx), inbox_names(rx)
+        rows = sorted(accounts.some(rx, [ConnectorId(number) for number in numbers[:PAGE]]), key=lambda row: row.id)
+        return [_row(row, pods, boxes) for row in rows]
+
+    return await context.db.read(query)
+
+
 @operation("connector.show")
 async def connector_show(context: Context, stream: Stream, *, name: str, pod: str | None = None) -> Json:
     """`given`: what somebody said; `options`: what holds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.control.frames import Json
@@ -15,7 +16,7 @@ from gateway.store.queue import OPEN, QueueState
 from gateway.store.queue_list import Destination, Listed, QueueFilter
 from gateway.store.submissions import HERE_LATER
 
-from .accounts import inbox_named
+from .accounts import inbox_named, pod_named
 from .queue_words import next_of, recipient_json, story, text_of, why
 from .registry import Context, Stream, operation
 from .values import moment
@@ -37,11 +38,20 @@ async def queue_list_(
     sender: str | None = None,
     reason: str | None = None,
     limit: int | None = None,
+    pod: str | None = None,
+    after: int = 0,
 ) -> Json:
-    """A row a recipient. Without `state`: all that is not done; with one, also what is done and not yet forgotten."""
-    numbers = await context.db.read(
-        lambda rx: queue_list.matching(rx, _filter(rx, None, inbox, state, to, sender, reason), limit or MOST)
-    )
+    """A row a recipient. Without `state`: all that is not done; with one, also what is done and not yet forgotten.
+
+    `after`: only those whose `number` is above it, for the page that follows.
+    """
+
+    def query(rx: Rx) -> list[int]:
+        wanted = _filter(rx, None, inbox, state, to, sender, reason)
+        wanted = replace(wanted, pod_id=None if pod is None else pod_named(rx, pod).id, after=after)
+        return queue_list.matching(rx, wanted, limit or MOST)
+
+    numbers = await context.db.read(query)
     rows: list[Json] = []
     names: dict[InboxId, str | None] = {}
     for start in range(0, len(numbers), PAGE):
@@ -67,6 +77,7 @@ def _page(numbers: Sequence[int], names: dict[InboxId, str | None]) -> Callable[
 def _row(context: Context, each: Listed, names: Mapping[InboxId, str | None]) -> dict[str, Json]:
     return {
         "id": each.submission_uuid,
+        "number": each.recipient_id,
         "inbox": names.get(each.inbox_id),
         "sender": each.mail_from or "<>",
         "recipient": each.address,
@@ -184,6 +195,7 @@ async def _change(
     to: str | None,
     sender: str | None,
     reason: str | None,
+    by: str | None,
     *,
     spare: Sequence[str] = (),
 ) -> int:
@@ -205,7 +217,7 @@ async def _change(
     count = 0
     for start in range(0, len(numbers), PAGE):
         page, now = numbers[start : start + PAGE], int(context.now())
-        count += await context.db.write(lambda tx: change(tx, page, now, BY))  # noqa: B023
+        count += await context.db.write(lambda tx: change(tx, page, now, by or BY))  # noqa: B023
     return count
 
 
@@ -213,30 +225,33 @@ async def _change(
 async def queue_retry(
     context: Context, stream: Stream, *, submission: str | None = None, inbox: str | None = None,
     state: str | None = None, to: str | None = None, sender: str | None = None, reason: str | None = None,
+    by: str | None = None,
 ) -> Json:  # fmt: skip
     """Make what was deferred, or is held for another reason than consent, due now; how many recipients."""
-    return await _change(context, queue_admin.retry, submission, inbox, state, to, sender, reason)
+    return await _change(context, queue_admin.retry, submission, inbox, state, to, sender, reason, by)
 
 
 @operation("queue.hold")
 async def queue_hold(
     context: Context, stream: Stream, *, submission: str | None = None, inbox: str | None = None,
     state: str | None = None, to: str | None = None, sender: str | None = None, reason: str | None = None,
+    by: str | None = None,
 ) -> Json:  # fmt: skip
     """Keep what waits until it is released; how many recipients."""
-    return await _change(context, queue_admin.hold, submission, inbox, state, to, sender, reason)
+    return await _change(context, queue_admin.hold, submission, inbox, state, to, sender, reason, by)
 
 
 @operation("queue.release")
 async def queue_release(
     context: Context, stream: Stream, *, submission: str | None = None, inbox: str | None = None,
     state: str | None = None, to: str | None = None, sender: str | None = None, reason: str | None = None,
+    by: str | None = None,
 ) -> Json:  # fmt: skip
     """Let go what is held; how many recipients. What waits for consent or its time only when it is named."""
     named = submission is not None
     held = state if named else (state or QueueState.HELD.value)
     return await _change(
-        context, queue_admin.release, submission, inbox, held, to, sender, reason, spare=("approval", "scheduled")
+        context, queue_admin.release, submission, inbox, held, to, sender, reason, by, spare=("approval", "scheduled")
     )
 
 
@@ -244,6 +259,7 @@ async def queue_release(
 async def queue_cancel(
     context: Context, stream: Stream, *, submission: str | None = None, inbox: str | None = None,
     state: str | None = None, to: str | None = None, sender: str | None = None, reason: str | None = None,
+    by: str | None = None,
 ) -> Json:  # fmt: skip
     """Give up what is not being sent this moment, without a bounce; how many recipients."""
-    return await _change(context, queue_admin.cancel, submission, inbox, state, to, sender, reason)
+    return await _change(context, queue_admin.cancel, submission, inbox, state, to, sender, reason, by)
