@@ -7,18 +7,17 @@ same octets.
 
 from __future__ import annotations
 
-import re
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gateway.ingest.search_text import folded_fields, folded_text
+from gateway.ingest.search_text import field_holds, folded_fields, folded_text, label_of
 from gateway.mime import fold
 from gateway.model.ids import ContentId, MailboxId
 from gateway.store import content, search_text, trigrams
 from gateway.store.db import Rx
-from gateway.store.search_text import SEPARATOR, State
+from gateway.store.search_text import State
 from gateway.store.trigrams import Index
 from gateway.wire import search as keys
 
@@ -28,9 +27,6 @@ TextKey = keys.Header | keys.Body | keys.Text
 
 LEAST: Final = 8
 """Messages a statement at least, however many keys there are: one costs as much as looking through 100 KB."""
-_FIELD_NAME: Final = re.compile(r"[!-9;-~]+")  # RFC 5322 3.6.8
-_NOWHERE: Final = SEPARATOR * 2
-"""No fields hold it: two separators never follow each other there."""
 
 
 class Texts:
@@ -92,7 +88,7 @@ class Texts:
                     else search_text.in_large_text(self._rx, content_id, needle)
                 ):
                     continue
-            elif isinstance(key, keys.Header) and not _field(fields, _label(key.name), needle):
+            elif isinstance(key, keys.Header) and not field_holds(fields, label_of(key.name), needle):
                 continue
             found.append(uid)
         return None
@@ -100,7 +96,7 @@ class Texts:
     def _ask(self, key: TextKey, needle: bytes, uids: Sequence[int]) -> list[search_text.Looked]:
         rx, mailbox_id = self._rx, self._mailbox_id
         if isinstance(key, keys.Header):
-            return search_text.look_in_fields(rx, mailbox_id, uids, needle or _label(key.name))
+            return search_text.look_in_fields(rx, mailbox_id, uids, needle or label_of(key.name))
         if isinstance(key, keys.Body):
             return search_text.look_in_text(rx, mailbox_id, uids, needle)
         return search_text.look_in_all(rx, mailbox_id, uids, needle)
@@ -123,22 +119,5 @@ def text_keys(key: keys.SearchKey) -> list[TextKey]:
 
 def _holds(key: TextKey, needle: bytes, fields: bytes, text: bytes) -> bool:
     if isinstance(key, keys.Header):
-        return _field(fields, _label(key.name), needle)
+        return field_holds(fields, label_of(key.name), needle)
     return needle in text or (isinstance(key, keys.Text) and needle in fields)
-
-
-def _label(name: str) -> bytes:
-    """What a field of that name begins with. `name` is in capitals; one that no field can have is nowhere."""
-    return SEPARATOR + name.encode("ascii") + b": " if _FIELD_NAME.fullmatch(name) else _NOWHERE
-
-
-def _field(fields: bytes, label: bytes, needle: bytes) -> bool:
-    """Whether a field that begins with `label` holds `needle` behind it."""
-    at = fields.find(label)
-    while at >= 0:
-        start = at + len(label)
-        end = fields.index(SEPARATOR, start)
-        if fields.find(needle, start, end) >= 0:
-            return True
-        at = fields.find(label, end)
-    return False

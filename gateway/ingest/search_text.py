@@ -6,6 +6,7 @@ them are the substrings that SEARCH means, under i;unicode-casemap (RFC 5051).
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from gateway.mime import decode_body, decode_parts, decode_text, fields, fold, searched_parts, text_of
@@ -14,6 +15,9 @@ from gateway.store import content
 from gateway.store.db import Rx
 from gateway.store.search_text import SEPARATOR
 
+_FIELD_NAME: Final = re.compile(r"[!-9;-~]+")  # RFC 5322 3.6.8
+_NOWHERE: Final = SEPARATOR * 2
+"""No fields hold it: two separators never follow each other there."""
 TEXT_LIMIT: Final = 32 * 1024 * 1024
 """Octets of one body that are decoded; text behind them is not searched."""
 
@@ -22,6 +26,23 @@ def folded_fields(header: bytes) -> bytes:
     """`NAME: value` of each field, its encoded words decoded, between separators."""
     folded = [fold(f"{field.name.decode('ascii')}: {decode_text(field.value)}") for field in fields(header)]
     return SEPARATOR.join((b"", *folded, b""))
+
+
+def label_of(name: str) -> bytes:
+    """What a field of that name begins with. `name` is in capitals; one that no field can have is nowhere."""
+    return SEPARATOR + name.encode("ascii") + b": " if _FIELD_NAME.fullmatch(name) else _NOWHERE
+
+
+def field_holds(fields: bytes, label: bytes, needle: bytes) -> bool:
+    """Whether a folded field that begins with `label` holds the folded `needle` behind it."""
+    at = fields.find(label)
+    while at >= 0:
+        start = at + len(label)
+        end = fields.index(SEPARATOR, start)
+        if fields.find(needle, start, end) >= 0:
+            return True
+        at = fields.find(label, end)
+    return False
 
 
 def folded_text(rx: Rx, content_id: ContentId) -> bytes:
