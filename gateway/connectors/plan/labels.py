@@ -20,6 +20,20 @@ _SYSTEM: Final = {
 }  # fmt: skip
 """System labels that are mailboxes. \\Important, \\Starred (the flag \\Flagged), \\Muted and categories are none."""
 FOLDERS: Final = (ALL, JUNK, TRASH)
+_SPELLED: Final = {INBOX: "\\Inbox", SENT: "\\Sent", DRAFTS: "\\Draft"}
+
+
+def spelled(label: str | None) -> str | None:
+    """As X-GM-LABELS spells what a place stands for. None: no label says so (the archive)."""
+    if label is None or label == ARCHIVE:
+        return None
+    return _SPELLED.get(label, label)
+
+
+def borne(label: str | None) -> tuple[str, ...]:
+    """What a message bears that was put into the folder of a label."""
+    found = spelled(label)
+    return () if found is None else (found,)
 
 
 @dataclass(frozen=True, slots=True)

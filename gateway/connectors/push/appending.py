@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.connectors.plan.labels import borne
 from gateway.connectors.plan.resume import Evidence
 from gateway.connectors.work import Work
 from gateway.model.errors import NotFound
@@ -145,7 +146,7 @@ async def _finish(
         if place is not None:
             adopt.placed(
                 tx, work.claim, Key(to.id, to.uidvalidity or 0, uid), (MailboxId(place[0]), place[1], one.item.email),
-                flags, label=label, now=work.now,
+                flags, label=label, labels=borne(label), now=work.now,
             )  # fmt: skip
         ops.finish(tx, work.claim, op.id, now=work.now)
 

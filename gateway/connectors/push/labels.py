@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from gateway.connectors.labelling import ARCHIVE_NAME, label_rows
-from gateway.connectors.plan.labels import merge_labels
+from gateway.connectors.plan.labels import merge_labels, spelled
 from gateway.connectors.plan.local import Operation, PushAppend, PushCopy, PushDelete, PushMove, Rejoin
 from gateway.connectors.plan.roles import ARCHIVE, DRAFTS, INBOX, SENT
 from gateway.connectors.work import Work
@@ -26,12 +25,10 @@ from gateway.upstream import names as names_
 from gateway.upstream.errors import Refused
 
 from . import appending, sent
-from .ledger import APPEND, LABEL, MOVE, Item, Ledger, Standing, key_of
+from .ledger import APPEND, COPY, LABEL, MOVE, Item, Ledger, Standing, key_of
 from .look import Seen
 from .moving import Transfer
 from .remote import opened, present
-
-_LABELS: Final = {INBOX: "\\Inbox", SENT: "\\Sent", DRAFTS: "\\Draft"}
 
 
 @dataclass(slots=True)
@@ -73,7 +70,7 @@ class LabelPush:
                 change = changes.setdefault(one.at.uid, _Change())
                 change.arrived.append(one.place)
                 change.left |= isinstance(one, Rejoin)
-            elif isinstance(one, PushMove) and one.to == every:
+            elif isinstance(one, PushMove | PushCopy) and one.to == every:
                 await self._out_of(one)
             elif isinstance(one, PushDelete) and one.at.folder == every:
                 deletes[one.at.uid] = one
@@ -159,16 +156,17 @@ class LabelPush:
         self.did |= done
         self.waiting |= not done
 
-    async def _out_of(self, one: PushMove) -> None:
-        """Out of Trash or Spam."""
+    async def _out_of(self, one: PushMove | PushCopy) -> None:
+        """Out of Trash or Spam. A copy takes it from there too: the next pull sees that."""
         work, source = self._work, self._work.folders[FolderId(one.at.folder)]
         item = Item(one.at.uid, one.place, self._seen.emails[one.place])
-        standing = self._ledger.standing(MOVE, source.id, source.uidvalidity or 0, item)
+        kind = MOVE if isinstance(one, PushMove) else COPY
+        standing = self._ledger.standing(kind, source.id, source.uidvalidity or 0, item)
         if standing is not Standing.FREE:
             self.waiting |= standing is Standing.WAITING
             return
         raw, label = await self._folder(one.place[0]), self._place_label(one.place[0])
-        done = await Transfer(work, self._ledger, MOVE, source, self._every, raw, label).run([item])
+        done = await Transfer(work, self._ledger, kind, source, self._every, raw, label).run([item])
         self.did |= done
         self.waiting |= not done
 
@@ -202,12 +200,12 @@ class LabelPush:
         return self._role(box) or self._name(box)
 
     def _label(self, box: int) -> str | None:
-        return _gmail(self._place_label(box))
+        return spelled(self._place_label(box))
 
     def _borne(self, place: Place) -> str | None:
         """The label of a place, as it is called now."""
         row = self._of_box.get(place.mailbox_id)
-        return row.name if row is not None else _gmail(place.label)
+        return row.name if row is not None else spelled(place.label)
 
     def _name(self, box: int) -> str:
         row = self._of_box.get(box)
@@ -280,9 +278,3 @@ async def resume(work: Work, ledger: Ledger, op: Op) -> None:
     else:
         await carry_out(work, ledger, every, op)
 
-
-def _gmail(label: str | None) -> str | None:
-    """The label, as X-GM-LABELS spells it, of what a place stands for. None: no label says so (the archive)."""
-    if label is None or label == ARCHIVE:
-        return None
-    return _LABELS.get(label, label)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.connectors.download import source_key
+from gateway.connectors.plan.labels import borne
 from gateway.connectors.plan.resume import Evidence, verified
 from gateway.connectors.work import Work
 from gateway.model.flags import DELETED
@@ -230,7 +231,8 @@ class Transfer:
                 adopt.placed(
                     tx, work.claim, Key(to.id, to.uidvalidity or 0, new),
                     (MailboxId(item.place[0]), item.place[1], item.email), (base[0] & ~DELETED, base[1]),
-                    source_key=row.source_key if row is not None else None, label=self.label, now=work.now,
+                    source_key=row.source_key if row is not None else None, label=self.label, labels=borne(self.label),
+                    now=work.now,
                 )  # fmt: skip
             if gone and source.labels:  # it has left all labels, so all mailboxes
                 upto = modseq_now(tx, work.claim.inbox_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.model.flags import SYSTEM_MASK
 from gateway.model.ids import MailboxId
 from gateway.store import messages
@@ -11,7 +13,7 @@ from gateway.store.threads import id_hash
 
 from . import folders, lease, places, upstream
 from .moves import Key
-from .rows import Claim, Flags, Place, key_out, keywords_out
+from .rows import Claim, Flags, Place, key_out, keywords_out, labels_out
 from .tally import count_live
 
 _LOCAL = Stmt(
@@ -19,9 +21,9 @@ _LOCAL = Stmt(
     " ON c.id = m.content_id WHERE m.mailbox_id = :mailbox AND m.uid = :uid AND m.inbox_id = :inbox"
 )
 _INSERT = Stmt(
-    "INSERT INTO remote_message (folder_id, uidvalidity, uid, system, keywords, modseq, source_key, size,"
-    " internal_date, id_hash) VALUES (:folder, :uidvalidity, :uid, :system, :keywords, :modseq, :source, :size, :date,"
-    " :hash)"
+    "INSERT INTO remote_message (folder_id, uidvalidity, uid, system, keywords, labels, modseq, source_key, size,"
+    " internal_date, id_hash) VALUES (:folder, :uidvalidity, :uid, :system, :keywords, :labels, :modseq, :source,"
+    " :size, :date, :hash)"
 )
 _BACK = Stmt(
     "UPDATE remote_message SET gone = NULL WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND uid = :uid"
@@ -34,10 +36,12 @@ _SOURCE = Stmt(
 
 def placed(
     tx: Tx, claim: Claim, key: Key, place: tuple[MailboxId, int, str], base: Flags, *,
-    modseq: int | None = None, source_key: str | None = None, label: str | None = None, now: int,
+    modseq: int | None = None, source_key: str | None = None, label: str | None = None,
+    labels: Sequence[str] = (), now: int,
 ) -> bool:  # fmt: skip
     """Message `key` upstream is the local message `place` (mailbox, UID, EMAILID), and bears the flags `base`.
 
+    `label`: what its place stands for, `labels`: what it bears if it is not known yet (Gmail).
     A pull may have been faster and have taken it for news: the second copy, which it made here, goes. A local message
     that was removed meanwhile has a place all the same, by which its removal is seen. False: the folder has another
     UIDVALIDITY now, nothing was done, and the remap finds it. LeaseLost, NotFound (the folder).
@@ -54,8 +58,9 @@ def placed(
     if known is None:
         size, date, message_id, content_id = row or (None, None, None, None)
         tx.run(
-            _INSERT, system=base[0] & SYSTEM_MASK, keywords=keywords_out(base[1]), modseq=modseq, source=source_key,
-            size=size, date=date, hash=id_hash(message_id) if message_id else None, **where,
+            _INSERT, system=base[0] & SYSTEM_MASK, keywords=keywords_out(base[1]), labels=labels_out(labels),
+            modseq=modseq, source=source_key, size=size, date=date, hash=id_hash(message_id) if message_id else None,
+            **where,
         )  # fmt: skip
         count_live(tx, key.folder_id, key.uidvalidity, 1)
         if source_key is not None and content_id is not None:
