@@ -95,6 +95,15 @@ def connector_add(
       gateway connector add office --email me@corp.example --imap-host imap.corp.example \\
           --smtp-host smtp.corp.example --set smtp.security=starttls --secret - --inbox me@mail.example
       gateway connector add old --email me@old.example --file old.toml --mode import
+
+    \b
+    Where old.toml is, with any of the options that gateway connector options lists:
+      [imap]
+      host = "imap.old.example"
+      secret = "file:old-password"
+      since = "365d"
+      [smtp]
+      enabled = false
     """
     made = runtime.call(
         "connector.add", name=name, address=email, inbox=inbox, pod=pod, provider=provider, enabled=not disabled,

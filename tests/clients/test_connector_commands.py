@@ -7,10 +7,12 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from gateway.ops import pki
 from tests.support.gateway import Gateway
 from tests.support.upstream import DOVECOT, FakeUpstream
 
@@ -98,6 +100,43 @@ def test_an_account_from_its_first_day_to_its_last(
     assert gateway.json("connector", "list", "--inbox", gateway.address)[0]["name"] == "office", "without a server too"
     gateway.run("connector", "remove", "office", "--yes")
     assert gateway.json("connector", "list") == []
+
+
+def test_the_file_of_the_documents_works_word_for_word(gateway: Gateway, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "connectors.md").read_text()
+    text = page.split("```toml\n")[1].split("```")[0]
+    command = next(line.split() for line in page.splitlines() if "connector add work" in line and "work.toml" in line)
+    (tmp_path / "work.toml").write_text(text)
+    (tmp_path / "work-password").write_text(SECRET + "\n")
+    made = pki.ensure(tmp_path / "tls", ["localhost"], datetime.now(UTC))
+    (tmp_path / "corp-ca.pem").write_bytes(made.ca_file.read_bytes())
+    assert command[:3] == ["$", "gateway", "connector"]
+    file = [str(tmp_path / word) if word == "work.toml" else word for word in command[3:]]
+    gateway.run("connector", *file, "--disabled")
+    shown = gateway.json("connector", "show", "work")
+    imap, smtp, sync = (shown["options"][name] for name in ("imap", "smtp", "sync"))
+    assert (imap["host"], imap["port"], imap["secret"]) == ("imap.corp.example", 143, "set")
+    assert (imap["folders"], imap["exclude"], imap["since"]) == (["INBOX", "Lists/*"], ["\\Junk"], "90d")
+    assert "BEGIN CERTIFICATE" in imap["ca"]
+    assert (smtp["host"], smtp["port"], smtp["user"], smtp["enabled"]) == (
+        "smtp.corp.example", 587, "me@corp.example", True,
+    )  # fmt: skip
+    assert sync["interval"] == 10
+    gateway.run("connector", "remove", "work", "--yes")
+
+
+def test_the_file_that_help_shows_works_word_for_word(gateway: Gateway, tmp_path: Path) -> None:
+    said = gateway.run("connector", "add", "--help")
+    lines = said.split("Where old.toml is")[1].split("\n\n")[0].splitlines()[1:]
+    (tmp_path / "old.toml").write_text("\n".join(line.strip() for line in lines))
+    (tmp_path / "old-password").write_text(SECRET)
+    line = next(line.split() for line in said.splitlines() if "--file old.toml" in line)
+    gateway.run(*[str(tmp_path / word) if word == "old.toml" else word for word in line[1:]], "--disabled")
+    shown = gateway.json("connector", "show", "old")
+    assert (shown["mode"], shown["options"]["imap"]["host"]) == ("import", "imap.old.example")
+    assert (shown["options"]["imap"]["secret"], shown["options"]["imap"]["since"]) == ("set", "365d")
+    assert shown["options"]["smtp"]["enabled"] is False
+    gateway.run("connector", "remove", "old", "--yes")
 
 
 @pytest.mark.parametrize(
