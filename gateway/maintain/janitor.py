@@ -17,7 +17,7 @@ from gateway.model.errors import GatewayError
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import JUNK, TRASH
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
-from gateway.store import cleanup, inboxes, keys, once, queue, rates, vacuum, web_sessions
+from gateway.store import cleanup, draft_names, idempotency, inboxes, keys, once, queue, rates, vacuum, web_sessions
 from gateway.store.connectors import events, removal
 from gateway.store.db import Database, Tx
 
@@ -30,7 +30,8 @@ Piece = Callable[[], Awaitable[int]]
 
 PAGE: Final = 50  # mailboxes looked up at once
 SLOW: Final = frozenset(
-    {"expired_trash", "expired_spam", "change_records", "superseded_changes", "revoked_keys", "send_counts"}
+    {"expired_trash", "expired_spam", "change_records", "superseded_changes", "revoked_keys", "send_counts",
+     "draft_names"}
 )
 """Tasks that look through whole tables (in readers) to find out that there is nothing to do."""
 
@@ -58,6 +59,8 @@ class Janitor:
             "superseded_changes": self._drop_superseded,
             "revoked_keys": self._forget_keys,
             "same_mail": lambda: self._unit(once.purge, settings.same_mail_seconds),
+            "idempotency_keys": lambda: self._unit(idempotency.purge, settings.idempotency_seconds),
+            "draft_names": lambda: self._unit(draft_names.forget, 0),
             "send_counts": self._forget_counts,
             "removed_connectors": self._sweep_connectors,
             "web_sessions": self._forget_sessions,

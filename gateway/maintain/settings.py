@@ -28,6 +28,8 @@ class JanitorSettings:
     """How long keys stay listed after they were revoked or expired."""
     same_mail_seconds: int = HOUR
     """How long what was accepted is known, so that the same mail sent twice is one."""
+    idempotency_seconds: int = DAY
+    """How long an Idempotency-Key is known (`store.idempotency`)."""
     connector_event_seconds: int = 30 * DAY
     """How long it can be looked up what connectors did."""
     expunge_records: int = 10_000

@@ -1,10 +1,10 @@
-"""People in a browser: who is logged in."""
+"""The HTTP side: who is logged in in a browser, what a request was answered with, names of drafts."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, Table, Text
 
-from .columns import Big, Octets, metadata
+from .columns import Big, Octets, flag, metadata
 
 web_session = Table(
     "web_session",
@@ -17,3 +17,33 @@ web_session = Table(
     sqlite_with_rowid=False,
 )
 """A login is a key's: what the key may not, or may no longer, the browser may not either."""
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("digest", Octets, nullable=False),  # of who asked, what for, and his Idempotency-Key
+    Column("body", Octets, nullable=False),  # SHA-256 of the request's body
+    Column("at", Big, nullable=False, index=True),
+    Column("status", Integer, nullable=False),
+    Column("answer", Octets, nullable=False),
+    PrimaryKeyConstraint("digest"),
+    sqlite_with_rowid=False,
+)
+"""Requests that were carried out lately: written by the unit that did so, so that none is carried out twice."""
+
+draft_name = Table(
+    "draft_name",
+    metadata,
+    Column("inbox_id", Big, nullable=False),
+    Column("name", Text, nullable=False),  # EMAILID of its first state
+    Column("email_id", Text, nullable=False),  # of its present one: a message never changes, so each edit is another
+    Column("client_id", Text),
+    Column("original", Text),  # EMAILID of the message that it answers or forwards
+    flag("forwards"),
+    Column("created_at", Big, nullable=False),
+    PrimaryKeyConstraint("inbox_id", "name"),
+    Index("ix_draft_name_email", "inbox_id", "email_id"),
+    Index("ix_draft_name_client", "inbox_id", "client_id", unique=True),
+    sqlite_with_rowid=False,
+)
+"""Drafts by the name that programs know them under, whatever became of them."""

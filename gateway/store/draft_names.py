@@ -1,0 +1,84 @@
+"""Drafts by the name that programs know them under: a draft that is edited is another message (RFC 8474), with another
+EMAILID, and its name stays that of the first. A draft without a row here is called by its EMAILID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.model.ids import InboxId
+
+from .db import Rx, Tx
+from .statements import Stmt
+from .texts import storable
+
+_COLUMNS: Final = "name, email_id, client_id, original, forwards, created_at"
+_BY_NAME = Stmt(f"SELECT {_COLUMNS} FROM draft_name WHERE inbox_id = :inbox AND name = :name")
+_BY_CLIENT = Stmt(f"SELECT {_COLUMNS} FROM draft_name WHERE inbox_id = :inbox AND client_id = :client")
+_OF_EMAILS = Stmt(f"SELECT {_COLUMNS} FROM draft_name WHERE inbox_id = :inbox AND email_id IN :TEXTS(emails)")
+_INSERT = Stmt(
+    "INSERT INTO draft_name (inbox_id, name, email_id, client_id, original, forwards, created_at)"
+    " VALUES (:inbox, :name, :email, :client, :original, :forwards, :created)"
+    " ON CONFLICT (inbox_id, name) DO UPDATE SET email_id = excluded.email_id"
+)
+_REMOVE = Stmt("DELETE FROM draft_name WHERE inbox_id = :inbox AND name = :name")
+_FORGET = Stmt(
+    "DELETE FROM draft_name WHERE (inbox_id, name) IN (SELECT d.inbox_id, d.name FROM draft_name d WHERE NOT EXISTS"
+    " (SELECT 1 FROM message m WHERE m.inbox_id = d.inbox_id AND m.email_id = d.email_id) LIMIT :most)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftName:
+    """`email_id`: of the message that it is now. `original`: EMAILID of what it answers, or `forwards`."""
+
+    name: str
+    email_id: str
+    client_id: str | None = None
+    original: str | None = None
+    forwards: bool = False
+    created_at: int = 0
+
+
+def by_name(rx: Rx, inbox_id: InboxId, name: str) -> DraftName | None:
+    return _named(rx.one(_BY_NAME, inbox=inbox_id, name=name)) if storable(name) else None
+
+
+def by_client(rx: Rx, inbox_id: InboxId, client_id: str) -> DraftName | None:
+    return _named(rx.one(_BY_CLIENT, inbox=inbox_id, client=client_id)) if storable(client_id) else None
+
+
+def of_emails(rx: Rx, inbox_id: InboxId, email_ids: Sequence[str]) -> dict[str, DraftName]:
+    """EMAILID -> its name, where it has one."""
+    rows = rx.all(_OF_EMAILS, inbox=inbox_id, emails=list(email_ids))
+    return {row[1]: _name(row) for row in rows}
+
+
+def keep(tx: Tx, inbox_id: InboxId, made: DraftName) -> None:
+    """A new name, or the present message of one that there is. The unit holds the inbox's lock, so that the caller may
+    have looked whether its `client_id` is taken.
+    """
+    tx.run(
+        _INSERT, inbox=inbox_id, name=made.name, email=made.email_id, client=made.client_id, original=made.original,
+        forwards=int(made.forwards), created=made.created_at,
+    )  # fmt: skip
+
+
+def remove(tx: Tx, inbox_id: InboxId, name: str) -> None:
+    tx.run(_REMOVE, inbox=inbox_id, name=name)
+
+
+def forget(tx: Tx, before: int, limit: int) -> int:
+    """Those whose message is gone, whoever removed it; how many, at most `limit`."""
+    return tx.run(_FORGET, most=limit)
+
+
+def _named(row: tuple[Any, ...] | None) -> DraftName | None:
+    return None if row is None else _name(row)
+
+
+def _name(row: tuple[Any, ...]) -> DraftName:
+    name, email_id, client_id, original, forwards, created_at = row
+    return DraftName(name, email_id, client_id, original, bool(forwards), created_at)
