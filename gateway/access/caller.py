@@ -27,6 +27,8 @@ class Caller:
     """A key whose secret was proven. Its row is as of the request: expiry and revocation were looked at."""
 
     key_id: KeyId
+    public_id: str
+    """The part of the key that is no secret, by which it is listed and revoked."""
     uuid: str
     name: str
     scope: ScopeKind
@@ -59,7 +61,7 @@ class Caller:
 def caller(key: KeyRow) -> Caller:
     """Who asks with this key, after it was found usable."""
     return Caller(
-        key.id, key.uuid, key.name, ScopeKind(key.scope), key.pod_id, key.inbox_id, key.permissions, key.expires_at
+        key.id, key.key_id, key.uuid, key.name, ScopeKind(key.scope), key.pod_id, key.inbox_id, key.permissions, key.expires_at
     )
 
 

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -199,7 +200,9 @@ class Gateway:
 
     def operate(self, op: str, **params: Any) -> Any:
         """An operation of the running server, over its control socket as the command line does it."""
-        return asyncio.run(SocketCaller(self.data_dir / "control.sock").call(op, params))
+        caller = SocketCaller(self.data_dir / "control.sock")
+        with ThreadPoolExecutor(1) as pool:  # a browser's driver has a loop of its own in this thread
+            return pool.submit(lambda: asyncio.run(caller.call(op, params))).result()
 
     def inbox(self, address: str, *key_options: str) -> tuple[str, str]:
         """A further inbox (its domain is made if it is missing) and a key for it: (address, key)."""

@@ -98,7 +98,8 @@ def test_an_inbox_and_a_key_are_made_and_end(gateway: Gateway, browser: Browser,
     assert key[0] not in browser.open("/inboxes/page@mail.test").body, "it is shown once"
     me = api(key[0].decode()).get("/api/v1/me")
     assert (me["scope"], me["bundles"]) == ("inbox", ["read"])
-    browser.send(f"/inboxes/page@mail.test/keys/{me['id']}/revoke", f"form_token={token}")
+    ended = browser.send(f"/inboxes/page@mail.test/keys/{me['id']}/revoke", f"form_token={token}")
+    assert (ended.status, api(key[0].decode()).ask("GET", "/api/v1/me").status) == (303, 401)
     wrong = browser.send("/inboxes/page@mail.test/delete", f"form_token={token}&address=other")
     assert b"Type the address" in wrong.body
     assert browser.send("/inboxes/page@mail.test/delete", f"form_token={token}&address=page@mail.test").status == 303

@@ -31,7 +31,7 @@ class Health(BaseModel):
 async def me(who: Who) -> Me:
     """The key that asks: its scope and what it may."""
     return Me(
-        id=who.uuid, name=who.name, scope=who.scope.value, permissions=sorted(who.permissions),
+        id=who.public_id, name=who.name, scope=who.scope.value, permissions=sorted(who.permissions),
         bundles=bundles_in(who.permissions), expires_at=who.expires_at,
     )  # fmt: skip
 

@@ -57,7 +57,7 @@ async def _show(person: Shell, inbox: str, *, key: str = "", error: str = "") ->
 
     def query(rx: Rx) -> tuple[Inbox, list[Mailbox], list[KeyRow]]:
         found = inbox_of(rx, who, inbox)
-        known = keys.keys(rx, inbox_id=found.id) if who.may("api_key_read") else []
+        known = keys.keys(rx, inbox_id=found.id, include_revoked=False) if who.may("api_key_read") else []
         return found, mailboxes.list_mailboxes(rx, found.id), [row for row in known if row.inbox_id == found.id]
 
     found, boxes, known = await person.services.db.read(query)

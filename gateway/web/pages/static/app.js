@@ -5,9 +5,8 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
   await navigator.clipboard.writeText(button.dataset.copy);
-  const before = button.textContent;
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = before; }, 1500);
+  button.firstElementChild.textContent = "Copied";
+  setTimeout(() => { button.firstElementChild.textContent = "Copy"; }, 1500);
 });
 
 document.addEventListener("submit", (event) => {

@@ -1,0 +1,87 @@
+"""Debian's Chromium without a window, on pages of the gateway: its key is checked, all it complains of is kept."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from .gateway import HOST, Gateway
+
+CHROMIUM = "/usr/bin/chromium"
+AXE = Path(__file__).parent.parent / "clients" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+SERIOUS = ("serious", "critical")
+
+
+def available() -> str:
+    """What is missing, "" when nothing is."""
+    if shutil.which(CHROMIUM) is None:
+        return "chromium"
+    return "" if AXE.exists() else "axe-core (npm)"
+
+
+@contextmanager
+def chromium(gateway: Gateway) -> Iterator[Browser]:
+    """Trusts the gateway's own key and nothing else that is not trusted anyhow; asks nobody but the gateway."""
+    leaf = x509.load_pem_x509_certificate((gateway.data_dir / "tls" / "server.pem").read_bytes())
+    key = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    pin = base64.b64encode(hashlib.sha256(key).digest()).decode()
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update",
+                  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+                  f"--ignore-certificate-errors-spki-list={pin}"],
+        )  # fmt: skip
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Visit:
+    """A page, and whatever was wrong while it was looked at: errors of scripts, of its policy, requests elsewhere."""
+
+    def __init__(self, gateway: Gateway, context: BrowserContext) -> None:
+        self.base = f"https://{HOST}:{gateway.web}"
+        self.context = context
+        self.page: Page = context.new_page()
+        self.wrong: list[str] = []
+        self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: self._asked(request.url))
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.base, "data:", "about:")):
+            self.wrong.append(f"asked {url}")
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.base + path, wait_until="networkidle")
+        return self.page
+
+    def log_in(self, key: str) -> None:
+        self.open("/login").fill("#key", key)
+        self.page.click("main button[type=submit]")
+        self.page.wait_for_url(self.base + "/")
+
+    def faults(self) -> list[str]:
+        """What axe-core calls serious, on the page as it is now, and all that was wrong so far."""
+        # By the driver, past the page's policy: a script of the page could not load it.
+        self.page.evaluate(AXE.read_text())
+        found: Any = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return self.wrong + [
+            f"{one['id']}: {one['help']}: {node['html'][:200]}"
+            for one in found["violations"] if one["impact"] in SERIOUS for node in one["nodes"]
+        ]  # fmt: skip
+
+    def wide(self) -> bool:
+        """Whether the page is wider than the window, so that people must scroll sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))

@@ -1,0 +1,101 @@
+"""The dashboard in a real browser: every page, light and dark, wide and narrow; axe-core finds no serious fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support import browser as browsers
+from tests.support.api import Api
+from tests.support.browser import Visit
+from tests.support.gateway import Gateway
+
+from .conftest import admin_key
+
+PAGES = ("/", "/inboxes", "/inboxes/inbox@mail.test", "/connectors", "/queue", "/health")
+DEVICES = {
+    "desk": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
+    "phone": {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark", "has_touch": True},
+}
+
+
+@pytest.fixture(scope="module")
+def browser(gateway: Gateway, missing: Callable[[str], None]) -> Iterator[Browser]:
+    if what := browsers.available():
+        missing(what)
+    with browsers.chromium(gateway) as running:
+        yield running
+
+
+@pytest.fixture
+def visit(gateway: Gateway, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    options = DEVICES[getattr(request, "param", "desk")]
+    context = browser.new_context(**options)  # type: ignore[arg-type]
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    one = Visit(gateway, context)
+    yield one
+    context.close()
+
+
+@pytest.mark.parametrize("visit", list(DEVICES), indirect=True)
+def test_every_page_is_sound(visit: Visit, gateway: Gateway) -> None:
+    visit.open("/login")
+    assert visit.faults() == []
+    visit.log_in(admin_key(gateway))
+    for path in PAGES:
+        visit.open(path)
+        assert visit.faults() == [], path
+        assert not visit.wide(), path
+
+
+def test_an_inbox_with_a_key_is_made_by_hand(visit: Visit, gateway: Gateway, api: Callable[..., Api]) -> None:
+    """As a new user would: with the keyboard where it goes, the key copied by its button, and IMAP opened with it."""
+    visit.log_in(admin_key(gateway))
+    page = visit.open("/inboxes")
+    page.get_by_label("Address").fill("hand@mail.test")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/inboxes/hand@mail.test")
+    page.get_by_label("Name of a new key").fill("Laptop")
+    page.get_by_role("button", name="New key").click()
+    page.get_by_role("button", name="Copy Password (API key)").click()
+    page.get_by_role("button", name="Copied Password (API key)").wait_for()
+    key = page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(r"gw_[0-9A-Za-z]{44}", key)
+    assert visit.faults() == []
+    with gateway.imap("hand@mail.test", key) as client:
+        assert client.select()[0] == "OK"
+    page.on("dialog", lambda dialog: dialog.accept())
+    visit.open("/inboxes/hand@mail.test")
+    page.get_by_role("button", name="Revoke").click()
+    page.get_by_text("There is none.").wait_for()
+    assert api(key).ask("GET", "/api/v1/me").status == 401
+
+
+def test_whoever_does_not_mean_it_loses_nothing(visit: Visit, gateway: Gateway) -> None:
+    address, _ = gateway.inbox("kept@mail.test")
+    visit.log_in(admin_key(gateway))
+    page = visit.open(f"/inboxes/{address}")
+    asked: list[str] = []
+
+    def dismiss(dialog: object) -> None:
+        asked.append(str(dialog.message))  # type: ignore[attr-defined]
+        dialog.dismiss()  # type: ignore[attr-defined]
+
+    page.on("dialog", dismiss)
+    page.get_by_role("button", name="Revoke").click()
+    assert len(asked) == 1
+    assert "logged out" in asked[0]
+    visit.open(f"/inboxes/{address}")
+    assert page.get_by_role("button", name="Revoke").count() == 1
+
+
+def test_the_first_thing_the_keyboard_meets_leads_to_the_content(visit: Visit, gateway: Gateway) -> None:
+    visit.log_in(admin_key(gateway))
+    page = visit.open("/inboxes")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
