@@ -77,3 +77,14 @@ oauth_login = Table(
     sqlite_with_rowid=False,
 )
 """Logins that somebody has begun: the browser may come back to another process."""
+
+oauth_login_owner = Table(
+    "oauth_login_owner",
+    metadata,
+    Column("state_hash", Text, primary_key=True),
+    Column("key_id", Big, nullable=False),  # nobody else finishes it
+    Column("connector", Text, nullable=False),  # UUID of what gets the grant
+    Column("expires_at", Big, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+"""Beside `oauth_login`, of logins that were begun over HTTP."""
