@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from gateway.model.errors import ConfigError, GatewayError
 from gateway.oauth.errors import OAuthError, Transient
+from gateway.oauth.service import LASTING
 from gateway.oauth.tokens import AccessToken
 from gateway.outbound.endpoint import Endpoint
 from gateway.outbound.failure import Failure
@@ -30,8 +32,9 @@ NO_LOGIN: Final = "No password is set, and nobody has logged in at the provider"
 class Tokens(Protocol):
     """Access tokens by grant (`gateway.oauth.service`)."""
 
-    async def token(self, grant_id: int) -> AccessToken:
-        """One that the provider has not ended yet. OAuthError, NotFound, ConfigError."""
+    async def token(self, grant_id: int, *, lasting: float = LASTING) -> AccessToken:
+        """One that the provider has not ended yet; where it is to be replaced and lasts no `lasting` seconds, the next
+        one. OAuthError, NotFound, ConfigError."""
 
     async def invalidate(self, grant_id: int, token: AccessToken) -> None:
         """The server refused it: the next one is another one."""
@@ -63,17 +66,22 @@ class ConnectorAccounts:
 
     async def imap(self, row: ConnectorRow, options: Options, *, renew: bool) -> ImapEndpoint:
         """Where mail is read. `renew`: the token that was used last was refused. UpstreamError."""
-        leg, secret = await self._opened(row, renew)
-        if not (secret or leg.imap.secret):  # an empty password would count as a wrong one there
+        return self._imap(*await self._opened(row, renew))
+
+    async def imap_ahead(self, row: ConnectorRow, options: Options) -> ImapEndpoint:
+        """The same by a token that lasts as long as one may be had. UpstreamError."""
+        return self._imap(*await self._opened(row, False, lasting=math.inf))
+
+    def _imap(self, leg: Options, token: AccessToken | None) -> ImapEndpoint:
+        if not (token or leg.imap.secret):  # an empty password would count as a wrong one there
             raise UpstreamError(Failure.AUTH_REJECTED, NO_LOGIN)
-        return imap_endpoint(leg.imap, secret or leg.imap.secret.reveal(), token=bool(secret),
-                             max_message=self._reach.max_message)
+        made = self.imap_of(leg.imap, token.text if token else "")
+        return replace(made, login_ends=token.expires_at if token else None)
 
     async def smtp(self, row: ConnectorRow, *, renew: bool) -> Endpoint:
         """Where mail is sent. UpstreamError."""
-        leg, secret = await self._opened(row, renew)
-        return smtp_endpoint(leg.smtp, secret or leg.smtp.secret.reveal(), token=bool(secret),
-                             hostname=self._reach.hostname)
+        leg, token = await self._opened(row, renew)
+        return self.smtp_of(leg.smtp, token.text if token else "")
 
     def imap_of(self, leg: ImapLeg, token: str) -> ImapEndpoint:
         """Of options that are not stored; `token` "" for a password."""
@@ -82,19 +90,22 @@ class ConnectorAccounts:
     def smtp_of(self, leg: SmtpLeg, token: str) -> Endpoint:
         return smtp_endpoint(leg, token or leg.secret.reveal(), token=bool(token), hostname=self._reach.hostname)
 
-    async def token(self, grant_id: int, *, renew: bool) -> str:
-        """An access token. OAuthError, NotFound, ConfigError."""
+    async def token(self, grant_id: int, *, renew: bool, lasting: float = LASTING) -> AccessToken:
+        """One that lasts `lasting` seconds, or the next one. OAuthError, NotFound, ConfigError."""
         used = self._used.get(grant_id)
         if renew and used is not None:
             await self._tokens.invalidate(grant_id, used)
-        made = self._used[grant_id] = await self._tokens.token(grant_id)
-        return made.text
+        made = self._used[grant_id] = await self._tokens.token(grant_id, lasting=lasting)
+        return made
 
-    async def _opened(self, row: ConnectorRow, renew: bool) -> tuple[Options, str]:
+    async def _opened(
+        self, row: ConnectorRow, renew: bool, lasting: float = LASTING
+    ) -> tuple[Options, AccessToken | None]:
         """The options with their passwords, and a token where the account has a grant."""
         try:
             options = resolved(row, givens.from_json(row.options, await secrets.opened(self._vault, row)))
-            token = "" if row.grant_id is None else await self.token(row.grant_id, renew=renew)
+            grant = row.grant_id
+            token = None if grant is None else await self.token(grant, renew=renew, lasting=lasting)
         except OAuthError as error:
             wait = error.retry_after if isinstance(error, Transient) else None
             raise UpstreamError(error.failure, str(error), said=error.code, retry_after=wait) from None

@@ -94,7 +94,7 @@ class Desk:
         provider, token = row.provider or "", ""
         if row.grant_id is not None:
             try:
-                token = await self.accounts.token(row.grant_id, renew=False)
+                token = (await self.accounts.token(row.grant_id, renew=False)).text
             except OAuthError as error:
                 there = {"imap": options.imap.enabled, "smtp": options.smtp.enabled}
                 return [

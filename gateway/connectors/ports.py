@@ -22,5 +22,8 @@ class Accounts(Protocol):
         Raises UpstreamError with AUTH_OAUTH where the grant is gone, and other GatewayErrors.
         """
 
+    async def imap_ahead(self, row: ConnectorRow, options: Options) -> ImapEndpoint:
+        """As `imap`, for a login before the token that is in use has ended: by a later one, where there is one."""
+
     def is_oauth(self, row: ConnectorRow) -> bool:
         """Whether it logs in with tokens, which can be renewed."""

@@ -49,6 +49,16 @@ class Rounds:
         self.found = await discover(self._work)
         self._discovered_at = asyncio.get_running_loop().time()
 
+    async def renewed(self) -> bool:
+        """Nothing is under way: go on over another connection where this one's login ends soon. No folder is selected
+        then."""
+        work = self._work
+        if not work.line.ready:
+            return False
+        work.client = await work.line.change()
+        self.chosen = self.seen = None
+        return True
+
     def needs(self, folder_id: FolderId, status: MailboxStatus | None) -> bool:
         """Whether a pass over it would find something, as far as STATUS tells."""
         return self.pass_of(folder_id).needs_pass(status)
@@ -147,6 +157,10 @@ class Rounds:
                 more = await one.backfill(since)
             if not more or self._requests.stop:
                 return
+            if await self.renewed():
+                if not await one.run():
+                    return
+                self.chosen = folder_id
             if self.looks_due():
                 await self.look()
                 if not await one.run():

@@ -124,6 +124,7 @@ class Session:
                 return Stopped.ASKED
             if requests.sync:
                 return Stopped.SYNC
+            await rounds.renewed()
             if rounds.looks_due():
                 await rounds.look()
                 continue
@@ -206,7 +207,8 @@ class Session:
     def _wanted(self) -> bool:
         """Somebody asks for something now."""
         requests = self._requests
-        return requests.stop or requests.sync or requests.push or self._rounds.looks_due()
+        asked = requests.stop or requests.sync or requests.push
+        return asked or self._work.line.ready or self._rounds.looks_due()
 
     async def on_access(self, due: int) -> None:
         """A session for readers who wait: looks, until none comes for a while, a sync is wanted, or one is `due`.
@@ -219,6 +221,7 @@ class Session:
         known, last = True, loop.time()
         while not (requests.stop or requests.sync) and work.clock() < due:
             requests.push = False  # what changes here goes up with the next sync
+            await self._rounds.renewed()
             if self._rounds.looks_due():
                 await self._rounds.look(known=known)
                 known, last = False, loop.time()

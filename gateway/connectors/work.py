@@ -19,6 +19,7 @@ from gateway.upstream.client import ImapClient
 from gateway.upstream.errors import Refused
 from gateway.upstream.wants import SearchWants
 
+from .line import Line
 from .options import Options
 from .plan.budget import OctetBudget
 from .plan.flags import FlagRules
@@ -52,6 +53,7 @@ class Work:
     """`folders`: rows as last read; a unit that changes one is followed by `reload`.
 
     `labels`: local mailboxes of labels, where the account has them (Gmail). `held`: what waits for a confirmation.
+    `client` is that of `line`, until it is changed over (`Rounds.renewed`).
     """
 
     db: Database
@@ -63,6 +65,7 @@ class Work:
     row: ConnectorRow
     options: Options
     profile: Profile
+    line: Line
     client: ImapClient
     recall: Recall
     run: SyncRun

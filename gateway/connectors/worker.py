@@ -20,6 +20,7 @@ from gateway.upstream.transcript import Transcript
 
 from .askers import Askers, SyncResult
 from .gates import HostAway
+from .line import Line
 from .options import Options
 from .plan.budget import OctetBudget
 from .plan.standing import Standing
@@ -152,21 +153,18 @@ class Worker:
         session: Session | None = None
         try:
             self.at_gate = True
-            async with tools.gates.entered(options.imap.host, options.imap.port, self.claim.connector_id) as gate:
+            async with self._line(row, options) as line:
+                await line.wait()
                 await self._begin_to_work()
-                client = await self._connect(row, options)
-                gate.succeeded()
+                client = await line.open()
                 recall.account.logged_in()
                 recall.renew = False
-                try:
-                    work = self._work(row, options, client)
-                    self._pushes = work.two_way
-                    session = Session(work, self.requests, tools.backfills)
-                    until = await self._serve(session, work, due)
-                    self._well = True
-                    return until
-                finally:
-                    await client.log_out()
+                work = self._work(row, options, line, client)
+                self._pushes = work.two_way
+                session = Session(work, self.requests, tools.backfills)
+                until = await self._serve(session, work, due)
+                self._well = True
+                return until
         except UpstreamError as error:
             return await self._telling.failed(error, tools.gates, options)
         except HostAway as away:
@@ -204,27 +202,20 @@ class Worker:
         if self._pushes:
             self.requests.ask(push=True)
 
-    async def _connect(self, row: ConnectorRow, options: Options) -> ImapClient:
+    def _line(self, row: ConnectorRow, options: Options) -> Line:
         tools = self._tools
-        endpoint = await tools.accounts.imap(row, options, renew=self._recall.renew)
         lines = _LOG_LINES if self._askers.waiting else tools.settings.transcript_lines
-        self._telling.transcript = Transcript(lines, tools.clock)
-        profile = profile_of(options.imap.host)
-        return await ImapClient.connect(
-            endpoint, resolver=tools.resolver, transcript=self._telling.transcript,
-            distrust=profile.distrust | self._recall.distrust,
-        )  # fmt: skip
+        transcript = self._telling.transcript = Transcript(lines, tools.clock)
+        return Line(tools, row, options, self._recall, self.requests, transcript)
 
-    def _work(self, row: ConnectorRow, options: Options, client: ImapClient) -> Work:
+    def _work(self, row: ConnectorRow, options: Options, line: Line, client: ImapClient) -> Work:
         tools = self._tools
         profile = heard(profile_of(options.imap.host), client.greeting, client.server_id)
-        for name in profile.distrust:
-            client.distrust(name)
         if self._recall.octets is None:
             self._recall.octets = OctetBudget(profile.limits)
         return Work(
             tools.db, tools.ingest, tools.clock, tools.chance, tools.settings, self.claim, row, options, profile,
-            client, self._recall, self._askers.run, self._recall.octets,
+            line, client, self._recall, self._askers.run, self._recall.octets,
         )  # fmt: skip
 
     async def _begin(self, work: Work) -> float:

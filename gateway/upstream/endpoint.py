@@ -37,7 +37,10 @@ class ImapLimits:
 
 @dataclass(frozen=True, slots=True)
 class ImapEndpoint:
-    """One IMAP server. `login`'s secret is a password, or an access token where `login.is_token`."""
+    """One IMAP server. `login`'s secret is a password, or an access token where `login.is_token`.
+
+    `login_ends`: when that token does (Unix seconds), and with it what was logged in by it; None: nobody knows.
+    """
 
     host: str
     port: int
@@ -47,3 +50,4 @@ class ImapEndpoint:
     timeouts: ImapTimeouts = field(default_factory=ImapTimeouts)
     limits: ImapLimits = field(default_factory=ImapLimits)
     proxy: Proxy | None = None
+    login_ends: float | None = None

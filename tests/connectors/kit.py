@@ -74,6 +74,9 @@ class Given:
             timeouts=self.times, limits=limits,
         )  # fmt: skip
 
+    async def imap_ahead(self, row: ConnectorRow, options: Options) -> ImapEndpoint:
+        raise AssertionError("passwords do not end")
+
     def is_oauth(self, row: ConnectorRow) -> bool:
         return False
 

@@ -13,13 +13,14 @@ USER, PASSWORD, TOKEN = "user@upstream.test", "secret", "token"
 class Account:
     """Mailboxes by raw name. Each method that changes something tells all sessions; those in IDLE say it at once.
 
-    `password` and `token` log in `user`; other names for the same user are in `aliases`.
+    `password`, `token` and what is in `tokens` log in `user`; other names for the same user are in `aliases`.
     """
 
     def __init__(self, user: str = USER, password: str = PASSWORD, token: str = TOKEN, *,
                  delimiter: str = "/", notify: Callable[[], None] = lambda: None) -> None:
         self.user, self.password, self.token = user, password, token
         self.aliases: set[str] = set()
+        self.tokens: set[str] = set()
         self.delimiter = delimiter
         self.mailboxes: dict[str, Mailbox] = {}
         self.notify = notify

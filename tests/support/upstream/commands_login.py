@@ -164,7 +164,10 @@ def _with_password(turn: Turn, user: bytes, password: bytes) -> Account | None:
 
 def _with_token(turn: Turn, user: bytes, token: bytes) -> Account | None:
     account = _known(turn, user)
-    return account if account and account.token.encode() == token else None
+    if account is None or token.decode("latin-1") not in {account.token, *account.tokens}:
+        return None
+    turn.session.token = token.decode("latin-1")
+    return account
 
 
 def _known(turn: Turn, user: bytes) -> Account | None:

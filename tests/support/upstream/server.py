@@ -101,7 +101,18 @@ class FakeUpstream(Listener[Session]):
 
     def bye(self, text: str = "Session invalidated - AccessTokenExpired") -> None:
         """BYE to everybody: at once in IDLE and between commands, else behind the answer to the command that runs."""
-        for session in list(self.sessions):
+        self._bye(list(self.sessions), text)
+
+    def expire(self, token: str) -> int:
+        """One of an account's `tokens` ends, and with it the sessions that logged in by it; how many."""
+        ended = [one for one in self.sessions if one.token == token]
+        for account in self.accounts.values():
+            account.tokens.discard(token)
+        self._bye(ended, "Session invalidated - AccessTokenExpired")
+        return len(ended)
+
+    def _bye(self, sessions: list[Session], text: str) -> None:
+        for session in sessions:
             session.farewell = text
             session.changed.set()
             if not session.busy:

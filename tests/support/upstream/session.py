@@ -25,6 +25,8 @@ class Session:
     def __init__(self, server: FakeUpstream, wire: Wire, number: int) -> None:
         self.server, self.wire, self.number = server, wire, number
         self.account: Account | None = None
+        self.token = ""
+        """That it logged in by."""
         self.view: View | None = None
         self.enabled: set[str] = set()
         self.condstore = False
