@@ -13,6 +13,7 @@ import click
 
 from gateway.control.client import Caller
 
+from . import interruptible
 from .runtime import Runtime
 
 Json = Any
@@ -50,7 +51,7 @@ def log_in(runtime: Runtime, options: LoginOptions) -> Json:
             login = Login(_Calls(caller), _dialogue(options.listen))
             return await login.run(wanted, Way(options.way), listen=options.listen)
 
-    return asyncio.run(work())
+    return interruptible.run(work())
 
 
 class _Calls:

@@ -14,6 +14,7 @@ import click
 from gateway.control.frames import Frame
 from gateway.model.errors import GatewayError, LimitReached, Unavailable
 
+from . import interruptible
 from .output import cell, json_option, show_list
 from .remote import pod_option
 from .runtime import Runtime, pass_runtime
@@ -69,7 +70,7 @@ def remote_new(
     asking = Asking(runtime, wanted.pop("name"), wanted.pop("pod"), wanted.pop("poller"), wanted | {
         "fetch": content,
     })  # fmt: skip
-    asyncio.run(_poll(asking, command, directory, mark_read=mark_read, every=every))
+    interruptible.run(_poll(asking, command, directory, mark_read=mark_read, every=every))
 
 
 async def _poll(

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -16,6 +17,8 @@ from gateway.control.operations.remote import facts_json
 
 from .remote_files import whole_file
 
+PATIENCE_S: Final = 3.0
+"""With a command that was asked to end."""
 _TRIPLES: Final = 3 * 64 * 1024  # octets that base64 takes without anything left over
 
 
@@ -44,12 +47,24 @@ class CommandTarget:
         try:
             status = await process.wait()
         except asyncio.CancelledError:
-            if process.returncode is None:
-                process.terminate()
-                await process.wait()
+            await _end(process)
             raise
         if status:
             raise TargetFailed(f"The command ended with status {status} at UID {message.facts.uid}; it comes again")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask it to end; kill it where it does not."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):  # it may end at any moment
+        process.terminate()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
 
 
 def environment(message: NewMessage) -> dict[str, str]:

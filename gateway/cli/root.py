@@ -15,10 +15,10 @@ import click
 
 from gateway.model.errors import GatewayError
 
+from .interruptible import EXIT_INTERRUPTED
 from .runtime import Runtime
 
 EXIT_FAILED: Final = 1
-EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

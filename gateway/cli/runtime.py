@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterable
@@ -14,6 +13,8 @@ import click
 from gateway.config import Config, Loaded, load
 from gateway.control.client import OnFrame
 from gateway.control.frames import Frame
+
+from . import interruptible
 
 Json = Any
 
@@ -37,7 +38,7 @@ class Runtime:
         self, op: str, *, feed: AsyncIterable[Frame] | None = None, on_frame: OnFrame | None = None, **params: Json
     ) -> Json:
         """Run one operation: through the running server, or here when none runs. None parameters are left out."""
-        return asyncio.run(self.acall(op, feed=feed, on_frame=on_frame, **params))
+        return interruptible.run(self.acall(op, feed=feed, on_frame=on_frame, **params))
 
     async def acall(
         self, op: str, *, feed: AsyncIterable[Frame] | None = None, on_frame: OnFrame | None = None, **params: Json

@@ -18,6 +18,7 @@ import pytest
 
 from tests.clients.test_connector_sync import at, connect, put
 from tests.servers.dovecot import Dovecot
+from tests.servers.process import wait_for
 from tests.support.gateway import Gateway
 
 
@@ -243,17 +244,69 @@ def test_a_server_that_is_killed_between_delivery_and_cursor_loses_nothing(
         assert new(gateway, "--exec", "exit 1").returncode == 0, "nothing is left"
 
 
+@contextmanager
+def polling(gateway: Gateway, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`gateway remote new`, ended by SIGINT, which must end it.
+
+    A suite that a shell began in the background ignores SIGINT, and so would what it starts, as it should.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "--config", str(gateway.config_file), "remote", "new", "work", "INBOX",
+             "--poller", "p", "--from-start", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        yield process
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_ends_though_nobody_reads_what_it_writes(
+    make_gateway: Callable[..., Gateway], dovecot: Dovecot
+) -> None:
+    with working(make_gateway, dovecot) as (gateway, account):
+        put(account, "INBOX", "x" * 500_000)
+        with polling(gateway, "--json", "--fetch", "--every", "1") as process:
+            assert process.stdout is not None
+            process.stdout.read(1)
+        assert gateway.json("remote", "pollers", "work")[0]["uid"] == 0, "it was not taken"
+
+
+def test_it_ends_though_its_command_does_not(
+    make_gateway: Callable[..., Gateway], dovecot: Dovecot, tmp_path: Path
+) -> None:
+    with working(make_gateway, dovecot) as (gateway, account):
+        put(account, "INBOX", "one")
+        pid = tmp_path / "pid"
+        stubborn = f"trap '' TERM INT; echo $$ > {pid}.new; mv {pid}.new {pid}; while true; do sleep 0.1; done"
+        with polling(gateway, "--exec", stubborn):
+            wait_for(pid.exists, "the command")
+        wait_for(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "its end")
+
+
+def test_it_ends_though_the_server_does_not_answer(make_gateway: Callable[..., Gateway], dovecot: Dovecot) -> None:
+    with working(make_gateway, dovecot) as (gateway, account):
+        put(account, "INBOX", "one")
+        with polling(gateway, "--json", "--every", "1") as process:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["uid"] == 1
+            os.kill(gateway.pid, signal.SIGSTOP)
+        os.kill(gateway.pid, signal.SIGCONT)
+
+
 def test_it_looks_again_and_again_also_after_an_outage(
     make_gateway: Callable[..., Gateway], dovecot: Dovecot, tmp_path: Path
 ) -> None:
     with working(make_gateway, dovecot) as (gateway, account):
         put(account, "INBOX", "one")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "--config", str(gateway.config_file), "remote", "new", "work", "INBOX",
-             "--poller", "p", "--json", "--from-start", "--every", "1"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        try:
+        with polling(gateway, "--json", "--every", "1") as process:
             assert process.stdout is not None
             assert process.stderr is not None
             assert json.loads(process.stdout.readline())["uid"] == 1
@@ -264,10 +317,6 @@ def test_it_looks_again_and_again_also_after_an_outage(
             put(account, "INBOX", "three")
             gateway.run("connector", "set", "work", "--set", f"imap.port={dovecot.imaps}")
             assert json.loads(process.stdout.readline())["uid"] == 3
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
-        assert process.returncode == 130
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""Running a command's coroutine so that SIGINT (Ctrl-C) always ends the command.
+
+`asyncio.run` alone leaves three ways to hang. Its handler is one of the interpreter's, which runs between two steps of
+it: a signal that comes just before the loop goes to sleep, or is given to another thread, is noticed when something
+else wakes the loop, and nothing may. It waits for its threads at the end, and so does the interpreter: one that writes
+to a pipe which nobody reads, or to a disk that does not answer, is waited for without end. And what cleans up may
+wait too. So the signal wakes the loop through its own pipe, and the end has a limit: whatever is cut then can be, for
+the store and all files are right after a kill at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+END_S: Final = 5.0
+"""Seconds from the first SIGINT to the end of the process at the latest. A second one ends it at once."""
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`. KeyboardInterrupt when SIGINT ended it.
+
+    Where SIGINT is ignored, as a shell has it for what it starts in the background, it stays ignored.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return asyncio.run(work)
+    interrupt = _Interrupt()
+    try:
+        return asyncio.run(interrupt.main(work))
+    except BaseException:
+        if interrupt.heard:  # whatever its cleaning up stumbled over
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        work.close()  # the signal may have come before it began
+
+
+class _Interrupt:
+    """Of one run."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    async def main(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._hear, task)
+        return await work
+
+    def _hear(self, task: asyncio.Task[Any]) -> None:
+        if self.heard:
+            os._exit(EXIT_INTERRUPTED)
+        self.heard = True
+        limit = threading.Timer(END_S, os._exit, (EXIT_INTERRUPTED,))
+        limit.daemon = True  # it lives on while the interpreter waits for other threads
+        limit.start()
+        task.cancel()
