@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from . import inboxes, keys, me
+from . import connector_sync, connectors, domains, inboxes, keys, me, oauth, queue, remote
 
 
 def routers() -> list[APIRouter]:
-    return [me.router, inboxes.router, keys.router]
+    return [
+        me.router, inboxes.router, keys.router, domains.router, queue.router,
+        # Events before single connectors: their paths would be names of such.
+        connector_sync.router, connectors.router, remote.router, oauth.router, oauth.browser,
+    ]
