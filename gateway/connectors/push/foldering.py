@@ -19,6 +19,7 @@ from gateway.connectors.plan.filters import FolderFilter
 from gateway.connectors.plan.local import FolderChange, Rank, folder_changes
 from gateway.connectors.plan.names import remote_name
 from gateway.connectors.work import Work
+from gateway.model.ids import MailboxId
 from gateway.model.mailbox import DELIMITER, INBOX, TRASH, Mailbox
 from gateway.store import mailboxes
 from gateway.store.connectors import folders, ops, pushing
@@ -280,6 +281,11 @@ async def resume(work: Work, ledger: Ledger, op: Op) -> None:
             await work.unit(unit)
             await work.reload(row.id)
             return
+        if row is not None and box is None and row in label_rows(work) and row.mailbox_id is None:
+            # It was made, and its mailbox is gone by now: so is the label, as any whose mailbox was deleted.
+            mailbox = MailboxId(op.payload["mailbox"])
+            await work.unit(lambda tx: pushing.made_for(tx, work.claim, row.id, mailbox, now=work.now))
+            await work.reload(row.id)
     await ledger.finish(op)
 
 

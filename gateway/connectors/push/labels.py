@@ -63,9 +63,20 @@ class LabelPush:
         every, rest = self._every.id, list[Operation]()
         changes: dict[int, _Change] = {}
         deletes: dict[int, PushDelete] = {}
-        for one in self._timely(found):
+        found = self._timely(found)
+        known = {
+            self._seen.emails[one.place]: one.at.uid for one in found
+            if isinstance(one, Rejoin | PushCopy) and one.at.folder == every
+        }  # fmt: skip
+        going: set[str] = set()
+        for one in found:
             if isinstance(one, PushAppend) and one.to == every:
-                await self._append(one)
+                if one.email_id in known:  # copied here, and moved: one message under both labels
+                    changes.setdefault(known[one.email_id], _Change()).arrived.append(one.place)
+                elif one.email_id in going:
+                    self.did = True  # once the first is there this is another label of it
+                elif await self._append(one):
+                    going.add(one.email_id)
             elif isinstance(one, Rejoin | PushCopy) and one.at.folder == every:
                 change = changes.setdefault(one.at.uid, _Change())
                 change.arrived.append(one.place)
@@ -170,16 +181,17 @@ class LabelPush:
         self.did |= done
         self.waiting |= not done
 
-    async def _append(self, one: PushAppend) -> None:
+    async def _append(self, one: PushAppend) -> bool:
+        """False: it was not tried."""
         work, every, message = self._work, self._every, self._seen.messages.get(one.place)
         if message is None:
-            return
+            return False
         box = one.place[0]
         role = self._role(box)
         standing = self._ledger.standing(APPEND, every.id, every.uidvalidity or 0, Item(0, one.place))
         if standing is not Standing.FREE or (role == SENT and sent.stays_here(work)):
             self.waiting |= standing is Standing.WAITING
-            return
+            return False
         message_id = await work.db.read(lambda rx: local.message_id(rx, message.content_id))
         outgoing, label = appending.outgoing(message, box, message_id), self._place_label(box)
         done = await sent.settled(work, self._ledger, every, outgoing, label) if role == SENT else None
@@ -188,6 +200,7 @@ class LabelPush:
             done = await appending.append(work, self._ledger, every, outgoing, raw=raw, label=label)
         self.did |= done
         self.waiting |= not done
+        return True
 
     def _role(self, box: int) -> str | None:
         known = next((role for role, number in self._work.roles.items() if number == box), None)

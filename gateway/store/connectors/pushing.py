@@ -36,6 +36,7 @@ _ADD = Stmt(
     " updated_at) VALUES (:connector, :raw, :name, :delimiter, NULL, NULL, 1, :now, :now)"
     " ON CONFLICT (connector_id, raw) DO UPDATE SET selectable = 1, missing = 0, gone = 0, updated_at = :now"
 )
+_MADE_FOR = Stmt("UPDATE remote_folder SET mailbox_id = :mailbox, updated_at = :now WHERE id = :folder")
 _BY_RAW = Stmt("SELECT id FROM remote_folder WHERE connector_id = :connector AND raw = :raw")
 _BEHIND = Stmt(
     f"UPDATE remote_message SET system = (system | {DELETED}) WHERE folder_id = :folder AND uidvalidity = :uidvalidity"
@@ -97,6 +98,12 @@ def added(tx: Tx, claim: Claim, made: Discovered, mailbox_id: MailboxId, *, now:
     number = FolderId(tx.scalar(_BY_RAW, connector=claim.connector_id, raw=made.raw))
     folders.link(tx, claim, number, mailbox_id, everything=True, now=now)
     return number
+
+
+def made_for(tx: Tx, claim: Claim, folder_id: FolderId, mailbox_id: MailboxId, *, now: int) -> None:
+    """A folder was made for a mailbox that was deleted meanwhile: it is seen as any whose mailbox was. LeaseLost."""
+    lease.fence(tx, claim, now)
+    tx.run(_MADE_FOR, folder=folder_id, mailbox=mailbox_id, now=now)
 
 
 def renamed(

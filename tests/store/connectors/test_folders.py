@@ -131,3 +131,11 @@ async def test_a_renamed_folder_keeps_its_rows(db: Database) -> None:
     after = await once(account, line("Jobs"), line("Other"))
     assert after["Jobs"].id == number
     assert "Work" not in after
+    for _ in range(folders.GONE_AFTER):
+        after = await once(account, line("Jobs"))
+    other = after["Other"]
+    assert other.gone
+    assert await rename(b"Other", "Other"), "what is gone gives its name up"
+    await once(account, line("Other"))
+    rows = {row.id: row for row in await account.folders()}
+    assert (rows[number].raw, rows[number].gone, rows[other.id].gone) == (b"Other", False, True)

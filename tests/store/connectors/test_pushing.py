@@ -70,6 +70,26 @@ async def test_renames_are_in_the_log(db: Database) -> None:
     assert await db.read(lambda rx: pushing.renamed_since(rx, inbox, since)) == set(boxes[:2])
 
 
+async def test_deleted_mailboxes_are_in_the_log(db: Database) -> None:
+    account = await make_account(db)
+    inbox = account.inbox.id
+    box = await account.write(lambda tx: mailboxes.create(tx, inbox, "A", now=NOW).id)
+    since = await account.modseq()
+    await account.write(lambda tx: mailboxes.rename(tx, inbox, "A", "B", now=NOW))
+    assert await db.read(lambda rx: pushing.deleted_since(rx, inbox, since)) == set()
+    await account.write(lambda tx: mailboxes.delete(tx, inbox, "B", now=NOW))
+    assert await db.read(lambda rx: pushing.deleted_since(rx, inbox, since)) == {box}
+
+
+async def test_a_folder_whose_mailbox_went_while_it_was_made_is_seen_by_it(db: Database) -> None:
+    account = await make_account(db)
+    await account.folder("Work")
+    row = (await account.folders())[0]
+    box = MailboxId(987_654)
+    await account.twice(lambda tx: pushing.made_for(tx, account.claim, row.id, box, now=NOW))
+    assert {one.id: one.mailbox_id for one in await account.folders()}[row.id] == box
+
+
 @pytest.mark.parametrize("gone", [True, False])
 async def test_a_folder_that_ended_is_as_if_it_were_new(db: Database, gone: bool) -> None:
     account = await make_account(db)
