@@ -57,11 +57,13 @@ class Visit:
         self.wrong: list[str] = []
         self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self._asked(request.url))
+        # What the page's policy forbids is told too, as one that failed for that: it never left the browser.
+        self.page.on("requestfinished", lambda request: self._asked(request.url))
+        self.page.on("requestfailed", lambda request: self._asked(request.url, request.failure or ""))
 
-    def _asked(self, url: str) -> None:
-        if not url.startswith((self.base, "data:", "about:")):
-            self.wrong.append(f"asked {url}")
+    def _asked(self, url: str, failure: str = "") -> None:
+        if failure != "csp" and not url.startswith((self.base, "data:", "about:")):
+            self.wrong.append(f"asked {url} {failure}")
 
     def open(self, path: str) -> Page:
         self.page.goto(self.base + path, wait_until="networkidle")

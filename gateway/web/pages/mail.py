@@ -1,0 +1,74 @@
+"""Mail in the browser: lists, search, and reading. What a message brings along runs nothing and fetches nothing."""
+
+from __future__ import annotations
+
+import html
+from typing import Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, Response
+
+from gateway.access import messages
+from gateway.access.listing import Cursor
+from gateway.access.query import Query
+from gateway.access.sight import Sight, sight
+from gateway.web.api.parts import from_cursor, to_cursor
+
+from .shell import Person, Shell
+
+router = APIRouter(include_in_schema=False)
+
+PAGE: Final = 50
+_FRAME: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:{images}; font-src data:; form-action 'none';"
+    " base-uri 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+_QUIET: Final = (
+    '<!doctype html><html><head><meta charset="utf-8"><base target="_blank">'
+    "<style>body{{font:16px/1.5 system-ui,sans-serif;margin:12px;color:#1a1d23;background:#fff;"
+    "overflow-wrap:anywhere}}</style></head><body>{body}</body></html>"
+)
+
+
+@router.get("/inboxes/{inbox}/mail")
+async def list_page(person: Person, inbox: str, mailbox: str = "INBOX", q: str = "", after: str = "") -> Response:
+    """`mailbox` "" is all of them."""
+    seen = await _sight(person, inbox)
+    query = Query(mailbox=mailbox or None, text=q.strip()[:500] or None)
+    at = from_cursor(after or None, int, int, str)
+    found = await messages.list_messages(
+        person.services.db, person.services.digests, person.who, inbox, query, Cursor(*at) if at else None, PAGE
+    )
+    following = found.next and to_cursor(found.next.date, found.next.content, found.next.email_id)
+    return person.page(
+        "mail.html", title=f"{mailbox or 'All mail'} · {seen.inbox.address}", inbox=seen.inbox, mailbox=mailbox, q=q,
+        boxes=[box for box in seen.boxes.values() if not box.noselect], messages=found.messages,
+        following=following and f"?{urlencode({'mailbox': mailbox, 'q': q, 'after': following})}",
+    )  # fmt: skip
+
+
+@router.get("/inboxes/{inbox}/mail/{message}")
+async def read_page(person: Person, inbox: str, message: str, images: bool = False) -> Response:
+    seen = await _sight(person, inbox)
+    services = person.services
+    full = await messages.full_message(services.db, services.digests, person.who, inbox, message)
+    return person.page(
+        "message.html", title=full.message.digest.subject or "(no subject)", inbox=seen.inbox, message=full.message,
+        digest=full.message.digest, body=full.body, images=images,
+    )  # fmt: skip
+
+
+@router.get("/inboxes/{inbox}/mail/{message}/html")
+async def html_frame(person: Person, inbox: str, message: str, images: bool = False) -> Response:
+    """What a sandboxed frame shows: an origin of its own, no script, nothing from elsewhere but, if asked, images."""
+    services = person.services
+    full = await messages.full_message(services.db, services.digests, person.who, inbox, message)
+    body = full.body.html
+    text = _QUIET.format(body=body if body is not None else f"<pre>{html.escape(full.body.text)}</pre>")
+    policy = _FRAME.format(images=" https:" if images else "")
+    return HTMLResponse(text, headers={"Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"})
+
+
+async def _sight(person: Shell, inbox: str) -> Sight:
+    return await person.services.db.read(lambda rx: sight(rx, person.who, inbox))
