@@ -109,6 +109,7 @@ def store_settings(config: Config, *, serving: bool) -> StoreSettings:
         readers=config.store.readers,
         reader_processes=config.store.reader_processes if serving else 0,
         reader_modules=(
+            *(("gateway.access.octets",) if any(listener.kind == "web" for listener in config.listener) else ()),
             "gateway.delivery.looking",
             "gateway.imap.fetch_page",
             "gateway.imap.mailbox_load",

@@ -1,4 +1,4 @@
-"""Messages newest first: rows of one mailbox or of several, by arrival and content, from a place on.
+"""Messages by arrival, from either end: rows of one mailbox or of several, by date and content, from a place on.
 
 The order is (INTERNALDATE, content id): both never change, and copies of a message bear the same, so a place in it
 stays one while messages come, go and are moved. Each mailbox has it as an index; several are merged.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 from gateway.model.ids import ContentId, MailboxId
@@ -17,8 +19,9 @@ from .statements import Stmt
 
 FEW: Final = 8
 """Mailboxes that are read at once; of more, those are looked for first that have the newest messages."""
-END: Final = (2**62, 0)
-"""Behind each place: nothing is newer."""
+NEWEST: Final = (2**62, 0)
+OLDEST: Final = (-(2**62), 0)
+"""Beyond each place at either end."""
 
 Point = tuple[int, int]
 """(INTERNALDATE, content id)"""
@@ -40,57 +43,81 @@ class Row(NamedTuple):
         return self.internal_date, self.content_id
 
 
-_WHERE: Final = (
-    "m.mailbox_id = :mailbox AND (m.internal_date, m.content_id) <= (:date, :content) AND m.internal_date >= :since"
-    " ORDER BY m.internal_date DESC, m.content_id DESC LIMIT :most"
-)
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Where to look: from the point `first` on, towards newer ones if `rising`, and not beyond the time `last`."""
+
+    first: Point
+    last: int
+    rising: bool = False
+
+
 _COLUMNS: Final = "m.internal_date, m.content_id, m.mailbox_id, m.uid, m.email_id, m.thread_id"
-_ROWS = Stmt(f"SELECT {_COLUMNS}, 0 FROM message m WHERE {_WHERE}")
-_FLAGGED = Stmt(
-    f"SELECT {_COLUMNS}, (SELECT f.flags FROM message_flags f WHERE f.mailbox_id = m.mailbox_id AND f.uid = m.uid)"
-    f" FROM message m WHERE {_WHERE}"
-)
-_HEAD: Final = (
-    "(SELECT m.internal_date FROM message m WHERE m.mailbox_id = {box}"
-    " AND (m.internal_date, m.content_id) <= (:date, :content) AND m.internal_date >= :since"
-    " ORDER BY m.internal_date DESC, m.content_id DESC LIMIT 1)"
-)
-_HEADS = Stmt(
-    sqlite=f"SELECT b.value, {_HEAD.format(box='b.value')} FROM json_each(:mailboxes) AS b",
-    postgresql=f"SELECT b.id, {_HEAD.format(box='b.id')} FROM unnest(CAST(:mailboxes AS bigint[])) AS b (id)",
-)
+_FLAGS: Final = "(SELECT f.flags FROM message_flags f WHERE f.mailbox_id = m.mailbox_id AND f.uid = m.uid)"
 
 
-def older(
-    rx: Rx, mailboxes: Sequence[MailboxId], point: Point, since: int, most: int, *, flags: bool = False
+def _where(mailbox: str, rising: bool) -> str:
+    sign, end, order = (">=", "<=", "") if rising else ("<=", ">=", " DESC")
+    return (
+        f"m.mailbox_id = {mailbox} AND (m.internal_date, m.content_id) {sign} (:date, :content)"
+        f" AND m.internal_date {end} :last ORDER BY m.internal_date{order}, m.content_id{order} LIMIT"
+    )
+
+
+def _head(mailbox: str, rising: bool) -> str:
+    return f"(SELECT m.internal_date FROM message m WHERE {_where(mailbox, rising)} 1)"
+
+
+_ROWS: Final = {
+    (rising, flags): Stmt(
+        f"SELECT {_COLUMNS}, {_FLAGS if flags else '0'} FROM message m WHERE {_where(':mailbox', rising)} :most"
+    )
+    for rising in (False, True)
+    for flags in (False, True)
+}
+_HEADS: Final = {
+    rising: Stmt(
+        sqlite=f"SELECT b.value, {_head('b.value', rising)} FROM json_each(:mailboxes) AS b",
+        postgresql=f"SELECT b.id, {_head('b.id', rising)} FROM unnest(CAST(:mailboxes AS bigint[])) AS b (id)",
+    )
+    for rising in (False, True)
+}
+
+
+def walk(
+    rx: Rx, mailboxes: Sequence[MailboxId], stretch: Stretch, most: int, *, flags: bool = False
 ) -> list[Row]:
-    """Up to `most` rows at `point` or before it, newest first, none of them from before `since`.
+    """The first `most` rows of a stretch, in its order.
 
     Rows of one point stand next to each other, in no order, and may be cut off: ask from that point again for more.
     """
     if len(mailboxes) > FEW:
-        mailboxes = _newest(rx, mailboxes, point, since, most)
-    runs = [_rows(rx, mailbox, point, since, most, flags) for mailbox in mailboxes]
+        mailboxes = _ahead(rx, mailboxes, stretch, most)
+    runs = [_rows(rx, mailbox, stretch, most, flags) for mailbox in mailboxes]
     if len(runs) == 1:
         return runs[0]
-    merged = heapq.merge(*runs, key=lambda row: (-row[0], -row[1]))
-    return [row for row, _ in zip(merged, range(most), strict=False)]
+    merged = heapq.merge(*runs, key=lambda row: row.point, reverse=not stretch.rising)
+    return list(islice(merged, most))
 
 
-def _rows(rx: Rx, mailbox: MailboxId, point: Point, since: int, most: int, flags: bool) -> list[Row]:
-    statement = _FLAGGED if flags else _ROWS
-    found = rx.all(statement, mailbox=mailbox, date=point[0], content=point[1], since=since, most=most)
+def _rows(rx: Rx, mailbox: MailboxId, stretch: Stretch, most: int, flags: bool) -> list[Row]:
+    date, content = stretch.first
+    found = rx.all(
+        _ROWS[stretch.rising, flags], mailbox=mailbox, date=date, content=content, last=stretch.last, most=most
+    )
     return [Row._make(row) for row in found]
 
 
-def _newest(rx: Rx, mailboxes: Sequence[MailboxId], point: Point, since: int, most: int) -> list[MailboxId]:
-    """Those that can have one of the first `most` rows: no more than that, where their newest differ in time."""
-    heads = [
-        (date, mailbox)
-        for mailbox, date in rx.all(_HEADS, mailboxes=list(mailboxes), date=point[0], content=point[1], since=since)
-        if date is not None
-    ]
+def _ahead(rx: Rx, mailboxes: Sequence[MailboxId], stretch: Stretch, most: int) -> list[MailboxId]:
+    """Those that can have one of the first `most` rows: no more than that, where their first ones differ in time."""
+    date, content = stretch.first
+    rows = rx.all(_HEADS[stretch.rising], mailboxes=list(mailboxes), date=date, content=content, last=stretch.last)
+    heads = [(first, mailbox) for mailbox, first in rows if first is not None]
     if len(heads) > most:
-        bound = heapq.nlargest(most, heads)[-1][0]
-        heads = [head for head in heads if head[0] >= bound]
+        if stretch.rising:
+            bound = heapq.nsmallest(most, heads)[-1][0]
+            heads = [head for head in heads if head[0] <= bound]
+        else:
+            bound = heapq.nlargest(most, heads)[-1][0]
+            heads = [head for head in heads if head[0] >= bound]
     return [mailbox for _, mailbox in heads]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from gateway.access.digest import Digests
 from gateway.auth.authenticator import Authenticator
 from gateway.ingest.writer import Ingest
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
@@ -91,6 +92,7 @@ class WebServices:
     settings: WebSettings = field(default_factory=WebSettings)
     setup: ClientSetup = field(default_factory=ClientSetup)
     metrics: Metrics = NULL_METRICS
+    digests: Digests = field(default_factory=Digests)
     gate: Gate | None = None
     client_settings: Callable[[str], Json] = lambda address: {"address": address, "ports": [], "ca_file": None}
     """What a mail program needs for the inbox of an address."""

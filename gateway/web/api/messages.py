@@ -1,0 +1,90 @@
+"""Messages of an inbox: lists, one message, its octets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from gateway.access import messages, octets
+from gateway.access import query as queries
+from gateway.access.listing import Cursor as Point
+from gateway.model.errors import InvalidRequest
+
+from .downloads import download
+from .message_values import MessageFull, MessageOut, shown, shown_full
+from .parts import Cursor, Limit, Page, Services, Who, from_cursor, to_cursor
+
+router = APIRouter(prefix="/api/v1/inboxes/{inbox}", tags=["messages"])
+
+_MOST: Final = 2**53
+Time = Annotated[int | None, Query(ge=-_MOST, le=_MOST, description="Unix seconds")]
+Words = Annotated[str | None, Query(min_length=1, max_length=1000)]
+Flag = Annotated[bool | None, Query()]
+
+
+def point_of(cursor: str | None) -> Point | None:
+    """InvalidRequest."""
+    parts = from_cursor(cursor, int, int, str)
+    if parts is None:
+        return None
+    if abs(parts[0]) > 2**62 or not 0 <= parts[1] <= 2**62:
+        raise InvalidRequest("cursor is not one that a page gave")
+    return Point(*parts)
+
+
+def cursor_of(point: Point | None) -> str | None:
+    return None if point is None else to_cursor(point.date, point.content, point.email_id)
+
+
+@router.get("/messages")
+async def list_messages(
+    services: Services, who: Who, inbox: str,
+    mailbox: Annotated[str | None, Query(max_length=1000, description="Id or name; all without it")] = None,
+    since: Time = None, before: Time = None, unread: Flag = None, flagged: Flag = None, answered: Flag = None,
+    draft: Flag = None, keyword: Words = None, no_keyword: Words = None,
+    from_: Annotated[str | None, Query(alias="from", min_length=1, max_length=1000)] = None,
+    to: Annotated[str | None, Query(min_length=1, max_length=1000, description="Cc and Bcc too")] = None,
+    subject: Words = None,
+    text: Annotated[str | None, Query(min_length=1, max_length=1000, description="Header or text hold it")] = None,
+    thread: Annotated[str | None, Query(max_length=100)] = None, order: Literal["newest", "oldest"] = "newest",
+    limit: Limit = 50, cursor: Cursor = None,
+) -> Page[MessageOut]:  # fmt: skip
+    """Messages of all mailboxes or of one, newest first; all filters that are given must hold.
+
+    A search may answer a short page, or an empty one, that still has a `next`: go on until it is null.
+    """
+    asked = queries.Query(
+        mailbox=mailbox, since=since, before=before, unread=unread, flagged=flagged, answered=answered, draft=draft,
+        keyword=keyword, no_keyword=no_keyword, from_=from_, to=to, subject=subject, text=text, thread=thread,
+        rising=order == "oldest",
+    )  # fmt: skip
+    found = await messages.list_messages(services.db, services.digests, who, inbox, asked, point_of(cursor), limit)
+    return Page(items=[shown(message) for message in found.messages], next=cursor_of(found.next))
+
+
+@router.get("/messages/{message}")
+async def get_message(services: Services, who: Who, inbox: str, message: str) -> MessageFull:
+    """A message with its text and all fields of its header."""
+    return shown_full(await messages.full_message(services.db, services.digests, who, inbox, message))
+
+
+@router.get("/messages/{message}/raw", response_class=Response, responses={
+    200: {"content": {"message/rfc822": {}}, "description": "The octets as they are stored"},
+    206: {"content": {"message/rfc822": {}}, "description": "The range that was asked for"},
+})  # fmt: skip
+async def get_raw(request: Request, services: Services, who: Who, inbox: str, message: str) -> Response:
+    """A message as it came, or a range of it."""
+    stream = await octets.raw(services.db, who, inbox, message)
+    return download(request, services.db, stream, f"{message}.eml")
+
+
+@router.get("/messages/{message}/parts/{part}", response_class=Response, responses={
+    200: {"content": {"application/octet-stream": {}}, "description": "The part, decoded"},
+    206: {"content": {"application/octet-stream": {}}, "description": "The range that was asked for"},
+})  # fmt: skip
+async def get_part(request: Request, services: Services, who: Who, inbox: str, message: str, part: str) -> Response:
+    """A part without its transfer encoding, or a range of it; `part` as attachments name it."""
+    stream = await octets.part(services.db, who, inbox, message, part)
+    return download(request, services.db, stream, stream.file_name)
