@@ -9,6 +9,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse
 
 from gateway.model import errors
+from gateway.submit import errors as submitting
 
 MEDIA_TYPE: Final = "application/problem+json"
 DOCS: Final = "/docs/errors#"
@@ -31,6 +32,12 @@ _KINDS: Final[tuple[tuple[type[errors.GatewayError], Kind], ...]] = (
     (errors.NoPermission, Kind(403, "forbidden", "Not permitted", "Use a key that has the permission")),
     (errors.SenderNotAuthorized, Kind(
         403, "sender_not_authorized", "Not your address", "Send from an address of the key's inboxes")),
+    (submitting.Blocked, Kind(403, "blocked", "A list forbids it", "Change the list, or leave the recipient out")),
+    (submitting.RateExceeded, Kind(
+        429, "send_limit", "Too much was sent", "Wait, or raise the limit of the inbox or the key")),
+    (submitting.UnknownRecipient, Kind(422, "unknown_recipient", "No such recipient", "Correct the address")),
+    (submitting.NoRoute, Kind(422, "no_route", "Mail cannot go there", "Set up a relay or a rule for that address")),
+    (submitting.BadMessage, Kind(422, "bad_message", "It cannot be sent so", "Correct the message")),
     (errors.NotFound, Kind(404, "not_found", "Not found", "Check the id; another pod's things are not found either")),
     (errors.MailboxGone, Kind(404, "not_found", "Not found", "List the mailboxes again")),
     (errors.MessageGone, Kind(404, "not_found", "Not found", "List the messages again")),
@@ -98,4 +105,6 @@ def response(
 
 def of_error(error: errors.GatewayError) -> JSONResponse:
     """What a client is told of an expected failure; its text is safe to show."""
-    return response(kind_of(error), str(error))
+    # A window of an hour slides: whoever asks each five seconds gains nothing.
+    wait = {"Retry-After": "60"} if isinstance(error, submitting.RateExceeded) else None
+    return response(kind_of(error), str(error), headers=wait)

@@ -1,0 +1,332 @@
+"""Sending over HTTP on the real process: what arrives, what is filed, who may, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import imaplib
+import smtplib
+import threading
+from collections.abc import Callable
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+
+from tests.support.api import Answer, Api
+from tests.support.gateway import Gateway
+
+SETTINGS = """
+[web]
+requests_per_second = 1000
+request_burst = 5000
+[limits]
+max_message_size = 20000000
+"""
+Make = Callable[..., Api]
+_NUMBER = iter(range(10_000))
+
+
+class Person:
+    """An inbox of its own with a key, over HTTP and over IMAP."""
+
+    def __init__(self, gateway: Gateway, make: Make, domain: str = "mail.test", *key_options: str) -> None:
+        self.gateway = gateway
+        self.address, self.key = gateway.inbox(f"p{next(_NUMBER)}@{domain}", *key_options)
+        self.api = make(self.key)
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/inboxes/{self.address}"
+
+    def send(self, **body: Any) -> Any:
+        return self.api.post(f"{self.path}/send", body)
+
+    def refused(self, **body: Any) -> Answer:
+        return self.api.ask("POST", f"{self.path}/send", body)
+
+    def octets(self, mailbox: str) -> list[bytes]:
+        with self.gateway.imap(self.address, self.key) as client:
+            assert client.select(mailbox, readonly=True)[0] == "OK"
+            found = client.search(None, "ALL")[1][0].split()
+            return [client.fetch(number, "(BODY.PEEK[])")[1][0][1] for number in found]  # type: ignore[index]
+
+    def mail(self, mailbox: str) -> list[EmailMessage]:
+        return [message_from_bytes(each, policy=policy.default) for each in self.octets(mailbox)]  # type: ignore[misc]
+
+    def attributes(self, mailbox: str) -> list[tuple[str, set[str]]]:
+        """EMAILID and flags of each message."""
+        with self.gateway.imap(self.address, self.key) as client:
+            client.select(mailbox, readonly=True)
+            found = []
+            for number in client.search(None, "ALL")[1][0].split():
+                line = client.fetch(number, "(EMAILID FLAGS)")[1][0]
+                assert isinstance(line, bytes)
+                email_id = line.partition(b"EMAILID (")[2].partition(b")")[0].decode()
+                found.append((email_id, {flag.decode() for flag in imaplib.ParseFlags(line)}))
+            return found
+
+
+@pytest.fixture
+def person(gateway: Gateway, api: Make) -> Callable[..., Person]:
+    return lambda *options, domain="mail.test": Person(gateway, api, domain, *options)
+
+
+People = Callable[..., Person]
+
+
+def test_it_arrives_and_is_filed_once(person: People) -> None:
+    anna, bob = person(), person()
+    text = "Zeile 1\nZeile 2 – €"
+    answer = anna.send(to=[f"Böb <{bob.address}>"], subject="Grüße aus Köln", text=text, html="<p>é</p>")
+    assert answer["status"] == "accepted"
+    assert answer["recipients"] == [
+        {"address": bob.address, "state": "delivered", "reason": None, "reply": "250 2.1.5 Delivered to the inbox"}
+    ]
+    (got,) = bob.mail("INBOX")
+    assert got["Subject"] == "Grüße aus Köln"
+    assert got["From"] == anna.address
+    assert got["Message-ID"] == answer["message_id"]
+    assert got["To"].addresses[0].display_name == "Böb"
+    plain, rich = got.iter_parts()
+    assert plain.get_content().replace("\r\n", "\n") == text
+    assert rich.get_content() == "<p>é</p>"
+    ((email_id, flags),) = anna.attributes("Sent")
+    assert email_id == answer["message"]
+    assert flags == {"\\Seen"}
+    (copy,) = anna.octets("Sent")
+    (arrived,) = bob.octets("INBOX")
+    assert arrived == f"Return-Path: <{anna.address}>\r\n".encode() + copy
+    assert b"with HTTP id " in copy.partition(b"\r\n\r\n")[0]
+
+
+def test_bcc_is_told_to_nobody(person: People) -> None:
+    anna, bob, eve = person(), person(), person()
+    anna.send(to=[bob.address], bcc=[eve.address], text="x")
+    for them in (bob, eve):
+        (got,) = them.mail("INBOX")
+        assert got["Bcc"] is None
+    (copy,) = anna.mail("Sent")
+    assert copy["Bcc"] == eve.address
+
+
+def test_a_client_that_idles_is_told(gateway: Gateway, person: People) -> None:
+    anna, bob = person(), person()
+    with gateway.imap(bob.address, bob.key) as client:
+        client.select("INBOX")
+        client.send(b"x1 IDLE\r\n")
+        assert client.readline().startswith(b"+")
+        anna.send(to=[bob.address], text="x")
+        while b"EXISTS" not in (line := client.readline()):
+            assert line, "the connection ended"
+        assert line == b"* 1 EXISTS\r\n"
+        client.send(b"DONE\r\n")
+        while not client.readline().startswith(b"x1 OK"):
+            pass
+
+
+def test_ten_megabytes(person: People) -> None:
+    anna, bob = person(), person()
+    octets = bytes(range(256)) * 40_960
+    encoded = base64.b64encode(octets).decode()
+    attachment = {"filename": "grün.bin", "content": encoded, "content_type": "application/x-y"}
+    anna.send(to=[bob.address], text="é", attachments=[attachment])
+    (got,) = bob.mail("INBOX")
+    (part,) = got.iter_attachments()
+    assert part.get_content() == octets
+    assert part.get_filename() == "grün.bin"
+    assert part.get_content_type() == "application/x-y"
+
+
+def test_what_is_too_large(person: People) -> None:
+    anna = person()
+    attachment = {"filename": "x", "content": "A" * 28_000_000}
+    answer = anna.refused(to=[anna.address], attachments=[attachment])
+    assert (answer.status, answer.code) == (413, "too_large")
+    assert anna.octets("INBOX") == []
+
+
+def test_an_inline_image(person: People) -> None:
+    anna = person()
+    picture = {"filename": "i.gif", "content": "R0lG", "content_id": "pic@x", "inline": True}
+    anna.send(to=[anna.address], html="<img src='cid:pic@x'>", attachments=[picture], headers={"X-Ticket": "ä"})
+    (got,) = anna.mail("INBOX")
+    assert got.get_content_type() == "multipart/related"
+    assert [part.get_content_type() for part in got.iter_parts()] == ["text/html", "image/gif"]
+    assert got["X-Ticket"] == "ä"
+
+
+def test_another_tenant_is_not_there(gateway: Gateway, person: People) -> None:
+    anna, bob = person(), person()
+    answer = anna.api.ask("POST", f"/api/v1/inboxes/{bob.address}/send", {"to": [bob.address], "text": "x"})
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert bob.octets("INBOX") == bob.octets("Sent") == []
+
+
+@pytest.mark.parametrize("name", ["", "Anna "])
+def test_the_sender_is_the_inbox(person: People, name: str) -> None:
+    anna, bob = person(), person()
+    answer = anna.refused(**{"from": f"{name}<{bob.address}>", "to": [anna.address], "text": "x"})
+    assert (answer.status, answer.code) == (403, "sender_not_authorized")
+    assert anna.send(**{"from": f"{name}<{anna.address}>", "to": [bob.address], "text": "x"})["status"] == "accepted"
+
+
+def test_a_wide_key_sends_as_the_inbox_that_it_names(api: Make, person: People) -> None:
+    anna, bob = person(), person()
+    body = {"from": bob.address, "to": [bob.address], "text": "x"}
+    assert api().ask("POST", f"{anna.path}/send", body).code == "sender_not_authorized"
+    assert api().post(f"{bob.path}/send", body)["status"] == "accepted"
+
+
+def test_a_key_that_may_not_send(person: People) -> None:
+    reader = person("--permissions", "read,write")
+    answer = reader.refused(to=[reader.address], text="x")
+    assert (answer.status, answer.code) == (403, "forbidden")
+    assert "message_send" in answer.json["detail"]
+
+
+def test_a_key_that_may_only_propose(gateway: Gateway, person: People) -> None:
+    bob, agent = person(), person("--permissions", "read,draft")
+    answer = agent.send(to=[bob.address], text="please")
+    assert answer["status"] == "pending_approval"
+    assert [(one["state"], one["reason"]) for one in answer["recipients"]] == [("held", "approval")]
+    ((email_id, flags),) = agent.attributes("Drafts")
+    assert (email_id, flags) == (answer["message"], {"\\Draft", "$PendingApproval"})
+    assert bob.octets("INBOX") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({"subject": "a\r\nBcc: eve@x.org"}, "Subject"),
+        ({"to": ["a@x.org\r\nBcc: eve@x.org"]}, "to"),
+        ({"from": "a@x.org\nX: y"}, "from"),
+        ({"headers": {"X-A": "a\nBcc: eve@x.org"}}, "X-A"),
+        ({"headers": {"X-A\r\nBcc": "eve@x.org"}}, "header"),
+        ({"headers": {"Bcc": "eve@x.org"}}, "Bcc"),
+        ({"headers": {"Message-ID": "<a@b>"}}, "Message-ID"),
+        ({"headers": {"DKIM-Signature": "x"}}, "DKIM"),
+        ({"attachments": [{"content": "", "filename": "a\r\nX: y"}]}, "filename"),
+        ({"attachments": [{"content": "", "content_type": "a/b\r\nX: y"}]}, "content_type"),
+        ({"attachments": [{"content": "?"}]}, "attachments.0.content"),
+        ({"text": "a\0b"}, "text"),
+        ({"to": ["nobody"]}, "to"),
+        ({"to": []}, "to"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+def test_what_is_wrong_is_named(person: People, body: dict[str, Any], where: str) -> None:
+    anna = person()
+    answer = anna.refused(**({"to": [anna.address], "text": "x"} | body))
+    assert answer.status == 422
+    assert where in answer.json["detail"]
+    assert anna.octets("INBOX") == anna.octets("Sent") == []
+
+
+def test_recipients_that_are_none(person: People) -> None:
+    anna = person()
+    answer = anna.refused(to=[anna.address, "nobody-here@mail.test"], text="x")
+    assert (answer.status, answer.code) == (422, "unknown_recipient")
+    assert "nobody-here@mail.test" in answer.json["detail"]
+    assert anna.refused(to=["x@elsewhere.example"], text="x").code == "no_route"
+    assert anna.octets("Sent") == []
+
+
+def test_too_many_recipients(person: People) -> None:
+    anna = person()
+    answer = anna.refused(to=[f"x{n}@mail.test" for n in range(200)], text="x")
+    assert answer.status == 422
+    assert "recipients at most" in answer.json["detail"]
+
+
+def test_lists(gateway: Gateway, person: People) -> None:
+    anna, bob = person(), person()
+    gateway.run("list", "add", "send", "block", bob.address, "--inbox", anna.address)
+    answer = anna.refused(to=[bob.address], text="x")
+    assert (answer.status, answer.code) == (403, "blocked")
+    assert bob.address in answer.json["detail"]
+
+
+def test_rates(gateway: Gateway, person: People) -> None:
+    anna = person()
+    gateway.run("inbox", "set", anna.address, "--per-hour", "2")
+    anna.send(to=[anna.address], text="1")
+    anna.send(to=[anna.address], text="2")
+    answer = anna.refused(to=[anna.address], text="3")
+    assert (answer.status, answer.code) == (429, "send_limit")
+    assert answer.headers["retry-after"] == "60"
+
+
+def test_quota(gateway: Gateway, person: People) -> None:
+    anna, bob = person(), person()
+    gateway.run("inbox", "set", anna.address, "--quota-messages", "1")
+    anna.send(to=[bob.address], text="fills it")
+    answer = anna.refused(to=[bob.address], text="x")
+    assert (answer.status, answer.code) == (422, "over_quota")
+    assert len(bob.octets("INBOX")) == 1
+
+
+def test_a_request_with_a_key_is_carried_out_once(person: People) -> None:
+    anna, bob = person(), person()
+    body = {"to": [bob.address], "text": "once"}
+    first = anna.api.ask("POST", f"{anna.path}/send", body, Idempotency_Key="k 1")
+    again = anna.api.ask("POST", f"{anna.path}/send", body, Idempotency_Key="k 1")
+    assert (first.status, again.status) == (201, 201)
+    assert first.json == again.json
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    other = anna.api.ask("POST", f"{anna.path}/send", body | {"text": "other"}, Idempotency_Key="k 1")
+    assert (other.status, other.code) == (409, "conflict")
+    assert anna.api.ask("POST", f"{anna.path}/send", body, Idempotency_Key="x" * 256).status == 422
+    assert len(bob.octets("INBOX")) == len(anna.octets("Sent")) == 1
+    # The key is its sender's: another's is another one.
+    assert bob.api.ask("POST", f"{bob.path}/send", body, Idempotency_Key="k 1").json["id"] != first.json["id"]
+
+
+def test_what_was_refused_may_be_asked_again(gateway: Gateway, person: People) -> None:
+    anna = person()
+    address = f"later{next(_NUMBER)}@mail.test"
+    body = {"to": [address], "text": "x"}
+    assert anna.api.ask("POST", f"{anna.path}/send", body, Idempotency_Key="k").code == "unknown_recipient"
+    gateway.inbox(address)
+    assert anna.api.ask("POST", f"{anna.path}/send", body, Idempotency_Key="k").status == 201
+
+
+def test_many_at_once_with_one_key(api: Make, person: People) -> None:
+    anna, bob = person(), person()
+    body = {"to": [bob.address], "text": "once", "attachments": [{"content": "QUJD" * 200_000}]}
+    clients = [api(anna.key) for _ in range(6)]
+    answers: list[Answer] = []
+
+    def ask(client: Api) -> None:
+        answers.append(client.ask("POST", f"{anna.path}/send", body, Idempotency_Key="k"))
+
+    threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    good = [answer for answer in answers if answer.status == 201]
+    assert good
+    assert {answer.json["id"] for answer in good} == {good[0].json["id"]}
+    assert all((answer.status, answer.headers["retry-after"]) == (409, "1") for answer in answers if answer not in good)
+    assert len(bob.octets("INBOX")) == len(anna.octets("Sent")) == 1
+
+
+def test_an_address_that_is_not_ascii(gateway: Gateway, person: People) -> None:
+    anna, bob = person(), person()
+    other = f"grün{next(_NUMBER)}@mail.test"
+    gateway.run("address", "add", other, "--inbox", bob.address)
+    anna.send(to=[f"Grün <{other}>"], subject="für dich", text="x")
+    (octets,) = bob.octets("INBOX")
+    assert f"<{other}>".encode() in octets
+
+
+def test_the_same_rules_as_by_smtp(gateway: Gateway, person: People) -> None:
+    """One counter for both ways."""
+    anna = person()
+    gateway.run("inbox", "set", anna.address, "--per-hour", "1")
+    anna.send(to=[anna.address], text="1")
+    with gateway.smtp(anna.address, anna.key) as client, pytest.raises(smtplib.SMTPResponseException) as refused:
+        client.sendmail(anna.address, [anna.address], f"From: {anna.address}\r\nSubject: 2\r\n\r\nx\r\n")
+    assert refused.value.smtp_code == 451
