@@ -110,6 +110,8 @@ class LabelWorld(World):
         elif what == "unlabel":
             account.set_labels(raw, uid, places[uid].mail.labels - {name})
         elif what == "trash":
+            # What went up just now and is not known to have is looked for in All Mail, and put there again.
+            self.copies[digest(places[uid].mail.octets)] += 1
             account.move(ALL, uid, TRASH)
         elif what == "restore":
             account.set_labels(raw, uid, {to})

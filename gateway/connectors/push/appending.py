@@ -146,7 +146,8 @@ async def _finish(
         if place is not None:
             adopt.placed(
                 tx, work.claim, Key(to.id, to.uidvalidity or 0, uid), (MailboxId(place[0]), place[1], one.item.email),
-                flags, label=label, labels=borne(label), now=work.now,
+                flags, label=label, labels=borne(label), looks=(one.size, one.internal_date, one.message_id),
+                now=work.now,
             )  # fmt: skip
         ops.finish(tx, work.claim, op.id, now=work.now)
 

@@ -100,6 +100,11 @@ class Ledger:
         if op.kind in (CREATE, RENAME, REMOVE):
             self.covered[op.kind, op.key] = standing
 
+    def cover_places(self, items: Iterable[Item]) -> None:
+        """Nothing is appended for these: they are there, and nobody can tell which they are."""
+        for item in items:
+            self.covered[self._message(APPEND, 0, 0, item)] = Standing.GIVEN_UP
+
     @staticmethod
     def _message(kind: str, folder: int, validity: int, item: Item) -> tuple[Any, ...]:
         if kind in (APPEND, COPY):

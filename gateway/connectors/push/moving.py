@@ -245,6 +245,8 @@ class Transfer:
                 ops.finish(tx, work.claim, op.id, now=work.now)
 
         await work.unit(unit)
+        if to is not None and self.kind != TRASH:
+            self.ledger.cover_places(item for item in items if item.place is not None and item.uid not in found)
         if self.kind == TRASH and to is not None:
             self.ledger.news.add(to.id)
         work.run.pushed += len(items)

@@ -37,11 +37,12 @@ _SOURCE = Stmt(
 def placed(
     tx: Tx, claim: Claim, key: Key, place: tuple[MailboxId, int, str], base: Flags, *,
     modseq: int | None = None, source_key: str | None = None, label: str | None = None,
-    labels: Sequence[str] = (), now: int,
+    labels: Sequence[str] = (), looks: tuple[int, int, bytes | None] | None = None, now: int,
 ) -> bool:  # fmt: skip
     """Message `key` upstream is the local message `place` (mailbox, UID, EMAILID), and bears the flags `base`.
 
-    `label`: what its place stands for, `labels`: what it bears if it is not known yet (Gmail).
+    `label`: what its place stands for, `labels`: what it bears if it is not known yet (Gmail). `looks`: size,
+    INTERNALDATE and Message-ID, by which it is known again though the local message has left that place meanwhile.
     A pull may have been faster and have taken it for news: the second copy, which it made here, goes. A local message
     that was removed meanwhile has a place all the same, by which its removal is seen. False: the folder has another
     UIDVALIDITY now, nothing was done, and the remap finds it. LeaseLost, NotFound (the folder).
@@ -56,7 +57,7 @@ def placed(
     where = {"folder": key.folder_id, "uidvalidity": key.uidvalidity, "uid": key.uid}
     row = tx.one(_LOCAL, mailbox=mailbox, uid=local_uid, inbox=claim.inbox_id)
     if known is None:
-        size, date, message_id, content_id = row or (None, None, None, None)
+        size, date, message_id, content_id = row or (*(looks or (None, None, None)), None)
         tx.run(
             _INSERT, system=base[0] & SYSTEM_MASK, keywords=keywords_out(base[1]), labels=labels_out(labels),
             modseq=modseq, source=source_key, size=size, date=date, hash=id_hash(message_id) if message_id else None,
