@@ -13,7 +13,7 @@ from gateway.store.db import Database
 from tests.connectors.kit import Connected, all_mail, connected, options
 from tests.connectors.local_changes import Local
 from tests.connectors.push_kit import SETTINGS, settle
-from tests.support.upstream import GMAIL, Drop, FakeUpstream, Refuse
+from tests.support.upstream import GMAIL, Drop, FakeUpstream, Refuse, digest, example
 
 ALL, TRASH = "[Gmail]/All Mail", "[Gmail]/Trash"
 TWO_WAY = options(mode="two-way")
@@ -265,4 +265,45 @@ async def test_labels_that_both_sides_change_are_merged(db: Database) -> None:
         await settle(here)
         assert labels(server)[0] == ["Play", "Work"]
         assert await counts(here) == {"INBOX": 1, "Work": 4, "Work/Old": 1, "Play": 1}
+        await at_rest(here)
+
+
+async def test_what_is_copied_and_moved_into_the_same_mailbox_is_there_once(db: Database) -> None:
+    async with account(db) as (server, here, local):
+        (first, *_) = await local.uids()
+        await local.copy("INBOX", [first], "Work")
+        await local.move("INBOX", [first], "Work")
+        octets = await local.append("Work/Old")
+        new = (await local.uids("Work/Old"))[-1:]
+        await local.copy("Work/Old", new, "Work")
+        await settle(here)
+        assert labels(server)[0] == ["Work"]
+        assert labels(server)[-1] == ["Work", "Work/Old"], "one message under both"
+        assert server.account.digests(ALL)[digest(octets)] == 1
+        assert await counts(here) == {"INBOX": 1, "Work": 5, "Work/Old": 2}
+        await at_rest(here)
+
+
+async def test_a_copy_out_of_trash_takes_it_from_there(db: Database) -> None:
+    async with account(db) as (server, here, local):
+        server.account.move(ALL, 1, TRASH)
+        await settle(here)
+        await local.copy("Trash", await local.uids("Trash"), "Work")
+        await settle(here)
+        assert not server.account.mailbox(TRASH).places
+        assert labels(server)[-1] == ["Work"]
+        assert await counts(here) == {"INBOX": 1, "Work": 4, "Work/Old": 1}
+        await at_rest(here)
+
+
+async def test_what_went_up_unseen_and_was_moved_here_meanwhile_is_known_again(db: Database) -> None:
+    async with account(db) as (server, here, local):
+        octets = await local.append("Trash", example(message_id="<t@x.test>"))
+        server.arm(Drop("APPEND", when="after"))
+        await here.sync()
+        await local.move("Trash", await local.uids("Trash"), "Work")
+        await settle(here)
+        assert server.account.digests(ALL)[digest(octets)] == 1
+        assert labels(server)[-1] == ["Work"]
+        assert await counts(here) == {"INBOX": 2, "Work": 4, "Work/Old": 1}
         await at_rest(here)

@@ -12,7 +12,7 @@ from gateway.store.connectors import lease
 from gateway.store.db import Database
 from tests.connectors.kit import Connected, upstream_mail
 from tests.connectors.push_kit import living, same, settle, two_way
-from tests.support.upstream import DOVECOT, YAHOO, Do, FakeUpstream, Rewrite, example
+from tests.support.upstream import DOVECOT, YAHOO, Do, Drop, FakeUpstream, Rewrite, digest, example
 
 
 async def known_as(here: Connected, server: FakeUpstream, name: str) -> None:
@@ -101,3 +101,14 @@ async def test_who_loses_the_lease_writes_nothing_more(db: Database, change: Cal
         await same(here, server, "INBOX")
         assert living(server, "Work") == await here.mail("Work")
         assert sum(living(server, "INBOX").values()) + sum(living(server, "Work").values()) in (10, 11)
+
+
+async def test_what_went_up_unseen_and_was_moved_here_meanwhile_is_known_again(db: Database) -> None:
+    async with two_way(db, DOVECOT, faults=[Drop("APPEND", when="after")]) as (server, here, local):
+        octets = await local.append("INBOX", example(message_id="<t@x.test>"))
+        await here.sync()
+        await local.move("INBOX", (await local.uids())[-1:], "Work")
+        await settle(here)
+        assert digest(octets) not in server.account.digests("INBOX")
+        assert server.account.digests("Work")[digest(octets)] == 1
+        await same(here, server, "INBOX", "Work")
