@@ -52,6 +52,7 @@ def settings(config: Config) -> WebSettings:
         write_timeout=limits.write_timeout,
         requests_per_second=config.web.requests_per_second,
         request_burst=config.web.request_burst,
+        private_accounts=config.web.private_accounts,
     )
 
 

@@ -126,6 +126,13 @@ class Web:
     request_burst: Annotated[
         int, Setting("Requests that it may make at once after a pause.", low=1, high=1_000_000)
     ] = 500
+    private_accounts: Annotated[
+        bool,
+        Setting(
+            "Connectors made by way of MailSlurp's API, which cannot say so itself, may lead into private networks and"
+            " to this machine, where the key opens everything."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class WebSettings:
     """`base_url`: how people and programs reach this server, without a slash at its end.
 
     Times in seconds, sizes in octets. `requests_per_second`, `request_burst`: of one key; what is more is 429.
+    `private_accounts`: connectors of MailSlurp's API may lead into private networks, where the key opens everything.
     """
 
     base_url: str = "https://localhost:8443"
@@ -67,6 +68,7 @@ class WebSettings:
     write_timeout: float = 60.0
     requests_per_second: float = 100.0
     request_burst: float = 500.0
+    private_accounts: bool = False
 
     @property
     def has_name(self) -> bool:
