@@ -25,7 +25,7 @@ def gathered(
 ) -> Json:
     """Sections of options as JSON; None when nothing was said. What stands on the command line beats the file."""
     # Only now: other commands do without.
-    from gateway.connectors.given import Given, from_tables, from_texts
+    from gateway.connectors.given import Given, from_tables, from_texts, takes_several
     from gateway.fields.setting import Secret
     from gateway.fields.values import Source
 
@@ -40,11 +40,15 @@ def gathered(
     }  # fmt: skip
     if secret is not None:
         texts |= {"smtp.secret" if no_imap else "imap.secret": asked("Password") if secret == ASK else secret}
+    repeated: set[str] = set()
     for pair in pairs:
         path_, equals, text = pair.partition("=")
         if not equals:
             raise click.BadParameter(f"{pair!r} is not SECTION.KEY=VALUE", param_hint="--set")
-        texts[path_.strip()] = text
+        name = path_.strip()
+        again = name in repeated and takes_several(name)
+        texts[name] = f"{texts[name]},{text}" if again else text
+        repeated.add(name)
     said = {key: text for key, text in texts.items() if text is not None}
     given = given.merged(from_texts(said, Source("command line", Path.cwd(), os.environ, text=True)))
 

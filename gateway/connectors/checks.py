@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Final
 
 _PIN: Final = re.compile(r"[0-9a-f]{64}")
+AUTO: Final = "auto"
+MECHANISMS: Final = (AUTO, "plain", "login", "cram-md5", "xoauth2", "oauthbearer")
 _AGE: Final = re.compile(r"[1-9][0-9]{0,4}d")
 
 
@@ -28,6 +30,18 @@ def are_pins(values: tuple[str, ...]) -> str | None:
     for value in values:
         if _PIN.fullmatch(value.lower().replace(":", "")) is None:
             return f"{value!r} is no SHA-256 digest (64 hexadecimal digits)"
+    return None
+
+
+def are_mechanisms(values: tuple[str, ...]) -> str | None:
+    """In the order of preference."""
+    for value in values:
+        if value not in MECHANISMS:
+            return f"{value!r} is none of {', '.join(MECHANISMS)}"
+    if len(set(values)) < len(values):
+        return "names one twice"
+    if AUTO in values[:-1]:
+        return f"{AUTO} takes whatever is offered: it stands last"
     return None
 
 

@@ -38,7 +38,8 @@ def smtp_endpoint(leg: SmtpLeg, secret: str, *, token: bool, hostname: str) -> E
 
 
 def _login(leg: Leg, secret: str, *, token: bool) -> RelayLogin:
-    return RelayLogin(leg.user, secret, Mechanism(leg.mechanism), token)
+    first, *others = [Mechanism(word) for word in leg.mechanism] or [Mechanism.AUTO]
+    return RelayLogin(leg.user, secret, first, token, tuple(others))
 
 
 def _tls(leg: Leg) -> TlsPolicy:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,13 @@ def from_texts(texts: Mapping[str, str], source: Source) -> Given:
     return Given(found)
 
 
+def takes_several(path: str) -> bool:
+    """Whether `section.key` is a list, of which a command line may name one after the other."""
+    name, _, key = path.partition(".")
+    found = FIELDS.get(name, {}).get(key)
+    return found is not None and typing.get_origin(found.base) is tuple
+
+
 _STORED: Final = Source("the stored options", Path(), {}, literal=True)
 
 
@@ -114,6 +122,8 @@ def _field(section: str, key: str, source: Source) -> Field:
 
 def _converted(section: str, field: Field, raw: Any, source: Source) -> Any:
     try:
+        if field.key == "mechanism":
+            raw = _preferences(raw, source)
         if field.key == "ca" and isinstance(raw, str) and raw and source is not _STORED:
             names_file = not raw.lstrip().startswith(_PEM) and not source.literal
             path = source.base / Path(raw).expanduser() if names_file else None
@@ -123,6 +133,13 @@ def _converted(section: str, field: Field, raw: Any, source: Source) -> Any:
         return convert(field, raw, source)
     except ValueError as reason:
         raise InvalidRequest(f"{source.name}: {section}.{field.key}: {reason}") from None
+
+
+def _preferences(raw: Any, source: Source) -> Any:
+    """A text for a list of mechanisms is one of them, as earlier versions kept it, or several; in any case."""
+    if isinstance(raw, str):
+        return raw.lower() if source.text else [one.strip() for one in raw.lower().split(",")]
+    return [one.lower() if isinstance(one, str) else one for one in raw] if isinstance(raw, list) else raw
 
 
 def _has_password(url: str) -> bool:

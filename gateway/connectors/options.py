@@ -13,11 +13,10 @@ from typing import Annotated, Final, Literal
 from gateway.fields.checks import is_host, is_proxy
 from gateway.fields.setting import Secret, Setting
 
-from .checks import are_folder_patterns, are_pins, is_one_word, is_pem, is_since
+from .checks import are_folder_patterns, are_mechanisms, are_pins, is_one_word, is_pem, is_since
 
 _NO_SECRET: Final = Secret()
 TlsVersion = Literal["1.0", "1.1", "1.2", "1.3"]
-MechanismName = Literal["auto", "plain", "login", "cram-md5", "xoauth2", "oauthbearer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,11 @@ class Leg:
     user: Annotated[str, Setting("User name; empty: the e-mail address.")] = ""
     secret: Annotated[Secret, Setting("Password or app password; not for OAuth.", secret=True)] = _NO_SECRET
     mechanism: Annotated[
-        MechanismName,
-        Setting("How to log in; auto: what the server offers and the credentials are for, tried once."),
-    ] = "auto"
+        tuple[str, ...],
+        Setting("How to log in, tried once: the first that is offered of these: plain, login, cram-md5, xoauth2, "
+                "oauthbearer, auto; or a single one. auto: what the server offers and the credentials are for.",
+                check=are_mechanisms),
+    ] = ("auto",)
     tls_min: Annotated[TlsVersion, Setting("Lowest TLS version that the server may choose.")] = "1.2"
     tls_max: Annotated[TlsVersion, Setting("Highest TLS version.")] = "1.3"
     min_dh_bits: Annotated[

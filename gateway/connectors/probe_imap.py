@@ -43,7 +43,7 @@ async def probe_imap(
         watch.connected(f"{endpoint.host} port {endpoint.port}", client.tls_info, client.greeting)
         step = "login"
         await client.log_in()
-        watch.done("login", f"as {endpoint.login.user}")
+        watch.done("login", f"as {endpoint.login.user}{f' by {client.login_by}' if client.login_by else ''}")
         watch.done("capabilities", " ".join(sorted(client.capabilities)), timed=False)
         step = "list"
         listed = await client.list_mailboxes()

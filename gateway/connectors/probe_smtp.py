@@ -56,7 +56,8 @@ async def _look_at(
     if hello is not None:
         probe.dialogue += [f"S: {hello.code} {clean(line)}" for line in hello.message.split("\n")]
     if endpoint.login is not None:
-        watch.done("login", f"as {endpoint.login.user}", timed=False)
+        how = f" by {ready.mechanism.upper()}" if ready.mechanism is not None else ""
+        watch.done("login", f"as {endpoint.login.user}{how}", timed=False)
     watch.done("size", client.esmtp_extensions.get("size") or "no limit said", timed=False)
     try:
         # An address that needs SMTPUTF8 is the sender's in this test only where the server offers it.

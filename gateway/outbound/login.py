@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -37,16 +37,32 @@ _WITH_TOKEN: Final = (Mechanism.XOAUTH2, Mechanism.OAUTHBEARER)
 
 @dataclass(frozen=True, slots=True)
 class RelayLogin:
-    """`secret` is a password, or an access token where `token` says so or the mechanism takes nothing else."""
+    """`secret` is a password, or an access token where `token` says so or the mechanisms take nothing else.
+
+    `others`: what comes into question where `mechanism` is not offered, in the order of preference.
+    """
 
     user: str
     secret: str = field(repr=False)
     mechanism: Mechanism = Mechanism.AUTO
     token: bool = False
+    others: tuple[Mechanism, ...] = ()
 
     @property
     def is_token(self) -> bool:
-        return self.token or self.mechanism.takes_token
+        return self.token or all(one.takes_token for one in (self.mechanism, *self.others))
+
+    def preferred(self, usable: Callable[[Mechanism], bool]) -> Mechanism:
+        """Of several the first that is for this secret and `usable`; a single one whatever is offered. NoMechanism."""
+        if not self.others:
+            return self.mechanism
+        wanted = (self.mechanism, *self.others)
+        for one in wanted:
+            if one is Mechanism.AUTO or (one.takes_token == self.is_token and usable(one)):
+                return one
+        names = ", ".join(one.upper() for one in wanted)
+        what = "an access token" if self.is_token else "a password"
+        raise NoMechanism(f"The server offers none of {names} that may be used with {what}")
 
 
 class NoMechanism(Exception):
@@ -93,9 +109,14 @@ def _shown(token: bool) -> str:
     return "access token" if token else "password"
 
 
-async def log_in(client: aiosmtplib.SMTP, login: RelayLogin, *, encrypted: bool, patience: float) -> None:
-    """One attempt. NoMechanism; LoginRefused, or aiosmtplib's SMTPAuthenticationError, with the server's reply."""
-    mechanism = choose(client.server_auth_methods, login.mechanism, encrypted=encrypted, token=login.is_token)
+async def log_in(client: aiosmtplib.SMTP, login: RelayLogin, *, encrypted: bool, patience: float) -> Mechanism:
+    """One attempt, by what is returned.
+
+    NoMechanism; LoginRefused, or aiosmtplib's SMTPAuthenticationError, with the server's reply.
+    """
+    offered = client.server_auth_methods
+    wanted = login.preferred(lambda one: one.value in offered and (encrypted or one in _IN_CLEAR))
+    mechanism = choose(offered, wanted, encrypted=encrypted, token=login.is_token)
     if mechanism is Mechanism.PLAIN:
         await client.auth_plain(login.user, login.secret, timeout=patience)
     elif mechanism is Mechanism.LOGIN:
@@ -104,6 +125,7 @@ async def log_in(client: aiosmtplib.SMTP, login: RelayLogin, *, encrypted: bool,
         await client.auth_crammd5(login.user, login.secret, timeout=patience)
     else:
         await _with_token(client, mechanism, login, patience)
+    return mechanism
 
 
 async def _with_token(client: aiosmtplib.SMTP, mechanism: Mechanism, login: RelayLogin, patience: float) -> None:

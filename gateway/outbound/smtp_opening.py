@@ -20,7 +20,7 @@ from .dial import Resolver, dial, system_resolver
 from .endpoint import Endpoint
 from .errors import OutboundError
 from .failure import Failure
-from .login import LoginRefused, NoMechanism, log_in
+from .login import LoginRefused, Mechanism, NoMechanism, log_in
 from .login_refusal import login_failure
 from .tls import Security, contexts
 from .tls_peer import TlsFacts, TlsFailed, check_peer, explained, facts, tls_object
@@ -39,11 +39,15 @@ class TransportFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A client after EHLO and login. `greeting`: the server's first words; `tls` None: in the clear."""
+    """A client after EHLO and login. `greeting`: the server's first words; `tls` None: in the clear.
+
+    `mechanism`: of the login; None: there was none.
+    """
 
     client: aiosmtplib.SMTP
     greeting: str
     tls: TlsFacts | None
+    mechanism: Mechanism | None = None
 
 
 async def opened(endpoint: Endpoint, *, resolver: Resolver = system_resolver) -> Opened:
@@ -93,12 +97,13 @@ async def _greeted(client: aiosmtplib.SMTP, endpoint: Endpoint) -> Opened:
         await client.starttls(timeout=patience)
         shown = _checked(client, endpoint)
     await _hello(client, patience)
+    mechanism = None
     if endpoint.login is not None:
         hidden = security is not Security.NONE or (endpoint.proxy is None and _here(client))
-        await log_in(client, endpoint.login, encrypted=hidden, patience=patience)
+        mechanism = await log_in(client, endpoint.login, encrypted=hidden, patience=patience)
     if client.transport is None:
         raise aiosmtplib.SMTPServerDisconnected(GONE)
-    return Opened(client, clean(greeting.message), shown)
+    return Opened(client, clean(greeting.message), shown, mechanism)
 
 
 def _here(client: aiosmtplib.SMTP) -> bool:

@@ -38,7 +38,7 @@ CLIENT_ID: Final = {"name": "mail-gateway", "version": __version__}
 class ImapClient:
     """Made by `connect` (logged in) or `open` (greeted)."""
 
-    __slots__ = ("_client_id", "_compress", "_dialogue", "_endpoint", "_idling", "greeting", "server_id")
+    __slots__ = ("_client_id", "_compress", "_dialogue", "_endpoint", "_idling", "greeting", "login_by", "server_id")
 
     def __init__(
         self, dialogue: Dialogue, greeting: Status, endpoint: ImapEndpoint, client_id: Mapping[str, str], compress: bool
@@ -49,6 +49,8 @@ class ImapClient:
         self._compress = compress
         self._idling = Idling(dialogue)
         self.greeting = greeting.text
+        self.login_by = ""
+        """The mechanism of the login, for people; "": the server knew us (PREAUTH)."""
         self.server_id: Mapping[str, str] = {}
         """What the server answered to ID."""
 
@@ -101,7 +103,7 @@ class ImapClient:
             if dialogue.preauth:
                 dialogue.link.reader.total = None
             else:
-                await login.log_in(dialogue, self._endpoint)
+                self.login_by = await login.log_in(dialogue, self._endpoint)
                 await self._identify()
             await self._enable()
             if self._compress and dialogue.has("COMPRESS=DEFLATE"):

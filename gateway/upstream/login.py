@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.outbound.failure import Failure
-from gateway.outbound.login import Mechanism, RelayLogin
+from gateway.outbound.login import Mechanism, NoMechanism, RelayLogin
 from gateway.outbound.login_refusal import token_status
 from gateway.wire import sasl_client
 
@@ -31,8 +31,8 @@ _COMMAND: Final = "LOGIN command"
 _CLEAR: Final = "A login would show the password to everybody on the way: use TLS"
 
 
-async def log_in(dialogue: Dialogue, endpoint: ImapEndpoint) -> None:
-    """UpstreamError, whose class `refuses_login` knows; the connection is closed after a refusal."""
+async def log_in(dialogue: Dialogue, endpoint: ImapEndpoint) -> str:
+    """By which mechanism, in words. UpstreamError, whose class `refuses_login` knows; a refusal closes it."""
     login = endpoint.login
     how = choose(dialogue, login)
     step = Step.BEARER if login.is_token else Step.LOGIN
@@ -51,6 +51,7 @@ async def log_in(dialogue: Dialogue, endpoint: ImapEndpoint) -> None:
     dialogue.link.reader.total = None
     if not told.capabilities and (tagged.code is None or tagged.code.name != "CAPABILITY"):
         await dialogue.run(b"CAPABILITY")
+    return how if how == _COMMAND else how.upper()
 
 
 class _Told:
@@ -73,7 +74,11 @@ def _sent(text: str) -> Part:
 
 def choose(dialogue: Dialogue, login: RelayLogin) -> str:
     """A Mechanism, or the LOGIN command. Closed: there is none that may be used, or it would show the secret."""
-    has, wanted = dialogue.has, login.mechanism
+    has = dialogue.has
+    try:
+        wanted = login.preferred(lambda one: _usable(dialogue, one))
+    except NoMechanism as error:
+        raise Closed(Failure.LOGIN_DISABLED, str(error)) from None
     if wanted is Mechanism.CRAM_MD5 or (wanted is Mechanism.AUTO and not shows_nothing(dialogue.link)):
         if not has("AUTH=CRAM-MD5") or login.is_token:
             raise Closed(Failure.LOGIN_DISABLED, _CLEAR if wanted is Mechanism.AUTO else _none(dialogue))
@@ -102,6 +107,14 @@ def choose(dialogue: Dialogue, login: RelayLogin) -> str:
     if has("AUTH=LOGIN"):
         return Mechanism.LOGIN
     raise Closed(Failure.LOGIN_DISABLED, _none(dialogue))
+
+
+def _usable(dialogue: Dialogue, mechanism: Mechanism) -> bool:
+    """It is offered, and shows the secret to nobody on the way."""
+    if mechanism is not Mechanism.CRAM_MD5 and not shows_nothing(dialogue.link):
+        return False
+    command = mechanism is Mechanism.LOGIN and "LOGINDISABLED" not in dialogue.capabilities
+    return command or dialogue.has(f"AUTH={mechanism.upper()}")
 
 
 def _none(dialogue: Dialogue) -> str:

@@ -188,6 +188,20 @@ def test_a_login_that_is_demanded_later_is_classed_too() -> None:
     assert of_reply(Stage.RCPT, 451, "4.7.1 greylisted").failure is None
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_of_several_the_first_that_is_offered_is_tried_and_no_other(tmp_path: Path, fast: bool) -> None:
+    login = RelayLogin("ann@corp.example", TOKEN, Mechanism.PLAIN, True, (Mechanism.OAUTHBEARER, Mechanism.XOAUTH2))
+    one = Door(offers="PLAIN XOAUTH2")
+    assert tried(tmp_path, one, login, fast=fast) is None
+    assert one.words() == [f"AUTH XOAUTH2 user=ann@corp.example\x01auth=Bearer {TOKEN}\x01\x01"]
+    one = Door(offers="PLAIN LOGIN")
+    outcome = tried(tmp_path, one, login, fast=fast)
+    assert outcome is not None
+    assert outcome.failure is Failure.LOGIN_DISABLED
+    assert "none of PLAIN, OAUTHBEARER, XOAUTH2" in outcome.text
+    assert one.words() == []
+
+
 def test_choice_of_a_mechanism_for_a_token() -> None:
     offered = ["plain", "oauthbearer", "xoauth2"]
     assert choose(offered, Mechanism.AUTO, encrypted=True, token=True) is Mechanism.XOAUTH2

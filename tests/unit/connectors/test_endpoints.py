@@ -49,6 +49,15 @@ def test_everything_that_is_said_of_a_server_arrives() -> None:
     assert ends[1].helo == "us"
 
 
+def test_further_mechanisms_follow_the_first() -> None:
+    made = options(imap={"host": "a.example", "mechanism": ["cram-md5", "plain", "auto"]}, smtp={"mechanism": []})
+    login = imap_endpoint(made.imap, "pw", token=False, max_message=SIZE).login
+    assert (login.mechanism, login.others) == (Mechanism.CRAM_MD5, (Mechanism.PLAIN, Mechanism.AUTO))
+    other = smtp_endpoint(made.smtp, "pw", token=False, hostname="gateway.example").login
+    assert other is not None
+    assert (other.mechanism, other.others) == (Mechanism.AUTO, ())
+
+
 def test_a_sender_without_a_secret_does_not_log_in() -> None:
     made = options(smtp={"host": "smtp.corp.example"})
     end = smtp_endpoint(made.smtp, "", token=False, hostname="gateway.example")

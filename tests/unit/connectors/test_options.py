@@ -54,6 +54,52 @@ def test_the_three_sources_say_the_same(tmp_path: Path) -> None:
     assert "hunter2" not in repr(table)
 
 
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        ("login", ["login"]),
+        ("LOGIN", ["login"]),
+        ("plain,login, cram-md5", ["plain", "login", "cram-md5"]),
+        (["OAUTHBEARER", "xoauth2"], ["oauthbearer", "xoauth2"]),
+        (["cram-md5", "auto"], ["cram-md5", "auto"]),
+        ([], []),
+    ],
+)
+def test_mechanisms_are_one_or_several_in_the_order_of_preference(tmp_path: Path, said: Any, means: list[str]) -> None:
+    given = tables(imap={"host": "a.example", "mechanism": said}, smtp={"mechanism": said})
+    made = resolve(given, "custom", ADDRESS)
+    assert made.imap.mechanism == made.smtp.mechanism == tuple(means)
+    assert resolve(from_json(given.to_json()), "custom", ADDRESS) == made
+    if isinstance(said, str):
+        assert from_texts({"imap.mechanism": said}, source(tmp_path, text=True)) == tables(imap={"mechanism": said})
+        stored = json.dumps({"imap": {"host": "a.example", "mechanism": said}, "smtp": {"mechanism": said}})
+        assert resolve(from_json(stored), "custom", ADDRESS) == made
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("kerberos", "'kerberos' is none of auto, plain, "),
+        (["plain", "plain"], "names one twice"),
+        ("auto,plain", "auto takes whatever is offered: it stands last"),
+        (["plain", 1], "must be a list of texts"),
+        ("", "is none of"),
+        (3, "must be a list of texts"),
+    ],
+)
+def test_mechanisms_that_cannot_be_meant(said: Any, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"a table: smtp\.mechanism: ") as caught:
+        tables(smtp={"mechanism": said})
+    assert reason in str(caught.value)
+
+
+def test_only_lists_are_named_several_times() -> None:
+    assert [path for path in ("imap.mechanism", "imap.folders", "smtp.pins") if givens.takes_several(path)] == [
+        "imap.mechanism", "imap.folders", "smtp.pins",
+    ]  # fmt: skip
+    assert not any(map(givens.takes_several, ("imap.host", "sync.mode", "imap.nothing", "nothing.host", "imap")))
+
+
 def test_what_a_newer_version_has_written_is_left_alone() -> None:
     stored = json.dumps({"imap": {"host": "a.example", "antigravity": 3}, "pop": {"host": "b.example"}})
     assert from_json(stored) == tables(imap={"host": "a.example"})

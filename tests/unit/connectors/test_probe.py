@@ -16,7 +16,7 @@ from gateway.connectors.probe_imap import probe_imap
 from gateway.connectors.probe_smtp import probe_smtp
 from gateway.outbound.endpoint import Endpoint, Timeouts
 from gateway.outbound.failure import Failure
-from gateway.outbound.login import RelayLogin
+from gateway.outbound.login import Mechanism, RelayLogin
 from gateway.outbound.tls import Security, TlsPolicy
 from gateway.upstream.endpoint import ImapEndpoint, ImapTimeouts
 from tests.faults.smtp_peer import DROP, Peer
@@ -27,6 +27,7 @@ from tests.support.upstream import (
     M365,
     NETEASE,
     Bye,
+    FakeSubmission,
     FakeUpstream,
     Personality,
     Refuse,
@@ -72,12 +73,39 @@ def test_a_test_that_goes_well_tells_what_it_saw() -> None:
             assert told["select"].startswith("INBOX: 3 messages, UIDVALIDITY ")
             assert "Sent is Sent" in told["list"]
             assert told["push"] == "IDLE"
+            assert told["login"].endswith(" by PLAIN")
             assert told["tls"].startswith("none")
             assert any("CAPABILITY IMAP4rev1" in line for line in probe.logs)
             assert not any(server.account.password in line for line in probe.logs)
             assert not server.violations
             changing = {"SELECT", "STORE", "APPEND", "EXPUNGE", "CREATE"}
             assert not changing & {command.name for command in server.log}
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "shown"),
+    [
+        (DOVECOT, (Mechanism.CRAM_MD5, Mechanism.LOGIN, Mechanism.PLAIN), "LOGIN"),
+        (DOVECOT, (Mechanism.CRAM_MD5, Mechanism.PLAIN, Mechanism.LOGIN), "PLAIN"),
+        (M365, (Mechanism.OAUTHBEARER, Mechanism.XOAUTH2), "XOAUTH2"),
+    ],
+)
+def test_the_mechanism_that_was_chosen_is_told(
+    kind: Personality, wanted: tuple[Mechanism, ...], shown: str
+) -> None:
+    async def go() -> None:
+        async with FakeUpstream(kind) as server:
+            login = replace(endpoint(server).login, mechanism=wanted[0], others=wanted[1:])
+            probe = await probed(server, login=login)
+            assert probe.success, probe.logs
+            told = {step.name: step.text for step in probe.steps}
+            assert told["login"] == f"as {server.account.user} by {shown}"
+            none = replace(login, mechanism=Mechanism.CRAM_MD5, others=(Mechanism.OAUTHBEARER,))
+            probe = await probed(server, login=none)
+            assert (probe.failure, names(probe)[-1]) == (Failure.LOGIN_DISABLED, "login")
+            assert "none of CRAM-MD5, OAUTHBEARER" in probe.message
 
     asyncio.run(go())
 
@@ -237,6 +265,21 @@ def test_a_sender_that_may_send() -> None:
         assert verbs[-3:] == ["MAIL", "RSET", "QUIT"]
         assert "DATA" not in verbs
         assert not peer.got
+
+    asyncio.run(go())
+
+
+def test_the_mechanism_of_sending_is_told() -> None:
+    async def go() -> None:
+        async with FakeSubmission(FakeUpstream(DOVECOT), mechanisms=["PLAIN", "LOGIN"]) as server:
+            account = server.upstream.account
+            login = RelayLogin(
+                account.user, account.password, Mechanism.CRAM_MD5, others=(Mechanism.LOGIN, Mechanism.PLAIN)
+            )
+            end = Endpoint(server.host, server.port, TlsPolicy(Security.NONE), login, "us.example", allow_private=True)
+            probe = await probe_smtp(end, sender=account.user, provider="custom", name="work")
+            assert probe.success, probe.logs
+            assert {step.name: step.text for step in probe.steps}["login"] == f"as {account.user} by LOGIN"
 
     asyncio.run(go())
 

@@ -156,6 +156,40 @@ def test_one_mechanism_is_chosen() -> None:
         choose(["gssapi"], Mechanism.AUTO, encrypted=True)
 
 
+def several(*names: str, token: bool = False) -> RelayLogin:
+    first, *others = map(Mechanism, names)
+    return RelayLogin("me", "secret", first, token, tuple(others))
+
+
+@pytest.mark.parametrize(
+    ("login", "offered", "chosen"),
+    [
+        (several("plain"), "", "plain"),  # a single one: what a server tells is a hint
+        (several("cram-md5", "login", "plain"), "plain login", "login"),
+        (several("cram-md5", "login", "plain"), "plain login cram-md5", "cram-md5"),
+        (several("cram-md5", "auto"), "plain", "auto"),
+        (several("oauthbearer", "plain"), "oauthbearer plain", "plain"),  # of a password
+        (several("plain", "oauthbearer", token=True), "oauthbearer plain", "oauthbearer"),
+        (several("oauthbearer", "xoauth2"), "xoauth2 plain", "xoauth2"),  # all of them: the secret is a token
+    ],
+)
+def test_of_several_mechanisms_the_first_that_is_offered(login: RelayLogin, offered: str, chosen: str) -> None:
+    assert login.preferred(lambda one: one.value in offered.split()) == chosen
+
+
+@pytest.mark.parametrize(
+    ("login", "offered"),
+    [
+        (several("cram-md5", "login"), "plain"),
+        (several("plain", "login", token=True), "plain login xoauth2"),
+        (several("xoauth2", "plain"), "xoauth2"),
+    ],
+)
+def test_of_several_mechanisms_none(login: RelayLogin, offered: str) -> None:
+    with pytest.raises(NoMechanism, match=r"The server offers none of [A-Z]"):
+        login.preferred(lambda one: one.value in offered.split())
+
+
 def test_secret_is_not_shown() -> None:
     assert "canary" not in repr(RelayLogin("me", "canary"))
 

@@ -60,6 +60,14 @@ AFTER = "C: A2 CAPABILITY\nS: * CAPABILITY IMAP4rev1 IDLE\nS: A2 OK done"
         (f"C: A1 AUTHENTICATE OAUTHBEARER {BEARER}\nS: A1 OK done\n" + AFTER, "AUTH=OAUTHBEARER SASL-IR", token()),
         (f"C: A1 AUTHENTICATE OAUTHBEARER {BEARER}\nS: A1 OK done\n" + AFTER, "AUTH=XOAUTH2 SASL-IR",
          token(Mechanism.OAUTHBEARER)),
+        (f"C: A1 AUTHENTICATE PLAIN {PLAIN}\nS: A1 OK done\n" + AFTER, "AUTH=PLAIN LOGINDISABLED SASL-IR",
+         RelayLogin("bob", "secret", Mechanism.CRAM_MD5, others=(Mechanism.LOGIN, Mechanism.PLAIN))),
+        ('C: A1 LOGIN "bob" "secret"\nS: A1 OK done\n' + AFTER, "AUTH=PLAIN",
+         RelayLogin("bob", "secret", Mechanism.LOGIN, others=(Mechanism.PLAIN,))),
+        (f"C: A1 AUTHENTICATE PLAIN {PLAIN}\nS: A1 OK done\n" + AFTER, "AUTH=PLAIN SASL-IR",
+         RelayLogin("bob", "secret", Mechanism.CRAM_MD5, others=(Mechanism.AUTO,))),
+        (f"C: A1 AUTHENTICATE OAUTHBEARER {BEARER}\nS: A1 OK done\n" + AFTER, "AUTH=XOAUTH2 AUTH=OAUTHBEARER SASL-IR",
+         RelayLogin("bob", "tok", Mechanism.PLAIN, True, (Mechanism.OAUTHBEARER, Mechanism.XOAUTH2))),
     ],
 )  # fmt: skip
 def test_mechanisms(script: str, capabilities: str, login: RelayLogin | None) -> None:
@@ -75,6 +83,8 @@ def test_mechanisms(script: str, capabilities: str, login: RelayLogin | None) ->
         (token(), "AUTH=XOAUTH2 AUTH=CRAM-MD5", False),
         (None, "LOGINDISABLED AUTH=GSSAPI", True),
         (RelayLogin("bob", "secret", Mechanism.CRAM_MD5), "AUTH=PLAIN", True),
+        (RelayLogin("bob", "secret", Mechanism.PLAIN, others=(Mechanism.LOGIN,)), "AUTH=PLAIN AUTH=CRAM-MD5", False),
+        (RelayLogin("bob", "secret", Mechanism.CRAM_MD5, others=(Mechanism.LOGIN,)), "AUTH=PLAIN LOGINDISABLED", True),
     ],
 )
 def test_none_that_may_be_used(login: RelayLogin | None, capabilities: str, secure: bool) -> None:
