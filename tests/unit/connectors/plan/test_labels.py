@@ -5,10 +5,12 @@ from __future__ import annotations
 from gateway.connectors.plan.labels import (
     GmailFolders,
     LabelMerge,
+    borne,
     gmail_folders,
     mailboxes_of,
     merge_labels,
     places_diff,
+    spelled,
 )
 from gateway.connectors.plan.roles import ALL, ARCHIVE, DRAFTS, INBOX, JUNK, SENT, TRASH
 
@@ -59,3 +61,9 @@ def test_labels_that_changed_on_both_sides() -> None:
 def test_without_a_base_labels_are_only_added() -> None:
     merged = merge_labels(None, frozenset("ab"), frozenset("bc"), two_way=True)
     assert merged == LabelMerge(frozenset("c"), frozenset(), frozenset("a"), frozenset())
+
+
+def test_what_a_place_stands_for_is_spelled_as_gmail_does() -> None:
+    wanted = {INBOX: "\\Inbox", SENT: "\\Sent", DRAFTS: "\\Draft", "Work/Old": "Work/Old", ARCHIVE: None, None: None}
+    assert {label: spelled(label) for label in wanted} == wanted
+    assert (borne(SENT), borne("Work"), borne(ARCHIVE), borne(None)) == (("\\Sent",), ("Work",), (), ())
