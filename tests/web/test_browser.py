@@ -15,7 +15,8 @@ from tests.support.gateway import Gateway
 
 from .conftest import admin_key
 
-PAGES = ("/", "/inboxes", "/inboxes/inbox@mail.test", "/connectors", "/queue", "/health")
+INBOX = "/inboxes/inbox@mail.test"
+PAGES = ("/", "/inboxes", INBOX, f"{INBOX}/mail", f"{INBOX}/compose", "/connectors", "/queue", "/health")
 DEVICES = {
     "desk": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
     "phone": {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark", "has_touch": True},
@@ -72,6 +73,44 @@ def test_an_inbox_with_a_key_is_made_by_hand(visit: Visit, gateway: Gateway, api
     page.get_by_role("button", name="Revoke").click()
     page.get_by_text("There is none.").wait_for()
     assert api(key).ask("GET", "/api/v1/me").status == 401
+
+
+def test_mail_is_written_read_and_answered(visit: Visit, gateway: Gateway) -> None:
+    """From one inbox here to another, and what it leaves behind over IMAP."""
+    for name in ("writer", "reader"):
+        gateway.inbox(f"{name}@mail.test")
+    visit.log_in(admin_key(gateway))
+    page = visit.open("/inboxes/writer@mail.test/mail")
+    page.get_by_role("link", name="New message").click()
+    page.get_by_label("To", exact=True).fill("nobody here")
+    page.get_by_label("Subject").fill("Grüße")
+    page.get_by_label("Text").fill("Hello,\n\nit works.")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("alert").wait_for()
+    assert page.get_by_label("Text").input_value() == "Hello,\n\nit works.", "what was typed is there still"
+    assert all("422" in text for text in visit.wrong)
+    visit.wrong.clear()
+    page.get_by_label("To", exact=True).fill("reader@mail.test")
+    page.get_by_role("button", name="Send").click()
+    page.wait_for_url("**/mail?mailbox=Sent")
+    page = visit.open("/inboxes/reader@mail.test/mail")
+    assert visit.faults() == []
+    page.get_by_role("link", name="Grüße").click()
+    page.get_by_text("it works.").wait_for()
+    assert visit.faults() == []
+    page.get_by_role("link", name="Reply", exact=True).click()
+    page.get_by_label("Text").fill("Thank you.")
+    assert visit.faults() == []
+    page.get_by_role("button", name="Send").click()
+    page.wait_for_url("**/mail?mailbox=Sent")
+    page = visit.open("/inboxes/writer@mail.test/mail")
+    page.get_by_role("link", name="Re: Grüße").click()
+    page.get_by_text("Thank you.").wait_for()
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Raw message").click()
+    raw = saved.value.path().read_bytes()
+    assert b"In-Reply-To: <" in raw
+    assert b"From: reader@mail.test" in raw
 
 
 def test_whoever_does_not_mean_it_loses_nothing(visit: Visit, gateway: Gateway) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from . import connectors, health, home, inboxes, login, mail, queue, static_files
+from . import compose, connectors, health, home, inboxes, login, mail, queue, static_files
 
 
 def routers() -> list[APIRouter]:
     return [
-        static_files.router, login.router, home.router, inboxes.router, mail.router, connectors.router, queue.router,
-        health.router,
+        static_files.router, login.router, home.router, inboxes.router, mail.router, compose.router, connectors.router,
+        queue.router, health.router,
     ]

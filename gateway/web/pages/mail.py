@@ -6,14 +6,14 @@ import html
 from typing import Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from gateway.access import messages
-from gateway.access.listing import Cursor
+from gateway.access import messages, octets
 from gateway.access.query import Query
 from gateway.access.sight import Sight, sight
-from gateway.web.api.parts import from_cursor, to_cursor
+from gateway.web.api.downloads import download
+from gateway.web.api.messages import cursor_of, point_of
 
 from .shell import Person, Shell
 
@@ -36,11 +36,10 @@ async def list_page(person: Person, inbox: str, mailbox: str = "INBOX", q: str =
     """`mailbox` "" is all of them."""
     seen = await _sight(person, inbox)
     query = Query(mailbox=mailbox or None, text=q.strip()[:500] or None)
-    at = from_cursor(after or None, int, int, str)
     found = await messages.list_messages(
-        person.services.db, person.services.digests, person.who, inbox, query, Cursor(*at) if at else None, PAGE
+        person.services.db, person.services.digests, person.who, inbox, query, point_of(after or None), PAGE
     )
-    following = found.next and to_cursor(found.next.date, found.next.content, found.next.email_id)
+    following = cursor_of(found.next)
     return person.page(
         "mail.html", title=f"{mailbox or 'All mail'} · {seen.inbox.address}", inbox=seen.inbox, mailbox=mailbox, q=q,
         boxes=[box for box in seen.boxes.values() if not box.noselect], messages=found.messages,
@@ -68,6 +67,18 @@ async def html_frame(person: Person, inbox: str, message: str, images: bool = Fa
     text = _QUIET.format(body=body if body is not None else f"<pre>{html.escape(full.body.text)}</pre>")
     policy = _FRAME.format(images=" https:" if images else "")
     return HTMLResponse(text, headers={"Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"})
+
+
+@router.get("/inboxes/{inbox}/mail/{message}/raw")
+async def raw(request: Request, person: Person, inbox: str, message: str) -> Response:
+    stream = await octets.raw(person.services.db, person.who, inbox, message)
+    return download(request, person.services.db, stream, f"{message}.eml")
+
+
+@router.get("/inboxes/{inbox}/mail/{message}/parts/{part}")
+async def part(request: Request, person: Person, inbox: str, message: str, part: str) -> Response:
+    stream = await octets.part(person.services.db, person.who, inbox, message, part)
+    return download(request, person.services.db, stream, stream.file_name)
 
 
 async def _sight(person: Shell, inbox: str) -> Sight:

@@ -18,9 +18,6 @@ from gateway.web.services import WebServices
 
 from . import static_files
 
-MOST_FIELD: Final = 20_000
-"""Characters of a form's field, but for the text of a message."""
-
 
 class NotLoggedIn(AuthenticationFailed):
     """A page that needs a login was asked for without one: the login page is next."""
@@ -93,7 +90,7 @@ class Shell:
 async def fields_of(request: Request) -> dict[str, str]:
     """The text fields of a form, the last of each name."""
     form = await request.form(max_fields=100, max_files=0)
-    return {name: value[:MOST_FIELD] for name, value in form.items() if isinstance(value, str)}
+    return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def page(template: str, *, title: str, status: int = 200, who: Caller | None = None, **values: Any) -> HTMLResponse:
