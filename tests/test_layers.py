@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "control": BELOW_APP,
     "app": BELOW_APP | {"control"},
     "cli": BELOW_APP | {"control", "app"},
+    "testing": set(),
     "__main__": {"cli"},
     "__init__": set(),
 }

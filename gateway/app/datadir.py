@@ -13,6 +13,7 @@ from gateway.model.errors import ConfigError, GatewayError
 LOCK: Final = "lock"
 CONTROL_SOCKET: Final = "control.sock"
 MASTER_KEY: Final = "master.key"
+TEST_MARK: Final = "made-by-test-mode"
 
 NETWORK_FILE_SYSTEMS: Final = frozenset({
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "lustre", "beegfs", "ocfs2", "gfs2",
@@ -34,6 +35,14 @@ def prepare(data_dir: Path) -> Path:
     if not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
         raise ConfigError(f"store.data_dir: {data_dir} is not writable for this user")
     return data_dir
+
+
+def refuse_other_mode(data_dir: Path, *, test: bool) -> None:
+    """ConfigError: test mode, where any login opens any inbox, and mail in earnest never share a directory."""
+    if (data_dir / TEST_MARK).exists() != test:
+        raise ConfigError(
+            f"store.data_dir: {data_dir} was {'not ' if test else ''}made by gateway serve --test-mode; choose another"
+        )
 
 
 def refuse_network_file_system(path: Path, mountinfo: str | None = None) -> None:

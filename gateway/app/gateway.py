@@ -48,6 +48,7 @@ from gateway.submit.accept import Submissions
 from gateway.submit.drafting import Drafting
 from gateway.submit.intake import Intake
 
+from .any_address import AnyAuthenticator, AnyDirectory
 from .datadir import CONTROL_SOCKET
 from .freshness import OnAccess
 from .listeners import Listeners, SourceGate
@@ -70,6 +71,7 @@ from .settings import (
 )
 from .storage import held_data_dir, opened_store
 from .tasks import Tasks, ended
+from .test_mode import NOTICE, TestMode
 from .web import Web
 from .welcome import block, client_settings
 
@@ -83,8 +85,11 @@ Reload = Callable[[], Awaitable[Any]]
 class Gateway:
     """Start once, close once. Whatever `start` had opened when it failed, `close` closes."""
 
-    def __init__(self, config: Config, reactor: Any, *, failed: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Config, reactor: Any, *, failed: Callable[[], None], test: TestMode | None = None
+    ) -> None:
         self._config = config
+        self._test = test
         self._reactor = reactor
         self._tasks = Tasks(failed)
         self._stack = AsyncExitStack()
@@ -107,11 +112,13 @@ class Gateway:
         ConfigError, Busy, Unavailable: one sentence for the person who starts it.
         """
         config, stack = self._config, self._stack
-        await stack.enter_async_context(held_data_dir(config))
+        await stack.enter_async_context(held_data_dir(config, test=self._test is not None))
         tls = self._tls = TlsContexts(tls_files(config), time.time)
         db = await stack.enter_async_context(opened_store(config, serving=True))
         await db.write(lambda tx: counters.begin_relaxed(tx, config.store.flag_sync > 0))
         made = await first_inbox(db, first_address(config), self._started, inbox_limits(config)) if init else None
+        if self._test is not None:
+            await self._test.make_key(db, self._started)
         trigrams = await self._trigrams(db)
         stack.push_async_callback(self._tasks.close)
         sessions, authenticator = self._logins(db)
@@ -158,14 +165,14 @@ class Gateway:
                 authenticator=authenticator,
                 sessions=sessions,
                 clock=time.time,
-                settings=smtp_settings(config),
+                settings=smtp_settings(config, notice="" if self._test is None else NOTICE),
                 metrics=self._metrics,
                 gate=gate,
                 intake=intake,
                 urls=SubmittedUrls(db, time.time, config.server.hostname),
             ),
             Web(config, context, authenticator, submissions, drafting, gate, self._metrics),
-            listen_sockets(),
+            listen_sockets() | ({} if self._test is None else self._test.sockets),
         )
         await self._listeners.open()
         self._delivering = self._tasks.spawn("delivery", runner.run())
@@ -184,6 +191,7 @@ class Gateway:
         submissions = Submissions(
             db, ingest, time.time, settings,
             not_carried=lambda inbox, sender, recipient: runner.ways.refusal(inbox, sender, recipient),
+            directory=AnyDirectory(db) if self._test is not None else None,
         )
         self._stack.push_async_callback(submissions.drain)
         drafting = Drafting(
@@ -244,7 +252,8 @@ class Gateway:
         sessions = LiveSessions(db, time.time, limits=self._limits)
         sessions.start()
         self._stack.push_async_callback(sessions.close)
-        authenticator = Authenticator(
+        checks = Authenticator if self._test is None else AnyAuthenticator
+        authenticator = checks(
             db, pool, self._throttle, time.time,
             cache=VerifiedSecrets(auth.cached_keys), last_used=last_used, metrics=self._metrics,
         )
@@ -283,6 +292,7 @@ class Gateway:
             live_queue=self._runner,
             desk=desk,
             live_sync=supervisor,
+            test_mode=self._test is not None,
         )
         control = ControlServer(context, self._config.store.data_dir / CONTROL_SOCKET)
         await control.start()
@@ -349,6 +359,8 @@ class Gateway:
 
     def welcome(self, made: FirstRun | None) -> str:
         """What `serve --init` prints: the settings with the new key, or those of a store that was there already."""
+        if self._test is not None:
+            return self._test.announcement() if self._test.as_json else self._test.text()
         if made is None:
             return ""
         return block(client_settings(self._config, made.address, made.key))

@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
@@ -21,6 +21,9 @@ from gateway.model.errors import GatewayError
 from gateway.ops import logs
 from gateway.ops import loop as event_loop
 from gateway.ops.systemd import Notifier
+
+if TYPE_CHECKING:
+    from .test_mode import TestMode
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +36,13 @@ FLUSH_S: Final = 2.0  # beyond the configured time, for closing the store; then 
 class Process:
     """One run of `gateway serve`."""
 
-    def __init__(self, loaded: Loaded, *, init: bool, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, loaded: Loaded, *, init: bool, announce: Callable[[str], None], test: TestMode | None = None,
+        until_eof: bool = False,
+    ) -> None:
         self._config: Config = loaded.config
+        self._test = test
+        self._until_eof = until_eof
         self._path = loaded.path
         self._init = init
         self._announce = announce
@@ -75,10 +83,13 @@ class Process:
         from .gateway import Gateway
 
         loop = asyncio.get_running_loop()
-        gateway = Gateway(self._config, reactor, failed=self._failed)
+        if self._test is not None:
+            self._test.begin()
+        gateway = Gateway(self._config, reactor, failed=self._failed, test=self._test)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon, gateway)
+        if self._test is None:  # its settings are in no file
+            loop.add_signal_handler(signal.SIGHUP, self._reload_soon, gateway)
         try:
             made = await gateway.start(init=self._init, reload=lambda: self._reload(gateway))
             self._announce(gateway.welcome(made))
@@ -89,8 +100,11 @@ class Process:
             self._serving.set()
             log.info("app.serving", ports=gateway.summary(), pid=os.getpid())
             keep_alive = loop.create_task(self._notifier.keep_alive())
+            watch = loop.create_task(_until_eof(self._stop.set)) if self._until_eof else None
             await self._stop.wait()
             keep_alive.cancel()
+            if watch is not None:
+                watch.cancel()
             self._notifier.stopping()
             log.info("app.stopping")
         finally:
@@ -149,6 +163,16 @@ class Process:
             waiting = [change.key for change in found if not change.reloadable]
             log.info("app.reloaded", changed=taken, waits_for_restart=waiting)
             return {"changed": taken, "waits_for_restart": waiting}
+
+
+async def _until_eof(stop: Callable[[], None]) -> None:
+    """Calls `stop` when standard input ends: whoever started us has gone."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
+    stop()
 
 
 def configure_logs(config: Config) -> None:

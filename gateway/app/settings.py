@@ -51,9 +51,10 @@ def imap_settings(config: Config) -> ImapSettings:
     )
 
 
-def smtp_settings(config: Config) -> SmtpSettings:
+def smtp_settings(config: Config, notice: str = "") -> SmtpSettings:
     limits = config.limits
     return SmtpSettings(
+        notice=notice,
         hostname=config.server.hostname,
         max_message_size=limits.max_message_size,
         max_recipients=limits.recipients,

@@ -13,7 +13,7 @@ from gateway.store.db import Database, open_database
 from gateway.store.migrate import migrate
 from gateway.store.urls import parse_url
 
-from .datadir import MASTER_KEY, DataDirLock, hand_over, prepare, refuse_network_file_system
+from .datadir import MASTER_KEY, DataDirLock, hand_over, prepare, refuse_network_file_system, refuse_other_mode
 from .settings import store_settings
 
 
@@ -28,9 +28,11 @@ def store_is_missing(config: Config) -> bool:
 
 
 @asynccontextmanager
-async def held_data_dir(config: Config) -> AsyncIterator[None]:
-    """The data directory is ours alone meanwhile. Busy when another process has it."""
+async def held_data_dir(config: Config, *, test: bool = False) -> AsyncIterator[None]:
+    """The data directory is ours alone meanwhile. Busy when another process has it, ConfigError when it is test mode's
+    and we are not (or the other way round)."""
     data_dir = prepare(config.store.data_dir)
+    refuse_other_mode(data_dir, test=test)
     if is_sqlite(config):
         refuse_network_file_system(data_dir)
     with DataDirLock(data_dir):

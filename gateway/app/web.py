@@ -23,6 +23,7 @@ from .welcome import client_settings, client_setup
 if TYPE_CHECKING:
     from gateway.web.bridge import WebFactory
     from gateway.web.guard import Guard
+    from gateway.web.listening import Listening
     from gateway.web.services import WebServices, WebSettings
 
 BODY_OF_MESSAGE: Final = 2
@@ -81,6 +82,7 @@ class Web:
         self._gate = gate
         self._metrics = metrics
         self._application: Guard | None = None
+        self._listening: Listening | None = None
 
     def __call__(self) -> WebFactory:
         from gateway.web.app import application
@@ -89,18 +91,28 @@ class Web:
         chosen = settings(self._config)
         if self._application is None:
             self._application = application(self._services(chosen))
-        return WebFactory(self._application, chosen, self._gate)
+        return WebFactory(self._application, chosen, self._gate, self._stop)
+
+    async def _stop(self) -> None:
+        """Who listens is told that it ends. May be repeated."""
+        if self._listening is not None:
+            await self._listening.stop()
+            await self._listening.close()
 
     def _services(self, chosen: WebSettings) -> WebServices:
+        from gateway.web.listening import Listening
         from gateway.web.people import People
         from gateway.web.services import WebServices
 
         context = self._context
+        listening = self._listening = Listening(context.db, context.now)
+        listening.start()
         return WebServices(
             db=context.db, ingest=context.ingest, authenticator=self._authenticator, submissions=self._submissions,
             drafting=self._drafting, operate=self._operate, clock=context.now, settings=chosen,
             metrics=self._metrics, gate=self._gate, setup=client_setup(self._config),
-            people=People(context.db, context.now), client_settings=self._client_settings, findings=self._findings,
+            people=People(context.db, context.now), listening=listening,
+            client_settings=self._client_settings, findings=self._findings,
         )
 
     def _client_settings(self, address: str) -> dict[str, object]:

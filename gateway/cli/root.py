@@ -65,7 +65,8 @@ def commands() -> click.Group:
     )
 
     for module in (
-        server, configuration, tenants, keys, lists, connectors, remote, oauth, mail, queue, routes, upkeep, secrets, dns,
+        server, configuration, tenants, keys, lists, connectors, remote, oauth, mail, queue, routes, upkeep, secrets,
+        dns,
     ):  # fmt: skip
         module.register(root)
     return root

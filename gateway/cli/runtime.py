@@ -31,6 +31,11 @@ class Runtime:
         return load(self._config_path)
 
     @property
+    def named(self) -> bool:
+        """Whether the command line names a file."""
+        return self._config_path is not None
+
+    @property
     def config(self) -> Config:
         return self.loaded.config
 

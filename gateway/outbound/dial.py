@@ -23,8 +23,19 @@ MOST_ADDRESSES: Final = 8
 _READS: Final = 50
 
 
+_closed = ""
+
+
+def close(reason: str) -> None:
+    """From now on this process dials nobody and looks no name up (test mode); `reason` is what is said of each try."""
+    global _closed
+    _closed = reason
+
+
 async def system_resolver(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
     """getaddrinfo in the loop's thread pool."""
+    if _closed:
+        raise OSError(_closed)
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(int(family), (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
@@ -45,6 +56,8 @@ async def dial(
     and use gains nothing; a proxy is told the checked address too, unless names are its business (`Proxy`). Nothing of
     what the server says first has been read. NameNotFound, AddressDenied, ConnectFailed, ProxyFailed.
     """
+    if _closed:
+        raise ConnectFailed(f"Connecting to {host} port {port}: {_closed}")
     if proxy is not None and proxy.remote_names and not _is_address(host):
         return await _through(proxy, host, port, patience, resolver)
     usable = await _resolved(host, port, allow_private, patience, resolver)

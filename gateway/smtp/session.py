@@ -60,7 +60,7 @@ class SubmissionSession(TransactionConnection):
         self._on_lost(self)
 
     async def run(self) -> None:
-        self.reply(f"220 {self.settings.hostname} {self.protocol_name}")
+        self.reply(f"220 {self.settings.hostname} {self.protocol_name} {self.settings.notice}".rstrip())
         try:
             await self._converse()
         finally:

@@ -24,4 +24,5 @@ class SmtpSettings:
     login_line: int = 1024  # a command line before login
     command_line: int = 4096  # after it: RFC 5321's 512 and all its extensions
     login_octets: int = 131_072  # all input before login
+    notice: str = ""  # said in the greeting besides
     future_release_s: int = 30 * 86_400  # how far ahead mail may be put off (RFC 4865); 0: not offered

@@ -63,6 +63,7 @@ class Submissions:
         *,
         not_carried: NotCarried = lambda inbox, sender, recipient: NoRoute("Mail to other domains needs a relay"),
         token: Callable[[], str] = random_token,
+        directory: Directory | None = None,
     ) -> None:
         self.db = db
         self.ingest = ingest
@@ -70,7 +71,7 @@ class Submissions:
         self.settings = settings
         self.not_carried = not_carried
         self.token = token
-        self.directory = Directory(db)
+        self.directory = Directory(db) if directory is None else directory
         self.background = Background()
 
     async def check_sender(self, principal: Principal, reverse_path: str) -> None:

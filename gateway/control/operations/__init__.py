@@ -16,11 +16,13 @@ from . import (
     remote_new,
     routes,
     secrets,
+    testing,
     upkeep,
 )
 from .registry import Context, Operation, Stream, operations, run
 
 __all__ = [
     "Context", "Operation", "Stream", "accounts", "connector_events", "connector_kinds", "connector_sync", "connectors",
-    "first", "keys", "lists", "mail", "oauth", "operations", "queue", "remote", "remote_new", "routes", "run", "secrets", "upkeep",
+    "first", "keys", "lists", "mail", "oauth", "operations", "queue", "remote", "remote_new", "routes", "run",
+    "secrets", "testing", "upkeep",
 ]

@@ -53,14 +53,14 @@ async def message_list(
     def query(rx: Rx) -> Json:
         found = mailbox_named(rx, inbox_named(rx, inbox).id, mailbox)
         words = mailboxes.keywords(rx, found.id)
-        uids = _latest(rx, found, limit)
+        uids = latest(rx, found, limit)
         rows = messages.fetch_rows(rx, found.id, uids, _LISTED)
         return [_message(row, words) for row in reversed(rows)]
 
     return await context.db.read(query)
 
 
-def _latest(rx: Rx, mailbox: Mailbox, limit: int) -> list[int]:
+def latest(rx: Rx, mailbox: Mailbox, limit: int) -> list[int]:
     """The highest `limit` UIDs, rising: looks back from UIDNEXT in spans that double until enough are found."""
     span = limit
     while True:

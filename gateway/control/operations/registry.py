@@ -78,6 +78,8 @@ class Context:
     live_sync: LiveSync | None = None
     desk: Desk | None = None
     """What is done with connectors."""
+    test_mode: bool = False
+    """Whether mail here is nobody's, so that all of it may be cleared."""
 
 
 Operation = Callable[..., Awaitable[Json]]
