@@ -149,13 +149,18 @@ def travels_as_message(octets: bytes) -> bool:
     return bool(octets) and not broken and _LONG_LINE.search(octets) is None
 
 
+def is_reserved(name: str) -> bool:
+    """Whether a field says who wrote the message, to whom, when, how it is laid out, or which way it came."""
+    lower = name.lower()
+    return lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES)
+
+
 def _own_fields(headers: Sequence[tuple[str, str]]) -> list[bytes]:
     if len(headers) > MAX_HEADERS:
         raise InvalidRequest(f"A message may have {MAX_HEADERS} headers of its own")
     made = []
     for name, value in headers:
-        lower = fields.field_name(name).lower()
-        if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES):
+        if is_reserved(fields.field_name(name)):
             raise InvalidRequest(f"The header {name} cannot be set so")
         if value:
             made.append(fields.unstructured(name, value))

@@ -174,19 +174,19 @@ def all_of(field: str, texts: Iterable[str]) -> tuple[Mailbox, ...]:
     return tuple(found.values())
 
 
-async def composed(services: Services, letter: Letter) -> Composed:
-    """InvalidRequest, TooBig."""
+async def composed(services: Services, letter: Letter, message_id: str | None = None) -> Composed:
+    """Under a new Message-ID if it has none (without angle brackets). InvalidRequest, TooBig."""
     most = services.submissions.settings.max_message_size
     said = sum(len(one.octets) for one in letter.attachments) + len(letter.text or "") + len(letter.html or "")
     if said > most:
         raise TooBig(f"A message may have {most} octets at most")
     domain = letter.sender.address.rpartition("@")[2]
     name = domain if domain.isascii() else services.submissions.settings.hostname
-    message_id, boundary = f"{secrets.token_hex(16)}@{name}", secrets.token_hex(12)
+    own, boundary = message_id or f"{secrets.token_hex(16)}@{name}", secrets.token_hex(12)
     now = int(services.clock())
 
     def make() -> Composed:
-        return compose(letter, now=now, message_id=message_id, boundary=boundary)
+        return compose(letter, now=now, message_id=own, boundary=boundary)
 
     made = make() if said <= SMALL else await asyncio.to_thread(make)
     if made.size > most:

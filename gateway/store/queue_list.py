@@ -38,6 +38,9 @@ _ROWS = Stmt(
     " ORDER BY r.id"
 )
 _BY_TRACE = Stmt("SELECT id FROM submission WHERE trace = :trace ORDER BY id DESC LIMIT 1")
+_OF_INBOX = Stmt(
+    "SELECT id FROM submission WHERE inbox_id = :inbox AND id < :below ORDER BY id DESC LIMIT :most"
+)
 _DESTINATIONS = Stmt(
     "SELECT r.domain, count(*), sum(CASE WHEN r.state = 'sending' THEN 1 ELSE 0 END),"
     " sum(CASE WHEN r.state = 'held' THEN 1 ELSE 0 END), sum(CASE WHEN r.state = 'deferred' THEN 1 ELSE 0 END),"
@@ -60,6 +63,12 @@ def by_trace(rx: Rx, trace: str) -> SubmissionId | None:
     """
     found = rx.scalar(_BY_TRACE, trace=trace.lower()) if _TRACE_ID.fullmatch(trace) else None
     return None if found is None else SubmissionId(found)
+
+
+def of_inbox(rx: Rx, inbox_id: InboxId, below: int | None, limit: int) -> list[SubmissionId]:
+    """The newest submissions of an inbox that are numbered below `below`."""
+    last = 2**62 if below is None else below
+    return [SubmissionId(row[0]) for row in rx.all(_OF_INBOX, inbox=inbox_id, below=last, most=limit)]
 
 
 @dataclass(frozen=True, slots=True)

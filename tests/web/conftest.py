@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 
 import pytest
 
@@ -11,6 +12,9 @@ from gateway.model.permissions import BUNDLES
 from tests.servers.process import free_port
 from tests.support.api import Api
 from tests.support.gateway import Gateway, running
+
+from .mail import Box
+from .people import Person
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,16 @@ def api(gateway: Gateway) -> Iterator[Callable[..., Api]]:
         yield lambda key=None: stack.enter_context(Api(gateway, admin_key(gateway) if key is None else key))
 
 
+_NUMBERS = count(1)
+
+
+@pytest.fixture
+def box(gateway: Gateway, api: Callable[..., Api]) -> Box:
+    """An inbox of the test's own, with a key that may all but administer."""
+    address, key = gateway.inbox(f"box{next(_NUMBERS)}@mail.test")
+    return Box(gateway, address, key, api(key))
+
+
 _ADMINS: dict[int, str] = {}
 
 
@@ -40,3 +54,9 @@ def admin_key(gateway: Gateway) -> str:
         made = gateway.operate("key.create", everything=True, name="admin", permissions=list(BUNDLES))
         found = _ADMINS[gateway.web] = str(made["key"])
     return found
+
+
+@pytest.fixture
+def person(gateway: Gateway, api: Callable[..., Api]) -> Callable[..., Person]:
+    """`person()`: somebody new with an inbox and a key; `person("--permissions", "read")`: with such a key."""
+    return lambda *options: Person(gateway, api, *options)

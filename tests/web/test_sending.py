@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-import imaplib
 import smtplib
 import threading
-from collections.abc import Callable
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
 
 from tests.support.api import Answer, Api
 from tests.support.gateway import Gateway
+
+from .people import NUMBERS, Make, People
 
 SETTINGS = """
 [web]
@@ -23,57 +21,6 @@ request_burst = 5000
 [limits]
 max_message_size = 20000000
 """
-Make = Callable[..., Api]
-_NUMBER = iter(range(10_000))
-
-
-class Person:
-    """An inbox of its own with a key, over HTTP and over IMAP."""
-
-    def __init__(self, gateway: Gateway, make: Make, domain: str = "mail.test", *key_options: str) -> None:
-        self.gateway = gateway
-        self.address, self.key = gateway.inbox(f"p{next(_NUMBER)}@{domain}", *key_options)
-        self.api = make(self.key)
-
-    @property
-    def path(self) -> str:
-        return f"/api/v1/inboxes/{self.address}"
-
-    def send(self, **body: Any) -> Any:
-        return self.api.post(f"{self.path}/send", body)
-
-    def refused(self, **body: Any) -> Answer:
-        return self.api.ask("POST", f"{self.path}/send", body)
-
-    def octets(self, mailbox: str) -> list[bytes]:
-        with self.gateway.imap(self.address, self.key) as client:
-            assert client.select(mailbox, readonly=True)[0] == "OK"
-            found = client.search(None, "ALL")[1][0].split()
-            return [client.fetch(number, "(BODY.PEEK[])")[1][0][1] for number in found]  # type: ignore[index]
-
-    def mail(self, mailbox: str) -> list[EmailMessage]:
-        return [message_from_bytes(each, policy=policy.default) for each in self.octets(mailbox)]  # type: ignore[misc]
-
-    def attributes(self, mailbox: str) -> list[tuple[str, set[str]]]:
-        """EMAILID and flags of each message."""
-        with self.gateway.imap(self.address, self.key) as client:
-            client.select(mailbox, readonly=True)
-            found = []
-            for number in client.search(None, "ALL")[1][0].split():
-                line = client.fetch(number, "(EMAILID FLAGS)")[1][0]
-                assert isinstance(line, bytes)
-                email_id = line.partition(b"EMAILID (")[2].partition(b")")[0].decode()
-                found.append((email_id, {flag.decode() for flag in imaplib.ParseFlags(line)}))
-            return found
-
-
-@pytest.fixture
-def person(gateway: Gateway, api: Make) -> Callable[..., Person]:
-    return lambda *options, domain="mail.test": Person(gateway, api, domain, *options)
-
-
-People = Callable[..., Person]
-
 
 def test_it_arrives_and_is_filed_once(person: People) -> None:
     anna, bob = person(), person()
@@ -86,13 +33,13 @@ def test_it_arrives_and_is_filed_once(person: People) -> None:
     (got,) = bob.mail("INBOX")
     assert got["Subject"] == "Grüße aus Köln"
     assert got["From"] == anna.address
-    assert got["Message-ID"] == answer["message_id"]
+    assert got["Message-ID"] == f"<{answer['message_id']}>"
     assert got["To"].addresses[0].display_name == "Böb"
     plain, rich = got.iter_parts()
     assert plain.get_content().replace("\r\n", "\n") == text
     assert rich.get_content() == "<p>é</p>"
     ((email_id, flags),) = anna.attributes("Sent")
-    assert email_id == answer["message"]
+    assert email_id == answer["copy_id"]
     assert flags == {"\\Seen"}
     (copy,) = anna.octets("Sent")
     (arrived,) = bob.octets("INBOX")
@@ -129,7 +76,7 @@ def test_ten_megabytes(person: People) -> None:
     anna, bob = person(), person()
     octets = bytes(range(256)) * 40_960
     encoded = base64.b64encode(octets).decode()
-    attachment = {"filename": "grün.bin", "content": encoded, "content_type": "application/x-y"}
+    attachment = {"file_name": "grün.bin", "content": encoded, "content_type": "application/x-y"}
     anna.send(to=[bob.address], text="é", attachments=[attachment])
     (got,) = bob.mail("INBOX")
     (part,) = got.iter_attachments()
@@ -140,7 +87,7 @@ def test_ten_megabytes(person: People) -> None:
 
 def test_what_is_too_large(person: People) -> None:
     anna = person()
-    attachment = {"filename": "x", "content": "A" * 28_000_000}
+    attachment = {"file_name": "x", "content": "A" * 28_000_000}
     answer = anna.refused(to=[anna.address], attachments=[attachment])
     assert (answer.status, answer.code) == (413, "too_large")
     assert anna.octets("INBOX") == []
@@ -148,7 +95,7 @@ def test_what_is_too_large(person: People) -> None:
 
 def test_an_inline_image(person: People) -> None:
     anna = person()
-    picture = {"filename": "i.gif", "content": "R0lG", "content_id": "pic@x", "inline": True}
+    picture = {"file_name": "i.gif", "content": "R0lG", "content_id": "pic@x", "inline": True}
     anna.send(to=[anna.address], html="<img src='cid:pic@x'>", attachments=[picture], headers={"X-Ticket": "ä"})
     (got,) = anna.mail("INBOX")
     assert got.get_content_type() == "multipart/related"
@@ -191,7 +138,7 @@ def test_a_key_that_may_only_propose(gateway: Gateway, person: People) -> None:
     assert answer["status"] == "pending_approval"
     assert [(one["state"], one["reason"]) for one in answer["recipients"]] == [("held", "approval")]
     ((email_id, flags),) = agent.attributes("Drafts")
-    assert (email_id, flags) == (answer["message"], {"\\Draft", "$PendingApproval"})
+    assert (email_id, flags) == (answer["copy_id"], {"\\Draft", "$PendingApproval"})
     assert bob.octets("INBOX") == []
 
 
@@ -206,7 +153,7 @@ def test_a_key_that_may_only_propose(gateway: Gateway, person: People) -> None:
         ({"headers": {"Bcc": "eve@x.org"}}, "Bcc"),
         ({"headers": {"Message-ID": "<a@b>"}}, "Message-ID"),
         ({"headers": {"DKIM-Signature": "x"}}, "DKIM"),
-        ({"attachments": [{"content": "", "filename": "a\r\nX: y"}]}, "filename"),
+        ({"attachments": [{"content": "", "file_name": "a\r\nX: y"}]}, "filename"),
         ({"attachments": [{"content": "", "content_type": "a/b\r\nX: y"}]}, "content_type"),
         ({"attachments": [{"content": "?"}]}, "attachments.0.content"),
         ({"text": "a\0b"}, "text"),
@@ -280,12 +227,13 @@ def test_a_request_with_a_key_is_carried_out_once(person: People) -> None:
     assert anna.api.ask("POST", f"{anna.path}/send", body, Idempotency_Key="x" * 256).status == 422
     assert len(bob.octets("INBOX")) == len(anna.octets("Sent")) == 1
     # The key is its sender's: another's is another one.
-    assert bob.api.ask("POST", f"{bob.path}/send", body, Idempotency_Key="k 1").json["id"] != first.json["id"]
+    his = bob.api.ask("POST", f"{bob.path}/send", body, Idempotency_Key="k 1")
+    assert his.json["submission_id"] != first.json["submission_id"]
 
 
 def test_what_was_refused_may_be_asked_again(gateway: Gateway, person: People) -> None:
     anna = person()
-    address = f"later{next(_NUMBER)}@mail.test"
+    address = f"later{next(NUMBERS)}@mail.test"
     body = {"to": [address], "text": "x"}
     assert anna.api.ask("POST", f"{anna.path}/send", body, Idempotency_Key="k").code == "unknown_recipient"
     gateway.inbox(address)
@@ -308,14 +256,14 @@ def test_many_at_once_with_one_key(api: Make, person: People) -> None:
         thread.join()
     good = [answer for answer in answers if answer.status == 201]
     assert good
-    assert {answer.json["id"] for answer in good} == {good[0].json["id"]}
+    assert {answer.json["submission_id"] for answer in good} == {good[0].json["submission_id"]}
     assert all((answer.status, answer.headers["retry-after"]) == (409, "1") for answer in answers if answer not in good)
     assert len(bob.octets("INBOX")) == len(anna.octets("Sent")) == 1
 
 
 def test_an_address_that_is_not_ascii(gateway: Gateway, person: People) -> None:
     anna, bob = person(), person()
-    other = f"grün{next(_NUMBER)}@mail.test"
+    other = f"grün{next(NUMBERS)}@mail.test"
     gateway.run("address", "add", other, "--inbox", bob.address)
     anna.send(to=[f"Grün <{other}>"], subject="für dich", text="x")
     (octets,) = bob.octets("INBOX")

@@ -28,7 +28,7 @@ Addresses = Annotated[
 class AttachmentNew(Strict):
     """`content`: base64. `content_type`: told from the name if it is missing. `inline`: shown by html with `cid:`."""
 
-    filename: Annotated[str, Field(max_length=255)] | None = None
+    file_name: Annotated[str, Field(max_length=255)] | None = None
     content_type: Annotated[str, Field(max_length=500)] | None = None
     content: Annotated[str, Field(examples=["aGVsbG8="])]
     content_id: Annotated[str, Field(max_length=250)] | None = None
@@ -70,14 +70,14 @@ class RecipientOut(Strict):
 
 
 class Sent(Strict):
-    """`id`: of the submission, whose history it is. `message`, `thread`: ids of the copy in Sent, or, while somebody
-    has to consent, of the draft; null where no copy is kept.
+    """`submission_id`: what became of it is told under this id. `copy_id`, `thread_id`: of the message in Sent, or,
+    while somebody has to consent, of the draft; null where no copy is kept. `message_id`: without brackets.
     """
 
-    id: str | None
+    submission_id: str | None
     message_id: str
-    message: str | None
-    thread: str | None
+    copy_id: str | None
+    thread_id: str | None
     status: Literal["accepted", "pending_approval"]
     recipients: list[RecipientOut]
 
@@ -88,7 +88,7 @@ async def attached(them: tuple[AttachmentNew, ...], most: int) -> tuple[Attachme
         raise TooBig(f"A message may have {most} octets at most")
     return tuple([
         Attachment(
-            await decoded(f"attachments.{number}.content", one.content), one.filename, one.content_type,
+            await decoded(f"attachments.{number}.content", one.content), one.file_name, one.content_type,
             one.content_id, one.inline,
         )
         for number, one in enumerate(them)
@@ -97,7 +97,8 @@ async def attached(them: tuple[AttachmentNew, ...], most: int) -> tuple[Attachme
 
 def sent(outcome: sending.Outcome) -> Sent:
     return Sent(
-        id=outcome.submission, message_id=outcome.message_id, message=outcome.email_id, thread=outcome.thread_id,
+        submission_id=outcome.submission, message_id=outcome.message_id.strip("<>"), copy_id=outcome.email_id,
+        thread_id=outcome.thread_id,
         status="pending_approval" if outcome.pending else "accepted",
         recipients=[
             RecipientOut(address=one.address, state=one.state, reason=one.reason, reply=one.reply)
