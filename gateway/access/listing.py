@@ -47,7 +47,8 @@ class Cursor:
 
     date: int
     content: int
-    email_id: str
+    name: str
+    """The message's id; of a page of threads the thread's."""
 
     @property
     def point(self) -> Point:
@@ -153,18 +154,22 @@ def page(
     clock: Callable[[], float] = time.monotonic,
 ) -> Page:  # fmt: skip
     """Errors as `sight`; NotFound for a mailbox that is none. A job of a reader process."""
-    return _Scan(rx, sight(rx, who, inbox), query, limit, clock).run(cursor)
+    scan = Scan(rx, sight(rx, who, inbox), query, limit, clock)
+    following = scan.run(cursor)
+    return Page(scan.found, following)
 
 
-class _Scan:
+class Scan:
     """One page. Rows come in order, a group a point; what they stand for is looked up for many at once."""
 
-    def __init__(self, rx: Rx, seen: Sight, query: Query, limit: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, rx: Rx, seen: Sight, query: Query, limit: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._rx = rx
         self._seen = seen
         self._query = query
         self._limit = limit
-        self._found: list[Placed] = []
+        self.found: list[Placed] = []
         self._needles = query.needles
         self._clock = clock
         self._end = clock() + SECONDS
@@ -175,7 +180,8 @@ class _Scan:
         self._walked = frozenset(self._boxes)
         self._last: Cursor | None = None
 
-    def run(self, cursor: Cursor | None) -> Page:
+    def run(self, cursor: Cursor | None) -> Cursor | None:
+        """Where the page ends; None: nothing is behind it."""
         query = self._query
         if query.rising:
             first = max(OLDEST if query.since is None else (query.since, 0), OLDEST if cursor is None else cursor.point)
@@ -187,12 +193,12 @@ class _Scan:
         looked = 0
         for rows in self._chunks(Stretch(first, last, query.rising)):
             if self._take(self._ahead(rows, cursor)):
-                return Page(self._found, self._last)
+                return self._last
             looked += len(rows)
             if looked >= LOOKED:
                 last_of_all = "\U0010ffff" if query.rising else ""
-                return Page(self._found, Cursor(*rows[-1].point, last_of_all))
-        return Page(self._found, None)
+                return Cursor(*rows[-1].point, last_of_all)
+        return None
 
     def _where(self) -> list[MailboxId]:
         """Mailboxes where there may be some."""
@@ -266,10 +272,10 @@ class _Scan:
         rising = self._query.rising
         kept = []
         for point, group in groupby(rows, key=lambda row: row.point):
-            some = sorted(group, key=lambda row: row.email_id, reverse=not rising)
+            some = sorted(group, key=self.name_of, reverse=not rising)
             if cursor is not None and point == cursor.point:
-                last = cursor.email_id
-                some = [row for row in some if (row.email_id > last if rising else row.email_id < last)]
+                last = cursor.name
+                some = [row for row in some if (self.name_of(row) > last if rising else self.name_of(row) < last)]
             kept += some
         return [row for row in kept if self._may_fit(row.mailbox_id, row.flags)]
 
@@ -284,21 +290,34 @@ class _Scan:
                 some = some[:TEXTS]
             at += len(some)
             held = holding(self._rx, some, self._needles) if self._needles else some
-            known = find(self._rx, self._seen, [row.email_id for row in held])
-            told: set[str] = set()
-            for row in held:
-                message = known.get(row.email_id)
-                if message is None or row.email_id in told or self._point_of(message) != row.point:
-                    continue
-                told.add(row.email_id)
-                if not self._query.fits(message.mask, {word.lower() for word in message.keywords}):
-                    continue
-                if len(self._found) == self._limit:
-                    return True
-                self._found.append(message)
-                self._last = Cursor(*row.point, row.email_id)
-            if len(self._found) < self._limit:
-                self._last = Cursor(*some[-1].point, some[-1].email_id)
+            if self._tell(held):
+                return True
+            if self._count() < self._limit:
+                self._last = Cursor(*some[-1].point, self.name_of(some[-1]))
+        return False
+
+    def name_of(self, row: Row) -> str:
+        """What is told once."""
+        return row.email_id
+
+    def _count(self) -> int:
+        return len(self.found)
+
+    def _tell(self, rows: Sequence[Row]) -> bool:
+        """Adds what these rows stand for; True: there is one more than the page takes."""
+        known = find(self._rx, self._seen, [row.email_id for row in rows])
+        told: set[str] = set()
+        for row in rows:
+            message = known.get(row.email_id)
+            if message is None or row.email_id in told or self._point_of(message) != row.point:
+                continue
+            told.add(row.email_id)
+            if not self._query.fits(message.mask, {word.lower() for word in message.keywords}):
+                continue
+            if len(self.found) == self._limit:
+                return True
+            self.found.append(message)
+            self._last = Cursor(*row.point, row.email_id)
         return False
 
     def _point_of(self, message: Placed) -> Point:

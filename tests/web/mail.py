@@ -10,6 +10,14 @@ from itertools import count
 from tests.support.api import Api
 from tests.support.gateway import Gateway
 
+SETTINGS = """
+[web]
+requests_per_second = 1000
+request_burst = 5000
+[limits]
+max_message_size = 2000000
+"""
+"""Of the gateways of these modules."""
 _NUMBERS = count(1)
 BEGIN = 1_700_000_000
 

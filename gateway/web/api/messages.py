@@ -1,13 +1,16 @@
-"""Messages of an inbox: lists, one message, its octets."""
+"""Messages of an inbox: lists, one message, its octets, and messages that are stored as they come."""
 
 from __future__ import annotations
 
 from typing import Annotated, Final, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from gateway.access import messages, octets
+from gateway.access import arrival, messages, octets
 from gateway.access import query as queries
 from gateway.access.listing import Cursor as Point
 from gateway.model.errors import InvalidRequest
@@ -19,6 +22,8 @@ from .parts import Cursor, Limit, Page, Services, Who, from_cursor, to_cursor
 router = APIRouter(prefix="/api/v1/inboxes/{inbox}", tags=["messages"])
 
 _MOST: Final = 2**53
+_CLOSE: Final = {"Connection": "close"}
+"""The body was not read."""
 Time = Annotated[int | None, Query(ge=-_MOST, le=_MOST, description="Unix seconds")]
 Words = Annotated[str | None, Query(min_length=1, max_length=1000)]
 Flag = Annotated[bool | None, Query()]
@@ -35,7 +40,7 @@ def point_of(cursor: str | None) -> Point | None:
 
 
 def cursor_of(point: Point | None) -> str | None:
-    return None if point is None else to_cursor(point.date, point.content, point.email_id)
+    return None if point is None else to_cursor(point.date, point.content, point.name)
 
 
 @router.get("/messages")
@@ -62,6 +67,38 @@ async def list_messages(
     )  # fmt: skip
     found = await messages.list_messages(services.db, services.digests, who, inbox, asked, point_of(cursor), limit)
     return Page(items=[shown(message) for message in found.messages], next=cursor_of(found.next))
+
+
+_RFC822: Final = {"requestBody": {"required": True, "content": {
+    "message/rfc822": {"schema": {"type": "string", "format": "binary"}},
+}}}  # fmt: skip
+
+
+@router.post("/messages", status_code=201, openapi_extra=_RFC822)
+async def append_message(
+    request: Request, response: Response, services: Services, who: Who, inbox: str,
+    mailbox: Annotated[str, Query(max_length=1000, description="Id or name")] = "INBOX",
+    flag: Annotated[list[str] | None, Query(max_length=60, description="\\Seen, a keyword …; may be repeated")] = None,
+    date: Annotated[int | None, Query(ge=0, le=253402300799, description="Unix seconds; now without it")] = None,
+) -> MessageOut:  # fmt: skip
+    """Store a message as it is, without sending it: its octets are the body, as message/rfc822."""
+    kind = request.headers.get("content-type", "message/rfc822").partition(";")[0].strip().lower()
+    if kind != "message/rfc822":
+        raise HTTPException(415, "The body is a message, of type message/rfc822", _CLOSE)
+    now = int(services.clock())
+    length = request.headers.get("content-length", "")
+    wanted = arrival.Arrival(
+        mailbox, tuple(flag or ()), now if date is None else date, int(length) if length.isdigit() else 0
+    )
+    try:
+        made = await arrival.append(
+            services.db, services.ingest, who, inbox, wanted, request.stream(),
+            max_size=services.settings.max_message_size, now=now,
+        )  # fmt: skip
+    except ClientDisconnect:
+        raise HTTPException(400, "The body was cut off") from None
+    response.headers["Location"] = f"/api/v1/inboxes/{quote(inbox)}/messages/{made}"
+    return shown(await messages.message(services.db, services.digests, who, inbox, made))
 
 
 @router.get("/messages/{message}")
