@@ -14,7 +14,9 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Coroutine
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -40,26 +42,39 @@ def run(work: Coroutine[Any, Any, T]) -> T:
             raise KeyboardInterrupt from None
         raise
     finally:
+        interrupt.end()
         work.close()  # the signal may have come before it began
 
 
 class _Interrupt:
-    """Of one run."""
+    """Of one run. A thread that is there from the beginning keeps the limit: the loop may be busy, with imports too."""
 
     def __init__(self) -> None:
         self.heard = False
+        self._alarm, self._bell = os.pipe()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     async def main(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._hear, task)
+        # This has signals wake the loop, and cancels in a turn of it; ours after it, which hears at any moment.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+        signal.signal(signal.SIGINT, self._hear)
         return await work
 
-    def _hear(self, task: asyncio.Task[Any]) -> None:
+    def end(self) -> None:
+        """Nothing is left to be waited for, unless it was interrupted: then the process is about to end."""
+        if not self.heard:
+            os.close(self._bell)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.heard:
             os._exit(EXIT_INTERRUPTED)
         self.heard = True
-        limit = threading.Timer(END_S, os._exit, (EXIT_INTERRUPTED,))
-        limit.daemon = True  # it lives on while the interpreter waits for other threads
-        limit.start()
-        task.cancel()
+        os.write(self._bell, b".")
+
+    def _watch(self) -> None:
+        if os.read(self._alarm, 1):
+            time.sleep(END_S)
+            os._exit(EXIT_INTERRUPTED)
+        os.close(self._alarm)

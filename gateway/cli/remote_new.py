@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 
@@ -18,6 +18,9 @@ from . import interruptible
 from .output import cell, json_option, show_list
 from .remote import pod_option
 from .runtime import Runtime, pass_runtime
+
+if TYPE_CHECKING:
+    from gateway.connectors.remote.polling import Target
 
 Json = Any
 _SPOOL: Final = 64 * 1024  # octets of a message that stay in memory
@@ -70,15 +73,7 @@ def remote_new(
     asking = Asking(runtime, wanted.pop("name"), wanted.pop("pod"), wanted.pop("poller"), wanted | {
         "fetch": content,
     })  # fmt: skip
-    interruptible.run(_poll(asking, command, directory, mark_read=mark_read, every=every))
-
-
-async def _poll(
-    asking: Asking, command: str | None, directory: Path | None, *, mark_read: bool, every: int | None
-) -> None:
-    from gateway.app.datadir import Busy
-    from gateway.connectors.remote.polling import Target, poll
-
+    # Loaded before the loop runs: what a loop loads, no signal cuts off.
     from .remote_targets import CommandTarget, DirectoryTarget, JsonTarget
 
     target: Target = JsonTarget()
@@ -86,6 +81,13 @@ async def _poll(
         target = CommandTarget(command)
     elif directory is not None:
         target = DirectoryTarget(directory)
+    interruptible.run(_poll(asking, target, mark_read=mark_read, every=every))
+
+
+async def _poll(asking: Asking, target: Target, *, mark_read: bool, every: int | None) -> None:
+    from gateway.app.datadir import Busy
+    from gateway.connectors.remote.polling import poll
+
     while True:
         notices: list[str] = []
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from gateway.connectors.remote.polling import NewMessage, TargetFailed
-from gateway.control.operations.remote import facts_json
+from gateway.control.facts import facts_json
 
 from .remote_files import whole_file
 

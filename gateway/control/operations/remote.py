@@ -10,9 +10,10 @@ from typing import Final
 from gateway.connectors.remote import ranges
 from gateway.connectors.remote.actions import RemoteActions, flag_names
 from gateway.connectors.remote.errors import RemoteFailed, ValidityChanged
-from gateway.connectors.remote.values import Carried, Folder, Made, MessageFacts, Touched
+from gateway.connectors.remote.values import Carried, Folder, Made, Touched
 from gateway.connectors.search_terms import terms as parsed_terms
 from gateway.connectors.service import Found
+from gateway.control.facts import facts_json
 from gateway.control.frames import CHUNK_LIMIT, Frame, Json
 from gateway.model.errors import (
     AuthenticationFailed,
@@ -29,7 +30,6 @@ from gateway.wire.search import All
 
 from .connectors import desk_of, found
 from .registry import Context, Stream, operation
-from .values import moment
 
 STALL_S: Final = 120.0
 """Seconds for which a caller may not read, or say nothing of what it sends: the account waits for it meanwhile."""
@@ -227,19 +227,6 @@ async def remote_delete_mailbox(
     """With all that is in it."""
     async with account(context, name, pod, "delete-mailbox") as (actions, _):
         return _made(await actions.delete_mailbox(mailbox, expect=uidvalidity))
-
-
-def facts_json(facts: MessageFacts) -> dict[str, Json]:
-    return {
-        "uid": facts.uid,
-        "date": moment(facts.date) if facts.date is not None else None,
-        "from": facts.sender,
-        "to": facts.recipient,
-        "subject": facts.subject,
-        "message_id": facts.message_id,
-        "flags": list(facts.flags),
-        "size": facts.size,
-    }
 
 
 def _folder(folder: Folder) -> Json:

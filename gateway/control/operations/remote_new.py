@@ -11,6 +11,7 @@ from typing import Final
 from gateway.connectors.remote.actions import RemoteActions
 from gateway.connectors.remote.arrivals import PAGE, Arrivals, Poller, silence
 from gateway.connectors.remote.polling import Position
+from gateway.control.facts import facts_json
 from gateway.control.frames import CHUNK_LIMIT, Json
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.store.connectors import cursors
@@ -18,7 +19,7 @@ from gateway.upstream import names
 
 from .connectors import found
 from .registry import Context, Stream, operation
-from .remote import account, facts_json, patiently_send
+from .remote import account, patiently_send
 from .values import moment
 
 PAGE_OCTETS: Final = 64 * 1024 * 1024

@@ -50,6 +50,11 @@ _CLEANING_STUMBLES = """
     finally:
         raise OSError("there was something to close")
 """
+_LOOP_IS_BUSY = """
+    print('ready', flush=True)
+    while True:
+        pass
+"""
 _BEFORE_IT_BEGINS = """
     print('begun', flush=True)
 """
@@ -69,8 +74,9 @@ def start(work: str, before: str = "signal.default_int_handler") -> subprocess.P
         (_CLEANING_NEVER_ENDS, 1, ""),
         (_CLEANING_NEVER_ENDS, 2, ""),
         (_CLEANING_STUMBLES, 1, "interrupted\n"),
+        (_LOOP_IS_BUSY, 1, ""),
     ],
-    ids=["waiting", "other-thread", "thread", "cleaning", "twice", "stumbling"],
+    ids=["waiting", "other-thread", "thread", "cleaning", "twice", "stumbling", "busy"],
 )
 def test_it_ends(work: str, signals: int, says: str) -> None:
     process = start(work)
@@ -110,3 +116,12 @@ def test_a_signal_before_the_coroutine_begins() -> None:
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (EXIT_INTERRUPTED, "interrupted\n", "")
+
+
+def test_handing_on_mail_beside_a_server_loads_no_store() -> None:
+    """It would take a second, and longer on a loaded machine, in which nothing can be cut off."""
+    text = (
+        "import sys, gateway.cli.remote_new, gateway.cli.remote_targets\n"
+        "print(sorted(name for name in sys.modules if name.startswith(('gateway.store', 'gateway.control.operations'))))"
+    )
+    assert subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout == "[]\n"
