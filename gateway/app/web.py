@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.web.bridge import WebFactory
     from gateway.web.guard import Guard
     from gateway.web.listening import Listening
+    from gateway.web.samples import Samples
     from gateway.web.services import WebServices, WebSettings
 
 BODY_OF_MESSAGE: Final = 2
@@ -83,6 +84,7 @@ class Web:
         self._metrics = metrics
         self._application: Guard | None = None
         self._listening: Listening | None = None
+        self._samples: Samples | None = None
 
     def __call__(self) -> WebFactory:
         from gateway.web.app import application
@@ -98,21 +100,26 @@ class Web:
         if self._listening is not None:
             await self._listening.stop()
             await self._listening.close()
+        if self._samples is not None:
+            await self._samples.stop()
 
     def _services(self, chosen: WebSettings) -> WebServices:
         from gateway.web.listening import Listening
         from gateway.web.people import People
+        from gateway.web.samples import Samples
         from gateway.web.services import WebServices
 
         context = self._context
         listening = self._listening = Listening(context.db, context.now)
         listening.start()
+        samples = self._samples = Samples(self._operate, context.now)
+        samples.start()
         return WebServices(
             db=context.db, ingest=context.ingest, authenticator=self._authenticator, submissions=self._submissions,
             drafting=self._drafting, operate=self._operate, clock=context.now, settings=chosen,
             metrics=self._metrics, gate=self._gate, setup=client_setup(self._config),
             people=People(context.db, context.now), listening=listening,
-            client_settings=self._client_settings, findings=self._findings,
+            client_settings=self._client_settings, findings=self._findings, samples=samples,
         )
 
     def _client_settings(self, address: str) -> dict[str, object]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from gateway.access.digest import Digests
@@ -15,8 +15,12 @@ from gateway.store.db import Database
 from gateway.submit.accept import Submissions
 from gateway.submit.drafting import Drafting
 
+from .listening import Listening
 from .people import People
 from .setup.ports import ClientSetup
+
+if TYPE_CHECKING:
+    from .samples import Sample
 
 Json = Any
 
@@ -91,6 +95,7 @@ class WebServices:
     operate: Operate
     clock: Clock
     people: People
+    listening: Listening
     settings: WebSettings = field(default_factory=WebSettings)
     setup: ClientSetup = field(default_factory=ClientSetup)
     metrics: Metrics = NULL_METRICS
@@ -100,5 +105,7 @@ class WebServices:
     """What a mail program needs for the inbox of an address."""
     findings: Callable[[], Awaitable[list[Json]]] = _no_findings
     """What doctor finds: area, level, text, remedy."""
+    samples: Callable[[], Sequence[Sample]] = tuple
+    """How the server was, minute by minute."""
     closing: Callable[[], bool] = lambda: False
     """The process ends: streams shall."""

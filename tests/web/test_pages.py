@@ -81,6 +81,23 @@ def test_every_page_opens(browser: Browser) -> None:
         assert b"<h1>" in answer.body
 
 
+def test_charts_are_images_that_do_nothing(browser: Browser, gateway: Gateway, api: Make) -> None:
+    address, key = gateway.inbox("chart@mail.test")
+    with gateway.imap(address, key) as client:
+        client.append("INBOX", "", None, b"Subject: x\r\n\r\nx")  # type: ignore[arg-type]
+    for name in ("mail", "queue", "connections", "lag"):
+        answer = browser.open(f"/charts/{name}.svg")
+        assert (answer.status, answer.headers["content-type"]) == (200, "image/svg+xml")
+        assert b"<script" not in answer.body
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert b">1<" in browser.open(f"/charts/mail.svg?inbox={address}").body
+    one = Browser(api(""))
+    one.log_in(key)
+    assert one.open("/charts/mail.svg").status == 200
+    assert one.open("/charts/queue.svg").status == 404
+    assert one.open(f"/charts/mail.svg?inbox={gateway.address}").status == 404
+
+
 def test_forms_need_their_token(browser: Browser) -> None:
     for text in ("address=a@mail.test", "address=a@mail.test&form_token=" + "0" * 64):
         assert browser.send("/inboxes", text).status == 403

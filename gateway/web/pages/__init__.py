@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from . import compose, connectors, health, home, inboxes, login, mail, queue, static_files
+from . import charts, compose, connectors, health, home, inboxes, login, mail, queue, static_files
 
 
 def routers() -> list[APIRouter]:
-    return [
-        static_files.router, login.router, home.router, inboxes.router, mail.router, compose.router, connectors.router,
-        queue.router, health.router,
-    ]
+    pages = (
+        static_files, login, home, charts, inboxes, mail, compose, connectors, queue, health,
+    )  # fmt: skip
+    return [page.router for page in pages]
