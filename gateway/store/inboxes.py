@@ -90,6 +90,7 @@ _COLD: Final = (
     Stmt("DELETE FROM api_key WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM list_entry WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM address WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM resource_note WHERE kind = 'inbox' AND ref = (SELECT uuid FROM inbox WHERE id = :inbox)"),
     Stmt("DELETE FROM inbox WHERE id = :inbox"),
 )
 _WIDE: Final = (  # tables of an inbox that may be large, by the column that cuts them

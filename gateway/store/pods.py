@@ -31,6 +31,9 @@ _CONTENTS_OF_POD = Stmt(
 )
 _DELETE_POD_KEYS = Stmt("DELETE FROM api_key WHERE pod_id = :pod")
 _DELETE_POD_LISTS = Stmt("DELETE FROM list_entry WHERE pod_id = :pod")
+_DELETE_POD_NOTES = Stmt(
+    "DELETE FROM resource_note WHERE owner = :pod OR (kind = 'pod' AND ref = (SELECT uuid FROM pod WHERE id = :pod))"
+)
 
 _DOMAIN: Final = (
     "SELECT d.id, d.name, d.pod_id, p.name, d.local, d.created_at FROM domain d JOIN pod p ON p.id = d.pod_id"
@@ -108,6 +111,7 @@ def delete_pod(tx: Tx, pod_id: PodId) -> None:
         raise CannotChange(f"The pod still has {counts[0]} inboxes and {counts[1]} domains: delete them first")
     tx.run(_DELETE_POD_KEYS, pod=pod_id)
     tx.run(_DELETE_POD_LISTS, pod=pod_id)
+    tx.run(_DELETE_POD_NOTES, pod=pod_id)
     tx.run(_DELETE_POD, pod=pod_id)
 
 

@@ -47,3 +47,18 @@ draft_name = Table(
     sqlite_with_rowid=False,
 )
 """Drafts by the name that programs know them under, whatever became of them."""
+
+resource_note = Table(
+    "resource_note",
+    metadata,
+    Column("kind", Text, nullable=False),  # inbox, pod, domain, webhook
+    Column("ref", Text, nullable=False),  # its uuid or name
+    Column("owner", Big, nullable=False),  # pod of the key that made it; 0: a key that opens everything
+    Column("client_id", Text),
+    Column("metadata", Text),  # JSON: an object of texts, numbers and truth values
+    PrimaryKeyConstraint("kind", "ref"),
+    Index("ix_resource_note_client", "kind", "owner", "client_id", unique=True),
+    sqlite_with_rowid=False,
+)
+"""What a program calls a thing that it has made, so that a creation that is repeated makes nothing, and what it wants
+to find with it. Rows of things that are gone are taken over by the next one of that name."""
