@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.store import draft_names
 from gateway.store.db import Rx, Tx
+from gateway.store.draft_names import DraftName
 
 from . import originals, replying, sending
 from .caller import Caller
@@ -35,7 +37,7 @@ async def answer(
     """Send it. NotFound: there is no such message, or it may not be read; else as `sending.send`."""
     post, found = await look(services, who, inbox, message)
     letter = await answering(services, post, found, written, how)
-    return await sending.send(services, who, post, letter, marking(found, how, then))
+    return await sending.send(services, who, post, letter, _marking(services, found, how, then))
 
 
 async def look(services: Services, who: Caller, inbox: str, message: str) -> tuple[Post, Found]:
@@ -64,12 +66,16 @@ async def answering(
     return replying.forward(letter, found.values, attach=how.attach)
 
 
-def marking(found: Found, how: Reply | Forward, then: Then | None) -> Then:
-    """What is sent at once marks the original; what waits for consent does not, for nobody has answered yet."""
+def _marking(services: Services, found: Found, how: Reply | Forward, then: Then | None) -> Then:
+    """What is sent at once marks the original; what waits for consent does so when it goes (`store.draft_names`)."""
+    forwards, now = isinstance(how, Forward), int(services.clock())
 
     def both(tx: Tx, outcome: Outcome) -> None:
         if not outcome.pending:
-            found.mark(tx, forwarded=isinstance(how, Forward))
+            found.mark(tx, forwarded=forwards)
+        elif outcome.email_id is not None:
+            email_id = outcome.email_id
+            draft_names.keep(tx, found.inbox_id, DraftName(email_id, email_id, None, found.email_id, forwards, now))
         if then is not None:
             then(tx, outcome)
 

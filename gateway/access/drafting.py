@@ -128,10 +128,9 @@ async def send(services: Services, who: Caller, inbox: str, name: str, then: The
     """Now, whatever it waits for. NotFound; BadMessage: it cannot be sent so; as `sending.send`."""
     require_sender(who)
     post, place = await _find(services, who, inbox, name)
-    mark = await _original(services, who, inbox, place)
     if place.waiting is not None:
-        return await _release(services, who, post, place, mark, then)
-    return await _submit(services, post, place, mark, then)
+        return await _release(services, who, post, place, then)
+    return await _submit(services, post, place, then)
 
 
 async def approve(services: Services, who: Caller, inbox: str, name: str, then: Then | None = None) -> Outcome:
@@ -140,7 +139,7 @@ async def approve(services: Services, who: Caller, inbox: str, name: str, then: 
     post, place = await _find(services, who, inbox, name)
     if place.waiting is None or not place.waiting.approval:
         raise CannotChange("The draft does not wait for consent")
-    return await _release(services, who, post, place, await _original(services, who, inbox, place), then)
+    return await _release(services, who, post, place, then)
 
 
 def require_sender(who: Caller) -> None:
@@ -169,17 +168,6 @@ async def _of_client(services: Services, post: Post, client_id: str) -> Draft | 
             return None
 
     return await services.db.read(query)
-
-
-async def _original(services: Services, who: Caller, inbox: str, place: Place) -> Found | None:
-    """What the draft answers; None: nothing, or what is gone, or what this key may not read."""
-    email_id = place.name.original
-    if email_id is None:
-        return None
-    try:
-        return await services.db.read(lambda rx: originals.find_original(rx, who, inbox, email_id))
-    except GatewayError:
-        return None
 
 
 async def _keep(
@@ -260,16 +248,13 @@ def _take_out(tx: Tx, place: Place, now: int) -> None:
         raise CannotChange("The draft was changed, sent or removed meanwhile")
 
 
-async def _release(
-    services: Services, who: Caller, post: Post, place: Place, mark: Found | None, then: Then | None
-) -> Outcome:
+async def _release(services: Services, who: Caller, post: Post, place: Place, then: Then | None) -> Outcome:
     waiting, inbox_id, now = place.waiting, post.inbox.id, int(services.clock())
     assert waiting is not None
 
     def unit(tx: Tx) -> Outcome:
         if not drafts.release(tx, waiting.id, now, f"sent by key {who.name}"):
             raise CannotChange("The draft was sent, changed or removed meanwhile")
-        draft_names.remove(tx, inbox_id, place.name.name)
         shown = queue_admin.show(tx, waiting.id)
         filed = same_message.places(tx, inbox_id, [place.email_id])
         message_id = shown.submission.message_id or b""
@@ -277,8 +262,6 @@ async def _release(
             waiting.uuid, f"<{bytes(message_id).decode('utf-8', 'replace')}>", place.email_id if filed else None,
             filed[0].thread_id if filed else None, False, tuple(map(sending.state_of, shown.recipients)),
         )  # fmt: skip
-        if mark is not None:
-            mark.mark(tx, forwarded=place.name.forwards)
         if then is not None:
             then(tx, outcome)
         return outcome
@@ -286,7 +269,7 @@ async def _release(
     return await services.db.write(unit, inboxes=(inbox_id,))
 
 
-async def _submit(services: Services, post: Post, place: Place, mark: Found | None, then: Then | None) -> Outcome:
+async def _submit(services: Services, post: Post, place: Place, then: Then | None) -> Outcome:
     """As if it had been handed in just now: its date is today's, and the unit that accepts it takes the draft away."""
     db, now = services.db, int(services.clock())
 
@@ -320,9 +303,7 @@ async def _submit(services: Services, post: Post, place: Place, mark: Found | No
         gone = messages.expunge(tx, place.inbox_id, place.mailbox_id, [place.uid], only_deleted=False, now=now)
         if gone.modseq is None:
             raise MessageGone("The draft was sent, changed or removed meanwhile")
-        draft_names.remove(tx, place.inbox_id, place.name.name)
-        if mark is not None:
-            mark.mark(tx, forwarded=place.name.forwards)
+        draft_names.sent(tx, place.inbox_id, place.email_id)
         if then is not None:
             then(tx, outcome)
 

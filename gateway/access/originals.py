@@ -16,6 +16,7 @@ from gateway.model.rights import Action
 from gateway.store import addresses, content, digest_rows
 from gateway.store.db import Database, Rx, Tx
 from gateway.store.digest_rows import DigestRow
+from gateway.store.draft_names import FORWARDED
 from gateway.store.flags import store_flags
 
 from . import messages
@@ -29,7 +30,6 @@ from .rendered import Heads, Leaf, NotRendered, Person, heads_of, leaves_of
 from .replying import Original
 from .sight import sight
 
-FORWARDED: Final = "$Forwarded"
 PAGE: Final = 262_144
 """Octets read at once."""
 _SMALL: Final = 65_536
@@ -40,6 +40,7 @@ class Found:
     """`values`: without text, attachments and octets until they are asked for. `marks`: places that may be flagged."""
 
     inbox_id: InboxId
+    email_id: str
     content_id: ContentId
     row: DigestRow
     values: Original
@@ -70,7 +71,7 @@ def find_original(rx: Rx, who: Caller, inbox: str, email_id: str) -> Found:
         (place.row.mailbox_id, place.row.uid) for place in placed.places
         if seen.may(Action.FLAG, seen.boxes[place.row.mailbox_id])
     )  # fmt: skip
-    return Found(seen.inbox_id, placed.content_id, rows[0], values_of(rows[0]), own, marks)
+    return Found(seen.inbox_id, email_id, placed.content_id, rows[0], values_of(rows[0]), own, marks)
 
 
 def values_of(row: DigestRow) -> Original:

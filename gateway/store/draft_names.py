@@ -5,14 +5,21 @@ EMAILID, and its name stays that of the first. A draft without a row here is cal
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.model.errors import LimitReached
+from gateway.model.flags import ANSWERED
 from gateway.model.ids import InboxId
 
 from .db import Rx, Tx
+from .flags import store_flags
+from .same_message import places
 from .statements import Stmt
 from .texts import storable
+
+FORWARDED: Final = "$Forwarded"
 
 _COLUMNS: Final = "name, email_id, client_id, original, forwards, created_at"
 _BY_NAME = Stmt(f"SELECT {_COLUMNS} FROM draft_name WHERE inbox_id = :inbox AND name = :name")
@@ -68,6 +75,23 @@ def keep(tx: Tx, inbox_id: InboxId, made: DraftName) -> None:
 
 def remove(tx: Tx, inbox_id: InboxId, name: str) -> None:
     tx.run(_REMOVE, inbox=inbox_id, name=name)
+
+
+def sent(tx: Tx, inbox_id: InboxId, email_id: str) -> None:
+    """The draft that is this message goes out, whoever sends it: what it answers is \\Answered, what it forwards
+    $Forwarded, wherever it lies, and its name is free. A mailbox may have no room for a keyword more.
+    """
+    known = of_emails(tx, inbox_id, [email_id]).get(email_id)
+    if known is None:
+        return
+    if known.original is not None:
+        for place in places(tx, inbox_id, [known.original]):
+            with suppress(LimitReached):
+                if known.forwards:
+                    store_flags(tx, inbox_id, place.mailbox_id, [place.uid], "add", 0, (FORWARDED,))
+                else:
+                    store_flags(tx, inbox_id, place.mailbox_id, [place.uid], "add", ANSWERED)
+    remove(tx, inbox_id, known.name)
 
 
 def forget(tx: Tx, before: int, limit: int) -> int:

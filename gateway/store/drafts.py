@@ -17,7 +17,7 @@ from gateway.model.ids import ContentId, InboxId, KeyId, MailboxId, SubmissionId
 from gateway.model.mailbox import DRAFTS, SENT
 from gateway.model.permissions import SENDS_DRAFTS, SentCopy
 
-from . import counters, event_log, holds, inboxes, keys, mailboxes, quota, sent, uses
+from . import counters, draft_names, event_log, holds, inboxes, keys, mailboxes, quota, sent, uses
 from .append import append
 from .db import Rx, Tx, WakeKind
 from .expunge import expunge
@@ -124,6 +124,7 @@ def release(tx: Tx, submission_id: SubmissionId, now: int, by: str = "") -> int:
     note(tx, released, "released", now, by)
     event_log.submitted(tx, waiting.inbox_id, submission_id)
     _file(tx, waiting, now)
+    draft_names.sent(tx, waiting.inbox_id, waiting.draft)
     tx.wake(waiting.inbox_id, kind=WakeKind.QUEUE)
     return len(released)
 

