@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from gateway.model.errors import GatewayError
 
-from . import pages, problems
+from . import mailslurp, pages, problems
 from .api import routers
 from .guard import KEYED, Guard
 from .pages.shell import NotLoggedIn, back, page
@@ -38,6 +38,7 @@ def application(services: WebServices) -> Guard:
     for router in (*routers(), *pages.routers()):
         app.include_router(router)
     app.include_router(setup_router)
+    app.include_router(mailslurp.router())
     app.router.routes.extend(setup_routes())
     app.add_exception_handler(GatewayError, _expected)
     app.add_exception_handler(RequestValidationError, _not_valid)
