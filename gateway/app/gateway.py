@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from gateway.access.audit import AuditLog
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.cache import VerifiedSecrets
 from gateway.auth.last_used import LastUsed
@@ -292,12 +293,19 @@ class Gateway:
             live_queue=self._runner,
             desk=desk,
             live_sync=supervisor,
+            audit=self._audit_log(db),
             test_mode=self._test is not None,
         )
         control = ControlServer(context, self._config.store.data_dir / CONTROL_SOCKET)
         await control.start()
         self._stack.push_async_callback(control.close)
         return context
+
+    def _audit_log(self, db: Database) -> AuditLog:
+        log_ = AuditLog(db)
+        self._tasks.spawn("audit", log_.run())
+        self._stack.push_async_callback(log_.flush)
+        return log_
 
     async def _health_port(self, db: Database) -> None:
         if not self._config.metrics.enabled:

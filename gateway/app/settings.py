@@ -236,6 +236,7 @@ def janitor_settings(config: Config) -> JanitorSettings:
         same_mail_seconds=config.limits.same_mail,
         revoked_key_days=retention.revoked_keys or None,
         connector_event_seconds=retention.connector_events * DAY,
+        audit_seconds=retention.audit * DAY,
         expunge_records=retention.expunge_records,
     )
 

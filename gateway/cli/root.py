@@ -48,6 +48,7 @@ def root(context: click.Context, config_path: str | None) -> None:
 def commands() -> click.Group:
     """The root with all commands below it."""
     from . import (
+        audit,
         configuration,
         connectors,
         dns,
@@ -66,7 +67,7 @@ def commands() -> click.Group:
 
     for module in (
         server, configuration, tenants, keys, lists, connectors, remote, oauth, mail, queue, routes, upkeep, secrets,
-        dns,
+        dns, audit,
     ):  # fmt: skip
         module.register(root)
     return root

@@ -173,6 +173,10 @@ class Retention:
         Setting("How long gateway connector events shows what connectors did.", unit="days", low=1, high=36_500,
                 reloadable=True),
     ] = 30
+    audit: Annotated[
+        int,
+        Setting("How long gateway audit shows who changed what.", unit="days", low=1, high=36_500, reloadable=True),
+    ] = 90
     content: Annotated[
         int,
         Setting(

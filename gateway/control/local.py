@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, Mapping
 
 from .client import OnFrame
 from .frames import Frame, Json
-from .operations import Context, run
+from .operations import Asker, Context, run
 
 
 class _LocalStream:
@@ -36,4 +37,4 @@ class LocalCaller:
         feed: AsyncIterable[Frame] | None = None,
         on_frame: OnFrame | None = None,
     ) -> Json:
-        return await run(self._context, _LocalStream(feed, on_frame), op, dict(params))
+        return await run(self._context, _LocalStream(feed, on_frame), op, dict(params), Asker(os.getuid()))

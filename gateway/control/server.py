@@ -15,7 +15,7 @@ import structlog
 from gateway.model.errors import GatewayError, InvalidRequest, NoPermission
 
 from .frames import LINE_LIMIT, Frame, Json, Link, with_unix_path
-from .operations import Context, run
+from .operations import Asker, Context, run
 
 log = structlog.get_logger(__name__)
 
@@ -103,13 +103,13 @@ class ControlServer:
     async def _answer(self, link: Link, writer: asyncio.StreamWriter) -> dict[str, Json] | None:
         op = ""
         try:
-            self._authorise(writer)
+            asker = self._authorise(writer)
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 request = await link.receive()
             if request is None:
                 return None  # somebody looked whether we serve
             op, params = _request(request)
-            result = await run(self._context, _LinkStream(link), op, params)
+            result = await run(self._context, _LinkStream(link), op, params, asker)
             log.info("control.done", op=op)
             return {"result": result}
         except TimeoutError:
@@ -124,7 +124,7 @@ class ControlServer:
             log.exception("control.defect", op=op, error_id=error_id)
             return {"error": {"kind": "Defect", "text": f"Unexpected failure; the server's log has {error_id}"}}
 
-    def _authorise(self, writer: asyncio.StreamWriter) -> None:
+    def _authorise(self, writer: asyncio.StreamWriter) -> Asker:
         if len(self._tasks) > MAX_CONVERSATIONS:
             raise InvalidRequest("Too many commands at once")
         peer = writer.get_extra_info("socket")
@@ -132,6 +132,7 @@ class ControlServer:
         _pid, uid, _gid = struct.unpack("3i", credentials)
         if uid not in (0, os.geteuid()):
             raise NoPermission("Only the server's own user and root may control it")
+        return Asker(uid)
 
 
 def _request(frame: Frame) -> tuple[str, dict[str, Json]]:

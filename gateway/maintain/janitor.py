@@ -17,7 +17,19 @@ from gateway.model.errors import GatewayError
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import JUNK, TRASH
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
-from gateway.store import cleanup, draft_names, idempotency, inboxes, keys, once, queue, rates, vacuum, web_sessions
+from gateway.store import (
+    audit,
+    cleanup,
+    draft_names,
+    idempotency,
+    inboxes,
+    keys,
+    once,
+    queue,
+    rates,
+    vacuum,
+    web_sessions,
+)
 from gateway.store.connectors import events, removal
 from gateway.store.db import Database, Tx
 
@@ -65,6 +77,7 @@ class Janitor:
             "removed_connectors": self._sweep_connectors,
             "web_sessions": self._forget_sessions,
             "connector_events": lambda: self._unit(events.prune, settings.connector_event_seconds),
+            "audit": lambda: self._unit(audit.prune, settings.audit_seconds),
             "free_pages": self._give_back,  # the last: what the others freed in this round
         }
         self._not_before = dict.fromkeys(SLOW, 0.0)

@@ -31,6 +31,7 @@ class JanitorSettings:
     idempotency_seconds: int = DAY
     """How long an Idempotency-Key is known (`store.idempotency`)."""
     connector_event_seconds: int = 30 * DAY
+    audit_seconds: int = 90 * DAY
     """How long it can be looked up what connectors did."""
     expunge_records: int = 10_000
     """Expunges (each of any number of messages) kept on record a mailbox, for clients that resynchronise."""

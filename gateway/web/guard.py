@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from gateway.access.caller import Caller, caller
 from gateway.model.errors import AuthenticationFailed, GatewayError
 
-from . import problems
+from . import audited, problems
 from .people import token_of
 from .rates import Buckets
 from .services import WebServices
@@ -110,8 +110,10 @@ class Guard:
                     return
                 await refusal(scope, receive, answer)
                 return
+            audited.begin(self._services, scope)
             await self._app(scope, take, answer)
         finally:
+            audited.end(self._services, scope, status)
             self._services.metrics.count("web_requests_total", status=f"{status // 100}xx" if status else "none")
 
     async def _refusal(self, path: str, headers: Headers, scope: Scope, state: dict[str, Any]) -> Any | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from gateway.access.audit import AuditLog
 from gateway.access.digest import Digests
 from gateway.auth.authenticator import Authenticator
 from gateway.ingest.writer import Ingest
@@ -101,6 +102,8 @@ class WebServices:
     metrics: Metrics = NULL_METRICS
     digests: Digests = field(default_factory=Digests)
     gate: Gate | None = None
+    audit: AuditLog | None = None
+    """Takes down who changes what."""
     client_settings: Callable[[str], Json] = lambda address: {"address": address, "ports": [], "ca_file": None}
     """What a mail program needs for the inbox of an address."""
     findings: Callable[[], Awaitable[list[Json]]] = _no_findings

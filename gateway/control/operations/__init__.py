@@ -2,6 +2,7 @@
 
 from . import (
     accounts,
+    audit,
     connector_events,
     connector_kinds,
     connector_sync,
@@ -19,10 +20,11 @@ from . import (
     testing,
     upkeep,
 )
+from .audited import Asker
 from .registry import Context, Operation, Stream, operations, run
 
 __all__ = [
-    "Context", "Operation", "Stream", "accounts", "connector_events", "connector_kinds", "connector_sync", "connectors",
-    "first", "keys", "lists", "mail", "oauth", "operations", "queue", "remote", "remote_new", "routes", "run",
-    "secrets", "testing", "upkeep",
+    "Asker", "Context", "Operation", "Stream", "accounts", "audit", "connector_events", "connector_kinds",
+    "connector_sync", "connectors", "first", "keys", "lists", "mail", "oauth", "operations", "queue", "remote",
+    "remote_new", "routes", "run", "secrets", "testing", "upkeep",
 ]

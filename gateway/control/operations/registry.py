@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.access.audit import AuditLog
 from gateway.connectors.askers import SyncResult
 from gateway.connectors.desk import Desk
 from gateway.connectors.progress import SyncRun
@@ -26,6 +27,8 @@ from gateway.model.ids import InboxId
 from gateway.model.ports import Clock
 from gateway.store.connectors.rows import ConnectorId
 from gateway.store.db import Database
+
+from .audited import Asker, run_recorded
 
 
 class Stream(Protocol):
@@ -78,6 +81,8 @@ class Context:
     live_sync: LiveSync | None = None
     desk: Desk | None = None
     """What is done with connectors."""
+    audit: AuditLog | None = None
+    """Takes down who changes what over HTTP."""
     test_mode: bool = False
     """Whether mail here is nobody's, so that all of it may be cleared."""
 
@@ -100,15 +105,20 @@ def operation(name: str) -> Callable[[Operation], Operation]:
     return enter
 
 
-async def run(context: Context, stream: Stream, name: str, params: Mapping[str, Json]) -> Json:
-    """Check `params` against the operation's annotations, then run it.
+async def run(
+    context: Context, stream: Stream, name: str, params: Mapping[str, Json], asker: Asker | None = None
+) -> Json:
+    """Check `params` against the operation's annotations, then run it; what `asker` changes is recorded.
 
     InvalidRequest for an unknown operation or parameter, a missing or mistyped one; else what the operation raises.
     """
     function = operations.get(name)
     if function is None:
         raise InvalidRequest(f"There is no operation {name!r}; the server may be older than this command")
-    return await function(context, stream, **_checked(name, function, params))
+    checked = _checked(name, function, params)
+    if asker is None:
+        return await function(context, stream, **checked)
+    return await run_recorded(context, asker, name, checked, lambda recorded: function(recorded, stream, **checked))
 
 
 def _checked(name: str, function: Operation, params: Mapping[str, Json]) -> dict[str, Json]:

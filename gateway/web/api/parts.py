@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.access.caller import Caller
 from gateway.model.errors import AuthenticationFailed, InvalidRequest
+from gateway.web.audited import within
 from gateway.web.services import WebServices
 
 T = TypeVar("T")
@@ -34,8 +35,7 @@ class Page(BaseModel, Generic[T]):
 
 
 def _services(request: Request) -> WebServices:
-    services: WebServices = request.app.state.services
-    return services
+    return within(request.app.state.services, request.scope)
 
 
 def _caller(request: Request) -> Caller:

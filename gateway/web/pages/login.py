@@ -34,6 +34,7 @@ async def log_in(request: Request) -> Response:
         return page("login.html", title="Log in", status=401, error="That key is not valid.")
     except Throttled as error:
         return page("login.html", title="Log in", status=429, error=str(error))
+    request.scope["state"]["caller"] = who  # for the record of who did what
     response = back("/")
     people.keep(response, await services.people.begin(who))
     return response

@@ -13,14 +13,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from gateway.access.audit import OK
 from gateway.auth import issue
 from gateway.auth.issue import KeySpec
 from gateway.auth.lookup import key_refusal
 from gateway.model.errors import InvalidName, NotFound
 from gateway.model.permissions import DEFAULT_BUNDLES, ScopeKind, expand
-from gateway.store import inboxes, keys, pods, setup_links
+from gateway.store import audit, inboxes, keys, pods, setup_links
 from gateway.store.addresses import canonical_domain
+from gateway.store.audit import NewEntry
 from gateway.store.db import Rx, Tx
+from gateway.store.inboxes import Inbox
+from gateway.store.keys import KeyRow
 from gateway.web import problems
 from gateway.web.services import WebServices
 
@@ -143,10 +147,20 @@ async def _profile(request: Request) -> Response:
                 taken.name, ScopeKind.INBOX, allowed, inbox_id=inbox.id, expires_at=maker.expires_at, parent=maker.id
             )
             issue.insert(tx, spec, drawn, now)
+            audit.insert(tx, (_made(request, maker, inbox, now),))
         return inbox.address
 
     address = await services.db.write(unit)
     return await profile_response(services, address, None if drawn is None else drawn.key.text)
+
+
+def _made(request: Request, maker: KeyRow, inbox: Inbox, now: int) -> NewEntry:
+    """A key was made by who made the link."""
+    client = request.client
+    return NewEntry(
+        now, f"key {maker.name}", "http", "GET /setup/{token}.mobileconfig", f"inbox={inbox.address}", OK,
+        client.host if client else "", maker.id, maker.pod_id or 0,
+    )  # fmt: skip
 
 
 async def profile_response(services: WebServices, address: str, key: str | None = None) -> Response:
