@@ -1,0 +1,62 @@
+"""Values that an OpenAPI document says are valid: the least that each operation takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.model.permissions import BUNDLES
+
+GIVEN: Mapping[str, Any] = {"permissions": list(BUNDLES), "address": "somebody@ours.test", "recipient": "a@b.test"}
+"""What a schema cannot say: values by the name of their field."""
+
+
+class Samples:
+    """Of one document. `ids`: values of fields and parameters by name, wherever one of that name is taken."""
+
+    def __init__(self, document: Mapping[str, Any], ids: Mapping[str, Any]) -> None:
+        self._document = document
+        self._ids = ids
+
+    def resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        while "$ref" in schema:
+            found: Any = self._document
+            for step in schema["$ref"].removeprefix("#/").split("/"):
+                found = found[step]
+            schema = found
+        return schema
+
+    def value(self, schema: Mapping[str, Any], name: str = "") -> Any:
+        """The least that is valid; with what `ids` says of a field that may be left out."""
+        schema = self.resolved(schema)
+        if "anyOf" in schema or "oneOf" in schema or "allOf" in schema:
+            forms = [self.resolved(form) for key in ("anyOf", "oneOf", "allOf") for form in schema.get(key, ())]
+            return self.value(next((form for form in forms if form.get("type") != "null"), forms[0]), name)
+        kind = schema.get("type")
+        if name in self._ids and kind in ("string", "array", None):
+            found = self._ids[name]
+            return found if (kind == "array") == isinstance(found, list) else ([found] if kind == "array" else found)
+        if name in GIVEN:
+            return GIVEN[name]
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return schema["enum"][0]
+        if kind == "object":
+            properties = schema.get("properties", {})
+            asked = [key for key in properties if key in schema.get("required", ()) or key in self._ids]
+            return {key: self.value(properties[key], key) for key in asked}
+        if kind == "array":
+            items = schema.get("items") or next(iter(schema.get("prefixItems", ())), {})
+            return [self.value(items)] * schema.get("minItems", 0)
+        if kind == "boolean":
+            return False
+        if kind in ("integer", "number"):
+            return max(schema.get("minimum", 1), 1)
+        if schema.get("examples"):
+            return schema["examples"][0]
+        return "x" * max(schema.get("minLength", 1), 1)
+
+    def names(self, schema: Mapping[str, Any]) -> set[str]:
+        """Fields of an object."""
+        return set(self.resolved(schema).get("properties", ()))
