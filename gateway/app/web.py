@@ -105,6 +105,7 @@ class Web:
 
     def _services(self, chosen: WebSettings) -> WebServices:
         from gateway.web.listening import Listening
+        from gateway.web.passkeys import Passkeys
         from gateway.web.people import People
         from gateway.web.samples import Samples
         from gateway.web.services import WebServices
@@ -118,7 +119,7 @@ class Web:
             db=context.db, ingest=context.ingest, authenticator=self._authenticator, submissions=self._submissions,
             drafting=self._drafting, operate=self._operate, clock=context.now, settings=chosen,
             metrics=self._metrics, gate=self._gate, audit=self._context.audit, setup=client_setup(self._config),
-            people=People(context.db, context.now), listening=listening,
+            people=People(context.db, context.now), passkeys=Passkeys(chosen.base_url), listening=listening,
             client_settings=self._client_settings, findings=self._findings, samples=samples,
         )
 

@@ -41,14 +41,15 @@ def _options(title: str) -> dict[str, Any]:
     from pygal.style import Style
 
     style = Style(
-        background="transparent", plot_background="transparent", foreground=_INK, foreground_strong=_INK,
+        background="transparent", guide_stroke_color=_INK, major_guide_stroke_color=_INK, guide_stroke_dasharray="1,6",
+        major_guide_stroke_dasharray="1,6", plot_background="transparent", foreground=_INK, foreground_strong=_INK,
         foreground_subtle=_INK, colors=_COLOURS, font_family="system-ui, sans-serif", label_font_size=13,
         major_label_font_size=13, legend_font_size=14, title_font_size=16, no_data_font_size=15,
     )
     config = pygal.Config(
         js=[], title=title, style=style, width=1000, height=260, explicit_size=False, range=None, margin=14,
         no_data_text="Nothing yet", min_scale=2, include_x_axis=True, legend_at_bottom=True, legend_box_size=12,
-        integer_scale=True,
+        max_scale=5, truncate_label=-1, value_formatter=lambda value: f"{value:g}",
     )
     return {"config": config}
 

@@ -17,6 +17,7 @@ from gateway.submit.accept import Submissions
 from gateway.submit.drafting import Drafting
 
 from .listening import Listening
+from .passkeys import Passkeys
 from .people import People
 from .setup.ports import ClientSetup
 
@@ -96,6 +97,7 @@ class WebServices:
     operate: Operate
     clock: Clock
     people: People
+    passkeys: Passkeys
     listening: Listening
     settings: WebSettings = field(default_factory=WebSettings)
     setup: ClientSetup = field(default_factory=ClientSetup)

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from .gateway import HOST, Gateway
+from .gateway import Gateway
 
 CHROMIUM = "/usr/bin/chromium"
 AXE = Path(__file__).parent.parent / "clients" / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -38,7 +38,7 @@ def chromium(gateway: Gateway) -> Iterator[Browser]:
         browser = driver.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update",
-                  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+                  f"--host-resolver-rules=MAP {gateway.hostname} 127.0.0.1, MAP * ~NOTFOUND",
                   f"--ignore-certificate-errors-spki-list={pin}"],
         )  # fmt: skip
         try:
@@ -51,7 +51,7 @@ class Visit:
     """A page, and whatever was wrong while it was looked at: errors of scripts, of its policy, requests elsewhere."""
 
     def __init__(self, gateway: Gateway, context: BrowserContext) -> None:
-        self.base = f"https://{HOST}:{gateway.web}"
+        self.base = f"https://{gateway.hostname}:{gateway.web}"
         self.context = context
         self.page: Page = context.new_page()
         self.wrong: list[str] = []

@@ -16,7 +16,7 @@ from tests.support.gateway import Gateway
 from .conftest import admin_key
 
 INBOX = "/inboxes/inbox@mail.test"
-PAGES = ("/", "/inboxes", INBOX, f"{INBOX}/mail", f"{INBOX}/compose", "/connectors", "/queue", "/health")
+PAGES = ("/", "/inboxes", INBOX, f"{INBOX}/mail", f"{INBOX}/compose", "/connectors", "/queue", "/health", "/passkeys")
 DEVICES = {
     "desk": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
     "phone": {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark", "has_touch": True},
@@ -111,6 +111,33 @@ def test_mail_is_written_read_and_answered(visit: Visit, gateway: Gateway) -> No
     raw = saved.value.path().read_bytes()
     assert b"In-Reply-To: <" in raw
     assert b"From: reader@mail.test" in raw
+
+
+def test_a_passkey_logs_in_for_the_key(visit: Visit, gateway: Gateway) -> None:
+    """With a device of Chromium's own; and with the key it ends."""
+    key = gateway.operate("key.create", everything=True, name="anna", permissions=["read"])["key"]
+    device = visit.context.new_cdp_session(visit.page)
+    device.send("WebAuthn.enable")
+    device.send("WebAuthn.addVirtualAuthenticator", {"options": {
+        "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
+        "isUserVerified": True, "automaticPresenceSimulation": True,
+    }})  # fmt: skip
+    visit.log_in(key)
+    page = visit.open("/passkeys")
+    assert visit.faults() == []
+    page.get_by_label("Name of a new passkey").fill("Laptop")
+    page.get_by_role("button", name="Make a passkey").click()
+    page.get_by_role("rowheader", name="Laptop").wait_for()
+    assert visit.faults() == []
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")
+    page.get_by_role("button", name="Log in with a passkey").click()
+    page.wait_for_url(f"{visit.base}/")
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")
+    gateway.operate("key.revoke", key_id=key)
+    page.get_by_role("button", name="Log in with a passkey").click()
+    page.get_by_text("The passkey was not accepted").wait_for()
 
 
 def test_whoever_does_not_mean_it_loses_nothing(visit: Visit, gateway: Gateway) -> None:

@@ -49,7 +49,7 @@ _TEMPLATES: Final = Environment(
 )  # fmt: skip
 SECTIONS: Final = (
     ("/", "Overview", False), ("/inboxes", "Inboxes", False), ("/connectors", "Accounts elsewhere", True),
-    ("/queue", "Queue", True), ("/health", "Health", True),
+    ("/queue", "Queue", True), ("/health", "Health", True), ("/passkeys", "Passkeys", False),
 )
 """Path, name, and whether it is about everybody: for keys that open everything."""
 
@@ -82,6 +82,10 @@ class Shell:
         fields = await fields_of(self.request)
         people.check_form(self._token, fields.pop("form_token", ""))
         return fields
+
+    def check_form(self, token: str) -> None:
+        """NoPermission: what a script sent is not of this login."""
+        people.check_form(self._token, token)
 
     async def log_out(self) -> None:
         await self.services.people.end(self._token)
