@@ -29,6 +29,7 @@ from gateway.store import (
 from gateway.store.content import StagedContent
 from gateway.store.db import Rx, Tx
 from gateway.store.draft_names import DraftName
+from gateway.store.texts import storable
 from gateway.submit import holds as held
 from gateway.submit import prepare
 from gateway.submit.drafting import DraftPlan
@@ -73,6 +74,8 @@ async def create(services: Services, who: Caller, inbox: str, new: DraftNew, kep
     """
     draft_views.require(who, Action.ADD)
     client_id = new.client_id
+    if client_id is not None and not (client_id and storable(client_id)):
+        raise InvalidRequest("client_id is no text")
     post = await services.db.read(lambda rx: sending.post_of(rx, who, inbox))
     if client_id is not None and (there := await _of_client(services, post, client_id)) is not None:
         return there

@@ -290,7 +290,8 @@ def test_what_is_wrong_with_a_draft(api: Make, person: People) -> None:
     anna = person()
     for body, status in (
         ({"from": "eve@mail.test"}, 403), ({"reply_to_message": "M1", "forward_of": "M2"}, 422),
-        ({"reply_to_message": "Mnone"}, 404), ({"subject": "a\r\nb"}, 422), ({"unknown": 1}, 422),
+        ({"client_id": "a\0b"}, 422), ({"reply_to_message": "Mnone"}, 404),
+        ({"subject": "a\r\nb"}, 422), ({"unknown": 1}, 422),
     ):  # fmt: skip
         assert anna.api.ask("POST", f"{anna.path}/drafts", body).status == status
     assert anna.octets("Drafts") == []

@@ -231,6 +231,13 @@ def test_a_request_with_a_key_is_carried_out_once(person: People) -> None:
     assert his.json["submission_id"] != first.json["submission_id"]
 
 
+def test_an_inbox_is_made_once(api: Make) -> None:
+    body = {"address": f"new{next(NUMBERS)}@mail.test"}
+    first, again = [api().ask("POST", "/api/v1/inboxes", body, Idempotency_Key=body["address"]) for _ in range(2)]
+    assert (first.status, first.body) == (201, again.body)
+    assert api().ask("POST", "/api/v1/inboxes", body).code == "already_exists"
+
+
 def test_what_was_refused_may_be_asked_again(gateway: Gateway, person: People) -> None:
     anna = person()
     address = f"later{next(NUMBERS)}@mail.test"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -15,6 +15,7 @@ from gateway.model.permissions import ScopeKind, SentCopy
 from gateway.store import addresses, inboxes, pods
 from gateway.store.db import Rx, Tx
 from gateway.store.inboxes import Inbox
+from gateway.web.idempotency import Keep, Once
 
 from .parts import Cursor, Limit, Page, Services, Strict, Who, page_of
 
@@ -77,17 +78,22 @@ async def list_inboxes(services: Services, who: Who, limit: Limit = 50, cursor: 
     return page_of(found, limit, lambda inbox: inbox.address, cursor)
 
 
-@router.post("/inboxes", status_code=201)
-async def create_inbox(services: Services, who: Who, body: InboxNew) -> InboxOut:
+@router.post("/inboxes", status_code=201, response_model=InboxOut)
+async def create_inbox(services: Services, who: Who, body: InboxNew, once: Once) -> Any:
     """A new inbox with the five standard mailboxes, in a domain of the key's pod."""
     who.need("inbox_create")
     now = int(services.clock())
 
-    def unit(tx: Tx) -> InboxOut:
-        made = inboxes.create_inbox(tx, _pod_for(tx, who, body.address), body.address, now=now, name=body.name)
-        return shown(made, _pods(tx))
+    async def work(keep: Keep) -> InboxOut:
+        def unit(tx: Tx) -> InboxOut:
+            made = inboxes.create_inbox(tx, _pod_for(tx, who, body.address), body.address, now=now, name=body.name)
+            answer = shown(made, _pods(tx))
+            keep(tx, answer)
+            return answer
 
-    return await services.db.write(unit)
+        return await services.db.write(unit)
+
+    return await once.run(work, 201)
 
 
 def _pod_for(rx: Rx, who: Caller, address: str) -> PodId:
