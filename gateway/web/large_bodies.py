@@ -1,4 +1,4 @@
-"""Routes whose bodies hold files: what takes long with them does not happen on the loop."""
+"""Routes whose bodies hold files, as JSON or as a form: what takes long with them does not happen on the loop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from typing import Any, Final
 
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message
 
 from gateway.model.errors import InvalidRequest
 
 LARGE: Final = 65_536
+MAX_FILES: Final = 500
+MAX_MESSAGE: Final = 16 << 20
+"""Octets of a form's field; a body as a whole has a limit of its own."""
 _PIECE: Final = 4 * 65_536
 """Characters of base64 decoded at once: each call into C keeps other threads waiting."""
+_OCTETS: Final = 3 * 65_536
+"""Encoded at once: without padding between two pieces."""
 
 
 class _Request(Request):
@@ -42,9 +49,55 @@ class LargeBodyRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
+            if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+                return await handler(_json_of(request, await _form(request)))
             return await handler(_Request(request.scope, request.receive))
 
         return handle
+
+
+async def _form(request: Request) -> bytes:
+    """The body that would have been sent as JSON: a form's `message` is that, its files are further attachments.
+
+    It depends on nothing else: the same request sent again has another boundary. InvalidRequest.
+    """
+    async with request.form(max_files=MAX_FILES, max_fields=1, max_part_size=MAX_MESSAGE) as form:
+        files: list[dict[str, Any]] = []
+        message: Any = "{}"
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                files.append(await _file(value))
+            elif name == "message":
+                message = value
+            else:
+                raise InvalidRequest("A form holds message (JSON) and files")
+    try:
+        body = json.loads(message)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("message is no JSON") from None
+    if not isinstance(body, dict) or not isinstance(body.get("attachments", []), list):
+        raise InvalidRequest("message is no object with a list of attachments")
+    if files:
+        body["attachments"] = [*body.get("attachments", []), *files]
+    return await asyncio.to_thread(lambda: json.dumps(body).encode())
+
+
+async def _file(value: UploadFile) -> dict[str, Any]:
+    pieces = []
+    while piece := await value.read(_OCTETS):
+        pieces.append(base64.b64encode(piece))
+    return {
+        "file_name": value.filename or None, "content_type": value.content_type or None,
+        "content": b"".join(pieces).decode("ascii"),
+    }  # fmt: skip
+
+
+def _json_of(request: Request, octets: bytes) -> _Request:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": octets, "more_body": False}
+
+    kept = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
+    return _Request({**request.scope, "headers": [*kept, (b"content-type", b"application/json")]}, receive)
 
 
 async def decoded(field: str, text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import smtplib
 import threading
 from typing import Any
@@ -266,6 +267,49 @@ def test_many_at_once_with_one_key(api: Make, person: People) -> None:
     assert {answer.json["submission_id"] for answer in good} == {good[0].json["submission_id"]}
     assert all((answer.status, answer.headers["retry-after"]) == (409, "1") for answer in answers if answer not in good)
     assert len(bob.octets("INBOX")) == len(anna.octets("Sent")) == 1
+
+
+def form(boundary: str, message: str, *files: tuple[str, bytes]) -> bytes:
+    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="message"\r\n\r\n{message}\r\n'.encode()]
+    for name, octets in files:
+        head = f'Content-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: text/x-one'
+        parts.append(f"--{boundary}\r\n{head}\r\n\r\n".encode() + octets + b"\r\n")
+    return b"".join(parts) + f"--{boundary}--\r\n".encode()
+
+
+def test_files_of_a_form(person: People) -> None:
+    anna = person()
+    message = json.dumps({"to": [anna.address], "text": "x", "attachments": [{"file_name": "0", "content": "QUJD"}]})
+    files = (("ä.txt", bytes(range(256)) * 5000), ("b.txt", b""))
+    answers = [
+        anna.api.ask(
+            "POST", f"{anna.path}/send", octets=form(boundary, message, *files), Idempotency_Key="f",
+            Content_Type=f"multipart/form-data; boundary={boundary}",
+        )
+        for boundary in ("one", "two")
+    ]  # fmt: skip
+    assert (answers[0].status, answers[0].body) == (201, answers[1].body)
+    (got,) = anna.mail("INBOX")
+    found = [(part.get_filename(), part.get_content_type()) for part in got.iter_attachments()]
+    assert found == [("0", "application/octet-stream"), ("ä.txt", "text/x-one"), ("b.txt", "text/x-one")]
+    assert list(got.iter_attachments())[1].get_payload(decode=True) == files[0][1]
+
+
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (form("one", "{"), 422), (form("one", "[]"), 422), (form("one", '{"attachments": 1}'), 422),
+        (form("one", "{}").replace(b'"message"', b'"other"'), 422), (form("one", "{}").replace(b"--one--", b""), 422),
+        (b"no form", 400), (form("one", '{"unknown": 1}'), 422),
+    ],
+)  # fmt: skip
+def test_forms_that_are_none(person: People, octets: bytes, status: int) -> None:
+    anna = person()
+    kind = "multipart/form-data; boundary=one"
+    answer = anna.api.ask("POST", f"{anna.path}/send", octets=octets, Content_Type=kind)
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert anna.octets("Sent") == []
 
 
 def test_an_address_that_is_not_ascii(gateway: Gateway, person: People) -> None:
