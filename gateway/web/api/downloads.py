@@ -27,6 +27,8 @@ def window(header: str | None, size: int) -> tuple[int, int] | None | bool:
         return None
     low, high = match.groups()
     if not low:
+        if not size and int(high):
+            return None  # all of nothing, which no Content-Range can say
         count = min(int(high), size)
         return (size - count, size) if count else False
     first = int(low)
