@@ -86,6 +86,15 @@ def test_ten_megabytes(person: People) -> None:
     assert part.get_content_type() == "application/x-y"
 
 
+@pytest.mark.parametrize(
+    "octets", [b"[" * 100_000, b'{"to": ["' + b"x" * 100_000, b'{"text": "\xff' + b"x" * 70_000 + b'"}']
+)  # fmt: skip
+def test_large_bodies_that_are_none(person: People, octets: bytes) -> None:
+    anna = person()
+    answer = anna.api.ask("POST", f"{anna.path}/send", octets=octets, Content_Type="application/json")
+    assert (answer.status, answer.code) == (422, "invalid")
+
+
 def test_what_is_too_large(person: People) -> None:
     anna = person()
     attachment = {"file_name": "x", "content": "A" * 28_000_000}
