@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from typing import Final, TypeVar
 
 from gateway.auth.authenticator import Authenticator
@@ -65,11 +65,12 @@ class AnyAuthenticator(Authenticator):
 
 
 class _Noting(View):
-    """The same answers, and which addresses have no inbox."""
+    """The same answers, and which addresses have no inbox of their own; `exact`: those that are known to have one."""
 
-    def __init__(self, inner: View, missing: set[str]) -> None:
+    def __init__(self, inner: View, missing: set[str], exact: Container[str]) -> None:
         super().__init__(inner._known, inner._rx)
         self._missing = missing
+        self._exact = exact
 
     def owner(self, principal: Principal, address: str) -> InboxId | None:
         found = super().owner(principal, address)
@@ -79,7 +80,8 @@ class _Noting(View):
 
     def recipient(self, address: str) -> Resolution:
         found = super().recipient(address)
-        if not isinstance(found, Local):
+        # What is found by less than the whole address (RFC 5233) is another one's: a test looks where it wrote to.
+        if not isinstance(found, Local) or ("+" in address and address not in self._exact):
             self._missing.add(address)
         return found
 
@@ -87,14 +89,21 @@ class _Noting(View):
 class AnyDirectory(Directory):
     """Whoever is written to, or writes, has an inbox from then on."""
 
+    def __init__(self, db: Database) -> None:
+        super().__init__(db)
+        self._any = AnyAddress(db, time.time)
+        self._exact: set[str] = set()
+
     async def ask(self, query: Callable[[View], T], *, inboxes: int = 1) -> T:
         missing: set[str] = set()
         answer: T | GatewayError
         try:
-            answer = await super().ask(lambda view: query(_Noting(view, missing)), inboxes=inboxes)
+            answer = await super().ask(lambda view: query(_Noting(view, missing, self._exact)), inboxes=inboxes)
         except GatewayError as error:
             answer = error
-        if missing and await AnyAddress(self._db, time.time).ensure(missing):
+        made = bool(missing) and await self._any.ensure(missing)
+        self._exact.update(missing)
+        if made:
             self.forget()
             return await super().ask(query, inboxes=inboxes)
         if isinstance(answer, GatewayError):

@@ -96,6 +96,7 @@ class Process:
             # What is there now stays: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()
+            gc.enable()
             self._notifier.ready(gateway.summary())
             self._serving.set()
             log.info("app.serving", ports=gateway.summary(), pid=os.getpid())

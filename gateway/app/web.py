@@ -63,8 +63,8 @@ def base_url(config: Config) -> str:
     if config.web.base_url:
         return config.web.base_url.rstrip("/")
     first = next((listener for listener in config.listener if listener.kind == "web"), None)
-    port = "" if first is None or first.port in (0, 443) else f":{first.port}"
-    return f"https://{config.server.hostname}{port}"
+    port = 0 if first is None else first.public_port or first.port
+    return f"https://{config.server.hostname}{f':{port}' if port not in (0, 443) else ''}"
 
 
 class Web:

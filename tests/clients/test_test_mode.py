@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import imaplib
 import json
 import re
@@ -46,6 +47,9 @@ def test_any_address_is_an_inbox_of_whoever_writes_and_is_written_to(server: Mai
     assert found["subject"] == "Hi"
     assert found.get_content().strip() == "Text"
     assert len(server.messages("x+tag@d.example")) == 1
+    send(server, "x@d.example", "x+other@d.example", "To a part of an address that is there")
+    assert len(server.messages("x+other@d.example")) == 1
+    assert server.messages("x@d.example") == []
     assert [message["subject"] for message in server.messages("noreply@b.example", mailbox="Sent")] == ["Hi"]
 
 
@@ -190,6 +194,16 @@ def test_mail_in_earnest_is_not_cleared(gateway: Gateway, op: str) -> None:
     params = {} if op == "test.clear" else {"inbox": gateway.address}
     with pytest.raises(Exception, match="test-mode alone"):
         gateway.operate(op, **params)
+
+
+def test_the_http_api_is_there_when_it_is_asked_for() -> None:
+    with MailServer.start(web=True) as server:
+        send(server, "a@a.example", "b@b.example", "Hi")
+        asked = http.client.HTTPSConnection(server.host, server.ports["web"], context=server.tls(), timeout=30)
+        asked.request("GET", "/api/v1/setup/settings?inbox=b@b.example", headers={"x-api-key": server.key})
+        found = json.loads(asked.getresponse().read())
+        asked.close()
+    assert {port["port"] for port in found["ports"]} == {server.ports["imaps"], server.ports["smtps"]}
 
 
 def test_a_start_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

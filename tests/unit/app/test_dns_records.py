@@ -54,6 +54,8 @@ def test_what_cannot_be_found_has_no_record_and_a_reason(tmp_path: Path) -> None
     assert [record.value for record in wanted.records if "autodiscover" in record.name] == [
         "0 0 8443 mail.example.org."]
     assert "8443" in wanted.notes[0]
+    wanted = records(made(tmp_path, NAMED + IMAP + WEB.format(8443) + "public_port = 443\n"), "example.org")
+    assert len([record for record in wanted.records if record.type == "CNAME"]) == 2
 
 
 def test_there_must_be_a_domain_and_a_name(tmp_path: Path) -> None:
