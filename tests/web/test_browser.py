@@ -113,6 +113,58 @@ def test_mail_is_written_read_and_answered(visit: Visit, gateway: Gateway) -> No
     assert b"From: reader@mail.test" in raw
 
 
+def test_mail_is_marked_and_moved_and_thrown_away(visit: Visit, gateway: Gateway) -> None:
+    """What the page does, an IMAP client sees."""
+    address, key = gateway.inbox("marks@mail.test")
+    visit.log_in(admin_key(gateway))
+    with gateway.imap(address, key) as client:
+        client.append("INBOX", "", None, b"From: a@mail.test\r\nSubject: One\r\n\r\nx")  # type: ignore[arg-type]
+        client.select("INBOX")
+
+        def flags() -> str:
+            client.noop()
+            return str(client.fetch("1", "(FLAGS)")[1])
+
+        page = visit.open(f"/inboxes/{address}/mail")
+        page.get_by_role("link", name="One").click()
+        page.get_by_role("button", name="Flag", exact=True).click()
+        page.get_by_role("button", name="Take the flag off").wait_for()
+        assert visit.faults() == []
+        assert "\\Seen" in flags()
+        assert "\\Flagged" in flags()
+        page.get_by_role("button", name="Mark unread").click()
+        page.wait_for_url("**/mail?mailbox=INBOX")
+        assert "\\Seen" not in flags()
+        page.get_by_role("link", name="One").click()
+        page.get_by_label("Move to").select_option("Spam")
+        page.get_by_role("button", name="Move").click()
+        page.wait_for_url("**/mail?mailbox=INBOX")
+        page.get_by_text("Nothing is here.").wait_for()
+        page.get_by_role("link", name=re.compile("Spam")).click()
+        page.get_by_role("link", name="One").click()
+        page.get_by_role("button", name="To Trash").click()
+        page.wait_for_url("**/mail?mailbox=Spam")
+        assert client.select("Trash")[1] == [b"1"]
+
+
+def test_a_phone_is_set_up_by_a_link(visit: Visit, gateway: Gateway, api: Callable[..., Api]) -> None:
+    address, _ = gateway.inbox("phone@mail.test")
+    visit.log_in(admin_key(gateway))
+    page = visit.open(f"/inboxes/{address}")
+    page.get_by_role("button", name="Make a link for an Apple device").click()
+    page.get_by_alt_text("QR code of the link below").wait_for()
+    assert visit.faults() == []
+    link = page.locator("dd code").inner_text()
+    assert link.startswith(visit.base)
+    path = link.removeprefix(visit.base)
+    first, second = api("").ask("GET", path), api("").ask("GET", path)
+    assert (first.status, second.status) == (200, 404)
+    key = re.search(rb"gw_[0-9A-Za-z]{44}", first.body)
+    assert key is not None
+    with gateway.imap(address, key[0].decode()) as client:
+        assert client.select()[0] == "OK"
+
+
 def test_a_passkey_logs_in_for_the_key(visit: Visit, gateway: Gateway) -> None:
     """With a device of Chromium's own; and with the key it ends."""
     key = gateway.operate("key.create", everything=True, name="anna", permissions=["read"])["key"]

@@ -86,14 +86,20 @@ async def create_inbox(services: Services, who: Who, body: InboxNew, once: Once)
 
     async def work(keep: Keep) -> InboxOut:
         def unit(tx: Tx) -> InboxOut:
-            made = inboxes.create_inbox(tx, _pod_for(tx, who, body.address), body.address, now=now, name=body.name)
-            answer = shown(made, _pods(tx))
+            answer = make(tx, who, body, now)
             keep(tx, answer)
             return answer
 
         return await services.db.write(unit)
 
     return await once.run(work, 201)
+
+
+def make(tx: Tx, who: Caller, body: InboxNew, now: int) -> InboxOut:
+    """NoPermission, NotFound, AlreadyExists, InvalidName."""
+    who.need("inbox_create")
+    made = inboxes.create_inbox(tx, _pod_for(tx, who, body.address), body.address, now=now, name=body.name)
+    return shown(made, _pods(tx))
 
 
 def _pod_for(rx: Rx, who: Caller, address: str) -> PodId:

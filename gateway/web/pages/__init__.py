@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from . import charts, compose, connectors, health, home, inboxes, login, mail, passkeys, queue, static_files
+from . import acting, charts, compose, connectors, health, home, inboxes, login, mail, passkeys, queue, static_files
 
 
 def routers() -> list[APIRouter]:
     pages = (
-        static_files, login, home, charts, inboxes, mail, compose, connectors, queue, health, passkeys,
+        static_files, login, home, charts, inboxes, mail, acting, compose, connectors, queue, health, passkeys,
     )  # fmt: skip
     return [page.router for page in pages]

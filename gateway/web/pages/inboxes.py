@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import segno
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -15,6 +16,7 @@ from gateway.store.inboxes import Inbox
 from gateway.store.keys import KeyRow
 from gateway.web.api import inboxes as inbox_api
 from gateway.web.api import keys as key_api
+from gateway.web.setup import api as setup_api
 
 from .shell import Person, Shell, back
 
@@ -39,7 +41,8 @@ async def add_inbox(person: Person) -> Response:
     address = fields.get("address", "").strip()
     try:
         body = inbox_api.InboxNew(address=address, name=fields.get("name", "").strip() or None)
-        made = await inbox_api.create_inbox(person.services, person.who, body)
+        now = int(person.services.clock())
+        made = await person.services.db.write(lambda tx: inbox_api.make(tx, person.who, body, now))
     except (GatewayError, ValueError) as error:
         said = str(error) if isinstance(error, GatewayError) else "That is no address"
         return await _list(person, error=said, given=address)
@@ -85,6 +88,17 @@ async def revoke_key(person: Person, inbox: str, key: str) -> Response:
     await person.form()
     await key_api.revoke_key(person.services, person.who, key)
     return back(f"/inboxes/{inbox}")
+
+
+@router.post("/inboxes/{inbox}/phone")
+async def phone_link(person: Person, inbox: str) -> Response:
+    """A link that sets an Apple device up, once, and as a picture that its camera reads."""
+    fields = await person.form()
+    with_key = person.who.may("api_key_create") and bool(fields.get("with_key"))
+    body = setup_api.LinkNew(inbox=inbox, with_key=with_key)
+    made = await setup_api.create_link(person.services, person.who, body)
+    picture = segno.make(made.url).svg_data_uri(scale=5, border=3, light="#ffffff")
+    return person.page("phone.html", title="Set up a phone", inbox_address=inbox, link=made, picture=picture)
 
 
 @router.post("/inboxes/{inbox}/delete")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import html
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from gateway.access import messages, octets
+from gateway.access import changing, messages, octets
+from gateway.access.caller import Caller
+from gateway.access.changing import Marks
 from gateway.access.query import Query
 from gateway.access.sight import Sight, sight
+from gateway.model.errors import NoPermission
+from gateway.store.db import Tx
 from gateway.web.api.downloads import download
 from gateway.web.api.messages import cursor_of, point_of
 
@@ -52,8 +57,11 @@ async def read_page(person: Person, inbox: str, message: str, images: bool = Fal
     seen = await _sight(person, inbox)
     services = person.services
     full = await messages.full_message(services.db, services.digests, person.who, inbox, message)
+    if person.who.may("message_update") and "\\Seen" not in full.message.placed.flags:
+        await services.db.write(lambda tx: _read(tx, person.who, inbox, message))
     return person.page(
-        "message.html", title=full.message.digest.subject or "(no subject)", inbox=seen.inbox, message=full.message,
+        "message.html", boxes=[box for box in seen.boxes.values() if not box.noselect],
+        title=full.message.digest.subject or "(no subject)", inbox=seen.inbox, message=full.message,
         digest=full.message.digest, body=full.body, images=images,
     )  # fmt: skip
 
@@ -79,6 +87,13 @@ async def raw(request: Request, person: Person, inbox: str, message: str) -> Res
 async def part(request: Request, person: Person, inbox: str, message: str, part: str) -> Response:
     stream = await octets.part(person.services.db, person.who, inbox, message, part)
     return download(request, person.services.db, stream, stream.file_name)
+
+
+def _read(tx: Tx, who: Caller, inbox: str, message: str) -> None:
+    """Opening a message is reading it, where the key may say so."""
+    taken = changing.taken(tx, who, inbox, [message])
+    with suppress(NoPermission):
+        changing.mark(tx, taken.seen, taken.found, Marks(add=("\\Seen",)))
 
 
 async def _sight(person: Shell, inbox: str) -> Sight:

@@ -96,5 +96,6 @@ async def log_in(request: Request) -> Response:
     if not await services.db.write(lambda tx: passkeys.used(tx, passkey.id, count, now)):
         raise AuthenticationFailed("The passkey was not accepted")
     response = Response(json.dumps({"next": "/"}), media_type="application/json")
-    people.keep(response, await services.people.begin(caller(key)))
+    who = request.scope["state"]["caller"] = caller(key)  # for the record of who did what
+    people.keep(response, await services.people.begin(who))
     return response

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from gateway.access.caller import Caller
 from gateway.model.errors import AuthenticationFailed
 from gateway.web import people
+from gateway.web.audited import within
 from gateway.web.services import WebServices
 
 from . import static_files
@@ -68,7 +69,7 @@ class Shell:
     def __init__(self, request: Request, who: Caller, token: str) -> None:
         self.request = request
         self.who = who
-        self.services: WebServices = request.app.state.services
+        self.services: WebServices = within(request.app.state.services, request.scope)
         self._token = token
 
     def page(self, template: str, *, title: str, status: int = 200, **values: Any) -> Response:
