@@ -54,13 +54,18 @@ def within(services: WebServices, scope: Scope) -> WebServices:
     return replace(services, db=recorded(services.db, record))
 
 
+def _route(scope: Scope) -> str:
+    """The path with the names of its parts, also of an application below ours."""
+    return f"{scope.get('root_path', '')}{scope['route'].path}"
+
+
 def _entry(services: WebServices, scope: Scope, outcome: str) -> NewEntry:
     who: Caller | None = scope["state"].get("caller")
     client = scope.get("client")
     given = {name: value for name, value in scope.get("path_params", {}).items() if name not in _SECRET}
     return NewEntry(
         at=int(services.clock()), who=NOBODY if who is None else f"key {who.name}",
-        via="login" if scope["path"] == LOGIN else "http", what=f"{scope['method']} {scope['route'].path}",
+        via="login" if scope["path"].startswith(LOGIN) else "http", what=f"{scope['method']} {_route(scope)}",
         target=named(given.items()), outcome=outcome, source=client[0] if client else "",
         key_id=0 if who is None else who.key_id, pod_id=0 if who is None else who.pod_id or 0,
     )  # fmt: skip
