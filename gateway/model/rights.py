@@ -26,7 +26,7 @@ _NEEDED: Final[Mapping[Action, tuple[str, str | None]]] = {
 }
 """Permission that allows it anywhere, and the one that allows it in the \\Drafts mailbox."""
 
-_LABEL: Final[Mapping[str, frozenset[str]]] = {
+_LABEL: Final[Mapping[str | None, frozenset[str]]] = {
     JUNK: frozenset({"label_spam_read", "label_blocked_read"}),
     TRASH: frozenset({"label_trash_read"}),
 }
@@ -37,6 +37,6 @@ it from other junk there: who may not see the one sees nothing of the other."""
 def allowed(permissions: frozenset[str], action: Action, role: str | None = None) -> bool:
     """Whether a key with `permissions` may do `action` in a mailbox with `role`."""
     anywhere, in_drafts = _NEEDED[action]
-    if action is Action.READ and role in _LABEL and not _LABEL[role] <= permissions:
+    if action is Action.READ and not _LABEL.get(role, frozenset()) <= permissions:
         return False
     return anywhere in permissions or (role == DRAFTS and in_drafts is not None and in_drafts in permissions)
