@@ -10,6 +10,7 @@ import asyncio
 import email.utils
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import structlog
@@ -256,7 +257,11 @@ class WebFactory(Factory):
 
     noisy = False
 
-    def __init__(self, app: Any, settings: WebSettings, gate: Gate | None) -> None:
+    def __init__(
+        self, app: Any, settings: WebSettings, gate: Gate | None, stop: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`stop`: ends what would go on for ever."""
+        self._stop = stop
         self.settings = settings
         self.gate = gate
         self.bridges: set[Bridge] = set()
@@ -283,6 +288,8 @@ class WebFactory(Factory):
         """No further request on any connection; those under way have `seconds` to end."""
         for connection in tuple(self.state.connections):
             connection.shutdown()
+        if self._stop is not None:
+            await self._stop()
         if self.state.tasks:
             await asyncio.wait(self.state.tasks, timeout=seconds)
         for bridge in tuple(self.bridges):

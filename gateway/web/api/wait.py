@@ -1,0 +1,107 @@
+"""Wait until an inbox holds mail of some kind: a long poll."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from gateway.access.caller import inbox_of
+from gateway.access.events_wait import Waited, wait_for
+from gateway.access.query import Query
+from gateway.model.errors import AuthenticationFailed, GatewayError, Unavailable
+
+from .events import cursors_in
+from .message_values import MessageOut, shown
+from .parts import Services, Strict, Who
+
+router = APIRouter(prefix="/api/v1", tags=["events"])
+
+LONGEST_S = 300
+Words = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class WaitFor(Strict):
+    """All that is given must hold; see the filters of the list of messages.
+
+    Without `mailbox` mail in Sent, Drafts, Trash and Spam does not count. With `cursor` (`cursor` of the inbox, or of
+    an answer before) only what came behind it does; without one what is there counts too. `timeout`: seconds.
+    """
+
+    mailbox: Annotated[str, Field(max_length=1000)] | None = None
+    from_: Words | None = Field(None, alias="from")
+    to: Words | None = None
+    subject: Words | None = None
+    text: Words | None = None
+    unread: bool | None = None
+    cursor: Annotated[str, Field(max_length=200)] | None = None
+    count: Annotated[int, Field(ge=1, le=100)] = 1
+    timeout: Annotated[float, Field(ge=0, le=LONGEST_S)] = 60
+
+
+class WaitedOut(Strict):
+    """`complete`: as many as were wanted are there; else the time was over. `items`: newest first."""
+
+    items: list[MessageOut]
+    complete: bool
+    cursor: str
+
+
+class _Wait:
+    """Ends with its key, its inbox, the process or its peer."""
+
+    def __init__(self, work: asyncio.Task[Waited]) -> None:
+        self._work = work
+        self.reason: GatewayError | None = None
+
+    async def end(self, reason: str) -> None:
+        self.reason = Unavailable(reason) if "server" in reason else AuthenticationFailed(reason)
+        self._work.cancel()
+
+    async def refresh(self) -> None:
+        """It is about one inbox."""
+
+
+@router.post("/inboxes/{inbox}/wait-for")
+async def wait(request: Request, services: Services, who: Who, inbox: str, body: WaitFor) -> WaitedOut:
+    """Wait until the inbox holds mail that fits, or the time is over."""
+    query = Query(
+        mailbox=body.mailbox, unread=body.unread, from_=body.from_, to=body.to, subject=body.subject, text=body.text
+    )
+    found = await services.db.tiny(lambda rx: inbox_of(rx, who, inbox))
+    work = asyncio.ensure_future(
+        wait_for(
+            services.db, services.digests, services.listening.followers, who, inbox, query, body.count, body.timeout,
+            cursors_in(body.cursor),
+        )
+    )  # fmt: skip
+    waiting = _Wait(work)
+    peer = asyncio.ensure_future(_gone(request))
+    try:
+        leave = services.listening.enter(who, found.id, waiting)
+        try:
+            await asyncio.wait({work, peer}, return_when=asyncio.FIRST_COMPLETED)
+            work.cancel()  # unless it is done
+            waited = await work
+        except asyncio.CancelledError:
+            if waiting.reason is not None:
+                raise waiting.reason from None
+            if peer.done():
+                raise Unavailable("Nobody waits any more") from None
+            raise
+        finally:
+            leave()
+    finally:
+        for task in (work, peer):
+            task.cancel()
+    return WaitedOut(
+        items=[shown(message) for message in waited.messages], complete=waited.complete, cursor=waited.cursor
+    )
+
+
+async def _gone(request: Request) -> None:
+    """The body was read: what comes now is the end."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
