@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import imaplib
@@ -55,9 +55,9 @@ class Settings:
 class MailServer:
     """One process in test mode. Make it with `start`; all of it may be used from any thread."""
 
-    def __init__(self, process: subprocess.Popen[bytes], said: dict[str, Any], directory: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], said: dict[str, Any]) -> None:
         self._process = process
-        self._directory = directory
+        self._directory: str = said["data_dir"]
         self._numbers = 0
         self.host: str = said["host"]
         self.ports: dict[str, int] = said["ports"]
@@ -73,29 +73,20 @@ class MailServer:
 
         MailServerError tells what it said when it does not start.
         """
-        import shutil
         import subprocess
         import tempfile
-        from pathlib import Path
 
-        memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a directory that is only ours
-        base = str(memory) if memory.is_dir() else None
-        try:
-            directory = tempfile.mkdtemp(prefix="gateway-test-", dir=base)
-        except OSError:
-            directory = tempfile.mkdtemp(prefix="gateway-test-")
         command = [sys.executable, "-m", "gateway", "serve", "--test-mode", "--free-ports", "--json", "--until-eof"]
-        command += ["--data-dir", f"{directory}/data", *(["--web"] if web else [])]
-        log = f"{directory}/log"
-        with open(log, "wb") as told:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told)
-        try:
-            return cls(process, _announced(process, log), directory)
-        except BaseException:
-            process.kill()
-            process.communicate()
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
+        with tempfile.TemporaryFile() as told:
+            process = subprocess.Popen(
+                [*command, *(["--web"] if web else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told
+            )
+            try:
+                return cls(process, _announced(process, told))
+            except BaseException:
+                process.terminate()  # it removes what it has made
+                process.communicate()
+                raise
 
     def stop(self) -> None:
         """End it and remove its mail; again does nothing."""
@@ -226,7 +217,7 @@ def _answered(link: socket.socket) -> list[bytes]:
     raise MailServerError("The mail server has ended")
 
 
-def _announced(process: subprocess.Popen[bytes], log: str) -> dict[str, Any]:
+def _announced(process: subprocess.Popen[bytes], told: IO[bytes]) -> dict[str, Any]:
     """The line it prints when it serves."""
     import selectors
 
@@ -243,20 +234,20 @@ def _announced(process: subprocess.Popen[bytes], log: str) -> dict[str, Any]:
             if line.startswith(b"{"):
                 said: dict[str, Any] = json.loads(line)
                 return said
-    with open(log, errors="replace") as told:
-        raise MailServerError(f"The mail server did not start:\n{told.read()[-4000:]}")
+    told.seek(0)
+    raise MailServerError(f"The mail server did not start:\n{told.read()[-4000:].decode('utf-8', 'replace')}")
 
 
 if "pytest" in sys.modules:  # it works without, and is not to bring it along
-    import pytest
+    _fixture = sys.modules["pytest"].fixture
 
-    @pytest.fixture(scope="session")
+    @_fixture(scope="session")  # type: ignore[untyped-decorator]
     def mail_server_process() -> Iterator[MailServer]:
         """The process, once a run (once a worker of pytest-xdist)."""
         with MailServer.start() as server:
             yield server
 
-    @pytest.fixture
+    @_fixture  # type: ignore[untyped-decorator]
     def mail_server(mail_server_process: MailServer) -> MailServer:
         """A mail server without mail."""
         mail_server_process.clear()
