@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway.testing import MailServer, MailServerError
+from gateway.wire import sasl_client
 from tests.support.gateway import Gateway
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "testing.md"
@@ -110,6 +111,20 @@ def test_a_wrong_key_opens_nothing(server: MailServer) -> None:
     with pytest.raises(imaplib.IMAP4.error):
         imap.login("a@a.example", wrong)
     imap.login("a@a.example", server.key)
+    imap.logout()
+
+
+def test_a_login_by_proof_makes_the_inbox_too(server: MailServer) -> None:
+    exchange = sasl_client.scram_sha_256("proven@b.example", server.key, b"nonce-of-a-test")
+    imap = imaplib.IMAP4_SSL(server.host, server.ports["imaps"], ssl_context=server.tls(), timeout=30)
+    sent = []
+
+    def answer(challenge: bytes) -> bytes | None:
+        sent.append(exchange.send(challenge) if sent else next(exchange))
+        return sent[-1]
+
+    imap.authenticate("SCRAM-SHA-256", answer)
+    assert imap.select("INBOX")[0] == "OK"
     imap.logout()
 
 
