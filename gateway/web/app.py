@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from gateway.model.errors import GatewayError
 
-from . import mailslurp, pages, problems
+from . import agentmail, mailslurp, pages, problems
+from .agentmail.downloads import router as downloads_router
 from .api import routers
 from .guard import KEYED, Guard
 from .pages.shell import NotLoggedIn, back, page
@@ -39,6 +40,8 @@ def application(services: WebServices) -> Guard:
         app.include_router(router)
     app.include_router(setup_router)
     app.include_router(mailslurp.router())
+    app.include_router(downloads_router)
+    app.mount(agentmail.PREFIX, agentmail.application(services, _defect))
     app.router.routes.extend(setup_routes())
     app.add_exception_handler(GatewayError, _expected)
     app.add_exception_handler(RequestValidationError, _not_valid)

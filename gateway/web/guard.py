@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from gateway.access.caller import Caller, caller
 from gateway.model.errors import AuthenticationFailed, GatewayError
 
-from . import audited, problems
+from . import agentmail, audited, problems
 from .people import token_of
 from .rates import Buckets
 from .services import WebServices
@@ -105,6 +105,8 @@ class Guard:
         try:
             refusal = await self._refusal(path, headers, scope, state)
             if refusal is not None:
+                if path.startswith(f"{agentmail.PREFIX}/"):
+                    refusal = agentmail.as_theirs(refusal)
                 if scope["type"] == "websocket":
                     await send({"type": "websocket.close", "code": 1008, "reason": "Not logged in"})
                     return

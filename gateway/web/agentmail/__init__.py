@@ -1,0 +1,32 @@
+"""AgentMail's API below /agentmail, as its SDKs use it: another spelling of what `access` does, a module a noun.
+
+It is an application of its own inside ours: its errors have other names, and its operations are not in our document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from gateway.web.services import WebServices
+
+from . import errors, inboxes, messages, sending, threads
+from .errors import as_theirs
+
+__all__ = ["PREFIX", "application", "as_theirs"]
+
+PREFIX: Final = "/agentmail"
+
+
+def application(services: WebServices, defect: Callable[[Request, Exception], Awaitable[Response]]) -> FastAPI:
+    """To be mounted at PREFIX. `defect`: how what nobody expects is told."""
+    app = FastAPI(title="AgentMail's API", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.services = services
+    for router in (inboxes.router, messages.router, sending.router, threads.router):
+        app.include_router(router, prefix="/v0")
+    errors.install(app)
+    app.add_exception_handler(Exception, defect)
+    return app
