@@ -27,10 +27,14 @@ SUBJECT: Final = 2000
 """Characters of a subject that a list tells; the fields of the message itself tell all."""
 PEOPLE: Final = 100
 """Addresses of one field."""
+ATTACHMENTS: Final = 200
+IDS: Final = 100
+LONGEST_ID: Final = 998
+"""Characters of a message id: those of a line (RFC 5322 2.1.1)."""
 EXACT: Final = 64 * 1024
 """Octets of an encoded part up to which it is decoded to know its size."""
-KEPT: Final = 4096
-"""Digests in memory, 1 to 4 KB each."""
+KEPT: Final = 8192
+"""Weight of the digests in memory: 1 for one of usual mail, 1 to 2 KB."""
 PAGE: Final = 50
 """Digests of one job of a reader process: up to 50 ms for large HTML."""
 _NO_HEADS: Final = Heads(None, "", (), (), (), (), (), ())
@@ -68,6 +72,12 @@ class Digest:
     preview: str
     size: int
 
+    @property
+    def weight(self) -> int:
+        """How much memory it takes, and how long to tell it, in units of a usual one."""
+        people = sum(map(len, (self.from_, self.sender, self.reply_to, self.to, self.cc, self.bcc)))
+        return 1 + (people + len(self.attachments) + len(self.in_reply_to) + len(self.references)) // 16
+
 
 Known = tuple[ContentId, bytes]
 """A content and the beginning of its digest, by which it is that one and no other (`store.same_message`)."""
@@ -79,6 +89,11 @@ class Digests:
 
     most: int = KEPT
     _kept: OrderedDict[Known, Digest] = field(default_factory=OrderedDict)
+    _weight: int = 0
+
+    @property
+    def kept(self) -> Iterable[Digest]:
+        return self._kept.values()
 
     async def of(self, db: Database, wanted: Iterable[Known]) -> dict[ContentId, Digest]:
         """Those of contents that are there: one that was collected meanwhile is missing."""
@@ -94,10 +109,17 @@ class Digests:
         ids = list(missing)
         for start in range(0, len(ids), PAGE):
             for content_id, digest in await db.offload(digests, ids[start : start + PAGE]):
-                found[content_id] = self._kept[missing[content_id]] = digest
-        while len(self._kept) > self.most:
-            self._kept.popitem(last=False)
+                found[content_id] = digest
+                self._keep(missing[content_id], digest)
         return found
+
+    def _keep(self, known: Known, digest: Digest) -> None:
+        if known in self._kept:
+            return  # by somebody else meanwhile
+        self._kept[known] = digest
+        self._weight += digest.weight
+        while self._weight > self.most:
+            self._weight -= self._kept.popitem(last=False)[1].weight
 
 
 def digests(rx: Rx, content_ids: Sequence[ContentId]) -> list[tuple[ContentId, Digest]]:
@@ -118,14 +140,14 @@ def _digest(rx: Rx, row: DigestRow) -> Digest:
         subject=heads.subject[:SUBJECT], sent_at=row.sent_date, from_=heads.from_[:PEOPLE],
         sender=heads.sender[:PEOPLE], reply_to=heads.reply_to[:PEOPLE], to=heads.to[:PEOPLE], cc=heads.cc[:PEOPLE],
         bcc=heads.bcc[:PEOPLE], message_id=None if row.message_id is None else _id(row.message_id),
-        in_reply_to=tuple(map(_id, row.in_reply_to)), references=tuple(map(_id, row.references)),
-        attachments=tuple(_attachment(leaf, root, read) for leaf in leaves.attachments),
+        in_reply_to=tuple(map(_id, row.in_reply_to[-IDS:])), references=tuple(map(_id, row.references[-IDS:])),
+        attachments=tuple(_attachment(leaf, root, read) for leaf in leaves.attachments[:ATTACHMENTS]),
         preview="" if root is None else preview_of(root, read), size=row.size,
     )  # fmt: skip
 
 
 def _id(octets: bytes) -> str:
-    return bytes(octets).decode("utf-8", "replace")
+    return bytes(octets).decode("utf-8", "replace")[:LONGEST_ID]
 
 
 def _attachment(leaf: Leaf, root: PartNode | None, read: Callable[[int, int], bytes]) -> Attachment:

@@ -26,7 +26,7 @@ from .sight import sight
 __all__ = ["Digest", "Full", "Listing", "Message", "Place", "full_message", "list_messages", "message", "messages"]
 
 NO_MESSAGE: Final = "No such message"
-TEXT: Final = 4 * 1024 * 1024
+TEXT: Final = 1024 * 1024
 """Encoded octets of the text of one message that are told; the parts themselves tell all."""
 
 
@@ -40,6 +40,11 @@ class Message:
     @property
     def id(self) -> str:
         return self.placed.id
+
+    @property
+    def weight(self) -> int:
+        """As `Digest.weight`, with its places."""
+        return self.digest.weight + len(self.placed.places) // 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,13 @@ class Body:
 class Full:
     message: Message
     body: Body
+
+    @property
+    def weight(self) -> int:
+        """As `Message.weight`, with its text and its fields."""
+        body = self.body
+        octets = len(body.text) + len(body.html or "") + sum(len(value) for _, value in body.headers)
+        return self.message.weight + octets // 10_000 + len(body.headers) // 16
 
 
 async def list_messages(

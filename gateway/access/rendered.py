@@ -18,6 +18,10 @@ LONGEST: Final = 512 * 1024
 """Octets of a rendering: some 20,000 addresses or 4,000 parts."""
 MAX_ADDRESSES: Final = 1000
 """Of one field that are told."""
+MAX_NAME: Final = 500
+"""Characters of a name, an address or a Content-ID."""
+MAX_WORD: Final = 127
+"""Of a type or subtype (RFC 6838 4.2)."""
 MAX_PARTS: Final = 1000
 MAX_DEPTH: Final = 20
 """Multiparts around a part that are told."""
@@ -118,8 +122,8 @@ def _people(addresses: Value) -> tuple[Person, ...]:
         if host is None:
             continue
         box = shown(mailbox or b"")
-        words = shown(name) if name else ""
-        found.append(Person(words or None, f"{box}@{shown(host)}" if host else box))
+        words = shown(name)[:MAX_NAME] if name else ""
+        found.append(Person(words or None, (f"{box}@{shown(host)}" if host else box)[:MAX_NAME]))
         if len(found) == MAX_ADDRESSES:
             break
     return tuple(found)
@@ -174,13 +178,13 @@ def _leaf(part: list[Value], number: str, within: tuple[str, ...]) -> Leaf:
     name = _file_name(_pairs(disposed), b"filename") or _file_name(typed, b"name")
     return Leaf(
         number=number, type=_word(type_), subtype=_word(subtype), encoding=encoding,
-        content_id=(shown(content_id).strip("<>") or None) if content_id else None, file_name=name,
+        content_id=(shown(content_id).strip("<>")[:MAX_NAME] or None) if content_id else None, file_name=name,
         disposition=_word(disposition) if disposition else None, size=size, within=within,
     )  # fmt: skip
 
 
 def _word(value: bytes) -> str:
-    return _CONTROL.sub(" ", value.decode("ascii", "replace")).lower()
+    return _CONTROL.sub(" ", value.decode("ascii", "replace")).lower()[:MAX_WORD]
 
 
 def _pairs(values: list[bytes] | None) -> dict[bytes, bytes]:

@@ -28,7 +28,7 @@ from .sight import Sight, sight
 NO_THREAD: Final = "No such thread"
 SHOWN: Final = 25
 """Latest messages of a thread whose senders a list tells."""
-WHOLE: Final = 500
+WHOLE: Final = 200
 """Messages of one thread that are told at once."""
 
 
@@ -40,6 +40,11 @@ class Thread:
     id: str
     placed: tuple[Placed, ...]
     told: tuple[Message, ...]
+
+    @property
+    def weight(self) -> int:
+        """As `Message.weight`, of all that is looked at to tell it."""
+        return 1 + sum(message.weight for message in self.told) + len(self.placed) // 16
 
     @property
     def unread(self) -> int:

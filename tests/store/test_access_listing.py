@@ -10,7 +10,9 @@ import pytest
 
 from gateway.access import changing, listing, threads
 from gateway.access.caller import Caller
+from gateway.access.digest import Digests
 from gateway.access.listing import Cursor
+from gateway.access.messages import list_messages
 from gateway.access.query import Query
 from gateway.access.sight import sight
 from gateway.ingest.writer import Ingest
@@ -227,3 +229,13 @@ async def test_no_more_mailboxes_are_read_than_can_have_a_row(db: Database, runn
         some = await db.read(lambda rx, stretch=stretch: by_date.walk(rx, boxes, stretch, 6))
         everything = await db.read(lambda rx, stretch=stretch: by_date.walk(rx, boxes, stretch, 1000))
         assert [row.point for row in some] == [row.point for row in everything[:6]]
+
+
+async def test_digests_are_kept_within_bounds(db: Database, runner: asyncio.Runner) -> None:
+    inbox, _, model = await filled(db, 12, 2, random.Random(8))
+    kept = Digests(most=5)
+    for _ in range(2):
+        found = await list_messages(db, kept, who(), inbox.address, Query(), None, 50)
+        assert {message.id for message in found.messages} == model.places.keys()
+        assert {message.digest.subject for message in found.messages} == {f"word{at % 5} of {at}" for at in range(12)}
+        assert sum(digest.weight for digest in kept.kept) <= 5

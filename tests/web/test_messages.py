@@ -22,6 +22,17 @@ def test_a_list_is_newest_first_over_all_mailboxes(box: Box) -> None:
     assert box.subjects(mailbox="Sent") == ["sent"]
 
 
+def test_a_long_page_says_the_same_as_short_ones(box: Box) -> None:
+    """What takes long to tell is told another way."""
+    box.fill([letter(f"m{at}", to=", ".join(f"a{each}@x.test" for each in range(40))) for at in range(60)])
+    assert box.list(limit=200) == box.list(limit=7)
+    ids = [message["id"] for message in box.list()]
+    many = box.api.post(f"{box.path}/messages/batch/get", {"ids": ids})
+    assert many == {"items": box.list(limit=7), "missing": []}
+    threads = f"{box.path}/threads"
+    assert box.api.get(f"{threads}?limit=200")["items"][:9] == box.api.get(f"{threads}?limit=9")["items"]
+
+
 def test_a_message_says_what_it_is(box: Box) -> None:
     box.put(bytes(with_files()), flags="\\Seen $Work")
     [message] = box.list()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -15,7 +15,7 @@ from gateway.store.db import Tx
 from gateway.web.services import WebServices
 
 from .message_values import MessageOut, shown
-from .parts import Services, Strict, Who
+from .parts import Services, Strict, Who, told
 
 router = APIRouter(prefix="/api/v1/inboxes/{inbox}/messages", tags=["messages"])
 
@@ -130,13 +130,15 @@ async def _many(
     return await services.db.write(unit)
 
 
-@router.post("/batch/get")
-async def get_messages(services: Services, who: Who, inbox: str, body: ManyGet) -> ManyFound:
+@router.post("/batch/get", response_model=ManyFound)
+async def get_messages(services: Services, who: Who, inbox: str, body: ManyGet) -> Any:
     """Messages by their ids, in that order."""
     found = await messages.messages(services.db, services.digests, who, inbox, body.ids)
     there = {message.id for message in found}
-    return ManyFound(
-        items=[shown(message) for message in found], missing=[each for each in body.ids if each not in there]
+    missing = [each for each in dict.fromkeys(body.ids) if each not in there]
+    return await told(
+        lambda: ManyFound(items=[shown(message) for message in found], missing=missing),
+        sum(message.weight for message in found),
     )
 
 

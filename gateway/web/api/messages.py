@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
@@ -17,7 +17,7 @@ from gateway.model.errors import InvalidRequest
 
 from .downloads import download
 from .message_values import MessageFull, MessageOut, shown, shown_full
-from .parts import Cursor, Limit, Page, Services, Who, from_cursor, to_cursor
+from .parts import Cursor, Limit, Page, Services, Who, from_cursor, to_cursor, told, told_page
 
 router = APIRouter(prefix="/api/v1/inboxes/{inbox}", tags=["messages"])
 
@@ -43,7 +43,7 @@ def cursor_of(point: Point | None) -> str | None:
     return None if point is None else to_cursor(point.date, point.content, point.name)
 
 
-@router.get("/messages")
+@router.get("/messages", response_model=Page[MessageOut])
 async def list_messages(
     services: Services, who: Who, inbox: str,
     mailbox: Annotated[str | None, Query(max_length=1000, description="Id or name; all without it")] = None,
@@ -55,7 +55,7 @@ async def list_messages(
     text: Annotated[str | None, Query(min_length=1, max_length=1000, description="Header or text hold it")] = None,
     thread: Annotated[str | None, Query(max_length=100)] = None, order: Literal["newest", "oldest"] = "newest",
     limit: Limit = 50, cursor: Cursor = None,
-) -> Page[MessageOut]:  # fmt: skip
+) -> Any:  # fmt: skip
     """Messages of all mailboxes or of one, newest first; all filters that are given must hold.
 
     A search may answer a short page, or an empty one, that still has a `next`: go on until it is null.
@@ -66,7 +66,8 @@ async def list_messages(
         rising=order == "oldest",
     )  # fmt: skip
     found = await messages.list_messages(services.db, services.digests, who, inbox, asked, point_of(cursor), limit)
-    return Page(items=[shown(message) for message in found.messages], next=cursor_of(found.next))
+    weight = sum(message.weight for message in found.messages)
+    return await told_page(found.messages, shown, cursor_of(found.next), weight)
 
 
 _RFC822: Final = {"requestBody": {"required": True, "content": {
@@ -101,10 +102,11 @@ async def append_message(
     return shown(await messages.message(services.db, services.digests, who, inbox, made))
 
 
-@router.get("/messages/{message}")
-async def get_message(services: Services, who: Who, inbox: str, message: str) -> MessageFull:
+@router.get("/messages/{message}", response_model=MessageFull)
+async def get_message(services: Services, who: Who, inbox: str, message: str) -> Any:
     """A message with its text and all fields of its header."""
-    return shown_full(await messages.full_message(services.db, services.digests, who, inbox, message))
+    full = await messages.full_message(services.db, services.digests, who, inbox, message)
+    return await told(lambda: shown_full(full), full.weight)
 
 
 @router.get("/messages/{message}/raw", response_class=Response, responses={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
@@ -16,7 +16,7 @@ from gateway.store.db import Tx
 from .message_changes import Change, FlagsChange, ManyDone, deleting, marking
 from .message_values import AddressOut, MessageOut, people, shown
 from .messages import Flag, Time, Words, cursor_of, point_of
-from .parts import Cursor, Limit, Page, Services, Who
+from .parts import Cursor, Limit, Page, Services, Who, told, told_page
 
 router = APIRouter(prefix="/api/v1/inboxes/{inbox}/threads", tags=["threads"])
 
@@ -44,12 +44,12 @@ class ThreadOut(BaseModel):
 
 
 class ThreadFull(ThreadOut):
-    """`items`: its latest 500 messages, oldest first; the list of messages with `thread` has all."""
+    """`items`: its latest 200 messages, oldest first; the list of messages with `thread` has all."""
 
     items: list[MessageOut]
 
 
-def told(thread: Thread) -> ThreadOut:
+def shown_thread(thread: Thread) -> ThreadOut:
     first, latest = thread.told[:1], thread.told[-1:]
     placed = thread.placed
     senders: dict[str, Person] = {}
@@ -68,13 +68,13 @@ def told(thread: Thread) -> ThreadOut:
     )  # fmt: skip
 
 
-@router.get("")
+@router.get("", response_model=Page[ThreadOut])
 async def list_threads(
     services: Services, who: Who, inbox: str,
     mailbox: Annotated[str | None, Query(max_length=1000, description="Id or name; all without it")] = None,
     since: Time = None, before: Time = None, unread: Flag = None, flagged: Flag = None, keyword: Words = None,
     order: Literal["newest", "oldest"] = "newest", limit: Limit = 50, cursor: Cursor = None,
-) -> Page[ThreadOut]:  # fmt: skip
+) -> Any:  # fmt: skip
     """Threads by their latest message, newest first; filters ask for a thread any message of which fits.
 
     A page may be short, or empty, and still have a `next`: go on until it is null.
@@ -84,14 +84,19 @@ async def list_threads(
         rising=order == "oldest",
     )  # fmt: skip
     found = await threads.list_threads(services.db, services.digests, who, inbox, asked, point_of(cursor), limit)
-    return Page(items=[told(thread) for thread in found.threads], next=cursor_of(found.next))
+    weight = sum(thread.weight for thread in found.threads)
+    return await told_page(found.threads, shown_thread, cursor_of(found.next), weight)
 
 
-@router.get("/{thread}")
-async def get_thread(services: Services, who: Who, inbox: str, thread: str) -> ThreadFull:
+@router.get("/{thread}", response_model=ThreadFull)
+async def get_thread(services: Services, who: Who, inbox: str, thread: str) -> Any:
     """A thread with its messages, oldest first."""
     found = await threads.thread(services.db, services.digests, who, inbox, thread)
-    return ThreadFull(**told(found).model_dump(), items=[shown(message) for message in found.told])
+    return await told(lambda: _whole(found), found.weight)
+
+
+def _whole(found: Thread) -> ThreadFull:
+    return ThreadFull(**shown_thread(found).model_dump(), items=[shown(message) for message in found.told])
 
 
 @router.patch("/{thread}")
