@@ -192,7 +192,7 @@ def test_another_pod_finds_nothing(account: tuple[Api, dict[str, object]], pod: 
 
 
 def test_what_only_the_owner_decides(dovecot: Dovecot, pod: tuple[Api, str]) -> None:
-    """No way into private networks, by an option, a preset or a change, and no leave to send as anybody by the relay."""
+    """No way into private networks, by an option, a preset or a change; no sending as anybody by the relay."""
     client, inbox = pod
     new = {"name": "x", "address": fresh(), "inbox": inbox}
     assert client.ask("POST", "/api/v1/connectors", {**new, "options": options(dovecot)}).code == "forbidden"

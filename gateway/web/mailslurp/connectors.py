@@ -181,7 +181,8 @@ async def get_connector_by_email_address(
 @router.get("/connectors/by-inbox-id")
 async def get_connector_by_inbox_id(services: Services, who: Who, inboxId: str) -> OptionalConnectorDto:
     """Get connector by inbox."""
-    return await _optional(services, who, lambda rx, row: inbox_of(rx, who, inboxId).id == row.inbox_id)
+    inbox = await services.db.read(lambda rx: inbox_of(rx, who, inboxId))
+    return await _optional(services, who, lambda rx, row: row.inbox_id == inbox.id)
 
 
 @router.get("/connectors/by-name")

@@ -128,7 +128,7 @@ async def _page(
         found, more = await reading.emails(services, who, box, query, (index + 1) * size)
         merged += [(box, message) for message in found]
         total += await reading.count(services, who, box, query) if more else len(found)
-    merged.sort(key=lambda pair: (pair[1].placed.received_at, pair[1].id), reverse=not query.rising)
+    merged.sort(key=lambda pair: pair[1].placed.cursor.point, reverse=not query.rising)
     shown = [preview(box, message) for box, message in merged[index * size : (index + 1) * size]]
     return page_of(shown, index, size, total)
 
@@ -138,7 +138,7 @@ async def newest(services: WebServices, who: Caller, boxes: list[Inbox]) -> Emai
     best: tuple[Inbox, Message] | None = None
     for box in boxes:
         found, _ = await reading.emails(services, who, box, queries.EVERYTHING, 1)
-        if found and (best is None or found[0].placed.received_at > best[1].placed.received_at):
+        if found and (best is None or found[0].placed.cursor.point > best[1].placed.cursor.point):
             best = box, found[0]
     if best is None:
         raise NotFound(NO_EMAIL)

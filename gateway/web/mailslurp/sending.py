@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from email.utils import formataddr
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -30,6 +31,11 @@ router = APIRouter(tags=["mailslurp sending"])
 _ELSEWHERE = (("to_contacts", "toContacts"), ("to_group", "toGroup"), ("template", "template"),
               ("attachments", "attachments"))  # fmt: skip
 """What lies in parts of MailSlurp that are not here."""
+
+NEW_S: Final = 10
+"""For so long after a change of an account it is looked whether that is known everywhere."""
+FOLLOWED_S: Final = 3.0
+LOOK_S: Final = 0.1
 
 
 class SimpleSendEmailOptions(Given):
@@ -79,6 +85,9 @@ async def _send(
 
     post, rows, user = await services.db.read(query)
     author = sender or options.from_ or await _account(services, who, rows) or post.inbox.address
+    for row in rows:
+        if row.address == author and row.enabled:
+            await _followed(services, row)
     letter = sends.addressed(written(options, author), post)
     outcome = await sends.send(services, who, post, letter)
     return _sent(services, post, user, options, letter.sender.address, outcome)
@@ -90,6 +99,17 @@ async def _account(services: WebServices, who: Caller, rows: list[ConnectorRow])
         if row.enabled and await _sends(services, who, row):
             return row.address
     return None
+
+
+async def _followed(services: WebServices, row: ConnectorRow) -> None:
+    """Whoever finds the way of mail hears of a new account a moment after it was made: no mail goes another one."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + FOLLOWED_S
+    probe = {"sender": row.address, "recipient": f"postmaster@{row.address.rpartition('@')[2]}"}
+    while services.clock() - row.updated_at < NEW_S and loop.time() < end:
+        if (await services.operate("queue.route", probe))["way"] == "connector":
+            return
+        await asyncio.sleep(LOOK_S)
 
 
 async def _sends(services: WebServices, who: Caller, row: ConnectorRow) -> bool:
