@@ -13,6 +13,8 @@ from .mail import BEGIN, LARGE, SETTINGS, Box, letter, with_files
 
 __all__ = ["SETTINGS"]
 
+READERS = 1  # what is looked for and made there is handed over as octets
+
 
 def test_a_list_is_newest_first_over_all_mailboxes(box: Box) -> None:
     box.fill([letter(f"m{at}") for at in range(5)])
@@ -295,6 +297,19 @@ def test_a_body_that_is_cut_off_leaves_nothing(gateway: Gateway, box: Box) -> No
         head += "Content-Type: message/rfc822\r\nContent-Length: 1500000\r\n\r\n"
         client.sendall(head.encode() + b"x" * 700_000)
     assert box.list() == []
+
+
+def test_who_goes_away_in_the_middle_of_a_download_is_no_defect(gateway: Gateway, box: Box) -> None:
+    """The gateway's log, which the fixture looks through, says nothing of it."""
+    box.put(letter("large", ("x" * 76 + "\r\n") * 24_000))
+    [message] = box.list()
+    for path in (f"messages/{message['id']}/raw", f"messages/{message['id']}/parts/1"):
+        with gateway.tls().wrap_socket(socket.create_connection((HOST, gateway.web)), server_hostname=HOST) as client:
+            client.sendall(
+                f"GET {box.path}/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {box.key}\r\n\r\n".encode()
+            )
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert box.subjects() == ["large"]
 
 
 def test_hostile_mail_can_be_listed_and_read(box: Box) -> None:
