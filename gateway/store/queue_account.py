@@ -20,7 +20,7 @@ ACCOUNT_GONE: Final = "account gone"
 """In the history of a recipient."""
 _BATCH: Final = 500
 
-_OPEN = Stmt("SELECT id, mail_from FROM submission WHERE inbox_id = :inbox AND finished_at IS NULL ORDER BY id")
+_OPEN = Stmt("SELECT id, mail_from FROM submission WHERE inbox_id = :inbox AND finished_at IS NULL")
 _DUE = Stmt(
     "UPDATE queue_recipient SET next_attempt = :now, updated_at = :now WHERE submission_id IN :LIST(rows)"
     " AND state = 'deferred' AND next_attempt > :now"
@@ -90,12 +90,12 @@ def account_gone(tx: Tx, inbox_id: InboxId, address: str, name: str, now: int, *
 
 
 def _of(tx: Tx, inbox_id: InboxId, address: str) -> list[SubmissionId]:
-    """Open submissions from the address, +detail or not."""
-    return [
+    """Open submissions from the address, +detail or not; in one order, for their locks."""
+    return sorted(
         SubmissionId(number)
         for number, sender in tx.all(_OPEN, inbox=inbox_id)
         if address in spellings(sender)[:-1]
-    ]
+    )
 
 
 def _batches(numbers: list[SubmissionId]) -> list[list[SubmissionId]]:

@@ -89,6 +89,7 @@ WALKS: Final[dict[str, str]] = {
     "search_text._MISSING": REPAIR,
     "search_text._COUNT_DUE": "a figure for the metrics, once a minute: a number a content that waits",
     "queue_list._BY_TRACE": "a person asks, and the newest are met first",
+    "queue_account._OPEN": "somebody switches an account on, or removes it: the same submissions",
     "queue._OPEN_OF_INBOX": "an inbox is deleted: its submissions, of which the history keeps a month",
 }
 """Statement -> why it may walk."""

@@ -19,7 +19,7 @@ _UNSAFE: Final = re.compile(r'[^ !#$%&()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]')
 _SANDBOX: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 
-def window(header: str | None, size: int) -> tuple[int, int] | None | bool:
+def window(header: str | None, size: int) -> tuple[int, int] | bool | None:
     """[first, last) that a Range field asks for; None: all, for there is none or it is not understood (RFC 9110 14.2:
     several ranges may be ignored); False: none of it is there (416)."""
     match = _RANGE.match(header.strip()) if header else None
