@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,13 @@ GIVEN: Mapping[str, Any] = {"permissions": list(BUNDLES), "address": "somebody@o
 
 
 class Samples:
-    """Of one document. `ids`: values of fields and parameters by name, wherever one of that name is taken."""
+    """Of one document. `ids`: values of fields and parameters by name, wherever one of that name is taken; `own`: of
+    those that must be given."""
 
-    def __init__(self, document: Mapping[str, Any], ids: Mapping[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, Any], ids: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         self._document = document
         self._ids = ids
+        self._known = {**own, **ids}
 
     def resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         while "$ref" in schema:
@@ -33,9 +36,12 @@ class Samples:
             forms = [self.resolved(form) for key in ("anyOf", "oneOf", "allOf") for form in schema.get(key, ())]
             return self.value(next((form for form in forms if form.get("type") != "null"), forms[0]), name)
         kind = schema.get("type")
-        if name in self._ids and kind in ("string", "array", None):
-            found = self._ids[name]
-            return found if (kind == "array") == isinstance(found, list) else ([found] if kind == "array" else found)
+        if name in self._known and kind in ("string", "array", None):
+            found = self._known[name]
+            if kind == "array":
+                return found if isinstance(found, list) else [found]
+            if self._fits(found, schema) or name in self._ids:
+                return found
         if name in GIVEN:
             return GIVEN[name]
         if "const" in schema:
@@ -56,6 +62,11 @@ class Samples:
         if schema.get("examples"):
             return schema["examples"][0]
         return "x" * max(schema.get("minLength", 1), 1)
+
+    def _fits(self, value: Any, schema: Mapping[str, Any]) -> bool:
+        """One's own stands only where such a thing can be meant."""
+        length = schema.get("maxLength", len(value))
+        return len(value) <= length and re.search(schema.get("pattern", ""), value) is not None
 
     def names(self, schema: Mapping[str, Any]) -> set[str]:
         """Fields of an object."""

@@ -27,7 +27,9 @@ from .samples import Samples
 __all__ = ["SETTINGS"]
 
 MARK = "zq7-nobody-else-sees-this"
-BODIES: dict[tuple[str, str], dict[str, Any]] = {}
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/api/v1/webhooks/{webhook}/replay"): {"event": "x"},
+}
 """(method, path) -> fields of a body that its schema does not say enough about."""
 STREAMS = "text/event-stream"
 NUMBERS = ("1", "2", "3")
@@ -73,6 +75,9 @@ def tenant(gateway: Gateway, name: str, make: Callable[..., Api], admin: Api) ->
         "domain": domain, "draft": draft["id"], "connector": connector["id"], "submission": _submission(sent),
     }  # fmt: skip
     ids |= {"ids": [ids["message"]], "source": ids["mailbox"], "inbox_id": inbox["id"]}
+    if "/api/v1/webhooks" in admin.get("/api/v1/openapi.json")["paths"]:
+        hook = {"url": "https://hooks.example/x", "inbox": address, "name": mark}
+        ids["webhook"] = box.api.post("/api/v1/webhooks", hook)["id"]
     made.ids = ids
     return made
 
@@ -113,11 +118,11 @@ def body_of(said: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
 
 
 def ask(
-    api: Api, document: dict[str, Any], operation: Operation, path_ids: dict[str, str], ids: dict[str, Any]
+    api: Api, document: dict[str, Any], operation: Operation, path_ids: dict[str, str], ids: dict[str, Any], own: Tenant
 ) -> Answer:
     """The operation with the least it takes; `ids` stand wherever a field or parameter of that name is."""
     method, path, said = operation
-    samples = Samples(document, ids)
+    samples = Samples(document, ids, own.ids)
     target = path.format_map({name: quote(value, safe="@") for name, value in path_ids.items()})
     query = {
         each["name"]: samples.value(each["schema"], each["name"])
@@ -174,7 +179,7 @@ def test_one_s_own_are_found_by_the_same_ids(gateway: Gateway, tenants: tuple[Te
         for method, path, said in operations(document):
             names = named(said, "path").keys()
             if method == "GET" and names and names <= ours.ids.keys() and not streams(said):
-                answer = ask(api, document, (method, path, said), {name: ours.ids[name] for name in names}, {})
+                answer = ask(api, document, (method, path, said), {name: ours.ids[name] for name in names}, {}, ours)
                 assert answer.status not in (403, 404, 500), (path, answer.body)
                 found += answer.status == 200
         assert found > 10
@@ -201,12 +206,12 @@ def test_nothing_of_another_s_is_found(gateway: Gateway, tenants: tuple[Tenant, 
                         continue  # a number, and nobody's
                     tried += 1
                     values = ids | dict(zip(verbs, chosen, strict=True))
-                    answer = ask(api, document, operation, values, {})
+                    answer = ask(api, document, operation, values, {}, ours)
                     strange = {
                         name: value if value == ours.ids.get(name) else nobody.get(name, "999999999")
                         for name, value in ids.items()
                     }
-                    none = ask(api, document, operation, strange | dict(zip(verbs, chosen, strict=True)), {})
+                    none = ask(api, document, operation, strange | dict(zip(verbs, chosen, strict=True)), {}, ours)
                     if answer.status not in (403, 404) or MARK.encode() in _without(answer.body, ids):
                         wrong.append(f"{method} {path} {values}: {answer.status} {answer.body[:200]!r}")
                     elif (answer.status, answer.code) != (none.status, none.code):
@@ -236,14 +241,14 @@ def test_ids_in_bodies_and_queries_find_nothing(gateway: Gateway, tenants: tuple
             content = body_of(said)
             fields = set(named(said, "query"))
             if content is not None and content[0] == "application/json":
-                fields |= Samples(document, {}).names(content[1])
+                fields |= Samples(document, {}, {}).names(content[1])
             path_names = named(said, "path")
             if streams(said) or not fields & theirs.ids.keys() or path_names.keys() - ours.ids.keys():
                 continue
             for name in sorted(fields & theirs.ids.keys()):
                 tried += 1
                 asked = {name: theirs.ids[name]}
-                answer = ask(api, document, operation, {each: ours.ids[each] for each in path_names}, asked)
+                answer = ask(api, document, operation, {each: ours.ids[each] for each in path_names}, asked, ours)
                 if answer.status >= 500 or MARK.encode() in _without(answer.body, {name: str(theirs.ids[name])}):
                     wrong.append(f"{method} {path} {asked}: {answer.status} {answer.body[:300]!r}")
         assert not wrong, "\n".join(wrong)
