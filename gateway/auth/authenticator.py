@@ -135,6 +135,14 @@ class Authenticator:
             self._last_used.note(found, now)
         return found
 
+    def gate(self, peer_ip: str) -> None:
+        """Before a login that is checked elsewhere (a passkey). Throttled."""
+        self._gate(source_of(peer_ip))
+
+    def failed(self, peer_ip: str, key_id: str = "") -> AuthenticationFailed:
+        """Such a login failed: it counts as any other, and this is what to raise."""
+        return self._failed(Refusal.WRONG_SECRET, source_of(peer_ip), "", key_id)
+
     async def _key(self, key_id: str) -> KeyRow | None:
         return await self._db.tiny(lambda rx: keys.key_by_key_id(rx, key_id))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
@@ -149,3 +150,16 @@ def test_a_key_of_one_inbox_sees_nothing_of_others(gateway: Gateway, api: Make) 
     assert gateway.address.encode() not in one.open("/inboxes").body
     for path in (f"/inboxes/{gateway.address}", "/queue", "/connectors", "/health", "/queue/x", "/connectors/x"):
         assert one.open(path).status == 404, path
+
+
+def test_guessed_passkeys_close_the_door(gateway: Gateway, api: Make) -> None:
+    """As wrong keys do: for their source, and for people who log in from there."""
+    answer = json.dumps({"answer": {"rawId": "AAAA", "response": {"clientDataJSON": "e30"}}})
+    client = api("")
+    statuses = [
+        client.ask("POST", "/login/passkey", octets=answer.encode(), Content_Type="application/json",
+                   Sec_Fetch_Site="same-origin").status
+        for _ in range(15)
+    ]  # fmt: skip
+    assert statuses[0] == 401
+    assert statuses[-1] == 429

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -20,6 +20,8 @@ from gateway.web.services import WebServices
 from .shell import Person, back
 
 router = APIRouter(include_in_schema=False)
+
+_REFUSED: Final = "The passkey was not accepted"
 
 
 async def _said(request: Request) -> dict[str, Any]:
@@ -80,7 +82,22 @@ async def log_in(request: Request) -> Response:
     services: WebServices = request.app.state.services
     if not people.same_site(request.headers, services.settings.base_url):
         raise NoPermission("The form was sent by another site")
+    peer = request.client.host if request.client else ""
+    services.authenticator.gate(peer)
     answer = (await _said(request)).get("answer")
+    try:
+        key = await _key_of(services, answer)
+    except AuthenticationFailed:
+        services.authenticator.failed(peer)
+        raise
+    response = Response(json.dumps({"next": "/"}), media_type="application/json")
+    who = request.scope["state"]["caller"] = caller(key)  # for the record of who did what
+    people.keep(response, await services.people.begin(who))
+    return response
+
+
+async def _key_of(services: WebServices, answer: Any) -> KeyRow:
+    """AuthenticationFailed: no passkey of ours, of a key that is no longer good, or not the one that was made here."""
     credential, now = services.passkeys.credential_of(answer), int(services.clock())
 
     def query(rx: Rx) -> tuple[Passkey, KeyRow] | None:
@@ -90,12 +107,9 @@ async def log_in(request: Request) -> Response:
 
     found = await services.db.read(query)
     if found is None:
-        raise AuthenticationFailed("The passkey was not accepted")
+        raise AuthenticationFailed(_REFUSED)
     passkey, key = found
     count = services.passkeys.logged_in(answer, passkey.public_key, passkey.sign_count, now)
     if not await services.db.write(lambda tx: passkeys.used(tx, passkey.id, count, now)):
-        raise AuthenticationFailed("The passkey was not accepted")
-    response = Response(json.dumps({"next": "/"}), media_type="application/json")
-    who = request.scope["state"]["caller"] = caller(key)  # for the record of who did what
-    people.keep(response, await services.people.begin(who))
-    return response
+        raise AuthenticationFailed(_REFUSED)
+    return key
