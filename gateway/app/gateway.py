@@ -74,6 +74,7 @@ from .storage import held_data_dir, opened_store
 from .tasks import Tasks, ended
 from .test_mode import NOTICE, TestMode
 from .web import Web
+from .webhooks import deliver
 from .welcome import block, client_settings
 
 log = structlog.get_logger(__name__)
@@ -179,6 +180,7 @@ class Gateway:
         self._delivering = self._tasks.spawn("delivery", runner.run())
         # It ends before what it syncs with is closed.
         stack.push_async_callback(ended, self._tasks.spawn("connectors", supervisor.run()))
+        stack.push_async_callback(ended, self._tasks.spawn("webhooks", deliver(config, db, desk.vault, self._metrics)))
         self._tasks.spawn("tls.watch", tls.watch())
         if trigrams is not None:
             self._tasks.spawn("search.trigrams", trigrams.run())

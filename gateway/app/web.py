@@ -111,6 +111,7 @@ class Web:
         from gateway.web.services import WebServices
 
         context = self._context
+        assert context.desk is not None  # a serving process has one
         listening = self._listening = Listening(context.db, context.now)
         listening.start()
         samples = self._samples = Samples(self._operate, context.now)
@@ -120,6 +121,7 @@ class Web:
             drafting=self._drafting, operate=self._operate, clock=context.now, settings=chosen,
             metrics=self._metrics, gate=self._gate, audit=self._context.audit, setup=client_setup(self._config),
             people=People(context.db, context.now), passkeys=Passkeys(chosen.base_url), listening=listening,
+            vault=context.desk.vault,
             client_settings=self._client_settings, findings=self._findings, samples=samples,
         )
 

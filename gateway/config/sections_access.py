@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from gateway.fields.checks import is_web_address
@@ -133,6 +134,13 @@ class Web:
             " to this machine, where the key opens everything."
         ),
     ] = False
+    webhook_private: Annotated[
+        bool, Setting("Webhooks may lead into private networks and to this machine.")
+    ] = False
+    webhook_ca: Annotated[
+        Path | None,
+        Setting("PEM file: webhooks trust these certificates and no others; unset: those that the system trusts."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

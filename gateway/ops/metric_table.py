@@ -39,6 +39,7 @@ class Declared:
 
 TABLE: Final[tuple[Declared, ...]] = (
     Declared("web_requests_total", Kind.COUNTER, "HTTP requests, by class of status.", ("status",)),
+    Declared("webhook_attempts_total", Kind.COUNTER, "Deliveries to webhooks that were tried.", ("result",)),
     Declared("web_defects_total", Kind.COUNTER, "HTTP requests that met a defect; the log has the incident."),
     Declared("auth_logins_total", Kind.COUNTER, "Logins checked: ok, failed, throttled.", ("result",)),
     Declared("imap_connections_total", Kind.COUNTER, "IMAP connections accepted."),

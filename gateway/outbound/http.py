@@ -1,4 +1,4 @@
-"""HTTP for what we ask of others ourselves (OAuth endpoints): short forms and answers, over connections that we dial.
+"""HTTP for what we ask and tell others ourselves (OAuth endpoints, webhooks): short bodies, connections that we dial.
 
 aiohttp speaks HTTP; the connection under it is `dial`'s, so that the deny table holds for the address that is dialled,
 and TLS is `ClientContexts`'. Nothing is taken from the environment, no redirect is followed, no cookie kept, nothing
@@ -55,7 +55,10 @@ class HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """`patience`: seconds for the name look-up and each address; `total`: for all of a request."""
+    """`patience`: seconds for the name look-up and each address; `total`: for all of a request.
+
+    `cut`: an answer that is too long is cut, and nothing more of it read; else it is a failure.
+    """
 
     allow_private: bool = False
     tls: TlsPolicy = field(default_factory=TlsPolicy)
@@ -63,6 +66,7 @@ class HttpSettings:
     patience: float = 10.0
     total: float = 30.0
     max_answer: int = MAX_ANSWER
+    cut: bool = False
     agent: str = "mail-gateway"
 
 
@@ -132,6 +136,10 @@ class HttpClient:
         """`form` as application/x-www-form-urlencoded. HttpFailed, InvalidRequest for a URL that is not https."""
         return await self._request("POST", url, form, headers, reach)
 
+    async def post(self, url: str, octets: bytes, *, headers: Mapping[str, str] | None = None) -> HttpAnswer:
+        """`octets` as they are. HttpFailed, InvalidRequest for a URL that is not https."""
+        return await self._request("POST", url, octets, headers)
+
     async def close(self) -> None:
         """End requests that are under way."""
         if self._session is not None:
@@ -142,7 +150,7 @@ class HttpClient:
         self,
         method: str,
         url: str,
-        form: Mapping[str, str] | None,
+        form: Mapping[str, str] | bytes | None,
         headers: Mapping[str, str] | None,
         reach: Reach = PUBLIC,
     ) -> HttpAnswer:
@@ -165,7 +173,7 @@ class HttpClient:
         self,
         method: str,
         url: str,
-        form: Mapping[str, str] | None,
+        form: Mapping[str, str] | bytes | None,
         headers: Mapping[str, str],
         context: ssl.SSLContext,
     ) -> HttpAnswer:
@@ -178,7 +186,7 @@ class HttpClient:
             async with session.request(
                 method,
                 url,
-                data=dict(form) if form is not None else None,
+                data=form if form is None or isinstance(form, bytes) else dict(form),
                 headers={"Accept": "application/json", "Accept-Encoding": "identity", **headers},
                 allow_redirects=False,
                 ssl=context,
@@ -224,7 +232,8 @@ class HttpClient:
         return protocol
 
     async def _body(self, answer: Any) -> bytes:
-        if answer.headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
+        encoding = answer.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in {"", "identity"} and not self._settings.cut:
             raise HttpFailed(Failure.PROTOCOL, f"{answer.url.host} answered in an encoding nobody asked for", sent=True)
         most = self._settings.max_answer
         octets = bytearray()
@@ -232,6 +241,8 @@ class HttpClient:
             octets += piece
             if len(octets) > most:
                 answer.close()
+                if self._settings.cut:
+                    return bytes(octets[:most])
                 raise HttpFailed(Failure.PROTOCOL, f"{answer.url.host} answered more than {most} octets", sent=True)
         return bytes(octets)
 

@@ -89,6 +89,8 @@ _COLD: Final = (
     Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM api_key WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM list_entry WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM webhook_cursor WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM webhook WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM address WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM resource_note WHERE kind = 'inbox' AND ref = (SELECT uuid FROM inbox WHERE id = :inbox)"),
     Stmt("DELETE FROM inbox WHERE id = :inbox"),

@@ -13,6 +13,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.ingest.writer import Ingest
 from gateway.model.ports import NULL_METRICS, Clock, Metrics
 from gateway.store.db import Database
+from gateway.store.vault import Vault
 from gateway.submit.accept import Submissions
 from gateway.submit.drafting import Drafting
 
@@ -99,6 +100,7 @@ class WebServices:
     people: People
     passkeys: Passkeys
     listening: Listening
+    vault: Vault
     settings: WebSettings = field(default_factory=WebSettings)
     setup: ClientSetup = field(default_factory=ClientSetup)
     metrics: Metrics = NULL_METRICS

@@ -25,7 +25,7 @@ webhook = Table(
     Column("former_secret", Octets),
     Column("former_until", Big),  # till then it signs as well
     Column("headers_sealed", Octets),  # JSON: custom fields, which may be secrets too
-    Column("hidden_roles", Text, nullable=False, server_default=text("''")),  # what its maker might not read
+    Column("reads", Text, nullable=False, server_default=text("''")),  # permissions to read that its maker had
     Column("enabled", SmallInteger, nullable=False, server_default=text("1")),
     Column("reason", Text),  # for people: why it was switched off, or what goes wrong
     Column("failing_since", Big),

@@ -23,6 +23,7 @@ from . import (
     submissions,
     threads,
     wait,
+    webhooks,
 )
 
 
@@ -31,7 +32,7 @@ def routers() -> list[APIRouter]:
         me.router, inboxes.router, messages.router, message_changes.router,
         mailboxes.router, threads.router, keys.router, domains.router, queue.router, sending.router,
         drafts.router, submissions.router,
-        events.router, wait.router,
+        events.router, wait.router, webhooks.router,
         # Events before single connectors: their paths would be names of such.
         connector_sync.router, connectors.router, remote.router, oauth.router, oauth.browser,
     ]

@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("former_secret", sa.LargeBinary()),
         sa.Column("former_until", BIG),
         sa.Column("headers_sealed", sa.LargeBinary()),
-        sa.Column("hidden_roles", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("reads", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("enabled", sa.SmallInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("reason", sa.Text()),
         sa.Column("failing_since", BIG),
