@@ -12,13 +12,15 @@ from typing import Any, Final
 
 from starlette.responses import StreamingResponse
 
-from gateway.model.errors import GatewayError
+from gateway.model.errors import GatewayError, LimitReached
 
 from . import problems
 from .services import Json, Stream, WebServices
 
 BEAT_S: Final = 15.0
 """A comment goes out so often where nothing is told, so that proxies keep the connection."""
+STALL_S: Final = 120.0
+"""For so long an operation waits for who reads."""
 FIRST_S: Final = 1.0
 """For so long the head of the answer waits for a refusal, which is then an answer of its own."""
 NDJSON: Final = "application/x-ndjson"
@@ -38,7 +40,12 @@ class Telling:
         return None
 
     async def send(self, frame: Frame) -> None:
-        await self._frames.put(frame)
+        """LimitReached when nobody reads."""
+        try:
+            async with asyncio.timeout(STALL_S):
+                await self._frames.put(frame)
+        except TimeoutError:
+            raise LimitReached("Whoever asked does not read what comes") from None
 
     async def next(self, patience: float) -> Frame | None:
         """The next frame; None where none came in time, or none will: `done` tells which."""
@@ -64,6 +71,8 @@ class Telling:
     async def end(self) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()  # nobody is left to be told
 
 
 async def progress(services: WebServices, run: Run, kind: str) -> StreamingResponse:

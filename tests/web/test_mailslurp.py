@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -238,6 +239,17 @@ def test_waiting_syncs(client: Callable[..., Client], provider: Provider, accoun
         inbox_id=connector.inbox_id, timeout=60_000, unread_only=True
     )
     assert (email.subject, email.read, email.body.strip()) == ("waited for", False, "body")
+
+
+def test_a_wait_ends_with_its_key(client: Callable[..., Client], gateway: Gateway) -> None:
+    address, key = gateway.inbox(f"revoked-{uuid.uuid4().hex[:6]}@mail.test")
+    api = client(key).WaitForControllerApi
+    inbox = client().InboxControllerApi.get_inbox_by_email_address(address).inbox_id
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(refused, lambda: api.wait_for_latest_email(inbox_id=inbox, timeout=120_000))
+        wait_for(lambda: bool(client(key).InboxControllerApi.get_inbox_count().total_elements), "the server's turn")
+        gateway.run("key", "revoke", key)
+        assert waiting.result(60) == 401
 
 
 def test_sending_through_the_account(client: Callable[..., Client], provider: Provider, account: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from gateway.access import changing, octets
@@ -52,7 +52,7 @@ def asked(
 
 @router.get("/inboxes/{inboxId}/emails")
 async def get_emails(
-    services: Services, who: Who, inboxId: str, size: int | None = None, limit: int | None = None,
+    request: Request, services: Services, who: Who, inboxId: str, size: int | None = None, limit: int | None = None,
     sort: Sort = "ASC", retryTimeout: Milliseconds = None, delayTimeout: Milliseconds = None,
     minCount: Annotated[int | None, Query(ge=0, le=100)] = None, unreadOnly: bool = False, before: Moment = None,
     since: Moment = None,
@@ -67,7 +67,7 @@ async def get_emails(
         return found if len(found) >= (minCount or 0) else None
 
     if minCount:
-        found = await reading.until(services, who, inbox, (retryTimeout or 0) / 1000, look)
+        found = await reading.until(request, services, who, inbox, (retryTimeout or 0) / 1000, look)
     else:
         await reading.synced(services, who, inbox)
         found = await look() or []

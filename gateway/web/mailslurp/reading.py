@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from starlette.requests import Request
+
 from gateway.access import messages as reads
 from gateway.access.caller import Caller, inbox_of, inboxes_of
 from gateway.access.connectors import connectors_of, own_inbox
 from gateway.access.messages import Full, Message
 from gateway.access.query import Query
 from gateway.access.sight import sight
-from gateway.model.errors import InvalidRequest, NotFound
+from gateway.model.errors import GatewayError, InvalidRequest, NotFound
 from gateway.model.ids import InboxId
 from gateway.model.mailbox import DRAFTS, JUNK, SENT, TRASH
 from gateway.model.permissions import ScopeKind
@@ -22,6 +24,7 @@ from gateway.store.connectors.rows import ConnectorRow, ConnectorState
 from gateway.store.db import Rx, Wake
 from gateway.store.inboxes import Inbox
 from gateway.web.services import WebServices
+from gateway.web.waiting import held
 
 from .ids import message_key
 from .runs import sync_all
@@ -132,12 +135,19 @@ async def count(services: WebServices, who: Caller, inbox: Inbox, query: Query) 
 
 
 async def until(
-    services: WebServices, who: Caller, inbox: Inbox, seconds: float, look: Callable[[], Awaitable[T | None]]
-) -> T:
+    request: Request, services: WebServices, who: Caller, inbox: Inbox, seconds: float,
+    look: Callable[[], Awaitable[T | None]],
+) -> T:  # fmt: skip
     """What `look` finds at once or, as mail comes, later; accounts of the inbox are synced meanwhile.
 
-    NotFound when it finds nothing in time.
+    NotFound when it finds nothing in time. It ends with whoever asked.
     """
+    return await held(request, services, who, inbox.id, _until(services, who, inbox, seconds, look))
+
+
+async def _until(
+    services: WebServices, who: Caller, inbox: Inbox, seconds: float, look: Callable[[], Awaitable[T | None]]
+) -> T:
     loop = asyncio.get_running_loop()
     end = loop.time() + min(seconds, MOST_WAIT_S)
     news = asyncio.Event()
@@ -155,7 +165,7 @@ async def until(
             if found is not None:
                 return found
             left = end - loop.time()
-            if left <= 0 or services.closing():
+            if left <= 0:
                 raise NotFound(f"No email fits within {seconds:g} seconds")
             try:
                 async with asyncio.timeout(min(left, LOOK_S)):
@@ -175,9 +185,12 @@ async def _accounts(services: WebServices, who: Caller, inbox: Inbox) -> list[Co
 
 
 async def _keep_syncing(services: WebServices, who: Caller, inbox: Inbox) -> None:
-    while rows := await _accounts(services, who, inbox):
-        await sync_all(services, who, rows)
-        await asyncio.sleep(SYNC_S)
+    try:
+        while rows := await _accounts(services, who, inbox):
+            await sync_all(services, who, rows)
+            await asyncio.sleep(SYNC_S)
+    except GatewayError:
+        return  # the store is away, or the inbox: whoever looks for mail meets it too
 
 
 async def synced(services: WebServices, who: Caller, inbox: Inbox) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from gateway.access.caller import Caller
@@ -45,7 +45,7 @@ async def _box(services: WebServices, who: Caller, reference: str | None) -> Inb
 
 
 async def _previews(
-    services: WebServices, who: Caller, inbox: Inbox, query: Asked, count: int, patience: int | None,
+    request: Request, services: WebServices, who: Caller, inbox: Inbox, query: Asked, count: int, patience: int | None,
     options: MatchOptions, *, exactly: bool = False,
 ) -> list[EmailPreview]:  # fmt: skip
     """`count` emails as soon as they fit; with `exactly` only while there are no more. NotFound when time is over."""
@@ -60,12 +60,13 @@ async def _previews(
         return shown[:count]
 
     return await reading.until(
-        services, who, inbox, (DEFAULT_MS if patience is None else patience) / 1000, look
+        request, services, who, inbox, (DEFAULT_MS if patience is None else patience) / 1000, look
     )
 
 
 async def _nth(
-    services: WebServices, who: Caller, reference: str | None, query: Asked, index: int, patience: int | None
+    request: Request, services: WebServices, who: Caller,
+    reference: str | None, query: Asked, index: int, patience: int | None
 ) -> Email:
     inbox = await _box(services, who, reference)
 
@@ -74,80 +75,86 @@ async def _nth(
         return await whole(services, who, inbox, found[index]) if len(found) > index else None
 
     return await reading.until(
-        services, who, inbox, (DEFAULT_MS if patience is None else patience) / 1000, look
+        request, services, who, inbox, (DEFAULT_MS if patience is None else patience) / 1000, look
     )
 
 
 @router.get("/waitForLatestEmail")
 async def wait_for_latest_email(
-    services: Services, who: Who, inboxId: InboxId = None, patience: Patience = None, unreadOnly: bool = False,
+    request: Request, services: Services, who: Who,
+    inboxId: InboxId = None, patience: Patience = None, unreadOnly: bool = False,
     before: Moment = None, since: Moment = None, sort: Sort | None = None, delay: Milliseconds = None,
 ) -> Email:  # fmt: skip
     """The newest email of an inbox, or the first that comes."""
     query = asked(sort="DESC", unread=unreadOnly, since=since, before=before)
-    return await _nth(services, who, inboxId, query, 0, patience)
+    return await _nth(request, services, who, inboxId, query, 0, patience)
 
 
 @router.get("/inboxes/getLatestEmail")
 async def get_latest_email_in_inbox(
-    services: Services, who: Who, inboxId: str, timeoutMillis: Milliseconds = None
+    request: Request, services: Services, who: Who, inboxId: str, timeoutMillis: Milliseconds = None
 ) -> Email:
     """The newest email of an inbox, or the first that comes."""
-    return await _nth(services, who, inboxId, asked(sort="DESC"), 0, timeoutMillis)
+    return await _nth(request, services, who, inboxId, asked(sort="DESC"), 0, timeoutMillis)
 
 
 @router.get("/waitForNthEmail")
 async def wait_for_nth_email(
-    services: Services, who: Who, inboxId: InboxId = None, index: CountQuery = 0, patience: Patience = None,
+    request: Request, services: Services, who: Who,
+    inboxId: InboxId = None, index: CountQuery = 0, patience: Patience = None,
     unreadOnly: bool = False, since: Moment = None, before: Moment = None, sort: Sort = "ASC",
     delay: Milliseconds = None,
 ) -> Email:  # fmt: skip
     """The email at a place, counted from zero: 1 is the second that came."""
     query = asked(sort=sort, unread=unreadOnly, since=since, before=before)
-    return await _nth(services, who, inboxId, query, index, patience)
+    return await _nth(request, services, who, inboxId, query, index, patience)
 
 
 @router.get("/waitForEmailCount")
 async def wait_for_email_count(
-    services: Services, who: Who, count: CountQuery, inboxId: InboxId = None, patience: Patience = None,
+    request: Request, services: Services, who: Who,
+    count: CountQuery, inboxId: InboxId = None, patience: Patience = None,
     unreadOnly: bool = False, before: Moment = None, since: Moment = None, sort: Sort = "ASC",
     delay: Milliseconds = None,
 ) -> list[EmailPreview]:  # fmt: skip
     """So many emails, as soon as they are there."""
     query = asked(sort=sort, unread=unreadOnly, since=since, before=before)
-    return await _previews(services, who, await _box(services, who, inboxId), query, count, patience, MatchOptions())
+    inbox = await _box(services, who, inboxId)
+    return await _previews(request, services, who, inbox, query, count, patience, MatchOptions())
 
 
 @router.post("/waitFor")
-async def wait_for(services: Services, who: Who, body: WaitForConditions) -> list[EmailPreview]:
+async def wait_for(request: Request, services: Services, who: Who, body: WaitForConditions) -> list[EmailPreview]:
     """Emails that fit conditions, as soon as they are there."""
     query = asked(sort=body.sort_direction or "ASC", unread=body.unread_only, since=body.since, before=body.before)
     return await _previews(
-        services, who, await _box(services, who, body.inbox_id), query, 1 if body.count is None else body.count,
+        request, services, who, await _box(services, who, body.inbox_id), query,
+        1 if body.count is None else body.count,
         body.timeout, MatchOptions(matches=body.matches), exactly=body.count_type == "EXACTLY",
     )  # fmt: skip
 
 
 @router.post("/waitForMatchingEmails")
 async def wait_for_matching_emails(
-    services: Services, who: Who, body: MatchOptions, inboxId: str, count: CountQuery, before: Moment = None,
+    request: Request, services: Services, who: Who,
+    body: MatchOptions, inboxId: str, count: CountQuery, before: Moment = None,
     since: Moment = None, sort: Sort = "ASC", delay: Milliseconds = None, patience: Patience = None,
     unreadOnly: bool = False,
 ) -> list[EmailPreview]:  # fmt: skip
     """So many emails that match, as soon as they are there."""
     query = asked(sort=sort, unread=unreadOnly, since=since, before=before)
-    return await _previews(services, who, await _box(services, who, inboxId), query, count, patience, body)
+    return await _previews(request, services, who, await _box(services, who, inboxId), query, count, patience, body)
 
 
 @router.post("/waitForMatchingFirstEmail")
 async def wait_for_matching_first_email(
-    services: Services, who: Who, body: MatchOptions, inboxId: str, patience: Patience = None,
+    request: Request, services: Services, who: Who, body: MatchOptions, inboxId: str, patience: Patience = None,
     unreadOnly: bool = False, since: Moment = None, before: Moment = None, sort: Sort = "ASC",
     delay: Milliseconds = None,
 ) -> Email:  # fmt: skip
     """The first email that matches."""
     query = asked(sort=sort, unread=unreadOnly, since=since, before=before)
     inbox = await _box(services, who, inboxId)
-    [first] = await _previews(services, who, inbox, query, 1, patience, body)
+    [first] = await _previews(request, services, who, inbox, query, 1, patience, body)
     found, message = await reading.one(services, who, first.id)
     return await whole(services, who, found.inbox, message)
