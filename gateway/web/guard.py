@@ -31,7 +31,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEYED: Final = ("/api/", "/agentmail/", "/mailslurp/")
 """Paths where nothing is told without a key, but for OPEN."""
-OPEN: Final = frozenset({"/api/v1/openapi.json", "/api/v1/health"})
+OPEN: Final = frozenset({"/api/v1/openapi.json", "/api/v1/health", "/api/v1/ws"})  # ws: its first message is a login
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, WebSocket
 from fastapi.responses import Response
 
 from gateway.access.caller import inbox_of
@@ -92,6 +92,14 @@ async def listen_to_all(
     need_to_read(who)
     wanted = Wanted(who.permissions, types_in(types))
     return EventStream(services, who, None, wanted, cursors_in(last_event_id or cursor))
+
+
+@router.websocket("/ws")
+async def listen_by_socket(socket: WebSocket) -> None:
+    """The same events over a WebSocket."""
+    from gateway.web.event_socket import EventSocket  # which reads types and cursors as this module does
+
+    await EventSocket(socket, socket.app.state.services).run()
 
 
 @router.get("/inboxes/{inbox}/events/log")
