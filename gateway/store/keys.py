@@ -47,6 +47,7 @@ _REVOKE = Stmt(
     " = line.id)"
     " SELECT id FROM line) RETURNING id"
 )
+_RENAME = Stmt("UPDATE api_key SET name = :name WHERE id = :key AND revoked_at IS NULL")
 _EXISTS = Stmt("SELECT 1 FROM api_key WHERE id = :key")
 _TOUCH = Stmt("UPDATE api_key SET last_used_at = :at WHERE id = :key AND (last_used_at IS NULL OR last_used_at < :at)")
 _OUTLIVED = Stmt(
@@ -123,8 +124,7 @@ def insert_key(
     granted = frozenset(permissions)
     if unknown := granted - ALL_PERMISSIONS:
         raise InvalidRequest(f"Unknown permission {min(unknown)}")
-    if len(name) > MAX_NAME or not name.isprintable():
-        raise InvalidRequest(f"A key's name has at most {MAX_NAME} printable characters")
+    _check_name(name)
     if expires_at is not None and expires_at <= now:
         raise InvalidRequest("The key would be expired already")
     if sent_copy is not None and sent_copy not in SENT_COPY:
@@ -234,6 +234,13 @@ def revoke(tx: Tx, key: KeyId, now: int) -> list[KeyId]:
     return revoked
 
 
+def rename(tx: Tx, key: KeyId, name: str) -> None:
+    """NotFound, also for one that is revoked; InvalidRequest."""
+    _check_name(name)
+    if tx.run(_RENAME, key=key, name=name) == 0:
+        raise NotFound("No such key")
+
+
 def outlived(rx: Rx, before: int, limit: int) -> list[KeyId]:
     """Keys that were revoked or had expired at `before` (Unix seconds). A parent stays until its children have gone.
 
@@ -251,6 +258,12 @@ def touch(tx: Tx, used: Mapping[KeyId, int]) -> None:
     """Note when keys were last used (Unix seconds), gathered over some seconds: not one write a login."""
     for key, at in sorted(used.items()):  # in one order: two nodes never wait for each other
         tx.do(_TOUCH, key=key, at=at)
+
+
+def _check_name(name: str) -> None:
+    """InvalidRequest."""
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise InvalidRequest(f"A key's name has at most {MAX_NAME} printable characters")
 
 
 def _scope_ids(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +16,9 @@ from tests.support.gateway import Gateway, running
 
 from .mail import Box
 from .people import Person
+
+if TYPE_CHECKING:
+    from agentmail import AgentMail
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,26 @@ def box(gateway: Gateway, api: Callable[..., Api]) -> Box:
     """An inbox of the test's own, with a key that may all but administer."""
     address, key = gateway.inbox(f"box{next(_NUMBERS)}@mail.test")
     return Box(gateway, address, key, api(key))
+
+
+@pytest.fixture
+def sdk(gateway: Gateway) -> Iterator[Callable[..., AgentMail]]:
+    """AgentMail's client: `sdk()` with a key that opens everything; `sdk(key)` with that one."""
+    from .agentmail_clients import client_of
+
+    opened: list[Any] = []
+    yield lambda key=None: client_of(gateway, admin_key(gateway) if key is None else key, opened)
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def pair(sdk: Callable[..., AgentMail]) -> tuple[AgentMail, str, str]:
+    """A client of AgentMail's, and two inboxes of the test's own."""
+    from .agentmail_clients import new_inbox
+
+    client = sdk()
+    return client, new_inbox(client), new_inbox(client)
 
 
 _ADMINS: dict[int, str] = {}

@@ -4,76 +4,19 @@ from __future__ import annotations
 
 import base64
 import imaplib
-from collections.abc import Callable, Iterator
-from itertools import count
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Callable
 
-import httpx
 import pytest
-from agentmail import AgentMail
 from agentmail.core.api_error import ApiError
-from agentmail.environment import AgentMailEnvironment
 from agentmail.errors import ConflictError, NotFoundError, UnprocessableError, ValidationError
 from agentmail.inboxes import CreateInboxRequest
 
 from tests.support.api import Api
-from tests.support.gateway import HOST, Gateway
+from tests.support.gateway import Gateway
 
-from .conftest import admin_key
+from .agentmail_clients import SETTINGS as SETTINGS
+from .agentmail_clients import Clients, Pair, fetched, put, selected
 from .mail import letter, with_files
-
-SETTINGS = """
-[web]
-requests_per_second = 1000
-request_burst = 5000
-"""
-NUMBERS = count(1)
-Clients = Callable[..., AgentMail]
-Pair = tuple[AgentMail, str, str]
-
-
-@pytest.fixture
-def sdk(gateway: Gateway) -> Iterator[Clients]:
-    """`sdk()`: with a key that opens everything; `sdk(key)`: with that one."""
-    opened: list[httpx.Client] = []
-
-    def client(key: str | None = None) -> AgentMail:
-        transport = httpx.Client(verify=gateway.tls(), timeout=60, follow_redirects=True)
-        opened.append(transport)
-        place = AgentMailEnvironment(http=f"https://{HOST}:{gateway.web}/agentmail", websockets="")
-        return AgentMail(api_key=admin_key(gateway) if key is None else key, environment=place, httpx_client=transport)
-
-    yield client
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def pair(sdk: Clients) -> Pair:
-    """A client, and two inboxes of the test's own."""
-    client = sdk()
-    names = [f"am{next(NUMBERS)}" for _ in range(2)]
-    wanted = [CreateInboxRequest(username=name, domain="mail.test") for name in names]
-    made = [client.inboxes.create(request=each).inbox_id for each in wanted]
-    return client, made[0], made[1]
-
-
-def put(gateway: Gateway, address: str, octets: bytes, mailbox: str = "INBOX", flags: str = "") -> None:
-    with gateway.imap(address, admin_key(gateway)) as client:
-        assert client.append(mailbox, f"({flags})", None, octets)[0] == "OK"
-
-
-def selected(gateway: Gateway, address: str, mailbox: str = "INBOX") -> imaplib.IMAP4_SSL:
-    client = gateway.imap(address, admin_key(gateway))
-    assert client.select(mailbox)[0] == "OK"
-    return client
-
-
-def flags(client: imaplib.IMAP4_SSL, number: str = "1") -> set[str]:
-    client.noop()
-    line = client.fetch(number, "(FLAGS)")[1][0]
-    assert isinstance(line, bytes)
-    return {flag.decode() for flag in imaplib.ParseFlags(line)} - {"\\Recent"}
 
 
 def test_the_quick_start(sdk: Clients) -> None:
@@ -240,14 +183,6 @@ def test_search_and_filters(gateway: Gateway, pair: Pair) -> None:
     assert [each.subject for each in both.messages] == ["Invoice 17"]
     assert client.inboxes.messages.list(inbox, subject=["Invoice", "18"]).messages == []
     assert [each.subject for each in client.inboxes.threads.list(inbox, senders=["zoo@else"]).threads] == ["Invoice 17"]
-
-
-def fetched(gateway: Gateway, url: str) -> httpx.Response:
-    """Without a key. The host that the gateway calls itself is in no DNS here."""
-    parts = urlsplit(url)
-    assert parts.hostname == gateway.hostname
-    with httpx.Client(verify=gateway.tls()) as browser:
-        return browser.get(urlunsplit(parts._replace(netloc=f"{HOST}:{gateway.web}")))
 
 
 def test_attachments_and_raw_by_urls_without_a_key(gateway: Gateway, pair: Pair) -> None:

@@ -13,7 +13,20 @@ from starlette.responses import Response
 
 from gateway.web.services import WebServices
 
-from . import errors, inboxes, messages, sending, threads
+from . import (
+    absent,
+    domains,
+    drafts,
+    errors,
+    inboxes,
+    keys,
+    lists,
+    messages,
+    organization,
+    pods,
+    sending,
+    threads,
+)
 from .errors import as_theirs
 
 __all__ = ["PREFIX", "application", "as_theirs"]
@@ -25,7 +38,11 @@ def application(services: WebServices, defect: Callable[[Request, Exception], Aw
     """To be mounted at PREFIX. `defect`: how what nobody expects is told."""
     app = FastAPI(title="AgentMail's API", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.services = services
-    for router in (inboxes.router, messages.router, sending.router, threads.router):
+    for router in (
+        organization.router, inboxes.router, messages.router, sending.router, threads.router, drafts.router,
+        keys.router, lists.router, pods.router, domains.router,
+        absent.router,  # the last: some paths lie below those before
+    ):
         app.include_router(router, prefix="/v0")
     errors.install(app)
     app.add_exception_handler(Exception, defect)

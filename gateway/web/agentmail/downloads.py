@@ -18,7 +18,7 @@ from fastapi.responses import Response
 
 from gateway.access import octets
 from gateway.access.caller import Caller, caller
-from gateway.access.messages import Message
+from gateway.access.digest import Digest
 from gateway.model.errors import NotFound
 from gateway.store import keys
 from gateway.store.db import Rx
@@ -56,13 +56,13 @@ async def raw_download(services: WebServices, who: Caller, inbox: Inbox, message
 
 
 async def attachment_download(
-    services: WebServices, who: Caller, inbox: Inbox, message: Message, attachment_id: str
+    services: WebServices, who: Caller, inbox: Inbox, message_id: str, says: Digest, attachment_id: str
 ) -> AttachmentPlace:
     """NotFound."""
-    found = next((one for one in message.digest.attachments if one.part == attachment_id), None)
+    found = next((one for one in says.attachments if one.part == attachment_id), None)
     if found is None:
         raise NotFound("No such attachment")
-    place = await _place(services, who, inbox, message.id, attachment_id)
+    place = await _place(services, who, inbox, message_id, attachment_id)
     return AttachmentPlace(**attachment(found).model_dump(), **place)
 
 

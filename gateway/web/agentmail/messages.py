@@ -186,7 +186,7 @@ async def get_attachment(
 ) -> AttachmentPlace:
     """Where an attachment can be downloaded."""
     inbox, found = await finding.one(services, who, inbox_id, message_id)
-    return await attachment_download(services, who, inbox, found, attachment_id)
+    return await attachment_download(services, who, inbox, found.id, found.digest, attachment_id)
 
 
 @router.patch(f"{BASE}/{{message_id}}")

@@ -49,7 +49,7 @@ def new_router() -> APIRouter:
 Limit = Annotated[int, Query(ge=1, description=f"Items of a page, {MOST} at most")]
 PageToken = Annotated[str | None, Query(max_length=512, description="`next_page_token` of the page before")]
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """Several values of a parameter: repeated, or, as the Python SDK sends them, one JSON array."""
     if not isinstance(value, list):
         return value
@@ -64,10 +64,10 @@ def _listed(value: Any) -> Any:
 
 
 Words = Annotated[
-    list[Annotated[str, Field(max_length=1000)]] | None, BeforeValidator(_listed), Query(max_length=20)
+    list[Annotated[str, Field(max_length=1000)]] | None, BeforeValidator(listed), Query(max_length=20)
 ]
 FromWords = Annotated[
-    list[Annotated[str, Field(max_length=1000)]] | None, BeforeValidator(_listed), Query(alias="from", max_length=20)
+    list[Annotated[str, Field(max_length=1000)]] | None, BeforeValidator(listed), Query(alias="from", max_length=20)
 ]
 Moment = Annotated[datetime | None, Query()]
 Flag = Annotated[bool, Query()]

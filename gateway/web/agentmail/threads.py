@@ -199,7 +199,7 @@ def _listed(path: str) -> None:
         for message in reversed(found.told):
             known = {each.part for each in message.digest.attachments}
             if attachment_id in known and message_id in (None, message.id):
-                return await attachment_download(services, who, inbox, message, attachment_id)
+                return await attachment_download(services, who, inbox, message.id, message.digest, attachment_id)
         raise NotFound("No such attachment")
 
     @router.patch(f"{path}/{{thread_id}}")
