@@ -18,7 +18,7 @@ from gateway.submit.drafting import Drafting
 from .doctor import check_certificate, check_ports, check_relay
 from .doctor.findings import Finding
 from .listeners import SourceGate
-from .welcome import client_settings, client_setup
+from .welcome import base_url, client_settings, client_setup
 
 if TYPE_CHECKING:
     from gateway.web.bridge import WebFactory
@@ -56,15 +56,6 @@ def settings(config: Config) -> WebSettings:
         request_burst=config.web.request_burst,
         private_accounts=config.web.private_accounts,
     )
-
-
-def base_url(config: Config) -> str:
-    """How people reach it, without a slash at its end."""
-    if config.web.base_url:
-        return config.web.base_url.rstrip("/")
-    first = next((listener for listener in config.listener if listener.kind == "web"), None)
-    port = 0 if first is None else first.public_port or first.port
-    return f"https://{config.server.hostname}{f':{port}' if port not in (0, 443) else ''}"
 
 
 class Web:

@@ -46,6 +46,8 @@ class ClientSettings:
     ports: tuple[Port, ...]
     ca: Path | None
     fingerprint: str | None
+    web: str | None = None
+    """Where the dashboard is; None where no listener has it."""
 
     def as_dict(self) -> dict[str, object]:
         """For scripts."""
@@ -58,6 +60,7 @@ class ClientSettings:
             ],
             "ca_file": str(self.ca) if self.ca else None,
             "fingerprint": self.fingerprint,
+            "web": self.web,
         }
 
 
@@ -72,7 +75,17 @@ def client_settings(config: Config, address: str, key: str | None) -> ClientSett
         ),
         ca.absolute() if ca else None,
         pki.fingerprint(ca) if ca else None,
+        base_url(config) if any(listener.kind == "web" for listener in config.listener) else None,
     )
+
+
+def base_url(config: Config) -> str:
+    """How people reach it, without a slash at its end."""
+    if config.web.base_url:
+        return config.web.base_url.rstrip("/")
+    first = next((listener for listener in config.listener if listener.kind == "web"), None)
+    port = 0 if first is None else first.public_port or first.port
+    return f"https://{config.server.hostname}{f':{port}' if port not in (0, 443) else ''}"
 
 
 def client_ports(config: Config) -> tuple[ClientPort, ...]:
@@ -142,6 +155,8 @@ def block(settings: ClientSettings) -> str:
          else f"an API key of this inbox; a new one: gateway key create --inbox {settings.address}"),
     ]
     rows += [(port.protocol, f"{port.host}  port {port.port}  {port.encryption}") for port in settings.ports]
+    if settings.web:
+        rows.append(("Dashboard", f"{settings.web}/   (log in with an API key)"))
     if settings.ca:
         rows += [("CA to trust", str(settings.ca)), ("SHA-256", settings.fingerprint or "")]
     lines += [f"  {name.ljust(12)} {value}" for name, value in rows]

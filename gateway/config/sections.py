@@ -62,7 +62,7 @@ class Server:
 class Listener:
     """One port mail clients connect to, or a mail server that hands mail on (lmtp); repeat the table for each.
 
-    A file that has any [[listener]] replaces all three defaults.
+    A file that has any [[listener]] replaces all four defaults.
     """
 
     kind: Annotated[
@@ -275,6 +275,7 @@ class Config:
         Listener(kind="imap", port=1993, security="tls"),
         Listener(kind="submission", port=1465, security="tls"),
         Listener(kind="submission", port=1587, security="starttls"),
+        Listener(kind="web", port=8443, security="tls"),
     )
     store: Store = Store()
     tls: Tls = Tls()

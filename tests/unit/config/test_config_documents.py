@@ -114,7 +114,7 @@ def test_changes_of_listeners_need_a_restart() -> None:
     one = Config(listener=(Listener(port=1),))
     two = Config(listener=(Listener(port=2),))
     assert [(change.key, change.reloadable) for change in changes(one, two)] == [("listener.0.port", False)]
-    assert [(change.key, change.old, change.new) for change in changes(one, Config())] == [("listener", 1, 3)]
+    assert [(change.key, change.old, change.new) for change in changes(one, Config())] == [("listener", 1, 4)]
 
 
 def test_routes_come_and_go_by_a_reload() -> None:

@@ -26,6 +26,7 @@ def test_no_file_gives_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result.config == Config()
     assert [(item.kind, item.port, item.security) for item in result.config.listener] == [
         ("imap", 1993, "tls"), ("submission", 1465, "tls"), ("submission", 1587, "starttls"),
+        ("web", 8443, "tls"),
     ]
     assert result.config.database_url == f"sqlite:///{tmp_path}/data/gateway.db"
 
@@ -84,7 +85,7 @@ def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert config.store.data_dir == tmp_path / "elsewhere"
     assert config.metrics.enabled is False
     assert config.tls.hosts == ("a.example", "b.example")
-    assert [item.port for item in config.listener] == [2993, 1465, 1587]
+    assert [item.port for item in config.listener] == [2993, 1465, 1587, 8443]
 
 
 def test_secrets_come_from_files_environment_and_credentials(tmp_path: Path) -> None:
@@ -161,8 +162,8 @@ def test_syntax_and_encoding_errors(tmp_path: Path) -> None:
     ("GATEWAY_RELAY__HOTS", "x", 'relay.hots: unknown key; did you mean "host"?'),
     ("GATEWAY_RELAI__HOST", "x", 'relai: unknown section; did you mean "relay"?'),
     ("GATEWAY_METRICS__ENABLED", "perhaps", "metrics.enabled: must be true or false, not 'perhaps'"),
-    ("GATEWAY_LISTENER__3__PORT", "1", "listener: there is no listener number 3; they count from 0 to 2"),
-    ("GATEWAY_LISTENER__PORT", "1", "listener: there is no listener number port; they count from 0 to 2"),
+    ("GATEWAY_LISTENER__4__PORT", "1", "listener: there is no listener number 4; they count from 0 to 3"),
+    ("GATEWAY_LISTENER__PORT", "1", "listener: there is no listener number port; they count from 0 to 3"),
 ])
 def test_bad_variables_are_named(tmp_path: Path, variable: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
