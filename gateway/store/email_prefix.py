@@ -13,7 +13,7 @@ _AFTER_ALL: Final = "\uffff"
 """Sorts behind each digit of an EMAILID, whatever the collation."""
 _FIND = Stmt(
     "SELECT email_id FROM message WHERE inbox_id = :inbox AND email_id >= :begins AND email_id < :ends"
-    " AND substr(email_id, 1, :length) = :begins LIMIT 1"
+    " AND substr(email_id, 1, CAST(:length AS integer)) = :begins LIMIT 1"
 )
 
 

@@ -42,6 +42,9 @@ FETCH_SYNC_S: Final = 20.0
 """The most that a list waits for a sync."""
 MOST_WAIT_S: Final = 600.0
 MOST_INBOXES: Final = 200
+_LEFT_ALONE: Final = frozenset(
+    {ConnectorState.LIVE, ConnectorState.AUTH_FAILED, ConnectorState.THROTTLED, ConnectorState.QUARANTINED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +182,9 @@ async def _until(
 
 
 async def _accounts(services: WebServices, who: Caller, inbox: Inbox) -> list[ConnectorRow]:
-    """Those that tell nobody by themselves when mail comes."""
+    """Those that tell nobody by themselves when mail comes, and that nobody has to mend before they are asked."""
     rows = await services.db.read(lambda rx: connectors_of(rx, who, inbox))
-    return [row for row in rows if row.enabled and row.state is not ConnectorState.LIVE]
+    return [row for row in rows if row.enabled and row.state not in _LEFT_ALONE]
 
 
 async def _keep_syncing(services: WebServices, who: Caller, inbox: Inbox) -> None:
