@@ -16,8 +16,7 @@ from gateway.model.errors import ConfigError
 from gateway.store.addresses import canonical_domain
 from gateway.web.setup.ports import ClientPort, Protocol, offered
 
-from .welcome import base_url
-from .welcome import client_ports
+from .welcome import base_url, client_ports
 
 TTL: Final = 3600
 """Seconds."""
