@@ -348,3 +348,51 @@ def test_wrong_values_name_their_field(pair: Pair) -> None:
     assert refused.value.status_code == 422
     with pytest.raises(ValidationError):
         client.inboxes.messages.send(inbox, to="somebody@", text="x")
+
+
+def test_webhooks_on_every_level(tenants: tuple[Any, Any, Any]) -> None:
+    client, (pod, _domain, one, inbox, _), (_other_pod, _, two, other, _) = tenants
+    url = "https://hooks.example.net/in"
+    made = client.webhooks.create(
+        url=url, event_types=["message.received", "message.bounced"], inbox_ids=[inbox], client_id=f"h-{inbox}",
+        headers={"X-Team": "a"},
+    )
+    assert (made.inbox_id, made.url, made.enabled) == (inbox, url, True)
+    assert set(made.event_types or ()) == {"message.received", "message.bounced"}
+    assert made.secret.startswith("whsec_")
+    again = client.webhooks.create(url=url, event_types=["message.sent"], client_id=f"h-{inbox}")
+    assert again.webhook_id == made.webhook_id
+    assert client.webhooks.get_headers(made.webhook_id).header_names == ["X-Team"]
+    client.webhooks.update_headers(made.webhook_id, headers={"X-New": "b"}, remove_headers=["x-team"])
+    assert client.webhooks.get_headers(made.webhook_id).header_names == ["X-New"]
+    off = one.webhooks.update(made.webhook_id, enabled=False)
+    assert (off.enabled, off.secret) == (False, made.secret)
+    whole = one.pods.webhooks.create(pod.pod_id, url=url, event_types=["message.sent"])
+    own = one.inboxes.webhooks.create(inbox, url=url, event_types=["message.delivered"])
+    assert {each.webhook_id for each in one.webhooks.list().webhooks} == {
+        made.webhook_id, whole.webhook_id, own.webhook_id,
+    }  # fmt: skip
+    assert own.webhook_id in {each.webhook_id for each in one.inboxes.webhooks.list(inbox).webhooks}
+    assert whole.webhook_id not in {each.webhook_id for each in one.inboxes.webhooks.list(inbox).webhooks}
+    assert two.webhooks.list().webhooks == []
+    for attempt in (
+        lambda: two.webhooks.get(made.webhook_id), lambda: two.webhooks.update(made.webhook_id, enabled=True),
+        lambda: two.webhooks.delete(made.webhook_id), lambda: two.webhooks.get_headers(made.webhook_id),
+        lambda: two.webhooks.update_headers(made.webhook_id, headers={"x": "y"}),
+        lambda: two.webhooks.create(url=url, event_types=[], inbox_ids=[inbox]),
+        lambda: two.webhooks.create(url=url, event_types=[], pod_ids=[pod.pod_id]),
+        lambda: one.inboxes.webhooks.get(inbox, whole.webhook_id), lambda: client.webhooks.polling.list(),
+    ):
+        with pytest.raises(ApiError) as error:
+            attempt()
+        assert error.value.status_code == 404
+    for bad in (
+        {"event_types": ["message.read"]}, {"event_types": ["message.opened"]}, {"inbox_ids": [inbox, other]},
+        {"url": "http:///x"}, {"headers": {"Host": "x"}},
+    ):
+        with pytest.raises(ApiError) as error:
+            client.webhooks.create(**({"url": url, "event_types": []} | bad))
+        assert error.value.status_code == 400, bad
+    one.webhooks.delete(whole.webhook_id)
+    with pytest.raises(NotFoundError):
+        one.webhooks.get(whole.webhook_id)

@@ -26,6 +26,7 @@ from . import (
     pods,
     sending,
     threads,
+    webhooks,
 )
 from .errors import as_theirs
 
@@ -41,7 +42,8 @@ def application(services: WebServices, defect: Callable[[Request, Exception], Aw
     for router in (
         organization.router, inboxes.router, messages.router, sending.router, threads.router, drafts.router,
         keys.router, lists.router, pods.router, domains.router,
-        absent.router,  # the last: some paths lie below those before
+        absent.router,  # paths below some of those behind it, which would take them for ids
+        webhooks.router,
     ):
         app.include_router(router, prefix="/v0")
     errors.install(app)

@@ -125,15 +125,15 @@ class Replay(Strict):
     cursor: Annotated[str, Field(max_length=200)] | None = None
 
 
-def _covers(who: Caller, hook: Webhook) -> bool:
+def covers(who: Caller, hook: Webhook) -> bool:
     if who.scope == ScopeKind.INBOX:
         return hook.scope == ScopeKind.INBOX and hook.inbox_id == who.inbox_id
     return who.may_all or (hook.scope != ScopeKind.ALL and hook.pod_id == who.pod_id)
 
 
-def _found(rx: Rx, who: Caller, name: str) -> Webhook:
+def webhook_of(rx: Rx, who: Caller, name: str) -> Webhook:
     found = webhooks.by_uuid(rx, name)
-    if found is None or not _covers(who, found):
+    if found is None or not covers(who, found):
         raise NotFound("No such webhook")
     return found
 
@@ -184,7 +184,7 @@ def _sealed_headers(sealer: Sealer, row: str, headers: dict[str, str]) -> bytes 
 async def list_webhooks(services: Services, who: Who, limit: Limit = 50, cursor: Cursor = None) -> Page[WebhookOut]:
     """Webhooks within the scope of the key."""
     who.need("webhook_read")
-    found = await services.db.read(lambda rx: [hook for hook in webhooks.webhooks(rx) if _covers(who, hook)])
+    found = await services.db.read(lambda rx: [hook for hook in webhooks.webhooks(rx) if covers(who, hook)])
     page = page_of(sorted(found, key=lambda hook: hook.uuid), limit, lambda hook: hook.uuid, cursor)
     return Page(items=[await _out(services, hook) for hook in page.items], next=page.next)
 
@@ -226,7 +226,7 @@ async def create_webhook(services: Services, who: Who, body: WebhookNewIn) -> We
 async def get_webhook(services: Services, who: Who, webhook: str) -> WebhookOut:
     """One webhook, and what goes wrong with it."""
     who.need("webhook_read")
-    return await _out(services, await services.db.read(lambda rx: _found(rx, who, webhook)))
+    return await _out(services, await services.db.read(lambda rx: webhook_of(rx, who, webhook)))
 
 
 @router.patch("/webhooks/{webhook}")
@@ -237,7 +237,7 @@ async def change_webhook(services: Services, who: Who, webhook: str, body: Webho
     now = int(services.clock())
 
     def unit(tx: Tx, sealer: Sealer) -> Webhook:
-        before = _found(tx, who, webhook)
+        before = webhook_of(tx, who, webhook)
         headers = before.headers_sealed
         if body.headers is not None:
             headers = _sealed_headers(sealer, before.uuid, body.headers)
@@ -246,7 +246,7 @@ async def change_webhook(services: Services, who: Who, webhook: str, body: Webho
             types=before.types if body.types is None else sorted(set(body.types)), headers=headers,
             enabled=before.enabled if body.enabled is None else body.enabled, now=now,
         )  # fmt: skip
-        return _found(tx, who, webhook)
+        return webhook_of(tx, who, webhook)
 
     return await _out(services, await services.vault.write(unit))
 
@@ -255,7 +255,7 @@ async def change_webhook(services: Services, who: Who, webhook: str, body: Webho
 async def delete_webhook(services: Services, who: Who, webhook: str) -> None:
     """Tells it nothing more."""
     who.need("webhook_delete")
-    await services.db.write(lambda tx: webhooks.delete(tx, _found(tx, who, webhook).id))
+    await services.db.write(lambda tx: webhooks.delete(tx, webhook_of(tx, who, webhook).id))
 
 
 @router.post("/webhooks/{webhook}/secret")
@@ -266,13 +266,13 @@ async def rotate_secret(services: Services, who: Who, webhook: str, body: Secret
     signing.octets_of(secret)
     now = int(services.clock())
     until = now + WebhookSettings().former_secret
-    known = await services.db.read(lambda rx: _found(rx, who, webhook))
+    known = await services.db.read(lambda rx: webhook_of(rx, who, webhook))
     former = None
     if known.signing_secret is not None:
         former = await services.vault.open(known.signing_secret, webhooks.secret_place(known.uuid))
 
     def unit(tx: Tx, sealer: Sealer) -> None:
-        hook = _found(tx, who, webhook)
+        hook = webhook_of(tx, who, webhook)
         sealed = None if former is None else sealer.seal(former, webhooks.former_place(hook.uuid))
         webhooks.rotate(tx, hook.id, sealer.seal(secret, webhooks.secret_place(hook.uuid)), sealed, until, now)
 
@@ -290,7 +290,7 @@ async def list_attempts(
     top = min(before[0], 2**62) if before else 2**62
 
     def query(rx: Rx) -> Page[AttemptOut]:
-        hook = _found(rx, who, webhook)
+        hook = webhook_of(rx, who, webhook)
         rows = webhooks.attempts(rx, hook.id, top, limit + 1)
         more = len(rows) > limit
         items = [_attempt(rx, tried) for tried in rows[:limit]]
@@ -317,7 +317,7 @@ async def replay(services: Services, who: Who, webhook: str, body: Replay) -> No
     now = int(services.clock())
 
     def unit(tx: Tx) -> None:
-        hook = _found(tx, who, webhook)
+        hook = webhook_of(tx, who, webhook)
         inbox = inbox_of(tx, who, body.inbox)
         if not hook.covers(inbox.id, inbox.pod_id):
             raise NotFound("The webhook is not told of that inbox")
@@ -347,7 +347,7 @@ async def send_test(services: Services, who: Who, webhook: str) -> EventOut:
     }  # fmt: skip
 
     def unit(tx: Tx) -> None:
-        hook = _found(tx, who, webhook)
+        hook = webhook_of(tx, who, webhook)
         webhooks.once(tx, hook.id, 0, told["id"], TEST, json.dumps(told), now)
 
     await services.db.write(unit)

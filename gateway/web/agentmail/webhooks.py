@@ -1,0 +1,254 @@
+"""Webhooks of everything, of a pod, of an inbox, under AgentMail's names of events.
+
+A webhook is told of one inbox, one pod or everything; what it is told is the event as /api/v1 tells it, signed as
+theirs. Its secret is shown to whoever may read webhooks, as by theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter
+from pydantic import BeforeValidator, Field
+
+from gateway.access.caller import Caller
+from gateway.model.errors import InvalidRequest, NotFound
+from gateway.store import inboxes, pods, resource_notes, webhooks
+from gateway.store.db import Rx, Tx
+from gateway.store.resource_notes import Note
+from gateway.web.api import webhooks as ours
+from gateway.web.api.parts import Services, Who
+from gateway.web.api.webhooks import WebhookChange, WebhookNewIn
+from gateway.web.services import WebServices
+
+from .inboxes import ClientId
+from .parts import USUAL, Area, Flag, Given, In, Limit, PageToken, Theirs, moment, new_router, paged
+
+router: APIRouter = new_router()
+EVERYWHERE: Final = ("/webhooks", "/pods/{pod_id}/webhooks", "/inboxes/{inbox_id}/webhooks")
+EVENTS: Final[Mapping[str, str]] = {
+    "message.received": "message.received", "message.received.spam": "message.received",
+    "message.received.blocked": "message.received", "message.sent": "message.sent",
+    "message.delivered": "message.delivered", "message.bounced": "message.bounced",
+}  # fmt: skip
+"""Their name of an event -> ours. In which mailbox a message lies, its event says."""
+NEVER: Final = frozenset(
+    {"message.received.unauthenticated", "message.complained", "message.rejected", "message.opened", "domain.verified"}
+)
+"""Events that may be asked for, and never happen here."""
+_BACK: Final = {own: theirs for theirs, own in reversed(list(EVENTS.items()))}
+
+
+def _listed(value: Any) -> Any:
+    return () if value is None else value
+
+
+Ids = Annotated[tuple[Annotated[str, Field(max_length=320)], ...], Field(max_length=10), BeforeValidator(_listed)]
+Types = Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(max_length=50), BeforeValidator(_listed)]
+Headers = Annotated[dict[str, str], Field(max_length=20), BeforeValidator(lambda value: value or {})]
+
+
+class WebhookOut(Theirs):
+    webhook_id: str
+    url: str
+    event_types: list[str] | None = None
+    pod_ids: list[str] | None = None
+    inbox_ids: list[str] | None = None
+    pod_id: str | None = None
+    inbox_id: str | None = None
+    secret: str
+    enabled: bool
+    client_id: str | None = None
+    updated_at: datetime
+    created_at: datetime
+
+
+class ListWebhooks(Theirs):
+    count: int
+    limit: int
+    next_page_token: str | None = None
+    webhooks: list[WebhookOut]
+
+
+class CreateWebhook(Given):
+    """At most one of `pod_ids` and `inbox_ids`, with one id."""
+
+    url: Annotated[str, Field(max_length=2000)]
+    event_types: Types = ()
+    pod_ids: Ids = ()
+    inbox_ids: Ids = ()
+    client_id: ClientId | None = None
+    headers: Headers = Field(default_factory=dict)
+
+
+class UpdateWebhook(Given):
+    event_types: Types | None = None
+    enabled: bool | None = None
+    add_pod_ids: Ids = ()
+    remove_pod_ids: Ids = ()
+    add_inbox_ids: Ids = ()
+    remove_inbox_ids: Ids = ()
+
+
+class UpdateHeaders(Given):
+    headers: Headers = Field(default_factory=dict)
+    remove_headers: Ids = ()
+
+
+class HeaderNames(Theirs):
+    header_names: list[str]
+
+
+def types_of(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Our names. InvalidRequest: none of theirs, or only such as never happen."""
+    for name in given:
+        if name not in EVENTS and name not in NEVER:
+            raise InvalidRequest(f"event_types: there is no {name[:50]} here; there are {', '.join(EVENTS)}")
+    found = tuple(dict.fromkeys(EVENTS[name] for name in given if name in EVENTS))
+    if given and not found:
+        raise InvalidRequest("event_types: none of these ever happens here")
+    return found
+
+
+async def _shown(services: WebServices, hook: webhooks.Webhook) -> WebhookOut:
+    """With its secret, as theirs shows it to whoever may read webhooks."""
+    secret = ""
+    if hook.signing_secret is not None:
+        secret = await services.vault.open(hook.signing_secret, webhooks.secret_place(hook.uuid))
+
+    def query(rx: Rx) -> WebhookOut:
+        inbox = None if hook.inbox_id is None else inboxes.inbox_by_id(rx, hook.inbox_id)
+        pod = None if hook.pod_id is None else pods.pod_by_id(rx, hook.pod_id)
+        note = resource_notes.notes(rx, "webhook", [hook.uuid]).get(hook.uuid)
+        return WebhookOut(
+            webhook_id=hook.uuid, url=hook.url, event_types=[_BACK.get(each, each) for each in hook.types] or None,
+            pod_ids=[pod.uuid] if pod and not inbox else None, inbox_ids=[inbox.address] if inbox else None,
+            pod_id=pod.uuid if pod else None, inbox_id=inbox.address if inbox else None, secret=secret,
+            enabled=hook.enabled, client_id=note.client_id if note else None, updated_at=moment(hook.updated_at),
+            created_at=moment(hook.created_at),
+        )  # fmt: skip
+
+    return await services.db.read(query)
+
+
+async def _inner(services: WebServices, who: Caller, area: Area) -> Caller:
+    return await services.db.read(lambda rx: area.of(rx, who))
+
+
+async def _one(services: WebServices, who: Caller, area: Area, webhook_id: str) -> tuple[Caller, webhooks.Webhook]:
+    """NotFound."""
+
+    def query(rx: Rx) -> tuple[Caller, webhooks.Webhook]:
+        inner = area.of(rx, who)
+        return inner, ours.webhook_of(rx, inner, webhook_id)
+
+    return await services.db.read(query)
+
+
+def _paths(path: str) -> None:
+    @router.get(path)
+    async def list_webhooks(
+        services: Services, who: Who, area: In, limit: Limit = USUAL, page_token: PageToken = None,
+        ascending: Flag = False,
+    ) -> ListWebhooks:  # fmt: skip
+        """Webhooks, the youngest first."""
+        who.need("webhook_read")
+
+        def query(rx: Rx) -> list[webhooks.Webhook]:
+            inner = area.of(rx, who)
+            return [hook for hook in webhooks.webhooks(rx) if ours.covers(inner, hook)]
+
+        page, said = paged(
+            await services.db.read(query), limit, page_token, lambda hook: (hook.created_at, hook.uuid),
+            rising=ascending,
+        )  # fmt: skip
+        return ListWebhooks(**said, webhooks=[await _shown(services, hook) for hook in page])
+
+    @router.post(path)
+    async def create_webhook(services: Services, who: Who, area: In, body: CreateWebhook) -> WebhookOut:
+        """Be told of what happens from now on; with a `client_id` that is known, that webhook is answered."""
+        who.need("webhook_create")
+        inner = await _inner(services, who, area)
+        types = types_of(body.event_types)
+        if len(body.pod_ids) + len(body.inbox_ids) > 1:
+            raise InvalidRequest("pod_ids, inbox_ids: a webhook is told of one; make one for each")
+        owner = who.pod_id or 0
+        if body.client_id is not None:
+            there = await services.db.read(lambda rx: _known(rx, inner, owner, body.client_id or ""))
+            if there is not None:
+                return await _shown(services, there)
+        new = WebhookNewIn(
+            url=body.url, types=types, headers=body.headers, inbox=body.inbox_ids[0] if body.inbox_ids else None,
+            pod=body.pod_ids[0] if body.pod_ids else None,
+        )  # fmt: skip
+        made = await ours.create_webhook(services, inner, new)
+        if body.client_id is not None:
+            note = Note(made.id, body.client_id)
+
+            def unit(tx: Tx) -> None:
+                resource_notes.put(tx, "webhook", owner, note)
+
+            await services.db.write(unit)
+        _, hook = await _one(services, who, area, made.id)
+        return await _shown(services, hook)
+
+    @router.get(f"{path}/{{webhook_id}}")
+    async def get_webhook(services: Services, who: Who, area: In, webhook_id: str) -> WebhookOut:
+        who.need("webhook_read")
+        return await _shown(services, (await _one(services, who, area, webhook_id))[1])
+
+    @router.patch(f"{path}/{{webhook_id}}")
+    async def update_webhook(
+        services: Services, who: Who, area: In, webhook_id: str, body: UpdateWebhook
+    ) -> WebhookOut:
+        """Change its types, switch it off or on."""
+        if body.add_pod_ids or body.remove_pod_ids or body.add_inbox_ids or body.remove_inbox_ids:
+            raise InvalidRequest("add_inbox_ids and its like: what a webhook is told of never changes; make another")
+        inner, _ = await _one(services, who, area, webhook_id)
+        types = None if body.event_types is None else types_of(body.event_types)
+        await ours.change_webhook(services, inner, webhook_id, WebhookChange(types=types, enabled=body.enabled))
+        return await _shown(services, (await _one(services, who, area, webhook_id))[1])
+
+    @router.get(f"{path}/{{webhook_id}}/headers")
+    async def get_headers(services: Services, who: Who, area: In, webhook_id: str) -> HeaderNames:
+        """Names of the fields that are sent besides; their values are told to nobody."""
+        inner, _ = await _one(services, who, area, webhook_id)
+        return HeaderNames(header_names=(await ours.get_webhook(services, inner, webhook_id)).header_names)
+
+    @router.patch(f"{path}/{{webhook_id}}/headers", status_code=204)
+    async def update_headers(
+        services: Services, who: Who, area: In, webhook_id: str, body: UpdateHeaders
+    ) -> None:
+        """Set, replace and remove fields that are sent besides."""
+        who.need("webhook_update")
+        inner, hook = await _one(services, who, area, webhook_id)
+        known: dict[str, str] = {}
+        if hook.headers_sealed is not None:
+            known = json.loads(await services.vault.open(hook.headers_sealed, webhooks.headers_place(hook.uuid)))
+        gone = {name.lower() for name in (*body.remove_headers, *body.headers)}
+        if gone.intersection(name.lower() for name in body.remove_headers) & {name.lower() for name in body.headers}:
+            raise InvalidRequest("headers, remove_headers: a field is set or removed")
+        left = {name: value for name, value in known.items() if name.lower() not in gone} | body.headers
+        await ours.change_webhook(services, inner, webhook_id, WebhookChange(headers=left))
+
+    @router.delete(f"{path}/{{webhook_id}}", status_code=204)
+    async def delete_webhook(services: Services, who: Who, area: In, webhook_id: str) -> None:
+        """Tells it nothing more."""
+        inner, _ = await _one(services, who, area, webhook_id)
+        await ours.delete_webhook(services, inner, webhook_id)
+        await services.db.write(lambda tx: resource_notes.remove(tx, "webhook", webhook_id))
+
+
+def _known(rx: Rx, who: Caller, owner: int, client_id: str) -> webhooks.Webhook | None:
+    note = resource_notes.by_client(rx, "webhook", owner, client_id)
+    try:
+        return None if note is None else ours.webhook_of(rx, who, note.ref)
+    except NotFound:
+        return None
+
+
+for _path in EVERYWHERE:
+    _paths(_path)
