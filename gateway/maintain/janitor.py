@@ -21,6 +21,7 @@ from gateway.store import (
     audit,
     cleanup,
     draft_names,
+    event_log,
     idempotency,
     inboxes,
     keys,
@@ -42,8 +43,8 @@ Piece = Callable[[], Awaitable[int]]
 
 PAGE: Final = 50  # mailboxes looked up at once
 SLOW: Final = frozenset(
-    {"expired_trash", "expired_spam", "change_records", "superseded_changes", "revoked_keys", "send_counts",
-     "draft_names"}
+    {"expired_trash", "expired_spam", "change_records", "sent_records", "superseded_changes", "revoked_keys",
+     "send_counts", "draft_names"}
 )
 """Tasks that look through whole tables (in readers) to find out that there is nothing to do."""
 
@@ -68,6 +69,7 @@ class Janitor:
             "contents": lambda: self._unit(cleanup.collect_contents, settings.content_seconds),
             "bodies": self._bodies,
             "change_records": self._prune,
+            "sent_records": self._prune_sent,
             "superseded_changes": self._drop_superseded,
             "revoked_keys": self._forget_keys,
             "same_mail": lambda: self._unit(once.purge, settings.same_mail_seconds),
@@ -209,6 +211,16 @@ class Janitor:
         if found.free < keep + vacuum.PIECE_PAGES:
             return 0
         return await self._db.write(lambda tx: vacuum.give_back(tx, keep), octets=vacuum.PIECE_OCTETS)
+
+    async def _prune_sent(self) -> int:
+        keep, rows = self._settings.expunge_records, self._settings.piece_rows
+        found = await self._db.read(lambda rx: event_log.long_record(rx, keep))
+        if found is None:
+            return 0
+        inbox_id, kind = found
+        return await self._db.write(
+            lambda tx: event_log.prune(tx, inbox_id, kind, keep, rows), inboxes=(inbox_id,)
+        )
 
     async def _prune(self) -> int:
         keep, rows = self._settings.expunge_records, self._settings.piece_rows

@@ -21,6 +21,7 @@ from gateway.store.statements import Stmt
 from tests.support.queue import entries
 
 from .helpers import NOW, fill, mailbox_id, make_inbox, put, staged, submission
+from .queue_kit import send
 
 QUICK = JanitorSettings(pause_seconds=0, piece_rows=7, piece_chunks=2)
 _CONTENTS = Stmt("SELECT count(*) FROM content_meta")
@@ -342,3 +343,11 @@ async def test_flags_without_a_message_go_and_whoever_counts_it_is_told(db: Data
     assert await repair(db, found) == []
     since = await db.read(lambda rx: changes.changes_since(rx, inbox, box, before.highest_modseq))
     assert (since.flags, since.expunged) == ([], ((77, 77),))
+
+
+async def test_long_records_of_sent_mail_are_cut(db: Database) -> None:
+    inbox = await make_inbox(db)
+    for _ in range(8):
+        await send(db, inbox, "one@far.test")
+    assert (await _round(db, NOW, replace(QUICK, expunge_records=5)))["sent_records"] == 3
+    assert (await _round(db, NOW, replace(QUICK, expunge_records=5)))["sent_records"] == 0
