@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from gateway.store import content, queue_claim, queue_outcome, sqlite, submissions
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.queue import QueueState
 from gateway.store.queue_outcome import Result
-from gateway.store.statements import Stmt
+from gateway.store.statements import DialectName, Stmt
 
 from .helpers import NOW, make_inbox, staged, submission
 
@@ -30,12 +30,13 @@ async def _fill(db: Database, count: int) -> None:
     await db.write(unit)
 
 
-class _Counting:
+class _Counting(Tx):
     """A transaction on a connection whose steps are counted."""
 
-    dialect = "sqlite"
+    dialect: ClassVar[DialectName] = "sqlite"
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._connection = sqlite.connect(path, reading=False)
         self.steps = 0
         self._connection.set_progress_handler(self._step, 1)
@@ -52,6 +53,9 @@ class _Counting:
 
     def do(self, stmt: Stmt, /, **params: Any) -> None:
         self.all(stmt, **params)
+
+    def run(self, stmt: Stmt, /, **params: Any) -> int:
+        return len(self.all(stmt, **params))
 
     def close(self) -> None:
         self._connection.close()
