@@ -34,6 +34,7 @@ from .messages import Id, Labels
 from .parts import (
     USUAL,
     Area,
+    ClientId,
     Flag,
     Given,
     In,
@@ -108,7 +109,7 @@ class CreateDraft(Given):
     forward_of: Id | None = None
     reply_all: bool | None = None
     send_at: datetime | None = None
-    client_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    client_id: ClientId | None = None
 
 
 class UpdateDraft(Given):

@@ -20,17 +20,18 @@ from gateway.store.inboxes import Inbox
 from gateway.store.resource_notes import Note, Value
 from gateway.web.api.parts import Services, Who
 
-from .parts import USUAL, Flag, Given, In, Limit, PageToken, Theirs, moment, new_router, paged
+from .parts import STORABLE, USUAL, ClientId, Flag, Given, In, Limit, PageToken, Theirs, moment, new_router, paged
 
 router: APIRouter = new_router()
 MANY: Final = 50
 """Metadata of an inbox."""
+_Whole = Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
+_Number = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Values = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=100)], StrictStr | StrictBool | StrictInt | StrictFloat | None],
+    dict[Annotated[str, Field(min_length=1, max_length=100)], StrictStr | StrictBool | _Whole | _Number | None],
     Field(max_length=MANY),
 ]
-Name = Annotated[str, Field(max_length=200)]
-ClientId = Annotated[str, Field(min_length=1, max_length=255)]
+Name = Annotated[str, Field(max_length=200, pattern=STORABLE)]
 
 
 class InboxOut(Theirs):

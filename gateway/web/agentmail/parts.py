@@ -46,6 +46,10 @@ def new_router() -> APIRouter:
     return APIRouter(route_class=_Route)
 
 
+STORABLE: Final = r"^[^\x00]*$"
+"""What any database holds."""
+ClientId = Annotated[str, Field(min_length=1, max_length=255, pattern=STORABLE)]
+"""A program's own name for what it makes."""
 Limit = Annotated[int, Query(ge=1, description=f"Items of a page, {MOST} at most")]
 PageToken = Annotated[str | None, Query(max_length=512, description="`next_page_token` of the page before")]
 

@@ -18,8 +18,7 @@ from gateway.store.pods import Pod
 from gateway.store.resource_notes import Note
 from gateway.web.api.parts import Services, Who
 
-from .inboxes import ClientId
-from .parts import USUAL, Flag, Given, Limit, PageToken, Theirs, moment, new_router, paged
+from .parts import USUAL, ClientId, Flag, Given, Limit, PageToken, Theirs, moment, new_router, paged
 
 router: APIRouter = new_router()
 

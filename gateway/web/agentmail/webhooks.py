@@ -24,8 +24,7 @@ from gateway.web.api.parts import Services, Who
 from gateway.web.api.webhooks import WebhookChange, WebhookNewIn
 from gateway.web.services import WebServices
 
-from .inboxes import ClientId
-from .parts import USUAL, Area, Flag, Given, In, Limit, PageToken, Theirs, moment, new_router, paged
+from .parts import USUAL, Area, ClientId, Flag, Given, In, Limit, PageToken, Theirs, moment, new_router, paged
 
 router: APIRouter = new_router()
 EVERYWHERE: Final = ("/webhooks", "/pods/{pod_id}/webhooks", "/inboxes/{inbox_id}/webhooks")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from gateway.access.changing import Marks
 from gateway.access.listing import Cursor
 from gateway.model.errors import InvalidRequest
 from gateway.model.mailbox import JUNK, TRASH
+from gateway.web import problems
 from gateway.web.agentmail.across import Piece, merged
-from gateway.web.agentmail.errors import told
+from gateway.web.agentmail.errors import as_theirs, told
 from gateway.web.agentmail.keys import OURS, THEIRS
 from gateway.web.agentmail.labels import FIXED, Change, change
 from gateway.web.agentmail.parts import from_token, listed, paged, to_token
@@ -106,6 +109,15 @@ def test_errors_bear_their_names() -> None:
     assert told(kind_of_status(422), "x").status_code == 400
     assert told(kind_of_status(404), "x").status_code == 404
     assert b'"name":"NotFoundError"' in bytes(told(kind_of_status(404), "x").body)
+
+
+def test_what_the_door_refuses_is_told_in_their_words() -> None:
+    refused = problems.response(kind_of_status(429), "Too many requests", headers={"Retry-After": "7"})
+    made = as_theirs(refused)
+    assert (made.status_code, made.headers["retry-after"]) == (429, "7")
+    document = json.loads(bytes(made.body))
+    assert (document["name"], document["message"]) == ("RateLimitError", "Too many requests")
+    assert {"code", "fix", "docs"} <= document.keys()
 
 
 def test_permissions_are_theirs_or_ours() -> None:
