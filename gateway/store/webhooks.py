@@ -16,6 +16,7 @@ from gateway.model.ids import InboxId, PodId
 from .db import Rx, Tx, WakeKind
 from .sealing import Place
 from .statements import Stmt
+from .texts import storable
 
 MOST: Final = 1000
 """Webhooks of a store: each looks at each inbox of its scope."""
@@ -156,7 +157,7 @@ def webhooks(rx: Rx) -> list[Webhook]:
 
 
 def by_uuid(rx: Rx, name: str) -> Webhook | None:
-    row = rx.one(_BY_UUID, uuid=name)
+    row = rx.one(_BY_UUID, uuid=name) if storable(name) else None
     return None if row is None else _webhook(row)
 
 

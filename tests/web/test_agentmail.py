@@ -242,6 +242,18 @@ def test_replies_and_forwards(gateway: Gateway, pair: Pair) -> None:
         messages.send(inbox, to=other, attachments=[{"url": "https://else.test/x"}])
 
 
+def test_labels_of_what_is_sent(gateway: Gateway, pair: Pair) -> None:
+    client, inbox, other = pair
+    sent = client.inboxes.messages.send(inbox, to=other, text="x", labels=["starred", "unread", "Case"])
+    assert client.inboxes.messages.get(inbox, sent.message_id).labels == ["sent", "starred", "unread", "Case"]
+    with selected(gateway, inbox, "Sent") as imap:
+        assert imap.search(None, "FLAGGED UNSEEN KEYWORD Case")[1] == [b"1"]
+    for label in ("trash", "spam", "received", "a b"):
+        with pytest.raises(ValidationError):
+            client.inboxes.messages.send(inbox, to=other, text="x", labels=[label])
+    assert client.inboxes.messages.list(other).count == 1
+
+
 def test_a_send_is_repeated_once(gateway: Gateway, pair: Pair) -> None:
     client, inbox, other = pair
     messages = client.inboxes.messages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -83,13 +83,19 @@ def shown(rx: Rx, inbox: Inbox, pod: str | None = None, note: Note | None = None
     )  # fmt: skip
 
 
-def _all(rx: Rx, who: Caller) -> list[InboxOut]:
+def _page(
+    rx: Rx, who: Caller, limit: int, token: str | None, words: Sequence[str] = (), *, rising: bool = False
+) -> ListInboxes:
+    """InvalidRequest (the token)."""
+    found = [
+        each for each in inboxes_of(rx, who)
+        if all(word in f"{each.address} {each.name or ''}".casefold() for word in words)
+    ]  # fmt: skip
+    page, said = paged(found, limit, token, lambda each: (each.created_at, each.address), rising=rising)
     names = {pod.id: pod.uuid for pod in pods.pods(rx)}
-    found = inboxes_of(rx, who)
-    notes: dict[str, Note] = {}
-    for at in range(0, len(found), 1000):
-        notes |= resource_notes.notes(rx, "inbox", [inbox.uuid for inbox in found[at : at + 1000]])
-    return [shown(rx, each, names.get(each.pod_id, ""), notes.get(each.uuid, Note(each.uuid))) for each in found]
+    notes = resource_notes.notes(rx, "inbox", [each.uuid for each in page])
+    told = [shown(rx, each, names.get(each.pod_id, ""), notes.get(each.uuid, Note(each.uuid))) for each in page]
+    return ListInboxes(**said, inboxes=told)
 
 
 @router.get("/inboxes")
@@ -99,9 +105,7 @@ async def list_inboxes(
 ) -> ListInboxes:
     """Inboxes, the youngest first."""
     who.need("inbox_read")
-    found = await services.db.read(lambda rx: _all(rx, area.of(rx, who)))
-    page, said = paged(found, limit, page_token, _order, rising=ascending)
-    return ListInboxes(**said, inboxes=page)
+    return await services.db.read(lambda rx: _page(rx, area.of(rx, who), limit, page_token, rising=ascending))
 
 
 @router.get("/inboxes/search")
@@ -112,18 +116,8 @@ async def search_inboxes(
 ) -> ListInboxes:  # fmt: skip
     """Inboxes whose address or name holds the words."""
     who.need("inbox_read")
-    found = await services.db.read(lambda rx: _all(rx, area.of(rx, who)))
     words = q.casefold().split()
-    fitting = [
-        each for each in found
-        if all(word in f"{each.email} {each.display_name or ''}".casefold() for word in words)
-    ]  # fmt: skip
-    page, said = paged(fitting, limit, page_token, _order)
-    return ListInboxes(**said, inboxes=page)
-
-
-def _order(inbox: InboxOut) -> tuple[int, str]:
-    return int(inbox.created_at.timestamp()), inbox.email
+    return await services.db.read(lambda rx: _page(rx, area.of(rx, who), limit, page_token, words))
 
 
 @router.post("/inboxes")

@@ -11,9 +11,11 @@ from pydantic import BeforeValidator, Field
 from gateway.access import answering, sending
 from gateway.access.answering import Forward, Reply
 from gateway.access.caller import Caller
+from gateway.access.changing import Marks
 from gateway.access.composing import Attachment
 from gateway.access.sending import Outcome, Then, Written
 from gateway.model.errors import InvalidRequest, TooBig
+from gateway.model.flags import SYSTEM_FLAGS
 from gateway.model.ids import InboxId
 from gateway.store import messages as stored
 from gateway.store import same_message
@@ -119,15 +121,22 @@ def sent(outcome: Outcome) -> Sent:
 
 
 def labelling(inbox_id: InboxId, labels: Sequence[str], keep: Keep) -> Then:
-    """Keywords for the copy in Sent, in the unit that accepts it. InvalidRequest."""
-    wanted = change(labels, ()).marks
+    """Flags and keywords for the copy in Sent, in the unit that accepts it. InvalidRequest."""
+    wanted = change(labels, ())
+    if wanted.into is not None:
+        raise InvalidRequest("labels: what is sent is neither trash nor spam")
+    marks = wanted.marks
+    flags = {name: [SYSTEM_FLAGS[flag] for flag in names if flag in SYSTEM_FLAGS] for name, names in (
+        ("add", marks.add), ("remove", marks.remove),
+    )}  # fmt: skip
+    words = [word for word in marks.add if word not in SYSTEM_FLAGS]
 
     def then(tx: Tx, outcome: Outcome) -> None:
-        if outcome.email_id is not None and wanted.add:
-            wanted.check()
+        if outcome.email_id is not None and marks != Marks():
             for row in same_message.places(tx, inbox_id, [outcome.email_id]):
-                words = [word for word in wanted.add if not word.startswith("\\")]
-                stored.store_flags(tx, inbox_id, row.mailbox_id, [row.uid], "add", 0, words)
+                if flags["remove"]:
+                    stored.store_flags(tx, inbox_id, row.mailbox_id, [row.uid], "remove", sum(flags["remove"]))
+                stored.store_flags(tx, inbox_id, row.mailbox_id, [row.uid], "add", sum(flags["add"]), words)
         keep(tx, sent(outcome))
 
     return then
