@@ -3,174 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from dataclasses import replace
+from typing import Any, Final
 
 from fastapi import APIRouter
-from pydantic import BeforeValidator, Field
 
-from gateway.access import draft_views, drafting, listing, messages, sending
+from gateway.access import draft_views, drafting, messages, sending
 from gateway.access.answering import Forward, Reply
 from gateway.access.caller import Caller, inboxes_of
 from gateway.access.composing import Letter
-from gateway.access.draft_views import Draft, Place
+from gateway.access.draft_views import Draft
 from gateway.access.sending import Post
-from gateway.access.sight import sight
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.rights import Action
-from gateway.store import holds
 from gateway.store import messages as stored
 from gateway.store.db import Rx, Tx
-from gateway.store.inboxes import Inbox
 from gateway.web.api.parts import Services, Who
 from gateway.web.idempotency import Keep, Once
 from gateway.web.services import WebServices
 
 from .downloads import AttachmentPlace, attachment_download
+from .draft_values import (
+    CreateDraft,
+    DraftItem,
+    DraftOut,
+    ListDrafts,
+    Seen,
+    SendDraft,
+    UpdateDraft,
+    shown,
+    words_of,
+)
 from .finding import the_inbox
-from .labels import SYSTEM, change
-from .messages import Id, Labels
+from .labels import change
 from .parts import (
     USUAL,
     Area,
-    ClientId,
     Flag,
-    Given,
     In,
     Limit,
     Moment,
     PageToken,
-    Theirs,
     Words,
     moment,
     new_router,
     paged,
     unix,
 )
-from .sending import Addresses, Attachments, Sent, attached, labelling, sent
-from .values import AttachmentOut, attachments, people
+from .sending import Attachments, Sent, attached, labelling, sent
+from .values import people
 
 router: APIRouter = new_router()
 BASE: Final = "/inboxes/{inbox_id}/drafts"
 EVERYWHERE: Final = ("/drafts", "/pods/{pod_id}/drafts", BASE)
 MOST_DRAFTS: Final = 200
 """Drafts of one inbox, the latest, that a list looks at."""
-_OWN_WORDS: Final = frozenset({holds.SCHEDULED.lower(), holds.FAILED.lower()})
 _FIELDS: Final = ("to", "cc", "bcc", "reply_to", "subject", "text", "html")
-
-
-class DraftItem(Theirs):
-    inbox_id: str
-    draft_id: str
-    labels: list[str]
-    to: list[str] | None = None
-    cc: list[str] | None = None
-    bcc: list[str] | None = None
-    subject: str | None = None
-    preview: str | None = None
-    attachments: list[AttachmentOut] | None = None
-    in_reply_to: str | None = None
-    forward_of: str | None = None
-    send_status: Literal["scheduled", "failed"] | None = None
-    send_at: datetime | None = None
-    updated_at: datetime
-
-
-class DraftOut(DraftItem):
-    client_id: str | None = None
-    reply_to: list[str] | None = None
-    text: str | None = None
-    html: str | None = None
-    references: list[str] | None = None
-    created_at: datetime
-
-
-class ListDrafts(Theirs):
-    count: int
-    limit: int
-    next_page_token: str | None = None
-    drafts: list[DraftItem]
-
-
-class CreateDraft(Given):
-    """`in_reply_to`, `forward_of`: ids of a message of this inbox. With `send_at` it is sent then."""
-
-    labels: Labels = ()
-    reply_to: Addresses = ()
-    to: Addresses = ()
-    cc: Addresses = ()
-    bcc: Addresses = ()
-    subject: Annotated[str, Field(max_length=50_000)] | None = None
-    text: str | None = None
-    html: str | None = None
-    attachments: Attachments = ()
-    in_reply_to: Id | None = None
-    forward_of: Id | None = None
-    reply_all: bool | None = None
-    send_at: datetime | None = None
-    client_id: ClientId | None = None
-
-
-class UpdateDraft(Given):
-    """What is not named stays; null takes it away."""
-
-    reply_to: Addresses = ()
-    to: Addresses = ()
-    cc: Addresses = ()
-    bcc: Addresses = ()
-    subject: Annotated[str, Field(max_length=50_000)] | None = None
-    text: str | None = None
-    html: str | None = None
-    add_attachments: Attachments = ()
-    remove_attachments: Annotated[
-        tuple[Id, ...], Field(max_length=500), BeforeValidator(lambda value: value or ())
-    ] = ()
-    add_labels: Labels = ()
-    remove_labels: Labels = ()
-    send_at: datetime | None = None
-
-
-class SendDraft(Given):
-    add_labels: Labels = ()
-    remove_labels: Labels = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A draft of an inbox. `words`: its keywords but for those that tell of its state."""
-
-    inbox: Inbox
-    place: Place
-    words: tuple[str, ...]
-
-    @property
-    def labels(self) -> list[str]:
-        return [*(["draft", "scheduled"] if self.place.status == "scheduled" else ["draft"]), *self.words]
-
-
-def words_of(rx: Rx, who: Caller, inbox: Inbox, places: Sequence[Place]) -> dict[str, tuple[str, ...]]:
-    """EMAILID -> keywords."""
-    found = listing.find(rx, sight(rx, who, inbox.address), [place.email_id for place in places])
-    return {
-        each.id: tuple(word for word in each.keywords if word.lower() not in _OWN_WORDS | SYSTEM)
-        for each in found.values()
-    }  # fmt: skip
-
-
-def shown(seen: Seen, draft: Draft) -> dict[str, Any]:
-    place, says = draft.place, draft.digest
-    name, waiting = place.name, place.waiting
-    status = place.status if place.status in ("scheduled", "failed") else None
-    return {
-        "inbox_id": seen.inbox.address, "draft_id": name.name, "labels": seen.labels,
-        "to": people(says.to) or None, "cc": people(says.cc) or None, "bcc": people(says.bcc) or None,
-        "subject": says.subject, "preview": says.preview, "attachments": attachments(says.attachments) or None,
-        "in_reply_to": None if name.forwards else name.original, "forward_of": name.original if name.forwards else None,
-        "send_status": status,
-        "send_at": moment(waiting.release_at) if waiting is not None and waiting.release_at is not None else None,
-        "updated_at": moment(place.updated_at),
-    }  # fmt: skip
 
 
 async def _whole(services: WebServices, who: Caller, seen: Seen) -> DraftOut:

@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from pydantic import BeforeValidator, Field
 
 from gateway.access.caller import Caller
-from gateway.model.errors import InvalidRequest, NotFound
+from gateway.model.errors import CannotChange, InvalidRequest, NotFound
 from gateway.store import inboxes, pods, resource_notes, webhooks
 from gateway.store.db import Rx, Tx
 from gateway.store.resource_notes import Note
@@ -190,7 +190,11 @@ def _paths(path: str) -> None:
             def unit(tx: Tx) -> None:
                 resource_notes.put(tx, "webhook", owner, note)
 
-            await services.db.write(unit)
+            try:
+                await services.db.write(unit)
+            except CannotChange:  # another request with this id was faster
+                await services.db.write(lambda tx: webhooks.delete(tx, ours.webhook_of(tx, inner, made.id).id))
+                raise
         _, hook = await _one(services, who, area, made.id)
         return await _shown(services, hook)
 
