@@ -61,8 +61,9 @@ class Caller:
 def caller(key: KeyRow) -> Caller:
     """Who asks with this key, after it was found usable."""
     return Caller(
-        key.id, key.key_id, key.uuid, key.name, ScopeKind(key.scope), key.pod_id, key.inbox_id, key.permissions, key.expires_at
-    )
+        key.id, key.key_id, key.uuid, key.name, ScopeKind(key.scope), key.pod_id, key.inbox_id,
+        key.permissions, key.expires_at,
+    )  # fmt: skip
 
 
 def inbox_of(rx: Rx, who: Caller, reference: str) -> Inbox:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import imaplib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,10 +15,11 @@ from agentmail.errors import ConflictError, NotFoundError, UnprocessableError, V
 from agentmail.inboxes import CreateInboxRequest
 
 from tests.support.api import Api
-from tests.support.gateway import Gateway
+from tests.support.gateway import HOST, Gateway
 
 from .agentmail_clients import SETTINGS as SETTINGS
 from .agentmail_clients import Clients, Pair, fetched, put, selected
+from .conftest import admin_key
 from .mail import letter, with_files
 
 
@@ -308,3 +312,28 @@ def test_without_a_valid_key(sdk: Clients) -> None:
     assert error.value.status_code == 401
     assert error.value.body["name"] == "UnauthorizedError"
     assert error.value.body["message"]
+
+
+PROGRAM = """
+import os
+from agentmail import AgentMail
+from agentmail.environment import AgentMailEnvironment
+
+client = AgentMail(environment=AgentMailEnvironment(http=os.environ["BASE"], websockets=""))
+inbox = client.inboxes.create()
+client.inboxes.messages.send(inbox.inbox_id, to=inbox.email, subject="Hello", text="x")
+print(client.inboxes.messages.list(inbox.inbox_id).count)
+"""
+
+
+def test_a_program_with_another_base_url_and_nothing_else(gateway: Gateway) -> None:
+    environment = os.environ | {
+        "BASE": f"https://{HOST}:{gateway.web}/agentmail", "AGENTMAIL_API_KEY": admin_key(gateway),
+    }  # fmt: skip
+    for trusted, wanted in ((True, "2\n"), (False, "")):
+        given = environment | ({"SSL_CERT_FILE": str(gateway.ca_file)} if trusted else {})
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=given, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.stdout == wanted, done.stderr
+        assert trusted or "CERTIFICATE_VERIFY_FAILED" in done.stderr
