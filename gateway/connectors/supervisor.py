@@ -269,6 +269,7 @@ class Supervisor:
         self._of_inbox.setdefault(claim.inbox_id, set()).add(worker)
 
         def ended(task: asyncio.Task[None]) -> None:
+            worker.over()
             others = self._of_inbox.get(claim.inbox_id, set())
             others.discard(worker)
             if not others:

@@ -96,11 +96,18 @@ class Worker:
             log.exception("connectors.worker_failed", connector=self.claim.connector_id)
             not_before = int(self._tools.clock()) + DEFECT_S
         finally:
-            self.ending = True
-            self._begun()
-            self._recall.looks.stop(again=self._well)
-            self._askers.answer(ENDED, "the connector stopped", self._telling.log, everybody=True)
+            self.over()
         await self._release(not_before)
+
+    def over(self) -> None:
+        """It ends: whoever waits is told. May be repeated, and must be by whoever sees its task end: one that is
+        cancelled before its first step runs nothing of `run`, while somebody may have asked already."""
+        if self.ending:
+            return
+        self.ending = True
+        self._begun()
+        self._recall.looks.stop(again=self._well)
+        self._askers.answer(ENDED, "the connector stopped", self._telling.log, everybody=True)
 
     async def _begin_to_work(self) -> None:
         """Its host may be asked: it waits until few enough others connect or sync for the first time."""

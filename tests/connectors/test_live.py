@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.connectors.progress import SyncRun
+from gateway.connectors.worker import ENDED
 from gateway.store.connectors import accounts, lease
 from gateway.store.connectors.rows import ConnectorState
 from gateway.store.db import Database
@@ -232,3 +233,14 @@ async def test_who_asks_during_a_sync_sees_all_that_came_since(db: Database) -> 
         assert max(seen) == 250
         again = await here.good_sync()
         assert again.run.imported == 0
+
+
+async def test_who_asks_a_worker_that_ends_before_its_first_step_is_answered(db: Database) -> None:
+    """Its options were changed just then: it runs nothing, not even what it would do at its end."""
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 2}) as server, connected(db, server, options()) as here:
+        await here.good_sync()
+        claim = lease.Claim(here.row.id, here.inbox.id, "another", "x", 1)
+        worker = here.supervisor._start(claim)
+        asked = worker.sync()
+        here.supervisor._tasks[here.row.id].cancel()
+        assert (await asyncio.wait_for(asked, 30)).failure == ENDED

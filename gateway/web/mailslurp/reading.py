@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -182,15 +182,19 @@ async def _until(
 
 
 async def _accounts(services: WebServices, who: Caller, inbox: Inbox) -> list[ConnectorRow]:
+    return await services.db.read(lambda rx: connectors_of(rx, who, inbox))
+
+
+def _to_ask(rows: Iterable[ConnectorRow]) -> list[ConnectorRow]:
     """Those that tell nobody by themselves when mail comes, and that nobody has to mend before they are asked."""
-    rows = await services.db.read(lambda rx: connectors_of(rx, who, inbox))
     return [row for row in rows if row.enabled and row.state not in _LEFT_ALONE]
 
 
 async def _keep_syncing(services: WebServices, who: Caller, inbox: Inbox) -> None:
+    """Each time anew: one that is in the middle of a sync now may have to be asked later."""
     try:
         while rows := await _accounts(services, who, inbox):
-            await sync_all(services, who, rows)
+            await sync_all(services, who, _to_ask(rows))
             await asyncio.sleep(SYNC_S)
     except GatewayError:
         return  # the store is away, or the inbox: whoever looks for mail meets it too
@@ -200,6 +204,6 @@ async def synced(services: WebServices, who: Caller, inbox: Inbox) -> None:
     """Sync the accounts of the inbox before its mail is listed, as long as one may wait for a list."""
     try:
         async with asyncio.timeout(FETCH_SYNC_S):
-            await sync_all(services, who, await _accounts(services, who, inbox))
+            await sync_all(services, who, _to_ask(await _accounts(services, who, inbox)))
     except TimeoutError:
         return
