@@ -58,6 +58,7 @@ async def line(person: Person, name: str) -> Response:
     """The last day of what the whole server does. NotFound for others than administrators."""
     if name not in _LINES or not person.who.may_all:
         raise NotFound("No such chart")
+    person.who.need("metrics_read")
     title, field = _LINES[name]
     kept = person.services.samples()
     labels = [time.strftime("%H:%M", time.gmtime(sample.at)) for sample in kept]

@@ -16,6 +16,7 @@ router = APIRouter(include_in_schema=False)
 async def health_page(person: Person) -> Response:
     if not person.who.may_all:
         raise NotFound("No such page")
+    person.who.need("metrics_read")
     status = await person.services.operate("server.status", {})
     findings = await person.services.findings()
     return person.page("health.html", title="Health", status_of=status, findings=findings)

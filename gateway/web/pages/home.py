@@ -19,10 +19,11 @@ async def home(person: Person) -> Response:
     who = person.who
 
     def query(rx: Rx) -> list[Inbox]:
-        return inboxes_of(rx, who)
+        return inboxes_of(rx, who) if who.may("inbox_read") else []
 
     found = await person.services.db.read(query)
-    queue = await person.services.operate("queue.stats", {}) if who.may_all else None
+    sees_queue = who.may_all and who.may("queue_read")
+    queue = await person.services.operate("queue.stats", {}) if sees_queue else None
     return person.page(
         "home.html", title="Overview", inboxes=found, messages=sum(inbox.messages for inbox in found),
         octets=sum(inbox.octets for inbox in found), queue=queue,

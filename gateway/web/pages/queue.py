@@ -1,55 +1,53 @@
-"""Mail that waits: why, when next, and what can be done about it. For keys that open everything."""
+"""Mail that waits: why, when next, and what can be done about it; as the API's queue, for whom that is."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from gateway.model.errors import GatewayError, InvalidRequest, NotFound
+from gateway.model.errors import GatewayError, NoPermission, NotFound
+from gateway.web.api import queue as queue_api
+from gateway.web.api.queue import Verb
 
 from .shell import Person, Shell, back
 
 router = APIRouter(include_in_schema=False)
 
-_ACTIONS: Final = ("retry", "hold", "release", "cancel")
-_SHOWN: Final = 200
+_VERBS: Final = {str(verb): verb for verb in get_args(Verb)}
 
 
 @router.get("/queue")
-async def queue_page(person: Person) -> Response:
-    return await _list(person)
+async def queue_page(person: Person, after: str = "") -> Response:
+    return await _list(person, after)
 
 
-async def _list(person: Shell, error: str = "") -> Response:
-    _need_all(person)
-    rows = await person.services.operate("queue.list", {"limit": _SHOWN})
-    stats = await person.services.operate("queue.stats", {})
-    return person.page("queue.html", title="Queue", rows=rows, stats=stats, error=error)
+async def _list(person: Shell, after: str = "", error: str = "") -> Response:
+    services, who = person.services, person.who
+    found = await queue_api.list_queue(services, who, cursor=after or None)
+    stats = await queue_api.queue_stats(services, who) if who.may_all else None
+    return person.page(
+        "queue.html", title="Queue", rows=found.items, following=found.next, stats=stats, error=error,
+        status=422 if error else 200,
+    )  # fmt: skip
 
 
 @router.get("/queue/{submission}")
 async def submission_page(person: Person, submission: str) -> Response:
-    _need_all(person)
-    shown = await person.services.operate("queue.show", {"id": submission})
+    shown = await queue_api.get_submission(person.services, person.who, submission)
     return person.page("submission.html", title="Message in the queue", shown=shown)
 
 
-@router.post("/queue/{submission}/{action}")
-async def act(person: Person, submission: str, action: str) -> Response:
-    _need_all(person)
+@router.post("/queue/{submission}/{verb}")
+async def act(person: Person, submission: str, verb: str) -> Response:
     await person.form()
-    if action not in _ACTIONS:
-        raise InvalidRequest("There is no such action")
+    if verb not in _VERBS:
+        raise NotFound("There is no such action")
     try:
-        await person.services.operate(f"queue.{action}", {"ids": [submission]})
+        await queue_api.change_submission(person.services, person.who, submission, _VERBS[verb])
+    except (NotFound, NoPermission):
+        raise
     except GatewayError as error:
-        return await _list(person, str(error))
+        return await _list(person, error=str(error))
     return back("/queue")
-
-
-def _need_all(person: Shell) -> None:
-    """What everybody's mail waits for is the administrator's to see."""
-    if not person.who.may_all:
-        raise NotFound("No such page")

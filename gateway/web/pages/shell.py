@@ -49,14 +49,18 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )  # fmt: skip
 SECTIONS: Final = (
-    ("/", "Overview", False), ("/inboxes", "Inboxes", False), ("/connectors", "Accounts elsewhere", True),
-    ("/queue", "Queue", True), ("/health", "Health", True), ("/passkeys", "Passkeys", False),
+    ("/", "Overview", ""), ("/inboxes", "Inboxes", "inbox_read"),
+    ("/connectors", "Accounts elsewhere", "connector_read"),
+    ("/queue", "Queue", "queue_read"), ("/health", "Health", "metrics_read"), ("/passkeys", "Passkeys", ""),
 )
-"""Path, name, and whether it is about everybody: for keys that open everything."""
+"""Path, name, and the permission that it needs."""
 
 
 def _sections(who: Caller) -> list[tuple[str, str]]:
-    return [(path, name) for path, name, everybody in SECTIONS if who.may_all or not everybody]
+    return [
+        (path, name) for path, name, needs in SECTIONS
+        if (not needs or who.may(needs)) and (who.may_all or path != "/health")
+    ]  # fmt: skip
 
 
 _TEMPLATES.globals |= {"static": static_files.address, "sections": _sections}
