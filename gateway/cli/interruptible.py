@@ -75,6 +75,8 @@ class _Interrupt:
 
     def _watch(self) -> None:
         if os.read(self._alarm, 1):
+            # The limit itself; nothing is waited for that may be there sooner. A process that ends by itself takes a
+            # daemon thread along, asleep as it is, and a sleep needs no loop, which may be the very thing that hangs.
             time.sleep(END_S)
             os._exit(EXIT_INTERRUPTED)
         os.close(self._alarm)
