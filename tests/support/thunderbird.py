@@ -10,18 +10,16 @@ import asyncio
 import json
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.servers.process import free_port
+from tests.servers.process import free_port, port_open, stop, wait_for
 
 PROGRAM: Final = "thunderbird"
 START_S: Final = 120.0
@@ -181,22 +179,13 @@ def thunderbird(directory: Path, ca: Path, doors: Doors, local: str) -> Iterator
                 )
                 yield driver
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(20)
+            stop(process, 20)
 
 
 def _connected(port: int, process: subprocess.Popen[bytes]) -> socket.socket:
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            sock = socket.create_connection(("127.0.0.1", port), timeout=SCRIPT_S + 30)
-        except ConnectionRefusedError:
-            assert process.poll() is None, f"thunderbird ended with {process.returncode}"
-            assert time.monotonic() < deadline, "thunderbird listens nowhere"
-            time.sleep(0.1)
-        else:
-            return sock
+    def listens() -> bool:
+        assert process.poll() is None, f"thunderbird ended with {process.returncode}"
+        return port_open(port)
+
+    wait_for(listens, "thunderbird's port", START_S, 0.1)
+    return socket.create_connection(("127.0.0.1", port), timeout=SCRIPT_S + 30)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers.process import wait_for
 from tests.support.gateway import Gateway
 
 from .people import Make, People, Person
@@ -138,10 +139,7 @@ def test_a_scheduled_draft_goes_at_its_time_or_now(person: People) -> None:
     late = make(anna, to=[bob.address], subject="late", text="x", send_at=int(time.time()) + 86_400)
     answer = anna.api.post(f"{anna.path}/drafts/{late['id']}/send")
     assert answer["submission_id"] == late["submission_id"]
-    end = time.monotonic() + 60
-    while len(bob.octets("INBOX")) < 2:
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    wait_for(lambda: len(bob.octets("INBOX")) >= 2, "both mails", 60)
     assert [one["Subject"] for one in bob.mail("INBOX")] == ["late", "soon"]
     assert drafts(anna) == []
     assert len(anna.octets("Sent")) == 2
@@ -180,8 +178,7 @@ def test_consent(person: People) -> None:
         assert (refused.status, refused.code) == (403, "forbidden")
     answer = anna.api.post(f"{path}/approve")
     assert answer["submission_id"] == proposed["submission_id"]
-    while not bob.octets("INBOX"):
-        time.sleep(0.05)
+    wait_for(lambda: bool(bob.octets("INBOX")), "the mail", 60)
     assert (drafts(anna), len(anna.octets("Sent"))) == ([], 1)
     ordinary = make(anna, to=[bob.address], text="x")
     assert anna.api.ask("POST", f"{anna.path}/drafts/{ordinary['id']}/approve").code == "conflict"
@@ -281,9 +278,8 @@ def test_a_proposed_reply_marks_when_it_goes(gateway: Gateway, person: People) -
             (draft,) = drafts(anna)
             assert draft["original"] == message
             anna.api.post(f"{anna.path}/drafts/{draft['id']}/approve")
-        while (flags := anna.flags("INBOX")[-1]) == set():
-            time.sleep(0.1)
-        assert flags == ({"$Forwarded"} if verb == "time" else {"\\Answered"})
+        wait_for(lambda: bool(anna.flags("INBOX")[-1]), "the original's flag", 60)
+        assert anna.flags("INBOX")[-1] == ({"$Forwarded"} if verb == "time" else {"\\Answered"})
 
 
 def test_what_is_wrong_with_a_draft(api: Make, person: People) -> None:

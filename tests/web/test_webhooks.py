@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.servers.process import free_port
+from tests.servers.process import free_port, wait_for
 from tests.support.api import Api
 from tests.support.authority import Authority
 from tests.support.gateway import Gateway, running
@@ -66,11 +65,15 @@ def box(gateway: Gateway, path: str) -> tuple[str, str]:
 
 def until(look: Callable[[], Any], true: Callable[[Any], bool]) -> Any:
     """What another process brings about, and signals to nobody."""
-    for _ in range(1000):
-        if true(found := look()):
-            return found
-        time.sleep(0.03)
-    raise AssertionError("not within half a minute")
+    found: Any = None
+
+    def ready() -> bool:
+        nonlocal found
+        found = look()
+        return true(found)
+
+    wait_for(ready, "what is looked at", 60, 0.03)
+    return found
 
 
 def made(api: Api, receiver: Receiver, path: str, **more: Any) -> Any:
