@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import mailslurp_client as slurp
@@ -402,6 +403,26 @@ def test_imap_over_http(client: Callable[..., Client], gateway: Gateway) -> None
     assert (status.messages, status.unseen, status.uid_next, status.unseen_seq_num) == (3, 2, 4, 1)
     assert api.imap_server_mailbox("Lists").success
     assert refused(lambda: api.imap_server_list(slurp.ImapServerListOptions(uid_set="x"))) == 422
+
+
+def test_flags_of_more_than_one_unit(client: Callable[..., Client], gateway: Gateway, tmp_path: Path) -> None:
+    address, key = gateway.inbox(f"imap-{uuid.uuid4().hex[:6]}@mail.test")
+    mbox = tmp_path / "many.mbox"
+    begin = "From a@b.test Thu Jan  1 00:00:00 1970\n"
+    mbox.write_text("".join(f"{begin}Subject: {number}\n\n\n" for number in range(1002)))
+    gateway.run("message", "import", str(mbox), "--inbox", address)
+    api = client(key).ImapControllerApi
+    options = slurp.ImapUpdateFlagsOptions(operation="ADD_FLAGS", flags=["\\Flagged"], uid_set="2:*")
+    api.imap_server_update_flags(options)
+    with gateway.imap(address, key) as imap:
+        imap.select("INBOX")
+        assert imap.search(None, "UNFLAGGED")[1] == [b"1"]
+    sent = datetime(1971, 1, 1, tzinfo=UTC)  # without a Date it is the time of arrival, which the mbox says
+    late = b"Date: Fri, 01 Jan 1999 00:00:00 +0000\r\nSubject: late\r\n\r\n"
+    with gateway.imap(address, key) as imap:
+        imap.append("INBOX", None, None, late)
+    found = api.imap_server_search(slurp.ImapServerSearchOptions(sent_since=sent)).results
+    assert [row.seq_num for row in found] == [1003]
 
 
 def test_smtp_servers_are_diagnosed(client: Callable[..., Client], provider: Provider, account: str) -> None:

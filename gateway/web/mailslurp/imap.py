@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 
 from gateway.access import changing
 from gateway.access import messages as reads
@@ -20,167 +17,38 @@ from gateway.model.errors import InvalidName, InvalidRequest, NotFound
 from gateway.model.flags import SEEN, SYSTEM_BY_FOLDED
 from gateway.model.ids import MailboxId
 from gateway.model.rights import Action
+from gateway.model.sequence import SequenceSet
 from gateway.store import mailboxes, messages
 from gateway.store.db import Rx, Tx
 from gateway.store.inboxes import Inbox
-from gateway.store.rows import Columns
 from gateway.web.api.parts import Services, Who
 from gateway.web.services import WebServices
 
 from . import reading
 from .emails import raw_octets
 from .ids import message_uuid
-from .parts import Given, Theirs, at, unix
+from .imap_lines import INBOX, MANY, Line, Wanted, lines, set_of
+from .imap_models import (
+    FetchResult,
+    FlagsOptions,
+    GetResult,
+    ImapEmailProjection,
+    ImapMailboxStatus,
+    ImapServerFetchItem,
+    ListOptions,
+    ListResult,
+    MailboxResult,
+    SearchOptions,
+    StatusOptions,
+    StatusResult,
+)
+from .parts import at, unix
 
 router = APIRouter(tags=["mailslurp imap"], prefix="/imap/server")
-INBOX: Final = "INBOX"
 MOST: Final = 1000
-"""Messages of one answer."""
-_MANY: Final = 50_000
+"""Messages of one answer, and of one unit of the store."""
 _FIELDS: Final = {"subject": "subject", "from": "from_", "to": "to", "cc": "to", "bcc": "to"}
 InboxId = Annotated[str | None, Query(max_length=320)]
-Set = Annotated[str, Field(max_length=10_000)]
-Words = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=20)]
-
-
-class ImapEmailProjection(Theirs):
-    id: str
-    read: bool
-    created_at: datetime
-    uid: int
-    seq_num: int
-
-
-class ImapServerFetchItem(Theirs):
-    content: str
-    id: str
-    uid: int
-    seq_num: int
-    read: bool
-
-
-class FetchResult(Theirs):
-    result: ImapServerFetchItem | None = None
-
-
-class GetResult(Theirs):
-    result: ImapEmailProjection | None = None
-
-
-class ListResult(Theirs):
-    results: list[ImapEmailProjection]
-
-
-class MailboxResult(Theirs):
-    message: str | None = None
-    success: bool
-
-
-class ImapMailboxStatus(Theirs):
-    name: str
-    read_only: bool = False
-    items: dict[str, int]
-    flags: list[str]
-    permanent_flags: list[str]
-    unseen_seq_num: int
-    messages: int
-    recent: int = 0
-    unseen: int
-    uid_next: int
-    uid_validity: int
-    append_limit: int | None = None
-
-
-class StatusResult(Theirs):
-    result: ImapMailboxStatus | None = None
-
-
-class ListOptions(Given):
-    uid_set: Set | None = None
-    seq_set: Set | None = None
-
-
-class FlagsOptions(ListOptions):
-    operation: Literal["ADD_FLAGS", "REMOVE_FLAGS", "SET_FLAGS", "ADD", "REMOVE", "SET"]
-    flags: Words | None = None
-
-
-class SearchOptions(Given):
-    """All of them must hold. `header`: of Subject, From, To, Cc and Bcc."""
-
-    seq_num: Set | None = None
-    uid: Set | None = None
-    since: datetime | None = None
-    before: datetime | None = None
-    sent_since: datetime | None = None
-    sent_before: datetime | None = None
-    header: Annotated[dict[str, Words], Field(max_length=20)] | None = None
-    body: Words | None = None
-    text: Words | None = None
-    with_flags: Words | None = None
-    without_flags: Words | None = None
-
-
-class StatusOptions(Given):
-    name: Annotated[str, Field(max_length=1000)] | None = None
-    status_items: Words | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One message: its number and UID, flags as a mask, EMAILID and INTERNALDATE."""
-
-    seq: int
-    uid: int
-    flags: int
-    email_id: str
-    date: int
-
-
-def lines(rx: Rx, who: Caller, inbox: Inbox) -> list[Line]:
-    """All of INBOX, a job of a reader process. InvalidRequest: there are too many for one answer."""
-    box = sight(rx, who, inbox.uuid).mailbox(INBOX)
-    number = MailboxId(box.id)
-    flags: list[tuple[int, int, int]] = []
-    while page := messages.load(rx, number, flags[-1][0] if flags else 0):
-        flags += page
-    if len(flags) > _MANY:
-        raise InvalidRequest(f"The mailbox has more than {_MANY} messages: use IMAP itself")
-    found: list[Line] = []
-    for start in range(0, len(flags), 500):
-        some = flags[start : start + 500]
-        rows = messages.fetch_rows(
-            rx, number, [uid for uid, _, _ in some], Columns.EMAIL_ID | Columns.INTERNAL_DATE
-        )
-        known = {row[0]: row[1:] for row in rows}
-        for offset, (uid, mask, _) in enumerate(some):
-            if uid in known:
-                date, email_id = known[uid]
-                found.append(Line(start + offset + 1, uid, mask, email_id, date))
-    return found
-
-
-def chosen(found: Sequence[Line], uids: str | None, numbers: str | None) -> list[Line]:
-    """Those of a set of UIDs, and of a set of numbers. InvalidRequest."""
-    if uids is not None:
-        ranges = _ranges(uids, max((line.uid for line in found), default=0), "uidSet")
-        found = [line for line in found if any(low <= line.uid <= high for low, high in ranges)]
-    if numbers is not None:
-        ranges = _ranges(numbers, max((line.seq for line in found), default=0), "seqSet")
-        found = [line for line in found if any(low <= line.seq <= high for low, high in ranges)]
-    return list(found)
-
-
-def _ranges(text: str, last: int, name: str) -> list[tuple[int, int]]:
-    """RFC 3501 9, sequence-set."""
-    found: list[tuple[int, int]] = []
-    for item in text.split(","):
-        ends = item.strip().split(":")
-        if len(ends) > 2 or not all(end == "*" or (end.isascii() and end.isdigit() and len(end) < 11) for end in ends):
-            raise InvalidRequest(f"{name} is no set such as 1:5,8,10:*")
-        low, high = ((last if end == "*" else int(end)) for end in (ends[0], ends[-1]))
-        found.append((min(low, high), max(low, high)))
-    return found
 
 
 def _projected(inbox: Inbox, line: Line) -> ImapEmailProjection:
@@ -190,9 +58,15 @@ def _projected(inbox: Inbox, line: Line) -> ImapEmailProjection:
     )  # fmt: skip
 
 
-async def _lines(services: WebServices, who: Caller, reference: str | None) -> tuple[Inbox, list[Line]]:
+async def _lines(
+    services: WebServices, who: Caller, reference: str | None, wanted: Wanted
+) -> tuple[Inbox, list[Line]]:
     inbox = await services.db.read(lambda rx: reading.inbox_or_own(rx, who, reference))
-    return inbox, await services.db.offload(lines, who, inbox)
+    return inbox, await services.db.offload(lines, who, inbox, wanted)
+
+
+def _named(body: ListOptions, most: int | None) -> Wanted:
+    return Wanted(uids=set_of(body.uid_set, "uidSet"), numbers=set_of(body.seq_set, "seqSet"), most=most)
 
 
 @router.post("/fetch")
@@ -200,10 +74,10 @@ async def imap_server_fetch(
     services: Services, who: Who, seqNum: Annotated[int, Query(ge=1, lt=2**32)], inboxId: InboxId = None
 ) -> FetchResult:
     """Fetch the message of a number, its octets as a text."""
-    inbox, found = await _lines(services, who, inboxId)
-    line = next((line for line in found if line.seq == seqNum), None)
-    if line is None:
+    inbox, found = await _lines(services, who, inboxId, Wanted(numbers=SequenceSet(((seqNum, seqNum),))))
+    if not found:
         return FetchResult()
+    line = found[0]
     own = message_uuid(inbox.id, line.email_id)
     content = (await raw_octets(services, who, own)).decode("utf-8", "replace")
     return FetchResult(result=ImapServerFetchItem(
@@ -214,12 +88,12 @@ async def imap_server_fetch(
 @router.post("/get")
 async def imap_server_get(services: Services, who: Who, emailId: str, inboxId: InboxId = None) -> GetResult:
     """The number and UID of an email."""
-    found = await services.db.read(lambda rx: reading.locate(rx, who, emailId))
-    inbox, every = await _lines(services, who, inboxId or found.inbox.uuid)
-    if inbox.id != found.inbox.id:
+    email = await services.db.read(lambda rx: reading.locate(rx, who, emailId))
+    wanted = Wanted(email_id=email.email_id, most=1)
+    inbox, found = await _lines(services, who, inboxId or email.inbox.uuid, wanted)
+    if inbox.id != email.inbox.id:
         raise NotFound(reading.NO_EMAIL)
-    line = next((line for line in every if line.email_id == found.email_id), None)
-    return GetResult(result=None if line is None else _projected(inbox, line))
+    return GetResult(result=_projected(inbox, found[0]) if found else None)
 
 
 @router.post("/list")
@@ -227,8 +101,8 @@ async def imap_server_list(
     services: Services, who: Who, body: ListOptions, inboxId: InboxId = None
 ) -> ListResult:
     """Messages by UIDs or numbers, a thousand at most."""
-    inbox, found = await _lines(services, who, inboxId)
-    return ListResult(results=[_projected(inbox, one) for one in chosen(found, body.uid_set, body.seq_set)[:MOST]])
+    inbox, found = await _lines(services, who, inboxId, _named(body, MOST))
+    return ListResult(results=[_projected(inbox, one) for one in found])
 
 
 @router.post("/search")
@@ -236,17 +110,12 @@ async def imap_server_search(
     services: Services, who: Who, body: SearchOptions, inboxId: InboxId = None
 ) -> ListResult:
     """Messages that fit, a thousand at most."""
-    inbox, found = await _lines(services, who, inboxId)
-    found = chosen(found, body.uid, body.seq_num)
-    low, high = unix(body.since), unix(body.before)
-    wanted, unwanted = _mask(body.with_flags), _mask(body.without_flags)
-    found = [
-        line for line in found
-        if (low is None or line.date >= low) and (high is None or line.date < high)
-        and line.flags & wanted == wanted and not line.flags & unwanted
-    ]  # fmt: skip
+    inbox, found = await _lines(services, who, inboxId, Wanted(
+        uids=set_of(body.uid, "uid"), numbers=set_of(body.seq_num, "seqNum"), since=unix(body.since),
+        before=unix(body.before), flags=_mask(body.with_flags), without=_mask(body.without_flags),
+    ))  # fmt: skip
     for query in _queries(body):
-        fitting, _ = await reading.emails(services, who, inbox, query, _MANY)
+        fitting, _ = await reading.emails(services, who, inbox, query, MANY)
         ids = {message.id for message in fitting}
         found = [line for line in found if line.email_id in ids]
     if body.sent_since is not None or body.sent_before is not None:
@@ -257,15 +126,20 @@ async def imap_server_search(
 async def _sent_within(
     services: WebServices, who: Caller, inbox: Inbox, found: list[Line], low: int | None, high: int | None
 ) -> list[Line]:
-    known = await reads.messages(
-        services.db, services.digests, who, inbox.uuid, [line.email_id for line in found[:MOST]]
-    )
-    dates = {message.id: message.digest.sent_at or message.placed.received_at for message in known}
-    return [
-        line for line in found
-        if (date := dates.get(line.email_id)) is not None and (low is None or date >= low)
-        and (high is None or date < high)
-    ]  # fmt: skip
+    """The first MOST of these whose Date fits."""
+    fitting: list[Line] = []
+    for start in range(0, len(found), reading.PAGE):
+        some = found[start : start + reading.PAGE]
+        known = await reads.messages(services.db, services.digests, who, inbox.uuid, [line.email_id for line in some])
+        dates = {message.id: message.digest.sent_at or message.placed.received_at for message in known}
+        fitting += [
+            line for line in some
+            if (date := dates.get(line.email_id)) is not None and (low is None or date >= low)
+            and (high is None or date < high)
+        ]  # fmt: skip
+        if len(fitting) >= MOST:
+            break
+    return fitting
 
 
 def _mask(names: Sequence[str] | None) -> int:
@@ -351,12 +225,13 @@ async def imap_server_update_flags(
         raise InvalidRequest("uidSet or seqSet is needed")
 
     # What is meant is settled here, by ids that never change: a unit does not read a whole mailbox.
-    inbox, found = await _lines(services, who, inboxId)
-    ids = [line.email_id for line in chosen(found, body.uid_set, body.seq_set)[:MOST]]
+    inbox, found = await _lines(services, who, inboxId, _named(body, None))
+    for start in range(0, len(found) or 1, MOST):  # who names nothing that is there hears of rights all the same
+        ids = [line.email_id for line in found[start : start + MOST]]
 
-    def unit(tx: Tx) -> None:
-        taken = changing.taken(tx, who, inbox.uuid, ids)
-        taken.seen.need(Action.FLAG, taken.seen.mailbox(INBOX))
-        changing.mark(tx, taken.seen, taken.found, marks)
+        def unit(tx: Tx, ids: list[str] = ids) -> None:
+            taken = changing.taken(tx, who, inbox.uuid, ids)
+            taken.seen.need(Action.FLAG, taken.seen.mailbox(INBOX))
+            changing.mark(tx, taken.seen, taken.found, marks)
 
-    await services.db.write(unit)
+        await services.db.write(unit)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.model.errors import InvalidRequest
 from gateway.model.ids import object_id
 from gateway.web.mailslurp import ids
+from gateway.web.mailslurp.imap_lines import Wanted, positions, set_of
 from gateway.web.mailslurp.mail_models import EmailPreview, EmailRecipients
 from gateway.web.mailslurp.matching import MatchOptions, fits
 from gateway.web.mailslurp.options import NOWHERE, leg_of, said_of, security
@@ -148,3 +149,27 @@ def test_a_test_in_their_words() -> None:
         "success": False, "message": "no", "advice": "try", "steps": [step("connect", ok=False)],
     }, {"security": "none"})  # fmt: skip
     assert (bad.connected, bad.tls.negotiated, bad.auth.attempted, bad.errors) == (False, False, False, ["no try"])
+
+
+UIDS = [3, 5, 8, 13, 21]
+
+
+@pytest.mark.parametrize(("uids", "numbers", "expected"), [
+    (None, None, ((1, 5),)), ("5:13", None, ((2, 4),)), ("13:5,5", None, ((2, 4),)), ("*", None, ((5, 5),)),
+    ("100:*", None, ((5, 5),)), ("4,6:7", None, ()), (None, "2:*", ((2, 5),)), (None, "4:2, 7", ((2, 4),)),
+    (None, "9", ()), ("1:8", "2:5", ((2, 3),)), ("3,8,21", "2:*", ((3, 3), (5, 5))),
+])  # fmt: skip
+def test_messages_by_uids_and_numbers(
+    uids: str | None, numbers: str | None, expected: tuple[tuple[int, int], ...]
+) -> None:
+    assert positions(UIDS, Wanted(uids=set_of(uids, "uidSet"), numbers=set_of(numbers, "seqSet"))) == expected
+
+
+def test_an_empty_mailbox_has_no_last_message() -> None:
+    assert positions([], Wanted(uids=set_of("*", "uidSet"))) == positions([], Wanted()) == ()
+
+
+@pytest.mark.parametrize("text", ["", "x", "1:2:3", "0", "1,", "99999999999", "٣"])
+def test_what_is_no_set(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="uidSet is no set"):
+        set_of(text, "uidSet")
