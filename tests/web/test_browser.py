@@ -16,7 +16,10 @@ from tests.support.gateway import Gateway
 from .conftest import admin_key
 
 INBOX = "/inboxes/inbox@mail.test"
-PAGES = ("/", "/inboxes", INBOX, f"{INBOX}/mail", f"{INBOX}/compose", "/connectors", "/queue", "/health", "/passkeys")
+PAGES = (
+    "/", "/inboxes", INBOX, f"{INBOX}/mail", f"{INBOX}/compose", "/connectors", "/connectors/new", "/queue", "/health",
+    "/passkeys",
+)  # fmt: skip
 DEVICES = {
     "desk": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
     "phone": {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark", "has_touch": True},

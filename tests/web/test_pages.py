@@ -82,6 +82,26 @@ def test_every_page_opens(browser: Browser) -> None:
         assert b"<h1>" in answer.body
 
 
+def test_the_authority_is_there_to_be_fetched(gateway: Gateway, api: Make) -> None:
+    """By whoever sets a mail program up; and no page tells where its file lies."""
+    answer = Browser(api("")).open("/ca.pem")
+    assert answer.body.strip() == gateway.ca_file.read_bytes().strip()
+    one = Browser(api(""))
+    one.log_in(gateway.key)
+    assert str(gateway.data_dir).encode() not in one.open("/").body
+
+
+def test_mailboxes_that_a_key_may_not_read_are_not_shown(gateway: Gateway, api: Make) -> None:
+    address, _ = gateway.inbox("blind@mail.test")
+    key = gateway.new_key("--inbox", address, "--permissions", "inbox_read,message_read")
+    one = Browser(api(""))
+    one.log_in(key)
+    shown = one.open(f"/inboxes/{address}").body
+    assert b"INBOX" in shown
+    assert b"Trash" not in shown
+    assert b"Spam" not in shown
+
+
 def test_charts_are_images_that_do_nothing(browser: Browser, gateway: Gateway, api: Make) -> None:
     address, key = gateway.inbox("chart@mail.test")
     with gateway.imap(address, key) as client:

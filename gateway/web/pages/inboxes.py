@@ -7,13 +7,14 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from gateway.access.caller import inbox_of, inboxes_of
+from gateway.access.sight import READS, sight
 from gateway.model.errors import GatewayError
-from gateway.model.mailbox import Mailbox
 from gateway.model.permissions import DEFAULT_BUNDLES
-from gateway.store import keys, mailboxes
+from gateway.store import keys
 from gateway.store.db import Rx
 from gateway.store.inboxes import Inbox
 from gateway.store.keys import KeyRow
+from gateway.store.listing import Listed
 from gateway.web.api import inboxes as inbox_api
 from gateway.web.api import keys as key_api
 from gateway.web.setup import api as setup_api
@@ -58,10 +59,11 @@ async def _show(person: Shell, inbox: str, *, key: str = "", error: str = "") ->
     who = person.who
     who.need("inbox_read")
 
-    def query(rx: Rx) -> tuple[Inbox, list[Mailbox], list[KeyRow]]:
+    def query(rx: Rx) -> tuple[Inbox, list[Listed], list[KeyRow]]:
         found = inbox_of(rx, who, inbox)
+        boxes = sight(rx, who, inbox).boxes.values() if READS & who.permissions else ()
         known = keys.keys(rx, inbox_id=found.id, include_revoked=False) if who.may("api_key_read") else []
-        return found, mailboxes.list_mailboxes(rx, found.id), [row for row in known if row.inbox_id == found.id]
+        return found, list(boxes), [row for row in known if row.inbox_id == found.id]
 
     found, boxes, known = await person.services.db.read(query)
     return person.page(
