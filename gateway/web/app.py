@@ -6,7 +6,7 @@ import secrets
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -14,9 +14,10 @@ from starlette.responses import Response
 from gateway.model.errors import GatewayError
 
 from . import agentmail, mailslurp, pages, problems
-from .agentmail.downloads import router as downloads_router
+from .agentmail import downloads
 from .api import routers
-from .guard import KEYED, Guard
+from .described import FIELD, Described, problem_schema
+from .guard import KEYED, OPEN, Guard
 from .pages.shell import NotLoggedIn, back, page
 from .services import WebServices
 from .setup.api import router as setup_router
@@ -30,17 +31,16 @@ _OPENAPI: Final = "/api/v1/openapi.json"
 
 def application(services: WebServices) -> Guard:
     """The ASGI application with its guard around it."""
-    # No pages of FastAPI's own: they load scripts from elsewhere.
-    app = FastAPI(
-        title="Mail gateway", version=VERSION, openapi_url=_OPENAPI, docs_url=None, redoc_url=None,
-        redirect_slashes=False,
+    app = Described(
+        title="Mail gateway", version=VERSION, openapi_url=_OPENAPI, problem=problem_schema(FIELD),
+        open_paths=OPEN | {f"{downloads.PATH}{{ticket}}"},
     )  # fmt: skip
     app.state.services = services
     for router in (*routers(), *pages.routers()):
         app.include_router(router)
     app.include_router(setup_router)
     app.include_router(mailslurp.router())
-    app.include_router(downloads_router)
+    app.include_router(downloads.router)
     app.mount(agentmail.PREFIX, agentmail.application(services, _defect))
     app.router.routes.extend(setup_routes())
     app.add_exception_handler(GatewayError, _expected)

@@ -31,7 +31,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEYED: Final = ("/api/", "/agentmail/", "/mailslurp/")
 """Paths where nothing is told without a key, but for OPEN."""
-OPEN: Final = frozenset({"/api/v1/openapi.json", "/api/v1/health", "/api/v1/ws"})  # ws: its first message is a login
+OPEN: Final = frozenset({
+    "/api/v1/openapi.json", f"{agentmail.PREFIX}{agentmail.DOCUMENT}", "/api/v1/health",
+    "/api/v1/ws",  # its first message is a login
+})  # fmt: skip
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

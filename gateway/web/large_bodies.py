@@ -49,8 +49,22 @@ def _loaded(octets: bytes | str) -> Any:
         raise json.JSONDecodeError("no JSON", "", 0) from None
 
 
+_FORM: Final[dict[str, Any]] = {"requestBody": {"content": {"multipart/form-data": {"schema": {
+    "type": "object", "description": "`message`: the JSON that would be sent otherwise; files are further attachments",
+    "properties": {"message": {"type": "string", "contentMediaType": "application/json"}},
+    "additionalProperties": {"type": "string", "format": "binary"},
+}}}}}  # fmt: skip
+"""What the document says besides JSON, of what takes attachments."""
+
+
 class LargeBodyRoute(APIRoute):
     """For `APIRouter(route_class=…)`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        model = None if self.body_field is None else self.body_field.field_info.annotation
+        if "attachments" in getattr(model, "model_fields", ()):
+            self.openapi_extra = _FORM
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()

@@ -1,6 +1,6 @@
 """AgentMail's API below /agentmail, as its SDKs use it: another spelling of what `access` does, a module a noun.
 
-It is an application of its own inside ours: its errors have other names, and its operations are not in our document.
+It is an application of its own inside ours: its errors have other names, and its operations a document of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from gateway.web.described import Described, problem_schema
 from gateway.web.services import WebServices
 
 from . import (
@@ -30,14 +31,19 @@ from . import (
 )
 from .errors import as_theirs
 
-__all__ = ["PREFIX", "application", "as_theirs"]
+__all__ = ["DOCUMENT", "PREFIX", "application", "as_theirs"]
 
 PREFIX: Final = "/agentmail"
+DOCUMENT: Final = "/openapi.json"
+"""Below PREFIX: the OpenAPI document."""
 
 
 def application(services: WebServices, defect: Callable[[Request, Exception], Awaitable[Response]]) -> FastAPI:
     """To be mounted at PREFIX. `defect`: how what nobody expects is told."""
-    app = FastAPI(title="AgentMail's API", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = Described(
+        title="AgentMail's API", openapi_url=DOCUMENT, problem=problem_schema(errors.FIELD, "name", "message"),
+        wrong=400,
+    )
     app.state.services = services
     for router in (
         organization.router, inboxes.router, messages.router, sending.router, threads.router, drafts.router,

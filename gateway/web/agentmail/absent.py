@@ -40,8 +40,8 @@ _METHODS: Final = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 
 def _path(path: str, text: str) -> None:
-    @router.api_route(path, methods=_METHODS)
-    @router.api_route(f"{path}/{{rest:path}}", methods=_METHODS)
+    @router.api_route(path, methods=_METHODS, include_in_schema=False)
+    @router.api_route(f"{path}/{{rest:path}}", methods=_METHODS, include_in_schema=False)
     async def absent(who: Who) -> None:
         raise NotFound(text)
 

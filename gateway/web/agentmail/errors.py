@@ -25,6 +25,11 @@ NAMES: Final[Mapping[int, str]] = {
     405: "MethodNotAllowedError", 409: "ConflictError", 413: "PayloadTooLargeError", 415: "UnsupportedMediaTypeError",
     422: "UnprocessableError", 429: "RateLimitError", 503: "UnavailableError",
 }  # fmt: skip
+FIELD: Final[dict[str, Any]] = {
+    "type": "object", "required": ["path", "message"],
+    "properties": {"path": {"type": "array", "items": {"type": "string"}}, "message": {"type": "string"}},
+}  # fmt: skip
+"""The schema of each of `errors`."""
 _BAD_VALUE: Final = "invalid"
 """Code of what is wrong about a value."""
 
