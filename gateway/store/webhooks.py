@@ -22,19 +22,21 @@ MOST: Final = 1000
 """Webhooks of a store: each looks at each inbox of its scope."""
 ANSWER: Final = 1024
 """Octets of an answer that are kept."""
+NATIVE: Final = "native"
+"""The dialect of our own API."""
 
 _COLUMNS: Final = (
     "id, uuid, scope, pod_id, inbox_id, name, url, types, reads, enabled, reason, failing_since, former_until,"
-    " created_at, updated_at, signing_secret, former_secret, headers_sealed"
+    " created_at, updated_at, dialect, signing_secret, former_secret, headers_sealed"
 )
 _ALL = Stmt(f"SELECT {_COLUMNS} FROM webhook ORDER BY id")
 _BY_UUID = Stmt(f"SELECT {_COLUMNS} FROM webhook WHERE uuid = :uuid")
 _BY_ID = Stmt(f"SELECT {_COLUMNS} FROM webhook WHERE id = :webhook")
 _COUNT = Stmt("SELECT count(*) FROM webhook")
 _INSERT = Stmt(
-    "INSERT INTO webhook (uuid, scope, pod_id, inbox_id, name, url, types, reads, signing_secret, headers_sealed,"
-    " created_at, updated_at) VALUES (:uuid, :scope, :pod, :inbox, :name, :url, :types, :reads, :secret, :headers,"
-    " :now, :now) RETURNING id"
+    "INSERT INTO webhook (uuid, scope, pod_id, inbox_id, name, url, dialect, types, reads, signing_secret,"
+    " headers_sealed, created_at, updated_at) VALUES (:uuid, :scope, :pod, :inbox, :name, :url, :dialect, :types,"
+    " :reads, :secret, :headers, :now, :now) RETURNING id"
 )
 _FROM_NOW = Stmt(
     "INSERT INTO webhook_cursor (webhook_id, inbox_id, modseq, position) SELECT CAST(:webhook AS bigint), i.id,"
@@ -79,7 +81,9 @@ _MOST_ONCE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """`types`: empty for all. `reads`: the permissions to read that whoever made it had. Secrets are sealed."""
+    """`dialect`: whose words it is told in; `types` are of that, empty for all. `reads`: the permissions to read that
+    whoever made it had. Secrets are sealed.
+    """
 
     id: int
     uuid: str
@@ -96,6 +100,7 @@ class Webhook:
     former_until: int | None
     created_at: int
     updated_at: int
+    dialect: str = NATIVE
     signing_secret: bytes | None = field(default=None, repr=False)
     former_secret: bytes | None = field(default=None, repr=False)
     headers_sealed: bytes | None = field(default=None, repr=False)
@@ -119,6 +124,7 @@ class WebhookNew:
     types: Sequence[str]
     reads: frozenset[str]
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    dialect: str = NATIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,7 @@ def create(tx: Tx, new: WebhookNew, secret: bytes, headers: bytes | None, now: i
         raise LimitReached(f"There may be {MOST} webhooks at most")
     number = tx.scalar(
         _INSERT, uuid=new.uuid, scope=new.scope, pod=new.pod_id, inbox=new.inbox_id, name=new.name, url=new.url,
-        types=" ".join(new.types), reads=" ".join(sorted(new.reads)), secret=secret, headers=headers, now=now,
+        dialect=new.dialect, types=" ".join(new.types), reads=" ".join(sorted(new.reads)), secret=secret, headers=headers, now=now,
     )
     tx.run(_FROM_NOW, webhook=number, scope=new.scope, pod=new.pod_id or 0, inbox=new.inbox_id or 0)
     tx.wake(None, kind=WakeKind.WEBHOOK)
@@ -246,8 +252,8 @@ def once(tx: Tx, webhook_id: int, inbox_id: int, event_id: str, kind: str, paylo
 
 def _webhook(row: tuple[Any, ...]) -> Webhook:
     number, name, scope, pod, inbox, title, url, types, reads, enabled, why, failing, former, made, changed = row[:15]
-    secrets = [None if value is None else bytes(value) for value in row[15:18]]
+    secrets = [None if value is None else bytes(value) for value in row[16:19]]
     return Webhook(
         number, name, scope, pod, inbox, title, url, tuple(types.split()), frozenset(reads.split()), bool(enabled),
-        why, failing, former, made, changed, *secrets,
+        why, failing, former, made, changed, row[15], *secrets,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, Table, Text, text
 
 from .columns import Big, Octets, flag, metadata
 
@@ -17,6 +17,18 @@ web_session = Table(
     sqlite_with_rowid=False,
 )
 """A login is a key's: what the key may not, or may no longer, the browser may not either."""
+
+short_note = Table(
+    "short_note",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("name", Octets, nullable=False),  # SHA-256
+    Column("value", Text, nullable=False, server_default=text("''")),
+    Column("expires_at", Big, nullable=False, index=True),
+    PrimaryKeyConstraint("kind", "name"),
+    sqlite_with_rowid=False,
+)
+"""What was asked of a browser or a program, and is to be answered within minutes, perhaps to another node."""
 
 idempotency = Table(
     "idempotency",

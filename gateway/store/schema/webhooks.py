@@ -20,7 +20,8 @@ webhook = Table(
     Column("inbox_id", Big, index=True),
     Column("name", Text, nullable=False, server_default=text("''")),
     Column("url", Text, nullable=False),
-    Column("types", Text, nullable=False, server_default=text("''")),  # joined by blanks; '': all
+    Column("dialect", Text, nullable=False, server_default=text("'native'")),  # whose words it is told in
+    Column("types", Text, nullable=False, server_default=text("''")),  # of that dialect, joined by blanks; '': all
     Column("signing_secret", Octets),  # sealed, as the following
     Column("former_secret", Octets),
     Column("former_until", Big),  # till then it signs as well
