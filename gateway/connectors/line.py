@@ -75,16 +75,16 @@ class Line:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-            (ended,) = await asyncio.gather(self._renewal, return_exceptions=True)
-            if isinstance(ended, Exception):
-                log.error("connectors.renewal_failed", connector=self._row.id, exc_info=ended)
-        async with AsyncExitStack() as all_:
+        async with AsyncExitStack() as all_:  # each of it ends, also where another cancellation comes meanwhile
             all_.push_async_callback(self._waiting.aclose)
             for one in (self._next, self._open):
                 if one is not None:
                     all_.push_async_callback(one.close)
+            if self._renewal is not None:
+                self._renewal.cancel()  # from here on there is no other `_next`
+                (ended,) = await asyncio.gather(self._renewal, return_exceptions=True)
+                if isinstance(ended, Exception):
+                    log.error("connectors.renewal_failed", connector=self._row.id, exc_info=ended)
 
     async def wait(self) -> None:
         """Until the host may be asked. HostAway."""

@@ -81,7 +81,17 @@ class OnAccess:
             # A task of its own: a reader gives up, and what was claimed for it must get its worker all the same.
             task = asyncio.get_running_loop().create_task(self._find(number), name=f"connector-look-{number}")
             self._calls[number] = task
-            task.add_done_callback(lambda _: self._calls.pop(number, None))
+            task.add_done_callback(lambda task: self._found(number, task))
+
+    def _found(self, number: ConnectorId, task: asyncio.Task[None]) -> None:
+        del self._calls[number]
+        looks = self._recall(number).looks
+        if task.cancelled():  # perhaps before its first step, so that nothing of it has run
+            looks.stop()
+        elif task.exception() is not None:
+            log.error("connectors.look_failed", connector=number, exc_info=task.exception())
+        if self.open and looks.wanted:  # somebody asked when it had answered already
+            self._call(number)
 
     async def _find(self, number: ConnectorId) -> None:
         """Have somebody look, or say to all who wait that nobody does."""

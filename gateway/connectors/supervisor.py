@@ -68,6 +68,7 @@ class Supervisor:
         )  # fmt: skip
         self._workers: dict[ConnectorId, Worker] = {}
         self._tasks: dict[ConnectorId, asyncio.Task[None]] = {}
+        self._replaced: set[asyncio.Task[None]] = set()
         self._of_inbox: dict[InboxId, set[Worker]] = {}
         self._recalls: dict[ConnectorId, Recall] = {}
         self._ended: dict[ConnectorId, float] = {}
@@ -103,11 +104,13 @@ class Supervisor:
                 self._wake.clear()
         finally:
             unsubscribe()
+            self._joined.set()  # nobody waits for that any more
             await self._access.close()
             if beat is not None:
                 beat.cancel()
                 await asyncio.gather(beat, return_exceptions=True)
             await self._end(list(self._workers))
+            await asyncio.gather(*self._replaced, return_exceptions=True)
             with suppress(Unavailable):  # the leases end with the heartbeat
                 await self._db.write(lambda tx: lease.leave(tx, self._settings.node, self._incarnation))
 
@@ -138,19 +141,26 @@ class Supervisor:
         return await self._access.look(connector_id, mailbox_id)
 
     async def _worker(self, connector_id: ConnectorId) -> Worker | None:
-        """Who works on it, or would from now on."""
-        while (worker := self._workers.get(connector_id)) is not None and worker.ending:
-            await asyncio.wait([self._tasks[connector_id]])
-        if worker is not None:
-            return worker
+        """Who works on it, or would from now on: never one whose session is over. None: nobody of this process."""
+        while True:
+            worker = self._workers.get(connector_id)
+            if worker is not None and not worker.ending:
+                return worker
+            if worker is not None:
+                await asyncio.wait([self._tasks[connector_id]])
+                continue
+            worker = await self._claim_one(connector_id)
+            if worker is not None or connector_id not in self._workers:  # else the loop was faster
+                return worker
+
+    async def _claim_one(self, number: ConnectorId) -> Worker | None:
         async with self._claiming:
-            now = int(self._clock())
+            if not self._access.open:  # this process ends: who is started now nobody would end
+                return None
             claim = await self._db.write(
-                lambda tx: lease.claim_one(tx, connector_id, self._settings.node, self._incarnation, now)
+                lambda tx: lease.claim_one(tx, number, self._settings.node, self._incarnation, int(self._clock()))
             )
-            if claim is not None:
-                return self._start(claim)
-        return self._workers.get(connector_id)  # the loop was faster
+            return self._start(claim) if claim is not None and self._access.open else None
 
     def confirm(self, connector_id: ConnectorId) -> None:
         """What seems to be gone upstream is gone: the next pass may believe it."""
@@ -264,6 +274,10 @@ class Supervisor:
     def _start(self, claim: Claim) -> Worker:
         number = claim.connector_id
         worker = Worker(self._tools, claim, self._recall(number))
+        if (before := self._tasks.get(number)) is not None:  # its lease was lost since the last look
+            before.cancel()
+            self._replaced.add(before)
+            before.add_done_callback(self._replaced.discard)
         task = asyncio.get_running_loop().create_task(worker.run(), name=f"connector-{number}")
         self._workers[number], self._tasks[number] = worker, task
         self._of_inbox.setdefault(claim.inbox_id, set()).add(worker)

@@ -11,7 +11,7 @@ from gateway.connectors.progress import SyncRun
 from gateway.connectors.worker import ENDED
 from gateway.store.connectors import accounts, lease
 from gateway.store.connectors.rows import ConnectorState
-from gateway.store.db import Database
+from gateway.store.db import Database, Tx
 from tests.connectors.conftest import both
 from tests.connectors.kit import QUICK, Connected, connected, options, upstream_mail
 from tests.support.upstream import (
@@ -244,3 +244,35 @@ async def test_who_asks_a_worker_that_ends_before_its_first_step_is_answered(db:
         asked = worker.sync()
         here.supervisor._tasks[here.row.id].cancel()
         assert (await asyncio.wait_for(asked, 30)).failure == ENDED
+
+
+async def test_who_asks_while_a_session_ends_has_the_next(db: Database) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 2}) as server, connected(db, server, PUSH) as here:
+        await here.until(lambda: live(here), "live")
+        before = here.supervisor._workers[here.row.id]
+        before.requests.ask(stop=True)
+        await here.until(lambda: before.ending, "its end")
+        assert (await here.good_sync()).run.imported == 0
+        assert here.supervisor._workers[here.row.id] is not before
+
+
+async def test_an_account_that_is_claimed_anew_has_one_worker(db: Database) -> None:
+    """Its lease was lost after the supervisor looked what it holds, and before it claimed what is due."""
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 2}) as server, connected(db, server, PUSH) as here:
+        await here.until(lambda: live(here), "live")
+        before = here.supervisor._tasks[here.row.id]
+        held = here.supervisor._workers[here.row.id].claim
+
+        def again(tx: Tx) -> lease.Claim | None:
+            lease.revoke(tx, here.row.id)
+            return lease.claim_one(tx, here.row.id, held.node_id, held.incarnation, int(here.clock()))
+
+        async with here.supervisor._claiming:
+            claim = await db.write(again, inboxes=(here.inbox.id,))
+            assert claim is not None
+            here.supervisor._start(claim)
+        await asyncio.wait([before], timeout=30)
+        assert before.cancelled()
+        await here.until(lambda: live(here), "live again")
+        assert here.supervisor.running == 1
+        await here.until(lambda: len(server.sessions) == 1, "one connection")

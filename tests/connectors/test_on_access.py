@@ -241,7 +241,24 @@ async def test_where_there_is_none(db: Database, how: str) -> None:
         else:
             await db.write(lambda tx: _become(tx, how), inboxes=(here.inbox.id,))
         assert not await look(here)
+        assert not await look(here), "who asks again at once is answered too"
         assert server.connections == made
+
+
+async def test_who_waits_is_answered_when_the_process_ends_at_that_moment(db: Database) -> None:
+    async with (
+        FakeUpstream(DOVECOT, mailboxes={"INBOX": 3}) as server,
+        connected(db, server, settings=BRIEF) as here,
+    ):
+        await polled(here)
+        asked = asyncio.ensure_future(here.supervisor.look(here.row.id))
+        await asyncio.sleep(0)
+        assert here.supervisor._access._calls, "somebody is to find out whom to ask, and has not begun"
+        await here.supervisor._access.close()
+        assert not await asyncio.wait_for(asked, 30)
+        assert not await here.supervisor.look(here.row.id)
+        async with asyncio.timeout(30):
+            assert await here.supervisor.sync(here.row.id) is None, "nobody would end who is started now"
 
 
 def _become(tx: Tx, state: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 import pytest
@@ -39,6 +39,8 @@ class Provider(Given):
     asked: int = 0
     later: bool = True
     withdrawn: bool = False
+    slow: asyncio.Event | None = None
+    """Who is cancelled while he asks ahead ends with it."""
 
     def issue(self) -> None:
         server = self.server
@@ -65,6 +67,10 @@ class Provider(Given):
 
     async def imap_ahead(self, row: ConnectorRow, options: Options) -> ImapEndpoint:
         self.asked += 1
+        if self.slow is not None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await self.slow.wait()
         if self.withdrawn:
             raise UpstreamError(Failure.AUTH_OAUTH, "The login was withdrawn")
         if self.later:
@@ -152,6 +158,27 @@ async def test_a_login_that_was_withdrawn_is_not_tried_again_and_again(db: Datab
         await here.until(lambda: provider.cut, "the end of the token")
         assert provider.asked == 1
         assert (await here.read_row()).epoch <= 2
+
+
+async def test_a_second_cancellation_leaves_no_connection_open(db: Database) -> None:
+    """While the task that asks ahead ends, which may take as long as a unit of the store."""
+    async with FakeUpstream(MODERN, mailboxes={"INBOX": 3}) as server, lasting(db, server) as (here, provider):
+        provider.slow = asyncio.Event()
+        await here.until(lambda: provider.asked, "somebody who asks ahead")
+        task = here.supervisor._tasks[here.row.id]
+        (gate,) = here.supervisor._tools.gates._gates.values()
+        assert gate.destination.open == 1
+        listening = here.supervisor._workers[here.row.id]._listener
+        assert listening is not None
+        renewal = listening._work.line._renewal
+        assert renewal is not None
+        task.cancel()
+        await here.until(renewal.cancelling, "the end of the line")
+        task.cancel()
+        await asyncio.wait([task], timeout=30)
+        assert not gate.destination.open, "its place among those of the host is free"
+        await here.until(lambda: not server.sessions, "the end of the connection")
+        provider.slow.set()
 
 
 async def test_older_mail_goes_on_over_the_next_connection(db: Database) -> None:
