@@ -178,7 +178,8 @@ def create(tx: Tx, new: WebhookNew, secret: bytes, headers: bytes | None, now: i
         raise LimitReached(f"There may be {MOST} webhooks at most")
     number = tx.scalar(
         _INSERT, uuid=new.uuid, scope=new.scope, pod=new.pod_id, inbox=new.inbox_id, name=new.name, url=new.url,
-        dialect=new.dialect, types=" ".join(new.types), reads=" ".join(sorted(new.reads)), secret=secret, headers=headers, now=now,
+        dialect=new.dialect, types=" ".join(new.types), reads=" ".join(sorted(new.reads)), secret=secret,
+        headers=headers, now=now,
     )
     tx.run(_FROM_NOW, webhook=number, scope=new.scope, pod=new.pod_id or 0, inbox=new.inbox_id or 0)
     tx.wake(None, kind=WakeKind.WEBHOOK)
