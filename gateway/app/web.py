@@ -111,7 +111,7 @@ class Web:
             db=context.db, ingest=context.ingest, authenticator=self._authenticator, submissions=self._submissions,
             drafting=self._drafting, operate=self._operate, clock=context.now, settings=chosen,
             metrics=self._metrics, gate=self._gate, audit=self._context.audit, setup=client_setup(self._config),
-            people=People(context.db, context.now), passkeys=Passkeys(chosen.base_url), listening=listening,
+            people=People(context.db, context.now), passkeys=Passkeys(chosen.base_url, context.db), listening=listening,
             vault=context.desk.vault,
             client_settings=self._client_settings, findings=self._findings, samples=samples,
         )

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from gateway.model.permissions import BUNDLES
+from gateway.web.logins import NO_LOGIN
 from tests.support.api import Api
 from tests.support.gateway import Gateway
 from tests.support.oauth import FakeProvider
@@ -149,5 +150,11 @@ def test_mailslurps_own_way(gateway: Gateway, api: Make) -> None:
     assert made["present"]
     assert client.ask("POST", f"{path}?{back}&oAuthConnectionType=GOOGLE").code == "invalid"
     exchange = f"{path}/oauth-exchange/google?authorizationCode=x&redirectUri=https://other.test/"
-    assert client.post(exchange)["success"] is False
-    gateway.operate("oauth.app.remove", name="g")
+    assert client.post(exchange)["error"] == NO_LOGIN
+    right = exchange.replace("other.test/", "app.test/back")
+    assert api(gateway.key).ask("POST", right).status == 403
+    gateway.operate("oauth.app.remove", name="g")  # so that nothing is asked of the provider
+    told = client.post(right)
+    assert told["success"] is False
+    assert told["error"] != NO_LOGIN
+    assert client.post(right)["error"] == NO_LOGIN  # it was taken

@@ -10,6 +10,7 @@ from pydantic import Field
 from gateway.access.caller import Caller
 from gateway.access.connectors import connectors_of
 from gateway.model.errors import GatewayError, InvalidRequest
+from gateway.store import short_notes
 from gateway.store.connectors.rows import ConnectorRow
 from gateway.web import connecting, logins
 from gateway.web.api.parts import Services, Who
@@ -23,6 +24,7 @@ from .parts import Given, Theirs
 router = APIRouter(tags=["mailslurp tools"])
 _KINDS: Final = {"GOOGLE": "google", "MICROSOFT": "microsoft"}
 MOST_LOGINS: Final = 1_000
+_LOGIN: Final = "mailslurp login"
 
 
 class TestSmtpServerOptions(Given):
@@ -121,24 +123,9 @@ def diagnosed(probe: Json, smtp: dict[str, Any]) -> TestSmtpServerResults:
     )  # fmt: skip
 
 
-class _Logins:
-    """Logins that keys have begun here and not finished, the last of each redirect. Their second call bears no state,
-    so it finishes in the process that began it, within a quarter of an hour."""
-
-    def __init__(self) -> None:
-        self._states: dict[tuple[int, str], str] = {}
-
-    def begun(self, who: Caller, redirect: str, state: str) -> None:
-        self._states.pop((who.key_id, redirect), None)
-        self._states[who.key_id, redirect] = state
-        while len(self._states) > MOST_LOGINS:
-            del self._states[next(iter(self._states))]
-
-    def take(self, who: Caller, redirect: str) -> str | None:
-        return self._states.pop((who.key_id, redirect), None)
-
-
-_LOGINS: Final = _Logins()
+def _login(who: Caller, redirect: str) -> bytes:
+    """What a key's last login of a redirect address is kept under: the second call bears no state."""
+    return f"{who.key_id} {redirect}".encode()
 
 
 @router.post("/oauth-connection", status_code=201)
@@ -155,7 +142,10 @@ async def create_oauth_connection(
     app = await logins.application(services, provider, None)
     one = await _connector(services, who, emailAddress.strip().lower(), provider)
     begun = await logins.begin(services, who, one, app=app, redirect=redirectBase)
-    _LOGINS.begun(who, begun.redirect, begun.state)
+    now = int(services.clock())
+    await services.db.write(lambda tx: short_notes.put(
+        tx, _LOGIN, _login(who, begun.redirect), begun.state, expires=begun.expires_at, now=now, most=MOST_LOGINS
+    ))  # fmt: skip
     return CreateOAuthConnectionResult(url=begun.url)
 
 
@@ -179,7 +169,8 @@ async def exchange_authorization_token(
 ) -> CreateOAuthExchangeResult:  # fmt: skip
     """End the login that this key began last with this redirect address."""
     who.need("connector_update")
-    state = _LOGINS.take(who, redirectUri)
+    name, now = _login(who, redirectUri), services.clock()
+    state = await services.db.write(lambda tx: short_notes.take(tx, _LOGIN, name, now))
     if state is None:
         return CreateOAuthExchangeResult(success=False, error=logins.NO_LOGIN)
     try:

@@ -46,7 +46,7 @@ async def to_register(request: Request, person: Person) -> Response:
     person.check_form(str((await _said(request)).get("form_token", "")))
     services = person.services
     known = await services.db.read(lambda rx: passkeys.of_key(rx, person.who.key_id))
-    made = services.passkeys.to_register(person.who.name, [one.credential for one in known], services.clock())
+    made = await services.passkeys.to_register(person.who.name, [one.credential for one in known], services.clock())
     return Response(made, media_type="application/json")
 
 
@@ -55,7 +55,7 @@ async def register(request: Request, person: Person) -> Response:
     said = await _said(request)
     person.check_form(str(said.get("form_token", "")))
     services, now = person.services, int(person.services.clock())
-    made = services.passkeys.registered(said.get("answer"), now)
+    made = await services.passkeys.registered(said.get("answer"), now)
     name = str(said.get("name", "")).strip()[:100] or "Passkey"
     await services.db.write(
         lambda tx: passkeys.add(tx, person.who.key_id, made.credential, made.public_key, made.sign_count, name, now)
@@ -73,7 +73,7 @@ async def delete(person: Person, number: int) -> Response:
 @router.post("/login/passkey/options")
 async def to_log_in(request: Request) -> Response:
     services: WebServices = request.app.state.services
-    return Response(services.passkeys.to_log_in(services.clock()), media_type="application/json")
+    return Response(await services.passkeys.to_log_in(services.clock()), media_type="application/json")
 
 
 @router.post("/login/passkey")
@@ -109,7 +109,7 @@ async def _key_of(services: WebServices, answer: Any) -> KeyRow:
     if found is None:
         raise AuthenticationFailed(_REFUSED)
     passkey, key = found
-    count = services.passkeys.logged_in(answer, passkey.public_key, passkey.sign_count, now)
+    count = await services.passkeys.logged_in(answer, passkey.public_key, passkey.sign_count, now)
     if not await services.db.write(lambda tx: passkeys.used(tx, passkey.id, count, now)):
         raise AuthenticationFailed(_REFUSED)
     return key
