@@ -131,7 +131,8 @@ class LocalDelivery:
             return True
 
         try:
-            delivered = await self._db.write(unit, inboxes=(place.inbox_id,), octets=staged.size)
+            held = tuple(sorted({place.inbox_id, *(item.inbox_id for item in items)}))  # the senders' too: in one order
+            delivered = await self._db.write(unit, inboxes=held, octets=staged.size)
         except OverQuota:
             return _FULL
         except NotFound:  # the mailbox went between the look-up and the unit

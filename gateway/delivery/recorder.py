@@ -91,12 +91,17 @@ class Recorder:
 
     async def _unit(self, group: list[_Waiting], *, alone: bool = False) -> bool:
         """Whether all of the group were answered."""
-        inboxes = tuple({entry.back.inbox_id for entry in group if entry.back is not None})
+        # All that an outcome is noted in, not only those that are told: who locks several locks them at once, in order.
+        inboxes = {item.inbox_id for entry in group for item in entry.ended.items}
+        told = {entry.back.inbox_id for entry in group if entry.back is not None}
         octets = sum(entry.back.size for entry in group if entry.back is not None)
         rows = sum(len(entry.results) for entry in group)
         try:
             returned = await self._db.write(
-                lambda tx: self._write(tx, group), inboxes=inboxes, octets=octets, quick=rows <= _QUICK and not inboxes
+                lambda tx: self._write(tx, group),
+                inboxes=tuple(sorted(inboxes | told)),
+                octets=octets,
+                quick=rows <= _QUICK and not told,
             )
         except Unavailable as error:
             for entry in group:

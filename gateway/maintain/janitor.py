@@ -73,8 +73,8 @@ class Janitor:
             "superseded_changes": self._drop_superseded,
             "revoked_keys": self._forget_keys,
             "same_mail": lambda: self._unit(once.purge, settings.same_mail_seconds),
-            "idempotency_keys": lambda: self._unit(idempotency.purge, settings.idempotency_seconds),
-            "draft_names": lambda: self._unit(draft_names.forget, 0),
+            "idempotency_keys": lambda: self._unit(idempotency.purge, idempotency.LIFETIME_S),
+            "draft_names": self._forget_drafts,
             "send_counts": self._forget_counts,
             "removed_connectors": self._sweep_connectors,
             "web_sessions": self._forget_sessions,
@@ -196,6 +196,10 @@ class Janitor:
         now = int(self._now())
         found = await self._db.read(lambda rx: rates.outdated(rx, now, self._settings.piece_rows))
         return await self._db.write(lambda tx: rates.forget(tx, found, now)) if found else 0
+
+    async def _forget_drafts(self) -> int:
+        found = await self._db.read(lambda rx: draft_names.outlived(rx, self._settings.piece_rows))
+        return await self._db.write(lambda tx: draft_names.forget(tx, found)) if found else 0
 
     async def _forget_sessions(self) -> int:
         now = int(self._now())

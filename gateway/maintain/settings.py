@@ -28,11 +28,10 @@ class JanitorSettings:
     """How long keys stay listed after they were revoked or expired."""
     same_mail_seconds: int = HOUR
     """How long what was accepted is known, so that the same mail sent twice is one."""
-    idempotency_seconds: int = DAY
-    """How long an Idempotency-Key is known (`store.idempotency`)."""
     connector_event_seconds: int = 30 * DAY
-    audit_seconds: int = 90 * DAY
     """How long it can be looked up what connectors did."""
+    audit_seconds: int = 90 * DAY
+    """How long it can be looked up who changed what."""
     expunge_records: int = 10_000
     """Expunges (each of any number of messages) kept on record a mailbox, for clients that resynchronise."""
     spare_pages: int = 4_096

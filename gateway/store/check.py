@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from . import check_deep, check_flags
+from . import check_deep, check_flags, event_rules
 from .connectors import rules as connector_rules
 from .db import Rx
 from .findings import MOST, Finding
@@ -335,7 +335,7 @@ RULES: Final = (
         "SELECT k.mailbox_id, k.bit FROM keyword k LEFT JOIN mailbox b ON b.id = k.mailbox_id"
         " WHERE b.id IS NULL OR k.bit < 5 OR k.bit > 62",
     ),
-    *(_rule(*rule) for rule in connector_rules.RULES),
+    *(_rule(*rule) for rule in (*event_rules.RULES, *connector_rules.RULES)),
 )
 
 

@@ -31,10 +31,9 @@ _INSERT = Stmt(
     " ON CONFLICT (inbox_id, name) DO UPDATE SET email_id = excluded.email_id"
 )
 _REMOVE = Stmt("DELETE FROM draft_name WHERE inbox_id = :inbox AND name = :name")
-_FORGET = Stmt(
-    "DELETE FROM draft_name WHERE (inbox_id, name) IN (SELECT d.inbox_id, d.name FROM draft_name d WHERE NOT EXISTS"
-    " (SELECT 1 FROM message m WHERE m.inbox_id = d.inbox_id AND m.email_id = d.email_id) LIMIT :most)"
-)
+_GONE: Final = "NOT EXISTS (SELECT 1 FROM message m WHERE m.inbox_id = d.inbox_id AND m.email_id = d.email_id)"
+_OUTLIVED = Stmt(f"SELECT d.inbox_id, d.name FROM draft_name AS d WHERE {_GONE} LIMIT :most")
+_FORGET = Stmt(f"DELETE FROM draft_name AS d WHERE d.inbox_id = :inbox AND d.name = :name AND {_GONE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +93,14 @@ def sent(tx: Tx, inbox_id: InboxId, email_id: str) -> None:
     remove(tx, inbox_id, known.name)
 
 
-def forget(tx: Tx, before: int, limit: int) -> int:
-    """Those whose message is gone, whoever removed it; how many, at most `limit`."""
-    return tx.run(_FORGET, most=limit)
+def outlived(rx: Rx, limit: int) -> list[tuple[InboxId, str]]:
+    """Names whose message is gone, whoever removed it, with their inboxes: all names are looked through."""
+    return [(InboxId(row[0]), row[1]) for row in rx.all(_OUTLIVED, most=limit)]
+
+
+def forget(tx: Tx, names: Sequence[tuple[InboxId, str]]) -> int:
+    """Remove those that `outlived` found and that are still so; how many."""
+    return sum(tx.run(_FORGET, inbox=inbox_id, name=name) for inbox_id, name in names)
 
 
 def _named(row: tuple[Any, ...] | None) -> DraftName | None:

@@ -77,9 +77,9 @@ def lock_inboxes(tx: Tx, recipient_ids: Sequence[int]) -> None:
 
 
 def attempted(tx: Tx, recipient_ids: Sequence[int]) -> None:
-    """In the unit that has just written into the history of each of these recipients."""
+    """In the unit that has just written one of TOLD_OF into the history of each of these recipients."""
     found: dict[InboxId, list[int]] = {}
-    for inbox_id, attempt in tx.all(_LAST, rows=list(recipient_ids), states=list(TOLD_OF)):
+    for inbox_id, attempt in tx.all(_LAST, rows=list(recipient_ids), states=list(TOLD_OF)) if recipient_ids else ():
         found.setdefault(InboxId(inbox_id), []).append(attempt)
     for inbox_id in sorted(found):
         modseq = counters.draw(tx, inbox_id)

@@ -15,7 +15,7 @@ from gateway.model.mailbox import STANDARD_MAILBOXES
 from gateway.model.permissions import SentCopy, WhatIsBlocked
 from gateway.model.rates import UNSAID, Rates
 
-from . import counters, mailboxes, queue, quota
+from . import counters, mailboxes, queue, quota, webhooks
 from .addresses import canonical_address
 from .db import Rx, Tx, WakeKind
 from .quota import NO_LIMITS, Limits
@@ -87,10 +87,11 @@ _COLD: Final = (
     Stmt("DELETE FROM annotation WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM url_key WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM sent_mark WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM passkey WHERE key_id IN (SELECT id FROM api_key WHERE inbox_id = :inbox)"),
     Stmt("DELETE FROM api_key WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM setup_link WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM draft_name WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM list_entry WHERE inbox_id = :inbox"),
-    Stmt("DELETE FROM webhook_cursor WHERE inbox_id = :inbox"),
-    Stmt("DELETE FROM webhook WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM address WHERE inbox_id = :inbox"),
     Stmt("DELETE FROM resource_note WHERE kind = 'inbox' AND ref = (SELECT uuid FROM inbox WHERE id = :inbox)"),
     Stmt("DELETE FROM inbox WHERE id = :inbox"),
@@ -260,6 +261,7 @@ def purge_inbox(tx: Tx, inbox_id: InboxId, limit: int) -> bool:
         for statement in (_DELETE_ATTEMPTS, _DELETE_RECIPIENTS, _DELETE_SUBMISSIONS):
             tx.run(statement, inbox=inbox_id, last=last)
         return False
+    webhooks.inbox_gone(tx, inbox_id)
     for statement in _COLD:
         tx.run(statement, inbox=inbox_id)
     return True

@@ -54,6 +54,7 @@ _OUTLIVED = Stmt(
     "SELECT id FROM api_key WHERE (revoked_at <= :before OR expires_at <= :before)"
     " AND id NOT IN (SELECT parent FROM api_key WHERE parent IS NOT NULL) ORDER BY id LIMIT :most"
 )
+_FORGET_PASSKEYS = Stmt("DELETE FROM passkey WHERE key_id IN :LIST(keys)")
 _FORGET = Stmt("DELETE FROM api_key WHERE id IN :LIST(keys)")
 _SCRAM_SALT = Stmt("SELECT value FROM meta WHERE key = 'scram_salt'")
 # What opens everything has no pod, what opens a pod no inbox; living keys first, the newest first.
@@ -250,8 +251,10 @@ def outlived(rx: Rx, before: int, limit: int) -> list[KeyId]:
 
 
 def forget(tx: Tx, key_ids: Iterable[KeyId]) -> int:
-    """Remove the rows of keys that `outlived` named; how many there were."""
-    return tx.run(_FORGET, keys=list(key_ids))
+    """Remove the rows of keys that `outlived` named, and passkeys that log in as one; how many keys there were."""
+    rows = list(key_ids)
+    tx.run(_FORGET_PASSKEYS, keys=rows)
+    return tx.run(_FORGET, keys=rows)
 
 
 def touch(tx: Tx, used: Mapping[KeyId, int]) -> None:

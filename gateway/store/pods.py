@@ -9,6 +9,7 @@ from typing import Any, Final
 from gateway.model.errors import AlreadyExists, CannotChange, InvalidName, NotFound
 from gateway.model.ids import DomainId, PodId
 
+from . import webhooks
 from .addresses import canonical_domain
 from .db import Rx, Tx
 from .statements import Stmt
@@ -29,6 +30,7 @@ _DELETE_POD = Stmt("DELETE FROM pod WHERE id = :pod")
 _CONTENTS_OF_POD = Stmt(
     "SELECT (SELECT count(*) FROM inbox WHERE pod_id = :pod), (SELECT count(*) FROM domain WHERE pod_id = :pod)"
 )
+_DELETE_POD_PASSKEYS = Stmt("DELETE FROM passkey WHERE key_id IN (SELECT id FROM api_key WHERE pod_id = :pod)")
 _DELETE_POD_KEYS = Stmt("DELETE FROM api_key WHERE pod_id = :pod")
 _DELETE_POD_LISTS = Stmt("DELETE FROM list_entry WHERE pod_id = :pod")
 _DELETE_POD_NOTES = Stmt(
@@ -109,6 +111,8 @@ def delete_pod(tx: Tx, pod_id: PodId) -> None:
     counts = tx.one(_CONTENTS_OF_POD, pod=pod_id)
     if counts is not None and any(counts):
         raise CannotChange(f"The pod still has {counts[0]} inboxes and {counts[1]} domains: delete them first")
+    webhooks.pod_gone(tx, pod_id)
+    tx.run(_DELETE_POD_PASSKEYS, pod=pod_id)
     tx.run(_DELETE_POD_KEYS, pod=pod_id)
     tx.run(_DELETE_POD_LISTS, pod=pod_id)
     tx.run(_DELETE_POD_NOTES, pod=pod_id)

@@ -80,7 +80,8 @@ def settle(tx: Tx, results: Sequence[Result], now: int, *, owner: str | None = N
         )
         tx.do(REPLY, remote=result.remote, **reply)
     if applied:
-        event_log.attempted(tx, sorted(applied))
+        ended = [each.recipient_id for each in results if each.state in event_log.TOLD_OF]
+        event_log.attempted(tx, sorted(applied.intersection(ended)))
         finish_done(tx, submissions, now)
         if wait := {each.submission_id for each in results if each.state in _WAIT and each.recipient_id in applied}:
             cancel_deleted(tx, sorted(wait), now)

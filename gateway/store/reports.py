@@ -175,8 +175,9 @@ def settle_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, told: Sequen
     A recipient that was sent becomes bounced; all else it may be told of is an event of its history. Nothing is
     written when the report was settled meanwhile.
     """
-    if not tx.run(_SETTLE, content=content_id, inbox=inbox_id):
+    if not tx.run(_SETTLE, content=content_id, inbox=inbox_id) or not told:
         return 0
+    count = 0
     told_of: list[int] = []
     counters.lock(tx, inbox_id)
     lock_submissions(tx, sorted({each.about.submission_id for each in told}))
@@ -189,10 +190,11 @@ def settle_report(tx: Tx, inbox_id: InboxId, content_id: ContentId, told: Sequen
         if each.event == "bounced":
             tx.do(_BOUNCED, **said)
         tx.do(REPLY, state=each.event, remote=each.remote, **said)
-        told_of.append(recipient)
-    if told_of:
-        event_log.attempted(tx, told_of)
-    return len(told_of)
+        count += 1
+        if each.event in event_log.TOLD_OF:
+            told_of.append(recipient)
+    event_log.attempted(tx, told_of)
+    return count
 
 
 def owe_notice(tx: Tx, submission_id: SubmissionId, now: int) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from .db import Rx, Tx, WakeKind
 from .statements import Stmt
-from .webhooks import Tried, note
+from .webhooks import Tried, note, of_a_webhook
 
 _SCOPE: Final = (
     "(w.scope = 'all' OR (w.scope = 'pod' AND i.pod_id = w.pod_id) OR (w.scope = 'inbox' AND i.id = w.inbox_id))"
@@ -30,11 +30,12 @@ _NEXT = Stmt(
     "SELECT min(c.not_before) FROM webhook_cursor c JOIN webhook w ON w.id = c.webhook_id AND w.enabled = 1"
     " WHERE c.not_before > :now"
 )
-_CLAIM = Stmt(
+_CLAIM = of_a_webhook(
     "INSERT INTO webhook_cursor (webhook_id, inbox_id, modseq, position, owner, owned_until)"
-    " VALUES (:webhook, :inbox, 0, '0-99-0-0', :owner, :until) ON CONFLICT (webhook_id, inbox_id) DO UPDATE"
-    " SET owner = excluded.owner, owned_until = excluded.owned_until"
-    " WHERE webhook_cursor.owned_until <= :now AND webhook_cursor.not_before <= :now RETURNING position, attempts"
+    " SELECT w.id, i.id, 0, '0-99-0-0', CAST(:owner AS text), CAST(:until AS bigint) FROM webhook w JOIN inbox i"
+    " ON i.id = :inbox AND i.deleted_at IS NULL WHERE w.id = :webhook",
+    " ON CONFLICT (webhook_id, inbox_id) DO UPDATE SET owner = excluded.owner, owned_until = excluded.owned_until"
+    " WHERE webhook_cursor.owned_until <= :now AND webhook_cursor.not_before <= :now RETURNING position, attempts",
 )
 _MOVE = Stmt(
     "UPDATE webhook_cursor SET modseq = :modseq, position = :position, attempts = 0, not_before = 0,"
@@ -52,10 +53,11 @@ _RELEASE_ALL: Final = tuple(
     Stmt(f"UPDATE {table} SET owner = NULL, owned_until = 0 WHERE owner IS NOT NULL")
     for table in ("webhook_cursor", "webhook_once")
 )
-_SET = Stmt(
-    "INSERT INTO webhook_cursor (webhook_id, inbox_id, modseq, position) VALUES (:webhook, :inbox, :modseq, :position)"
+_SET = of_a_webhook(
+    "INSERT INTO webhook_cursor (webhook_id, inbox_id, modseq, position) SELECT w.id, CAST(:inbox AS bigint),"
+    " CAST(:modseq AS bigint), CAST(:position AS text) FROM webhook w WHERE w.id = :webhook",
     " ON CONFLICT (webhook_id, inbox_id) DO UPDATE SET modseq = excluded.modseq, position = excluded.position,"
-    " attempts = 0, not_before = 0, owner = NULL, owned_until = 0"
+    " attempts = 0, not_before = 0, owner = NULL, owned_until = 0",
 )
 _WELL = Stmt("UPDATE webhook SET failing_since = NULL, reason = NULL WHERE id = :webhook AND failing_since IS NOT NULL")
 _ILL = Stmt(
@@ -129,7 +131,7 @@ def next_time(rx: Rx, now: int) -> int | None:
 
 
 def claim(tx: Tx, webhook_id: int, inbox_id: int, owner: str, now: int, until: int) -> Claimed | None:
-    """None: somebody else has it, or it is to wait."""
+    """None: somebody else has it, it is to wait, or one of the two is gone meanwhile."""
     row = tx.one(_CLAIM, webhook=webhook_id, inbox=inbox_id, owner=owner, now=now, until=until)
     return None if row is None else Claimed(webhook_id, inbox_id, row[0], row[1])
 

@@ -25,6 +25,13 @@ ANSWER: Final = 1024
 NATIVE: Final = "native"
 """The dialect of our own API."""
 
+
+
+def of_a_webhook(insert: str, rest: str = "") -> Stmt:
+    """A statement that adds a row about the webhook `w`, if it is there: it stays there until the unit ends."""
+    return Stmt(f"{insert}{rest}", postgresql=f"{insert} FOR KEY SHARE OF w{rest}")
+
+
 _COLUMNS: Final = (
     "id, uuid, scope, pod_id, inbox_id, name, url, types, reads, enabled, reason, failing_since, former_until,"
     " created_at, updated_at, dialect, signing_secret, former_secret, headers_sealed"
@@ -53,11 +60,18 @@ _ROTATE = Stmt(
     "UPDATE webhook SET signing_secret = :secret, former_secret = :former, former_until = :until, updated_at = :now"
     " WHERE id = :webhook"
 )
-_DELETE: Final = (
+_OF_INBOX = Stmt("SELECT id FROM webhook WHERE inbox_id = :inbox")
+_OF_POD = Stmt("SELECT id FROM webhook WHERE pod_id = :pod")
+_NOT_OF_INBOX: Final = (  # what wider ones were to tell of it; `webhook_attempt` has no mail, and ends by its age
+    Stmt("DELETE FROM webhook_cursor WHERE inbox_id = :inbox"),
+    Stmt("DELETE FROM webhook_once WHERE inbox_id = :inbox"),
+)
+_DELETE: Final = (  # the webhook before what waits for it: who adds to that holds its row (`of_a_webhook`)
+    Stmt("DELETE FROM resource_note WHERE kind = 'webhook' AND ref = (SELECT uuid FROM webhook WHERE id = :webhook)"),
+    Stmt("DELETE FROM webhook WHERE id = :webhook"),
     Stmt("DELETE FROM webhook_cursor WHERE webhook_id = :webhook"),
     Stmt("DELETE FROM webhook_once WHERE webhook_id = :webhook"),
     Stmt("DELETE FROM webhook_attempt WHERE webhook_id = :webhook"),
-    Stmt("DELETE FROM webhook WHERE id = :webhook"),
 )
 _ATTEMPT = Stmt(
     "INSERT INTO webhook_attempt (webhook_id, inbox_id, event_id, type, at, number, ok, status, failure, duration_ms,"
@@ -71,9 +85,10 @@ _PRUNE = Stmt(
     "DELETE FROM webhook_attempt WHERE id IN (SELECT id FROM webhook_attempt WHERE at <= :before ORDER BY at LIMIT"
     " :most)"
 )
-_ONCE = Stmt(
-    "INSERT INTO webhook_once (webhook_id, inbox_id, event_id, type, payload, created_at)"
-    " VALUES (:webhook, :inbox, :event, :type, :payload, :now)"
+_ONCE = of_a_webhook(
+    "INSERT INTO webhook_once (webhook_id, inbox_id, event_id, type, payload, created_at) SELECT w.id,"
+    " CAST(:inbox AS bigint), CAST(:event AS text), CAST(:type AS text), CAST(:payload AS text),"
+    " CAST(:now AS bigint) FROM webhook w WHERE w.id = :webhook"
 )
 _WAITING = Stmt("SELECT count(*) FROM webhook_once WHERE webhook_id = :webhook")
 _MOST_ONCE: Final = 1000
@@ -210,7 +225,22 @@ def rotate(tx: Tx, webhook_id: int, secret: bytes, former: bytes | None, until: 
     tx.wake(None, kind=WakeKind.WEBHOOK)
 
 
+def inbox_gone(tx: Tx, inbox_id: InboxId) -> None:
+    """In the unit that removes the last of an inbox: its webhooks go, and events of it that wait."""
+    for statement in _NOT_OF_INBOX:
+        tx.run(statement, inbox=inbox_id)
+    for (webhook,) in tx.all(_OF_INBOX, inbox=inbox_id):
+        delete(tx, webhook)
+
+
+def pod_gone(tx: Tx, pod_id: PodId) -> None:
+    """In the unit that removes a pod."""
+    for (webhook,) in tx.all(_OF_POD, pod=pod_id):
+        delete(tx, webhook)
+
+
 def delete(tx: Tx, webhook_id: int) -> None:
+    """With all that waits for it, and what was noted about it."""
     for statement in _DELETE:
         tx.run(statement, webhook=webhook_id)
     tx.wake(None, kind=WakeKind.WEBHOOK)
@@ -244,10 +274,10 @@ def prune(tx: Tx, before: int, most: int) -> int:
 
 
 def once(tx: Tx, webhook_id: int, inbox_id: int, event_id: str, kind: str, payload: str, now: int) -> None:
-    """Have one event delivered by itself. LimitReached when too many wait."""
+    """Have one event delivered by itself; nothing when the webhook is gone. LimitReached when too many wait."""
     if tx.scalar(_WAITING, webhook=webhook_id) >= _MOST_ONCE:
         raise LimitReached("Too many events of this webhook wait to be delivered again")
-    tx.do(_ONCE, webhook=webhook_id, inbox=inbox_id, event=event_id, type=kind, payload=payload, now=now)
+    tx.run(_ONCE, webhook=webhook_id, inbox=inbox_id, event=event_id, type=kind, payload=payload, now=now)
     tx.wake(None, kind=WakeKind.WEBHOOK)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
+
+import psycopg
 
 from gateway.model.ids import BodyId, ContentId, InboxId, MailboxId
 from gateway.model.recipient import Recipient
@@ -14,7 +17,7 @@ from gateway.store import content, inboxes, mailboxes, messages, pods
 from gateway.store.append import Appended
 from gateway.store.check import check
 from gateway.store.content import CHUNK, ContentMeta, StagedContent
-from gateway.store.db import Database, Tx
+from gateway.store.db import Database, StoreSettings, Tx, open_database
 from gateway.store.inboxes import Inbox
 from gateway.store.submissions import SubmissionNew
 
@@ -113,6 +116,29 @@ def submission(
         inbox_id=inbox, key_id=key, mail_from=sender, content_id=made.content_id,
         recipients=[Recipient(address) for address in recipients], **facts,
     )
+
+
+@asynccontextmanager
+async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
+    """A store that is started, and closed at the end."""
+    database = open_database(url, StoreSettings(**settings))
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def somebody_waits(url: str) -> bool:
+    """Whether a backend of that PostgreSQL database waits for a lock; looks until one does."""
+    with psycopg.connect(url, autocommit=True) as other:
+        for _ in range(2000):
+            row = other.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            ).fetchone()
+            if row is not None and row[0]:
+                return True
+    return False
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -59,6 +58,11 @@ BREAKAGES = {
     "mailbox.tree": "UPDATE mailbox SET name = 'a/b/c' WHERE name = 'Spam'",
     "message.keywords": "DELETE FROM keyword",
     "change.uids": "UPDATE change SET uids = '2:3' WHERE kind = 'expunged'",
+    "event.arrival": "UPDATE message SET arrived = arrived - 2 WHERE uid = (SELECT max(uid) FROM message)",
+    "event.ahead": "UPDATE message SET arrived = 1000 WHERE uid = (SELECT max(uid) FROM message)",
+    "webhook.cursor": "INSERT INTO webhook_cursor (webhook_id, inbox_id, modseq, position) VALUES (1, 1, 1000, 'x')",
+    "webhook.gone": "INSERT INTO webhook_once (webhook_id, event_id, type, payload, created_at) VALUES (5, '', '', '',"
+    " 1)",
     "content.hash": "UPDATE content_chunk SET octets = x'42' WHERE length(octets) = 1",
 }
 
@@ -68,9 +72,17 @@ def test_each_rule_is_tried() -> None:
     assert {rule.code for rule in RULES} - elsewhere <= set(BREAKAGES)
 
 
-@pytest.mark.parametrize("code", BREAKAGES)
-def test_the_check_finds(code: str, sqlite_url: str, tmp_path: Path) -> None:
-    found = asyncio.run(_broken(sqlite_url, BREAKAGES[code]))
+MORE = (
+    ("event.arrival", "INSERT INTO expunged (mailbox_id, uid, content_id, at, arrived)"
+     " SELECT mailbox_id, uid - 1, 5, 1, 900 FROM expunged"),
+    ("event.ahead", "UPDATE expunged SET arrived = 1000"),
+    ("webhook.gone", "INSERT INTO webhook_cursor (webhook_id, inbox_id, modseq, position) VALUES (5, 1, 1, 'x')"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "statement"), [*BREAKAGES.items(), *MORE])
+def test_the_check_finds(code: str, statement: str, sqlite_url: str) -> None:
+    found = asyncio.run(_broken(sqlite_url, statement))
     assert code in {finding.code for finding in found}
     assert all(finding.text and "{" not in finding.text and finding.remedy for finding in found)
 

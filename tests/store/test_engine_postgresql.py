@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -20,21 +19,11 @@ from gateway.store.postgresql_notify import PAYLOAD_OCTETS, decode, encode
 from gateway.store.postgresql_writer import Writer
 from gateway.store.statements import Stmt
 
-from .helpers import NOW, fill, mailbox_id, make_inbox
+from .helpers import NOW, fill, mailbox_id, make_inbox, opened, somebody_waits
 
 PUT = Stmt("INSERT INTO meta (key, value) VALUES (:key, :value)")
 KEYS = Stmt("SELECT key FROM meta WHERE key LIKE 'k%' ORDER BY key")
 MY_PID = Stmt("SELECT pg_backend_pid()")
-
-
-@asynccontextmanager
-async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
-    database = open_database(url, StoreSettings(**settings))
-    await database.start()
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 async def stored(db: Database) -> list[str]:
@@ -218,7 +207,8 @@ async def test_a_copy_that_waits_behind_an_expunge_brings_nothing_back(
         def slow_expunge(tx: Tx) -> int:
             gone = messages.expunge(tx, inbox.id, source, uids[:2], only_deleted=False, now=NOW)
             expunged.set()
-            assert _somebody_waits(postgresql_url, copying)
+            assert copying.wait(10)
+            assert somebody_waits(postgresql_url)
             assert gone.modseq is not None
             return gone.modseq
 
@@ -237,19 +227,6 @@ async def test_a_copy_that_waits_behind_an_expunge_brings_nothing_back(
         moved = await two.write(move)
         assert moved.src_uids == uids[2:]
         assert moved.modseq == modseq + 1
-
-
-def _somebody_waits(url: str, begun: threading.Event) -> bool:
-    """Whether another backend waits for a lock; looks until it does."""
-    assert begun.wait(10)
-    with psycopg.connect(url, autocommit=True) as other:
-        for _ in range(2000):
-            row = other.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            ).fetchone()
-            if row is not None and row[0]:
-                return True
-    return False
 
 
 async def test_two_nodes_draw_one_series_of_uids_and_modseqs(postgresql_url: str, runner: asyncio.Runner) -> None:

@@ -11,8 +11,8 @@ from gateway.access.events import RESET, Event, event_of, events_after, start_at
 from gateway.access.events_place import Place, place_of, shown, whole
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.flags import DELETED, FLAGGED, SEEN
-from gateway.model.ids import InboxId, MailboxId
-from gateway.store import cleanup, event_log, inboxes, mailboxes, messages, queue, snapshot
+from gateway.model.ids import ContentId, InboxId, MailboxId
+from gateway.store import cleanup, event_log, inboxes, mailboxes, messages, queue, reports, snapshot
 from gateway.store.append import Appended
 from gateway.store.db import Database
 
@@ -126,6 +126,23 @@ async def test_sent_mail(db: Database) -> None:
     await db.write(lambda tx: queue.purge_finished(tx, NOW + 100, 10))
     events, _ = await told(db, inbox.id, whole(inbox.modseq))
     assert [each.type for each in events] == [RESET]
+
+
+async def test_what_is_told_once_is_not_told_again_for_what_nobody_is_told_of(db: Database) -> None:
+    """A recipient is held after it was tried, and is reported to have been handed on: no news, and no MODSEQ."""
+    inbox = await make_inbox(db)
+    await send(db, inbox, "one@far.test", "two@far.test", message_id=b"m@x")
+    first, second = await claim(db)
+    await end(db, first, "deferred", at=NOW + 60)
+    await end(db, second, "sent")
+    place = await now_at(db, inbox.id)
+    (again,) = await claim(db, now=NOW + 61)
+    await end(db, again, "held")
+    (row,) = await db.read(lambda rx: reports.handed_on(rx, inbox.id, None, (b"m@x",)))
+    await db.write(lambda tx: reports.note_report(tx, inbox.id, ContentId(77), NOW))
+    relayed = reports.Told(row, "relayed", 250, "2.0.0", b"ok", "far.test")
+    assert await db.write(lambda tx: reports.settle_report(tx, inbox.id, ContentId(77), [relayed], NOW)) == 1
+    assert await told(db, inbox.id, place) == ([], place)
 
 
 async def test_a_long_history_of_sent_mail_is_cut_and_says_so(db: Database) -> None:

@@ -58,7 +58,9 @@ async def test_a_draft_keeps_its_name(db: Database) -> None:
     assert await db.read(lambda rx: draft_names.by_name(rx, inbox, "M2")) is None
     assert await db.read(lambda rx: draft_names.by_name(rx, inbox, "a\0b")) is None
     assert await db.read(lambda rx: draft_names.by_name(rx, InboxId(8), "M1")) is None
-    assert await db.write(lambda tx: draft_names.forget(tx, 0, 10)) == 1  # there is no such message
+    gone = await db.read(lambda rx: draft_names.outlived(rx, 10))
+    assert [name for _, name in gone] == ["M1"]  # there is no such message
+    assert await db.write(lambda tx: draft_names.forget(tx, gone)) == 1
     assert await db.read(lambda rx: draft_names.by_name(rx, inbox, "M1")) is None
     await db.write(lambda tx: draft_names.keep(tx, inbox, first))
     await db.write(lambda tx: draft_names.remove(tx, inbox, "M1"))

@@ -15,8 +15,22 @@ from gateway.model.ids import InboxId, MailboxId
 from gateway.model.permissions import ScopeKind, expand
 from gateway.model.ports import NULL_METRICS
 from gateway.ops.metrics import PrometheusMetrics
-from gateway.store import changes, content, inboxes, keys, mailboxes, messages, queue, submissions, vacuum
+from gateway.store import (
+    changes,
+    content,
+    draft_names,
+    idempotency,
+    inboxes,
+    keys,
+    mailboxes,
+    messages,
+    queue,
+    submissions,
+    vacuum,
+)
 from gateway.store.db import Database, Tx, open_database
+from gateway.store.draft_names import DraftName
+from gateway.store.idempotency import Done
 from gateway.store.statements import Stmt
 from tests.support.queue import entries
 
@@ -351,3 +365,22 @@ async def test_long_records_of_sent_mail_are_cut(db: Database) -> None:
         await send(db, inbox, "one@far.test")
     assert (await _round(db, NOW, replace(QUICK, expunge_records=5)))["sent_records"] == 3
     assert (await _round(db, NOW, replace(QUICK, expunge_records=5)))["sent_records"] == 0
+
+
+async def test_names_of_drafts_go_with_their_last_message_and_answers_after_a_day(db: Database) -> None:
+    inbox, box = await _place(db, "Drafts")
+    made = [await db.write(lambda tx: put(tx, inbox, box)) for _ in range(10)]
+    names = [each.email_id for each in made]
+
+    def unit(tx: Tx) -> None:
+        for name in names:
+            draft_names.keep(tx, inbox, DraftName(name, name))
+        idempotency.take(tx, b"k", Done(b"b", 200, b"a"), NOW)
+        messages.expunge(tx, inbox, box, [(1, 9)], only_deleted=False, now=NOW)
+
+    await db.write(unit)
+    done = await _round(db, NOW + DAY - 1)
+    assert (done["draft_names"], done["idempotency_keys"]) == (9, 0)
+    kept = await db.read(lambda rx: draft_names.of_emails(rx, inbox, names))
+    assert list(kept) == names[9:]
+    assert (await _round(db, NOW + DAY))["idempotency_keys"] == 1

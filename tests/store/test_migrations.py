@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from gateway.model.ids import InboxId, MailboxId
 from gateway.store import changes, listing, mailboxes, messages, migrate, quota
 from gateway.store.check import check
 from gateway.store.db import open_database
+from gateway.store.statements import Stmt
 from gateway.store.upgrade import make_engine
 from gateway.store.urls import parse_url
 from tests.servers import postgres
@@ -43,13 +45,49 @@ def scripts() -> Config:
     return config
 
 
-def make_first(url: str) -> None:
+STRAYS = (
+    "INSERT INTO webhook (uuid, scope, inbox_id, url, created_at, updated_at) VALUES ('gone', 'inbox', 7, 'u', 1, 1)",
+    "INSERT INTO webhook (uuid, scope, url, created_at, updated_at) VALUES ('there', 'all', 'u', 1, 1)",
+    *(
+        f"INSERT INTO webhook_cursor (webhook_id, inbox_id, modseq, position) VALUES ({webhook}, {inbox}, 1, 'x')"
+        for webhook, inbox in ((1, 7), (2, 1), (2, 7), (9, 1))
+    ),
+    *(
+        "INSERT INTO webhook_once (webhook_id, inbox_id, event_id, type, payload, created_at)"
+        f" VALUES ({webhook}, {inbox}, '', '', '', 1)"
+        for webhook, inbox in ((1, 0), (2, 0), (2, 1), (2, 7))
+    ),
+    *(
+        "INSERT INTO webhook_attempt (webhook_id, inbox_id, event_id, type, at, number, duration_ms)"
+        f" VALUES ({webhook}, {inbox}, '', '', 1, 1, 1)"
+        for webhook, inbox in ((1, 7), (2, 7))
+    ),
+    *(
+        "INSERT INTO draft_name (inbox_id, name, email_id, created_at) VALUES"
+        f" ({inbox}, 'M', 'M', 1)"
+        for inbox in (1, 7)
+    ),
+    *(
+        f"INSERT INTO resource_note (kind, ref, owner, client_id) VALUES ('{kind}', '{ref}', 0, '{ref}')"
+        for kind, ref in (("inbox", "i"), ("inbox", "gone"), ("pod", "p"), ("pod", "gone"), ("webhook", "gone"))
+    ),
+    "INSERT INTO passkey (credential, key_id, public_key, sign_count, name, created_at)"
+    " VALUES ('c', 77, 'p', 0, '', 1)",
+    "INSERT INTO setup_link (token, inbox_id, key_id, with_key, name, expires_at) VALUES ('t', 7, 1, 0, '', 1)",
+)
+LEFT = {
+    "webhook": 1, "webhook_cursor": 1, "webhook_once": 2, "webhook_attempt": 1, "draft_name": 1, "resource_note": 2,
+    "passkey": 0, "setup_link": 0,
+}  # fmt: skip
+
+
+def make_first(url: str, revision: str = FIRST, rows: Sequence[str] = ROWS) -> None:
     config = scripts()
     engine = make_engine(parse_url(url))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, FIRST)
-        for row in ROWS:
+        command.upgrade(config, revision)
+        for row in rows:
             connection.execute(text(row))
         connection.commit()
     engine.dispose()
@@ -150,6 +188,20 @@ async def test_a_store_of_the_first_schema_opens(old_url: str, runner: asyncio.R
         await db.write(lambda tx: put(tx, inbox, box), inboxes=(inbox,))
         assert (await db.read(lambda rx: quota.usage(rx, inbox))).mailboxes == 3
         assert await db.read(check) == []
+    finally:
+        await db.close()
+
+
+async def test_what_was_left_behind_goes(old_url: str, runner: asyncio.Runner) -> None:
+    await asyncio.to_thread(make_first, old_url)
+    await asyncio.to_thread(make_first, old_url, "0029", STRAYS)
+    await migrate.migrate(old_url)
+    db = open_database(old_url)
+    await db.start()
+    try:
+        assert await db.read(check) == []
+        for table, count in LEFT.items():
+            assert await db.read(lambda rx, t=table: rx.scalar(Stmt(f"SELECT count(*) FROM {t}"))) == count, table  # type: ignore[misc]
     finally:
         await db.close()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,10 +13,12 @@ import pytest
 from gateway.delivery.policy import Decision
 from gateway.delivery.recorder import Ended, Recorder
 from gateway.model.errors import Unavailable
+from gateway.store import counters
 from gateway.store.db import Database, Tx
+from gateway.store.inboxes import Inbox
 from gateway.store.queue import QueueItem, QueueState
 
-from .helpers import NOW, make_inbox
+from .helpers import NOW, make_inbox, opened
 from .queue_kit import claim, send, states
 
 
@@ -103,3 +107,60 @@ async def test_a_lost_lease_writes_nothing(db: Database, state: QueueState) -> N
     [item] = await claim(db, owner="another")
     await recorder(db).write(Ended([item], [Decision(state, 250, None, "ok")], None, b""))
     assert await states(db, one) == ["sending"]
+
+
+class Meeting:
+    """A node's database, whose units begin when those of another node have begun too, or cannot."""
+
+    def __init__(self, db: Database, both: threading.Barrier) -> None:
+        self._db = db
+        self._both = both
+        self.runs = 0
+
+    async def write(self, unit: Callable[[Tx], Any], **options: Any) -> Any:
+        def met(tx: Tx) -> Any:
+            self.runs += 1
+            with suppress(threading.BrokenBarrierError):
+                self._both.wait(0.5)  # who waits for a lock does not come: the other one goes on without it
+            return unit(tx)
+
+        return await self._db.write(met, **options)
+
+
+class Told:
+    """A notice to an inbox, which locks it, as appending does."""
+
+    size = 1
+
+    def __init__(self, inbox: Inbox) -> None:
+        self.inbox_id = inbox.id
+
+    def deliver(self, tx: Tx, *_: Any) -> bool:
+        counters.draw(tx, self.inbox_id)
+        return True
+
+
+async def test_nodes_that_note_outcomes_of_the_same_inboxes_do_not_deadlock(
+    postgresql_url: str, runner: asyncio.Runner
+) -> None:
+    """Each tells another one of two inboxes: what it locks first must not depend on whom it tells."""
+    async with opened(postgresql_url) as one, opened(postgresql_url) as two:
+        pair = [await make_inbox(one), await make_inbox(one, "ben@example.test")]
+        for inbox in pair:
+            for number in range(2):
+                await send(one, inbox, f"{number}@x.test")
+        items = sorted(await claim(one), key=lambda item: (item.address, item.inbox_id))
+        both, meetings = threading.Barrier(2), []
+        writers = []
+        for db, inbox in zip((one, two), pair, strict=True):
+
+            class Notices:
+                async def after(self, ended: Ended, now: int, inbox: Inbox = inbox) -> Told | None:
+                    return Told(inbox) if ended.items[0].inbox_id == inbox.id else None
+
+            meetings.append(Meeting(db, both))
+            writers.append(recorder(meetings[-1], Notices()))
+        await asyncio.gather(
+            *(writers[number // 2].write(sent(item)) for number, item in enumerate(items))
+        )
+        assert [meeting.runs for meeting in meetings] == [1, 1], "none was undone and run again"

@@ -242,7 +242,6 @@ def _paths(path: str) -> None:
         """Tells it nothing more."""
         inner, _ = await _one(services, who, area, webhook_id)
         await ours.delete_webhook(services, inner, webhook_id)
-        await services.db.write(lambda tx: resource_notes.remove(tx, "webhook", webhook_id))
 
 
 def _known(rx: Rx, who: Caller, owner: int, client_id: str) -> webhooks.Webhook | None:
