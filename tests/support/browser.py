@@ -28,6 +28,18 @@ def available() -> str:
     return "" if AXE.exists() else "axe-core (npm)"
 
 
+_FOCUS = """() => {
+  const one = document.activeElement;
+  if (!one || one === document.body || one.dataset.met) return null;
+  one.dataset.met = "1";
+  const style = getComputedStyle(one), box = one.getBoundingClientRect();
+  const drawn = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+  const there = box.width > 1 && box.height > 1 && style.visibility !== "hidden";
+  return { seen: drawn && there, html: one.outerHTML.slice(0, 200) };
+}"""
+"""What has the focus, once each; null at the end."""
+
+
 @contextmanager
 def chromium(gateway: Gateway) -> Iterator[Browser]:
     """Trusts the gateway's own key and nothing else that is not trusted anyhow; asks nobody but the gateway."""
@@ -38,7 +50,7 @@ def chromium(gateway: Gateway) -> Iterator[Browser]:
         browser = driver.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update",
-                  f"--host-resolver-rules=MAP {gateway.hostname} 127.0.0.1, MAP * ~NOTFOUND",
+                  f"--host-resolver-rules=MAP {gateway.hostname} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost",
                   f"--ignore-certificate-errors-spki-list={pin}"],
         )  # fmt: skip
         try:
@@ -54,6 +66,8 @@ class Visit:
         self.base = f"https://{gateway.hostname}:{gateway.web}"
         self.context = context
         self.page: Page = context.new_page()
+        self.elsewhere: list[str] = []
+        """Where a test leads its browser besides the gateway."""
         self.wrong: list[str] = []
         self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -62,17 +76,18 @@ class Visit:
         self.page.on("requestfailed", lambda request: self._asked(request.url, request.failure or ""))
 
     def _asked(self, url: str, failure: str = "") -> None:
-        if failure != "csp" and not url.startswith((self.base, "data:", "about:")):
+        if failure != "csp" and not url.startswith((self.base, "data:", "about:", "blob:", *self.elsewhere)):
             self.wrong.append(f"asked {url} {failure}")
 
     def open(self, path: str) -> Page:
-        self.page.goto(self.base + path, wait_until="networkidle")
+        """The page with all that it loads; a stream that it listens to goes on."""
+        self.page.goto(self.base + path)
         return self.page
 
     def log_in(self, key: str) -> None:
         self.open("/login").fill("#key", key)
-        self.page.click("main button[type=submit]")
-        self.page.wait_for_url(self.base + "/")
+        with self.page.expect_navigation(url=self.base + "/"):
+            self.page.click("main button[type=submit]")
 
     def faults(self) -> list[str]:
         """What axe-core calls serious, on the page as it is now, and all that was wrong so far."""
@@ -83,6 +98,19 @@ class Visit:
             f"{one['id']}: {one['help']}: {node['html'][:200]}"
             for one in found["violations"] if one["impact"] in SERIOUS for node in one["nodes"]
         ]  # fmt: skip
+
+    def unseen_focus(self, most: int = 200) -> list[str]:
+        """What the keyboard reaches and nobody sees that it is there: goes through the page by Tab, from its start."""
+        self.page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
+        found: list[str] = []
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            told = self.page.evaluate(_FOCUS)
+            if told is None:
+                return found
+            if not told["seen"]:
+                found.append(told["html"])
+        raise AssertionError(f"the keyboard does not get to the end of {self.page.url}")
 
     def wide(self) -> bool:
         """Whether the page is wider than the window, so that people must scroll sideways."""

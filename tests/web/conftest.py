@@ -19,6 +19,9 @@ from .people import Person
 
 if TYPE_CHECKING:
     from agentmail import AgentMail
+    from playwright.sync_api import Browser
+
+    from tests.support.browser import Visit
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +87,39 @@ def admin_key(gateway: Gateway) -> str:
 def person(gateway: Gateway, api: Callable[..., Api]) -> Callable[..., Person]:
     """`person()`: somebody new with an inbox and a key; `person("--permissions", "read")`: with such a key."""
     return lambda *options: Person(gateway, api, *options)
+
+
+DEVICES: dict[str, dict[str, Any]] = {
+    "desk": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
+    "phone": {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark", "has_touch": True},
+}
+
+
+@pytest.fixture(scope="module")
+def browser(gateway: Gateway, missing: Callable[[str], None]) -> Iterator[Browser]:
+    """Chromium for the module's gateway. Not for longer: its driver keeps a loop running in this thread."""
+    from tests.support import browser as browsers
+
+    if what := browsers.available():
+        missing(what)
+    with browsers.chromium(gateway) as running:
+        yield running
+
+
+@pytest.fixture
+def visit(gateway: Gateway, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """Somebody at the desk, or with the device that the test is parametrised with; a script that asks something is
+    one of the things that are wrong."""
+    from tests.support.browser import Visit
+
+    context = browser.new_context(**DEVICES[getattr(request, "param", "desk")])
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield Visit(gateway, context)
+    context.close()
+
+
+@pytest.fixture
+def admin(visit: Visit, gateway: Gateway) -> Visit:
+    """The same, logged in with a key that may everything."""
+    visit.log_in(admin_key(gateway))
+    return visit

@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser
 
-from tests.support import browser as browsers
 from tests.support.api import Api
 from tests.support.browser import Visit
 from tests.support.gateway import Gateway
 
-from .conftest import admin_key
+from .conftest import DEVICES, admin_key
 
 INBOX = "/inboxes/inbox@mail.test"
 PAGES = (
-    "/", "/inboxes", INBOX, f"{INBOX}/mail", f"{INBOX}/compose", "/connectors", "/connectors/new", "/queue", "/health",
-    "/passkeys",
+    "/", "/inboxes", INBOX, f"{INBOX}/mail", f"{INBOX}/compose", "/live", "/connectors", "/connectors/new", "/queue",
+    "/keys", "/health", "/passkeys",
 )  # fmt: skip
-DEVICES = {
-    "desk": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
-    "phone": {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark", "has_touch": True},
-}
-
-
-@pytest.fixture(scope="module")
-def browser(gateway: Gateway, missing: Callable[[str], None]) -> Iterator[Browser]:
-    if what := browsers.available():
-        missing(what)
-    with browsers.chromium(gateway) as running:
-        yield running
-
-
-@pytest.fixture
-def visit(gateway: Gateway, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    options = DEVICES[getattr(request, "param", "desk")]
-    context = browser.new_context(**options)  # type: ignore[arg-type]
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    one = Visit(gateway, context)
-    yield one
-    context.close()
-
-
 @pytest.mark.parametrize("visit", list(DEVICES), indirect=True)
 def test_every_page_is_sound(visit: Visit, gateway: Gateway) -> None:
     visit.open("/login")
@@ -53,6 +27,7 @@ def test_every_page_is_sound(visit: Visit, gateway: Gateway) -> None:
         visit.open(path)
         assert visit.faults() == [], path
         assert not visit.wide(), path
+        assert visit.unseen_focus() == [], path
 
 
 def test_an_inbox_with_a_key_is_made_by_hand(visit: Visit, gateway: Gateway, api: Callable[..., Api]) -> None:
@@ -154,7 +129,7 @@ def test_a_phone_is_set_up_by_a_link(visit: Visit, gateway: Gateway, api: Callab
     address, _ = gateway.inbox("phone@mail.test")
     visit.log_in(admin_key(gateway))
     page = visit.open(f"/inboxes/{address}")
-    page.get_by_role("button", name="Make a link for an Apple device").click()
+    page.get_by_role("button", name="Show a QR code for an iPhone or iPad").click()
     page.get_by_alt_text("QR code of the link below").wait_for()
     assert visit.faults() == []
     link = page.locator("dd code").inner_text()

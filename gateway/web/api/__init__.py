@@ -34,5 +34,5 @@ def routers() -> list[APIRouter]:
         drafts.router, submissions.router,
         events.router, wait.router, webhooks.router,
         # Events before single connectors: their paths would be names of such.
-        connector_sync.router, connectors.router, remote.router, oauth.router, oauth.browser,
+        connector_sync.router, connectors.router, remote.router, oauth.router,
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 
 from gateway.access.caller import Caller, inbox_of, pod_of
@@ -76,14 +76,15 @@ def _covers(who: Caller, row: KeyRow) -> bool:
 
 @router.get("/keys")
 async def list_keys(
-    services: Services, who: Who, revoked: bool = False, limit: Limit = 50, cursor: Cursor = None
-) -> Page[KeyOut]:
+    services: Services, who: Who, revoked: bool = False, limit: Limit = 50, cursor: Cursor = None,
+    scope: Annotated[list[ScopeKind] | None, Query(description="Only keys that open this; may be repeated")] = None,
+) -> Page[KeyOut]:  # fmt: skip
     """All keys within the scope of this one; with `revoked` those too that are revoked."""
     who.need("api_key_read")
 
     def query(rx: Rx) -> list[KeyOut]:
         found = keys.keys(rx, pod_id=who.pod_id, inbox_id=who.inbox_id, include_revoked=revoked)
-        return [_shown(rx, row) for row in found if _covers(who, row)]
+        return [_shown(rx, row) for row in found if _covers(who, row) and (not scope or row.scope in scope)]
 
     found = sorted(await services.db.read(query), key=lambda key: key.id)
     return page_of(found, limit, lambda key: key.id, cursor)

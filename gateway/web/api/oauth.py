@@ -1,29 +1,19 @@
-"""OAuth: logging in at the provider of a connector's account, and the address to which the browser comes back."""
+"""OAuth: logging in at the provider of an account. The browser comes back to a page (`pages.provider_login`)."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from starlette.responses import HTMLResponse
 
-from gateway.access.caller import Caller
-from gateway.model.errors import GatewayError
-from gateway.web import connecting, logins, problems
-from gateway.web.logins import CALLBACK, MAX_PASTED
+from gateway.web import connecting, logins
+from gateway.web.logins import MAX_PASTED
 
 from .connectors import ConnectorOut, shown
 from .parts import Services, Strict, Who
 
 router = APIRouter(prefix="/api/v1", tags=["oauth"])
-browser = APIRouter(include_in_schema=False)
-
-_PAGE: Final = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    "<title>{title}</title></head><body><main><h1>{title}</h1><p>{text}</p>{more}</main></body></html>"
-)
 
 
 class App(BaseModel):
@@ -104,25 +94,3 @@ async def finish_login(services: Services, who: Who, body: LoginEnd) -> Connecto
     who.need("connector_update")
     one = await logins.finish(services, who, body.pasted, body.state)
     return shown(await connecting.ask(services, one, "connector.show"))
-
-
-@browser.get(CALLBACK)
-async def come_back(services: Services, request: Request) -> HTMLResponse:
-    """Where a provider sends the browser: ends the login for whoever is logged in here and began it."""
-    who: Caller | None = request.scope["state"].get("caller")
-    address = f"{logins.callback(services)}?{request.url.query}"
-    if who is None:
-        # Cookies may stay away from a visit that begins at the provider: the link is one that begins here.
-        again = f'<p><a href="{escape(f"{CALLBACK}?{request.url.query}")}">Go on as the person logged in here</a></p>'
-        more = again + f"<p>Or give this address to the program that began the login:</p><pre>{escape(address)}</pre>"
-        return _page("Nearly done", "This browser is not logged in here.", more)
-    try:
-        who.need("connector_update")
-        one = await logins.finish(services, who, address)
-    except GatewayError as error:
-        return _page("The login was not finished", str(error), status=problems.kind_of(error).status)
-    return _page("Logged in", f"{one.row.address} is connected. This window can be closed.")
-
-
-def _page(title: str, text: str, more: str = "", *, status: int = 200) -> HTMLResponse:
-    return HTMLResponse(_PAGE.format(title=escape(title), text=escape(text), more=more), status)

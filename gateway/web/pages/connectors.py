@@ -40,6 +40,7 @@ async def _sync(services: WebServices, who: Caller, connector: str) -> None:
 
 _ACTIONS: Final[Mapping[str, Callable[[WebServices, Caller, str], Awaitable[Any]]]] = {
     "sync": _sync, "enable": connectors.enable_connector, "disable": connectors.disable_connector,
+    "remove": connectors.delete_connector,
 }
 
 
@@ -109,9 +110,10 @@ async def _show(person: Shell, connector: str, tested: list[Probe] | None = None
     services, who = person.services, person.who
     shown = await connectors.get_connector(services, who, connector)
     events = await connector_sync.list_events(services, who, _EVENTS, connector=connector)
+    apps = await oauth.list_apps(services, who)
     return person.page(
         "connector.html", title=shown.name, shown=shown, events=events.items, tested=tested, error=error,
-        status=422 if error else 200,
+        status=422 if error else 200, logs_in=any(app.provider == shown.provider for app in apps.items),
     )  # fmt: skip
 
 
@@ -155,4 +157,4 @@ async def act(person: Person, connector: str, action: str, request: Request) -> 
         raise
     except GatewayError as error:
         return await _show(person, connector, error=str(error))
-    return back(f"/connectors/{connector}")
+    return back("/connectors" if action == "remove" else f"/connectors/{connector}")

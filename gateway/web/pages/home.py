@@ -1,4 +1,4 @@
-"""The first page: what a person needs to connect a mail program, and how things are."""
+"""The first page: how things are; and as long as there is no mail, what a person does first."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ async def home(person: Person) -> Response:
     return person.page(
         "home.html", title="Overview", inboxes=found, messages=sum(inbox.messages for inbox in found),
         octets=sum(inbox.octets for inbox in found), queue=queue,
-        client=person.services.client_settings(found[0].address) if found else None,
+        client=person.services.client_settings(found[0].address) if found else None, own=found[0] if found else None,
     )  # fmt: skip

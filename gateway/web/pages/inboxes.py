@@ -103,6 +103,12 @@ async def phone_link(person: Person, inbox: str) -> Response:
     return person.page("phone.html", title="Set up a phone", inbox_address=inbox, link=made, picture=picture)
 
 
+@router.get("/inboxes/{inbox}/apple.mobileconfig")
+async def profile(person: Person, inbox: str) -> Response:
+    """What sets this Apple device up; it asks for the key."""
+    return await setup_api.apple_profile(person.services, person.who, inbox)
+
+
 @router.post("/inboxes/{inbox}/delete")
 async def delete_inbox(person: Person, inbox: str) -> Response:
     fields = await person.form()

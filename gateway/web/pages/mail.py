@@ -10,17 +10,21 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from gateway.access import changing, messages, octets
+from gateway.access import changing, draft_views, drafting, messages, octets, sending
 from gateway.access.caller import Caller
 from gateway.access.changing import Marks
+from gateway.access.draft_views import Place
+from gateway.access.listing import Placed
 from gateway.access.query import Query
 from gateway.access.sight import Sight, sight
-from gateway.model.errors import NoPermission
-from gateway.store.db import Tx
+from gateway.model.errors import NoPermission, NotFound
+from gateway.model.mailbox import DRAFTS
+from gateway.model.rights import Action, allowed
+from gateway.store.db import Rx, Tx
 from gateway.web.api.downloads import download
 from gateway.web.api.messages import cursor_of, point_of
 
-from .shell import Person, Shell
+from .shell import Person, Shell, back
 
 router = APIRouter(include_in_schema=False)
 
@@ -59,11 +63,34 @@ async def read_page(person: Person, inbox: str, message: str, images: bool = Fal
     full = await messages.full_message(services.db, services.digests, person.who, inbox, message)
     if person.who.may("message_update") and "\\Seen" not in full.message.placed.flags:
         await services.db.write(lambda tx: _read(tx, person.who, inbox, message))
+    draft = await services.db.read(lambda rx: _draft(rx, seen, full.message.placed))
     return person.page(
-        "message.html", boxes=[box for box in seen.boxes.values() if not box.noselect],
+        "message.html", draft=draft, edits=allowed(person.who.permissions, Action.FLAG, DRAFTS),
+        boxes=[box for box in seen.boxes.values() if not box.noselect],
         title=full.message.digest.subject or "(no subject)", inbox=seen.inbox, message=full.message,
         digest=full.message.digest, body=full.body, images=images,
     )  # fmt: skip
+
+
+def _draft(rx: Rx, seen: Sight, placed: Placed) -> Place | None:
+    """What a message in Drafts waits for, and its name as a draft; None for other mail."""
+    if not any(box.role == DRAFTS and box.name in {at.mailbox for at in placed.places} for box in seen.boxes.values()):
+        return None
+    with suppress(NotFound):  # it was sent or removed meanwhile
+        return draft_views.find(rx, sending.post_of(rx, seen.who, seen.inbox.address), placed.id)
+    return None
+
+
+@router.post("/inboxes/{inbox}/mail/{message}/approve")
+async def approve(person: Person, inbox: str, message: str) -> Response:
+    """Consent to what a key without the right to send has written; a draft of one's own is sent so too."""
+    fields = await person.form()
+    draft = fields.get("draft", message)
+    if fields.get("waits"):
+        await drafting.approve(person.services, person.who, inbox, draft)
+    else:
+        await drafting.send(person.services, person.who, inbox, draft)
+    return back(f"/inboxes/{inbox}/mail?mailbox=Sent")
 
 
 @router.get("/inboxes/{inbox}/mail/{message}/html")

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import Depends, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.datastructures import FormData, UploadFile
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.access.caller import Caller
 from gateway.model.errors import AuthenticationFailed
+from gateway.model.permissions import ScopeKind
 from gateway.web import people
 from gateway.web.audited import within
 from gateway.web.services import WebServices
 
 from . import static_files
+
+MAX_FILES: Final = 100
+"""Of one form."""
+MAX_FIELD: Final = 16 << 20
+"""Octets of a form's text."""
 
 
 class NotLoggedIn(AuthenticationFailed):
@@ -33,7 +41,7 @@ def _moment(value: object) -> str:
     return str(value)[:16].replace("T", " ")
 
 
-def _octets(value: int | None) -> str:
+def shown_octets(value: int | None) -> str:
     if value is None:
         return "–"
     size = float(value)
@@ -49,22 +57,25 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )  # fmt: skip
 SECTIONS: Final = (
-    ("/", "Overview", ""), ("/inboxes", "Inboxes", "inbox_read"),
-    ("/connectors", "Accounts elsewhere", "connector_read"),
-    ("/queue", "Queue", "queue_read"), ("/health", "Health", "metrics_read"), ("/passkeys", "Passkeys", ""),
+    ("/", "Overview", ()), ("/inboxes", "Inboxes", ("inbox_read",)),
+    ("/live", "Live", ("message_read", "draft_read", "connector_read")),
+    ("/connectors", "Accounts elsewhere", ("connector_read",)), ("/queue", "Queue", ("queue_read",)),
+    ("/keys", "Keys", ("api_key_read",)), ("/health", "Health", ("metrics_read",)), ("/passkeys", "Passkeys", ()),
 )
-"""Path, name, and the permission that it needs."""
+"""Path, name, and the permissions of which it needs one."""
+_SCOPES: Final = {"/health": (ScopeKind.ALL,), "/keys": (ScopeKind.ALL, ScopeKind.POD)}
+"""Sections that keys of an inbox have not."""
 
 
 def _sections(who: Caller) -> list[tuple[str, str]]:
     return [
         (path, name) for path, name, needs in SECTIONS
-        if (not needs or who.may(needs)) and (who.may_all or path != "/health")
+        if (not needs or any(map(who.may, needs))) and who.scope in _SCOPES.get(path, ScopeKind)
     ]  # fmt: skip
 
 
 _TEMPLATES.globals |= {"static": static_files.address, "sections": _sections}
-_TEMPLATES.filters |= {"moment": _moment, "octets": _octets, "path": lambda text: quote(str(text), safe="@")}
+_TEMPLATES.filters |= {"moment": _moment, "octets": shown_octets, "path": lambda text: quote(str(text), safe="@")}
 
 
 class Shell:
@@ -88,9 +99,26 @@ class Shell:
         people.check_form(self._token, fields.pop("form_token", ""))
         return fields
 
+    @asynccontextmanager
+    async def upload(self) -> AsyncIterator[tuple[dict[str, str], list[UploadFile]]]:
+        """The fields of a form, and the files that came with it. NoPermission: it is not of this login."""
+        async with self.request.form(max_fields=500, max_files=MAX_FILES, max_part_size=MAX_FIELD) as form:
+            fields = texts_of(form)
+            people.check_form(self._token, fields.pop("form_token", ""))
+            yield fields, [value for _, value in form.multi_items() if isinstance(value, UploadFile) and value.filename]
+
+    @property
+    def by_script(self) -> bool:
+        """Whether a script of ours asks, which shows what went wrong in the page that is open."""
+        return "text/html" not in self.request.headers.get("accept", "")
+
     def check_form(self, token: str) -> None:
         """NoPermission: what a script sent is not of this login."""
         people.check_form(self._token, token)
+
+    async def is_logged_in(self) -> bool:
+        """Whether the browser is still, for what takes longer than a request."""
+        return await self.services.people.find(self._token) is not None
 
     async def log_out(self) -> None:
         await self.services.people.end(self._token)
@@ -98,7 +126,10 @@ class Shell:
 
 async def fields_of(request: Request) -> dict[str, str]:
     """The text fields of a form, the last of each name."""
-    form = await request.form(max_fields=100, max_files=0)
+    return texts_of(await request.form(max_fields=100, max_files=0))
+
+
+def texts_of(form: FormData) -> dict[str, str]:
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
 

@@ -47,3 +47,53 @@ document.addEventListener("submit", async (event) => {
   }
   button.disabled = false;
 });
+
+// A form with files stays as it is when it is refused: browsers would forget which files were chosen.
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!("stays" in form.dataset)) return;
+  event.preventDefault();
+  const wrong = form.querySelector("[data-wrong]");
+  const files = form.querySelector("input[type=file]");
+  const tell = (text) => { wrong.textContent = text; wrong.hidden = false; wrong.scrollIntoView({ block: "nearest" }); };
+  wrong.hidden = true;
+  const total = [...files.files].reduce((sum, file) => sum + file.size, 0);
+  if (total > Number(files.dataset.most)) {
+    tell(`The files have ${(total / 1048576).toFixed(1)} MiB; together they may have ${files.dataset.room}.`);
+    files.focus();
+    return;
+  }
+  const buttons = form.querySelectorAll("button");
+  const body = new FormData(form, event.submitter);
+  for (const button of buttons) button.disabled = true;
+  try {
+    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    if (answer.redirected) { location.assign(answer.url); return; }
+    tell((await answer.json()).detail || "That did not work.");
+  } catch {
+    tell("The server cannot be reached, or does not take so much at once. Nothing was sent.");
+  }
+  for (const button of buttons) button.disabled = false;
+});
+
+// A test of an account takes a while: say so.
+document.addEventListener("submit", (event) => {
+  const told = event.target.dataset.busy && document.querySelector("[data-told]");
+  if (told && !event.defaultPrevented) told.textContent = event.target.dataset.busy;
+});
+
+// What a provider wants is told as soon as it is known which one it is.
+const provider = document.querySelector("[data-providers]");
+if (provider) {
+  const address = document.getElementById("address");
+  const hint = document.getElementById("provider-hint");
+  const tell = () => {
+    const domain = address.value.split("@").pop().toLowerCase();
+    const known = [...provider.options].find((one) => (one.dataset.domains || "").split(" ").includes(domain));
+    const chosen = provider.value ? provider.selectedOptions[0] : known;
+    hint.textContent = chosen ? chosen.dataset.hint : "";
+  };
+  provider.addEventListener("change", tell);
+  address.addEventListener("input", tell);
+  tell();
+}
