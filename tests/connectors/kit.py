@@ -96,6 +96,13 @@ class Connected:
     given: Given
     supervisor: Supervisor
     clock: Callable[[], float]
+    running: asyncio.Task[None]
+
+    async def restart(self) -> None:
+        """As if the process ended and another one began: what it remembered is gone."""
+        settings = self.supervisor._settings
+        await _ended(self.running)
+        self.supervisor, self.running = _supervised(self.db, self.given, settings, self.clock)
 
     async def later(self, seconds: float) -> None:
         """As if so many had passed: what is put off is due."""
@@ -185,16 +192,26 @@ async def connected(
         )
     )
     account = Given(wanted, server.port, server.account.user, server.account.password, **given)
-    chance = random.Random(1)
-    supervisor = Supervisor(
-        db, Ingest(db, now=clock), account, settings, clock=clock, chance=chance.random
-    )
-    task = asyncio.get_running_loop().create_task(supervisor.run())
+    supervisor, running = _supervised(db, account, settings, clock)
+    here = Connected(db, inbox, row, account, supervisor, clock, running)
     try:
-        yield Connected(db, inbox, row, account, supervisor, clock)
+        yield here
         assert not server.violations, server.violations
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        if not task.cancelled() and task.exception() is not None:
-            raise task.exception()  # type: ignore[misc]
+        await _ended(here.running)
+
+
+def _supervised(
+    db: Database, account: Given, settings: ConnectorSettings, clock: Callable[[], float]
+) -> tuple[Supervisor, asyncio.Task[None]]:
+    supervisor = Supervisor(
+        db, Ingest(db, now=clock), account, settings, clock=clock, chance=random.Random(1).random
+    )
+    return supervisor, asyncio.get_running_loop().create_task(supervisor.run())
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    if not task.cancelled() and task.exception() is not None:
+        raise task.exception()  # type: ignore[misc]

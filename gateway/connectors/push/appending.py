@@ -2,7 +2,8 @@
 
 An append whose answer was lost is looked for before it is done again: by its Message-ID among what came since. One
 without Message-ID is known by INTERNALDATE and size, and where something came since that it might be, and might not,
-it is given up rather than doubled; so is one that cannot be found though the server took it.
+it is given up rather than doubled; so is one that cannot be found though the server took it. What another client
+has put into Trash meanwhile is found there (`binned`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final
 from gateway.connectors.plan.labels import borne
 from gateway.connectors.plan.resume import Evidence
 from gateway.connectors.work import Work
-from gateway.model.errors import NotFound
+from gateway.model.errors import LimitReached, NotFound
 from gateway.model.flags import DELETED, SYSTEM_FLAGS
 from gateway.model.ids import ContentId, MailboxId
 from gateway.store import content
@@ -29,6 +30,7 @@ from gateway.upstream.errors import Closed, Refused
 from gateway.upstream.values import Selected
 from gateway.upstream.wants import SearchWants
 
+from .binned import Binned, as_known, find, into_trash
 from .flags import permitted
 from .ledger import APPEND, Item, Ledger, key_of
 from .remote import LAST, Sought, landed, opened
@@ -70,7 +72,7 @@ async def append(
         return False
     before = await _uidnext(work, selected)
     payload = payload_of(to, one, label)
-    evidence = Evidence(to.id, to.uidvalidity or 0, before, _text(one.message_id))
+    evidence = Evidence(to.id, to.uidvalidity or 0, before, _text(one.message_id), trash=as_known(work))
     op = await ledger.begin(APPEND, key_of(APPEND, to.id, to.uidvalidity or 0, [one.item]), payload, evidence.as_json())
     return await carry_out(work, ledger, to, one, op, selected, before, raw, label)
 
@@ -177,10 +179,40 @@ async def resume(work: Work, ledger: Ledger, op: Op) -> None:
         await ledger.put_off(op)
     elif uids[0] is not None:
         await _finish(work, op, to, one, uids[0], one.flags, op.payload.get("label"))
-    elif one.message_id is None and await work.search(SearchWants(uids=((since, LAST),))):
-        await ledger.give_up(op, "unidentified", "something has come into the folder that may be it")
     else:
-        await ledger.finish(op)  # it surely is not there: what is still new here is planned anew
+        news = one.message_id is None and await work.search(SearchWants(uids=((since, LAST),)))
+        found = await find(work, to, evidence, one.sought)
+        if isinstance(found, Key):
+            await _finish_in_trash(work, ledger, op, found, one)
+        elif found is Binned.LATER:
+            await ledger.put_off(op)
+        elif found is Binned.SOMEWHERE:
+            await ledger.give_up(op, "unidentified", "Trash has something that may be it")
+        elif news:
+            await ledger.give_up(op, "unidentified", "something has come into the folder that may be it")
+        else:
+            await ledger.finish(op)  # it surely is not there: what is still new here is planned anew
+
+
+async def _finish_in_trash(work: Work, ledger: Ledger, op: Op, key: Key, one: Outgoing) -> None:
+    """It was moved there before anybody looked: so it is here."""
+
+    def unit(tx: Tx) -> None:
+        if one.item.place is not None:
+            mailbox, uid = one.item.place
+            into_trash(
+                tx, work, key, (MailboxId(mailbox), uid, one.item.email), one.flags,
+                (one.size, one.internal_date, one.message_id),
+            )  # fmt: skip
+        ops.finish(tx, work.claim, op.id, now=work.now)
+
+    try:
+        await work.unit(unit)
+    except LimitReached as error:
+        await ledger.give_up(op, "limit", f"Trash here has no room for it: {error}")
+        return
+    work.run.pushed += 1
+    work.run.changed()
 
 
 def of_payload(payload: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> Outgoing:

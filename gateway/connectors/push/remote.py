@@ -32,10 +32,6 @@ class Sought:
     date: int | None
     size: int | None
 
-    @property
-    def certain(self) -> bool:
-        return self.key is not None or self.id_hash is not None
-
 
 async def opened(work: Work, row: RemoteFolder, *, anew: bool = False) -> Selected | None:
     """SELECT, unless it is selected; None when it cannot be changed now, or is numbered otherwise than we know."""
@@ -83,10 +79,7 @@ async def landed(work: Work, row: RemoteFolder, since: int, sought: Sequence[Sou
     """
     if await opened(work, row, anew=True) is None:
         return None
-    listed = await work.search(SearchWants(uids=((since, LAST),)))
-    there = intersect(listed, ((since, LAST),))
-    some = [one async for one in work.client.fetch(there, _WANTS)] if there else []
-    some.sort(key=lambda one: one.uid)
+    some = await came(work, since)
     found: list[int | None] = [None] * len(sought)
     taken: set[int] = set()
     for rule in (_by_key, _by_id, _by_looks):
@@ -99,6 +92,14 @@ async def landed(work: Work, row: RemoteFolder, since: int, sought: Sequence[Sou
     return found
 
 
+async def came(work: Work, since: int) -> list[FetchedMessage]:
+    """What the selected folder has from UID `since` on, with all that a `Sought` is compared with."""
+    listed = await work.search(SearchWants(uids=((since, LAST),)))
+    there = intersect(listed, ((since, LAST),))
+    some = [one async for one in work.client.fetch(there, _WANTS)] if there else []
+    return sorted(some, key=lambda one: one.uid)
+
+
 def _by_key(sought: Sought, message: FetchedMessage) -> bool:
     return sought.key is not None and sought.key == source_key(message)
 
@@ -109,7 +110,7 @@ def _by_id(sought: Sought, message: FetchedMessage) -> bool:
 
 def _by_looks(sought: Sought, message: FetchedMessage) -> bool:
     """Only what has no better name: the server keeps INTERNALDATE, and nothing else of that time has that size."""
-    if sought.certain or sought.date is None:
+    if sought.key is not None or sought.id_hash is not None or sought.date is None:
         return False
     return sought.date == message.internal_date and sought.size in (None, message.size)
 

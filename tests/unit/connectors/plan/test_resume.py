@@ -2,61 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from gateway.connectors.plan.resume import Evidence, Next, Resumed, can_begin, resume_append, resume_move, verified
+from gateway.connectors.plan.resume import Evidence, verified
 
 EVIDENCE = Evidence(folder=3, uidvalidity=7, uidnext=100, message_id="<a@b>")
-NONE: frozenset[int] = frozenset()
 
 
-def test_evidence_survives_a_row() -> None:
-    assert Evidence.of_json(EVIDENCE.as_json()) == EVIDENCE
+@pytest.mark.parametrize("evidence", [EVIDENCE, replace(EVIDENCE, key="gm:1", trash=(9, 12))])
+def test_evidence_survives_a_row(evidence: Evidence) -> None:
+    assert Evidence.of_json(evidence.as_json()) == evidence
 
 
-@pytest.mark.parametrize("value", [{}, {**EVIDENCE.as_json(), "uidnext": "100"}, {**EVIDENCE.as_json(), "key": 1}])
-def test_evidence_that_is_none(value: dict[str, object]) -> None:
+def test_evidence_of_an_earlier_build_tells_nothing_of_trash() -> None:
+    row = {name: value for name, value in EVIDENCE.as_json().items() if name != "trash"}
+    assert Evidence.of_json(row) == EVIDENCE
+
+
+@pytest.mark.parametrize(
+    "change", [{"uidnext": "100"}, {"key": 1}, {"trash": [1]}, {"trash": [1, "2"]}, {"trash": "12"}, {"trash": 7}]
+)
+def test_evidence_that_is_none(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="evidence"):
-        Evidence.of_json(value)
+        Evidence.of_json({**EVIDENCE.as_json(), **change})
 
 
-def test_what_could_not_be_found_again_is_not_begun() -> None:
-    assert can_begin(EVIDENCE)
-    assert can_begin(Evidence(3, 7, 100, key="oid:1"))
-    assert not can_begin(Evidence(3, 7, 100))
-
-
-@pytest.mark.parametrize(
-    ("uidvalidity", "found", "taken", "resumed"),
-    [
-        (7, [105, 103], NONE, Resumed(Next.ADOPT, 103)),
-        (7, [99, 12], NONE, Resumed(Next.AGAIN)),
-        (7, [], NONE, Resumed(Next.AGAIN)),
-        (7, [103], frozenset({103}), Resumed(Next.AGAIN)),
-        (8, [103], NONE, Resumed(Next.LOOK)),
-    ],
-)
-def test_append(uidvalidity: int, found: list[int], taken: frozenset[int], resumed: Resumed) -> None:
-    assert resume_append(EVIDENCE, uidvalidity, found, taken) == resumed
-
-
-@pytest.mark.parametrize(
-    ("found", "source_present", "copy", "resumed"),
-    [
-        ([], True, False, Resumed(Next.AGAIN)),
-        ([], False, False, Resumed(Next.DROP)),
-        ([104], False, False, Resumed(Next.ADOPT, 104)),
-        ([104], True, False, Resumed(Next.FINISH, 104)),
-        ([104], True, True, Resumed(Next.ADOPT, 104)),
-        ([], True, True, Resumed(Next.AGAIN)),
-    ],
-)
-def test_move(found: list[int], source_present: bool, copy: bool, resumed: Resumed) -> None:
-    assert resume_move(EVIDENCE, 7, found, NONE, source_present=source_present, copy=copy) == resumed
-
-
-def test_move_into_a_folder_that_was_made_anew() -> None:
-    assert resume_move(EVIDENCE, 8, [1], NONE, source_present=True, copy=False) == Resumed(Next.LOOK)
+def test_evidence_that_lacks_a_field() -> None:
+    with pytest.raises(ValueError, match="evidence"):
+        Evidence.of_json({})
 
 
 def test_pairs_of_copyuid_are_put_right_by_ids() -> None:
