@@ -21,6 +21,9 @@ _SETTINGS = """
 [limits]
 connections_per_inbox = 2000
 connections_per_ip = 4000
+[web]
+requests_per_second = 1000000
+request_burst = 1000000
 [relay]
 host = "127.0.0.1"
 port = 1
@@ -37,12 +40,13 @@ networks = ["127.0.0.1/32"]
 
 @dataclass
 class Running:
-    """`imap` and `smtp` are the first inbox on the two implicit-TLS ports."""
+    """`imap`, `smtp` and `web` are the first inbox on the three implicit-TLS ports."""
 
     gateway: Gateway
     process: subprocess.Popen[bytes]
     imap: Account
     smtp: Account
+    web: Account
     lmtp: Place
 
     def settle(self) -> float:
@@ -61,7 +65,7 @@ class Running:
 def start_gateway(directory: Path, **environ: str) -> Running:
     """A gateway with the bench's settings and, as environment variables, further ones."""
     port = free_port()
-    gateway = Gateway(directory, _SETTINGS.format(lmtp=port), hostname="bench.test", environ=environ)
+    gateway = Gateway(directory, _SETTINGS.format(lmtp=port), hostname="bench.test", environ=environ, web=free_port())
     gateway.init()
     recipients = [f"to{number}@bench.test" for number in range(CONNECTIONS)]
     for recipient in recipients:
@@ -70,5 +74,6 @@ def start_gateway(directory: Path, **environ: str) -> Running:
     assert gateway.process is not None
     imap = Account(gateway.imaps, gateway.ca_file, gateway.address, gateway.key)
     smtp = Account(gateway.smtps, gateway.ca_file, gateway.address, gateway.key)
+    web = Account(gateway.web, gateway.ca_file, gateway.address, gateway.key)
     place = Place(port, tuple(recipient.encode() for recipient in recipients))
-    return Running(gateway, gateway.process, imap, smtp, place)
+    return Running(gateway, gateway.process, imap, smtp, web, place)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from .client import Account, Imap
 if TYPE_CHECKING:
     from .lmtp import Place
     from .queue import Emptying
+    from .web_hooks import Hooks
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,21 @@ class Side:
     recipient: bytes = b"someone@elsewhere.test"
     lmtp: Place | None = None
     queue: Emptying | None = None
+    web: Account | None = None
+    """The HTTP side; a side without it does the same by IMAP or SMTP."""
+    hooks: Hooks | None = None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """`value` in the row's unit; `cpu_us` microseconds of server CPU an operation (None: not meaningful)."""
+    """`value` in the row's unit; `cpu_us` microseconds of server CPU an operation (None: not meaningful).
+
+    `times`: p50 and p99 of an operation in milliseconds, where each was timed.
+    """
 
     value: float
     cpu_us: float | None
+    times: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class Row:
     higher_is_better: bool
     run: Callable[[Side], Sample]
     protocol: str = "imap"
+    once: bool = False
+    """It takes long: one round, and none beside a busy session."""
 
 
 def timed(side: Side, operations: int, work: Callable[[], None], *, rate: bool = True, unit: float = 1.0) -> Sample:
@@ -64,6 +75,30 @@ def imap_of(side: Side) -> Account:
 def smtp_of(side: Side) -> Account:
     assert side.smtp is not None
     return side.smtp
+
+
+def web_of(side: Side) -> Account:
+    assert side.web is not None
+    return side.web
+
+
+def spread(taken: Sequence[float]) -> tuple[float, float]:
+    """p50 and p99 in milliseconds of `taken` in seconds."""
+    return statistics.median(taken) * 1e3, statistics.quantiles(taken, n=100)[-1] * 1e3
+
+
+def each_timed(side: Side, connections: int, operations: int, work: Callable[[int, int], object]) -> Sample:
+    """`work(connection, number)` for all numbers, spread over the connections, each of which asks without a pause."""
+    taken: list[float] = []
+
+    def one(connection: int) -> None:
+        for number in range(connection, operations, connections):
+            start = time.perf_counter()
+            work(connection, number)
+            taken.append(time.perf_counter() - start)
+
+    sample = timed(side, operations, lambda: in_threads(connections, one))
+    return Sample(sample.value, sample.cpu_us, spread(taken))
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from tests.servers.process import cpu_seconds, memory_bytes
 
-from . import changes, lmtp, queue
+from . import changes, lmtp, queue, web_beside, web_hooks, web_listeners, web_reads
 from .client import Imap, Smtp
 from .corpus import fresh, large, message
 from .measure import Row, Sample, Side, imap_of, in_threads, on_selected, smtp_of, timed
@@ -232,4 +232,8 @@ ROWS: Iterable[Row] = (
     Row("durable submission, 8 KB, 20 connections", "/s", True, submissions, "smtp"),
     Row("submission of 9.6 MB", "MB/s", True, large_submissions(Smtp.submit), "smtp"),
     Row("submission of 9.6 MB by BDAT", "MB/s", True, large_submissions(Smtp.submit_chunk), "smtp"),
+    *web_reads.ROWS,
+    *web_beside.ROWS,
+    *web_hooks.ROWS,
+    *web_listeners.ROWS,
 )
