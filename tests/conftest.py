@@ -13,6 +13,7 @@ from tests.servers import postgres
 from tests.servers.dovecot import Dovecot, running_dovecot
 from tests.servers.process import PeerMissing
 from tests.servers.stores import Stores
+from tests.support import forked, soak
 
 # A test proves correctness, never a time: a loaded machine must not fail it.
 settings.register_profile("gateway", deadline=None)
@@ -24,6 +25,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 IN_CI = bool(os.environ.get("CI"))
+
+# Processes of the product are forked from one that has imported it; the long run starts each as users do.
+forked.enabled = forked.POSSIBLE and not soak.SOAK
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,11 @@ from tests.support.gateway import Gateway, ended, running
 def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A running gateway that the module's tests share; each test should use an inbox of its own.
 
-    It has the module's READERS, reader processes: without any what they do is done in threads.
+    It has the module's READERS, reader processes: without any what they do is done in threads. Where the module says
+    FRESH it has an interpreter of its own, as have its commands.
     """
-    readers = getattr(request.module, "READERS", 0)
-    with running(Gateway(tmp_path_factory.mktemp("gateway"), readers=readers)) as served:
+    readers, fresh = getattr(request.module, "READERS", 0), getattr(request.module, "FRESH", False)
+    with running(Gateway(tmp_path_factory.mktemp("gateway"), readers=readers, fresh=fresh)) as served:
         yield served
 
 

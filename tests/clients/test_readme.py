@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.support.gateway import Gateway
 
+FRESH = True  # as a new user has it
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 

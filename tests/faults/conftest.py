@@ -21,8 +21,11 @@ def end(gateway: Gateway) -> None:
 
 @pytest.fixture(scope="module")
 def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A running gateway that the module's tests share, with the module's SETTINGS; its log holds every event."""
-    settings = getattr(request.module, "SETTINGS", "")
-    one = Gateway(tmp_path_factory.mktemp("process"), '[log]\nlevel = "debug"\n' + settings)
+    """A running gateway that the module's tests share, with the module's SETTINGS; its log holds every event.
+
+    By an interpreter of its own where the module says FRESH.
+    """
+    settings, fresh = getattr(request.module, "SETTINGS", ""), getattr(request.module, "FRESH", False)
+    one = Gateway(tmp_path_factory.mktemp("process"), '[log]\nlevel = "debug"\n' + settings, fresh=fresh)
     with running(one, end):
         yield one

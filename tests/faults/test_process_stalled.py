@@ -13,6 +13,7 @@ from tests.faults.process_kit import Imap, Smtp, Wire, control, exists, mail, ne
 from tests.servers.process import free_port, memory_bytes
 from tests.support.gateway import Gateway
 
+FRESH = True  # its memory is measured
 STARTTLS = free_port()  # IMAP as on port 143
 SETTINGS = f"""
 [limits]

@@ -13,6 +13,7 @@ from tests.faults.process_kit import Imap, Smtp, Wire, logged_out, mail, new_inb
 from tests.servers.process import free_port, port_open, wait_for
 from tests.support.gateway import STOP_SECONDS, Gateway
 
+FRESH = True  # to its very end
 STARTTLS = free_port()  # IMAP as on port 143
 SETTINGS = f"""
 [[listener]]

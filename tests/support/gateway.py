@@ -29,10 +29,13 @@ from gateway.config import load
 from gateway.control.client import SocketCaller
 from gateway.model.permissions import DEFAULT_BUNDLES
 from tests.servers.process import free_port
+from tests.support import forked
+from tests.support.forked import Forked
 
 HOST = "localhost"
 READY_SECONDS = 60.0  # a loaded machine starts slowly; a start that fails ends at once
 STOP_SECONDS = 20.0
+COMMAND_SECONDS = 120.0
 
 AS_SYSTEMD = """
 import fcntl, os, sys
@@ -65,10 +68,11 @@ class Gateway:
     smtps: int = field(default_factory=free_port)
     submission: int = field(default_factory=free_port)
     health: int = field(default_factory=free_port)
-    web: int = 0  # the port of the HTTP side; 0: none, since the framework costs a third of a start
+    web: int = 0  # the port of the HTTP side; 0: none
+    fresh: bool = False  # by interpreters of its own, where a start itself, imports or memory are what is tested
     address: str = ""
     key: str = ""
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -134,12 +138,7 @@ class Gateway:
         name.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.log_file.open("ab") as log:
             notify.bind(str(name))
-            self.process = subprocess.Popen(
-                [*self._passing, *self._command, "serve", *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self._environ | {"NOTIFY_SOCKET": str(name)}, start_new_session=True,
-                pass_fds=[passed.fileno() for passed in self.sockets.values()],
-            )
-            process = self.process
+            process = self.process = self._begin(log.fileno(), {"NOTIFY_SOCKET": str(name)}, options)
             dead = b"DEAD=%d" % process.pid  # not the one before, whose thread may come late
 
             def wake_when_dead() -> None:
@@ -182,9 +181,13 @@ class Gateway:
 
     def cli(self, *args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run a command on this gateway, whatever its exit status."""
-        done = subprocess.run(
-            [*self._command, *args], input=stdin, capture_output=True, env=self._environ, timeout=120, check=False
-        )
+        if self._forks:
+            done = forked.run([*self._options, *args], self._environ, stdin, COMMAND_SECONDS)
+        else:
+            done = subprocess.run(
+                [*self._command, *args], input=stdin, capture_output=True, env=self._environ, timeout=COMMAND_SECONDS,
+                check=False,
+            )
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         )
@@ -254,9 +257,32 @@ class Gateway:
         marks = ('"level": "error"', '"level":"error"', '"level": "critical"', "Traceback", "Unhandled")
         return [line for line in text.splitlines() if any(mark in line for mark in marks)]
 
+    def _begin(
+        self, log: int, more: Mapping[str, str], options: tuple[str, ...]
+    ) -> subprocess.Popen[bytes] | Forked:
+        if self._forks and not self.sockets:
+            with open(os.devnull, "rb") as nothing:
+                return Forked(
+                    [*self._options, "serve", *options], self._environ | more, nothing.fileno(), log, log, session=True
+                )
+        return subprocess.Popen(
+            [*self._passing, *self._command, "serve", *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env=self._environ | more, start_new_session=True,
+            pass_fds=[passed.fileno() for passed in self.sockets.values()],
+        )
+
+    @property
+    def _forks(self) -> bool:
+        """Whether its processes are forked; what an interpreter asks of its environment it asks as it starts."""
+        return forked.enabled and not self.fresh and all(name.startswith("GATEWAY_") for name in self.environ)
+
+    @property
+    def _options(self) -> list[str]:
+        return ["--config", str(self.config_file)]
+
     @property
     def _command(self) -> list[str]:
-        return [sys.executable, "-m", "gateway", "--config", str(self.config_file)]
+        return [sys.executable, "-m", "gateway", *self._options]
 
     @property
     def _passing(self) -> list[str]:

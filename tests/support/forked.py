@@ -1,0 +1,145 @@
+"""A process that `tests.support.prefork` forked for tests: like subprocess.Popen and run, as far as they use them."""
+
+from __future__ import annotations
+
+import array
+import atexit
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from io import BufferedReader, BufferedWriter, FileIO
+from typing import Final
+
+from .prefork import ROOT
+
+POSSIBLE: Final = hasattr(os, "pidfd_open")
+enabled = False  # tests/conftest.py says; who measures (bench) starts everything as users do
+
+
+class Forked:
+    """A process of the `gateway` command with these arguments.
+
+    `returncode` is its exit status, or a signal's number below zero; with `session` it leads a session of its own.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], environ: Mapping[str, str], stdin: int, stdout: int, stderr: int, *,
+        session: bool,
+    ) -> None:
+        self.args = ["gateway", *arguments]
+        self.returncode: int | None = None
+        self._lock = threading.Lock()
+        self._report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        request = {"arguments": list(arguments), "environ": dict(environ), "directory": os.getcwd(), "session": session}
+        with theirs:
+            _prefork().begin(json.dumps(request).encode(), [stdin, stdout, stderr, theirs.fileno()])
+        told = self._told(0)
+        assert told is not None
+        self.pid = told
+
+    def poll(self) -> int | None:
+        """Its exit status, once it has ended."""
+        with self._lock:
+            if self.returncode is None:
+                told = self._told(socket.MSG_DONTWAIT)
+                if told is not None:
+                    self.returncode = os.waitstatus_to_exitcode(told)
+                    self._report.close()
+            return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, waited for; subprocess.TimeoutExpired after so many seconds."""
+        while (status := self.poll()) is None:
+            ended = select.poll()
+            with self._lock:
+                if self.returncode is None:
+                    ended.register(self._report, select.POLLIN)
+            if not ended.poll(None if timeout is None else timeout * 1000):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return status
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _told(self, flags: int) -> int | None:
+        try:
+            octets = self._report.recv(16, flags)
+        except BlockingIOError:
+            return None
+        if not octets:
+            raise RuntimeError("the process that forks others is gone")
+        return int(array.array("i", octets)[0])
+
+
+def run(
+    arguments: Sequence[str], environ: Mapping[str, str], stdin: bytes, timeout: float
+) -> subprocess.CompletedProcess[bytes]:
+    """As subprocess.run with its output captured."""
+    (their_in, our_in), (our_out, their_out), (our_err, their_err) = os.pipe(), os.pipe(), os.pipe()
+    try:
+        process = Forked(arguments, environ, their_in, their_out, their_err, session=False)
+    finally:
+        for descriptor in (their_in, their_out, their_err):
+            os.close(descriptor)
+    heard: dict[int, bytes] = {}
+
+    def hear(descriptor: int) -> None:
+        with BufferedReader(FileIO(descriptor)) as pipe:
+            heard[descriptor] = pipe.read()
+
+    threads = [threading.Thread(target=hear, args=(descriptor,), daemon=True) for descriptor in (our_out, our_err)]
+    for thread in threads:
+        thread.start()
+    killer = threading.Timer(timeout, process.kill)
+    killer.start()
+    try:
+        with contextlib.suppress(BrokenPipeError), BufferedWriter(FileIO(our_in, "w")) as pipe:
+            pipe.write(stdin)  # … of which it may want to hear less
+        for thread in threads:
+            thread.join()
+        status = process.wait()
+    finally:
+        timed_out = not killer.is_alive()
+        killer.cancel()
+    if timed_out:
+        raise subprocess.TimeoutExpired(process.args, timeout, heard.get(our_out), heard.get(our_err))
+    return subprocess.CompletedProcess(process.args, status, heard[our_out], heard[our_err])
+
+
+class _Prefork:
+    """The process that forks, one for each process of tests."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.prefork", str(theirs.fileno())], cwd=ROOT,
+                pass_fds=[theirs.fileno()], env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            )
+        atexit.register(self.end)
+
+    def begin(self, request: bytes, descriptors: list[int]) -> None:
+        with self._lock:
+            socket.send_fds(self._control, [request], descriptors)
+
+    def end(self) -> None:
+        self._control.close()
+        self._process.wait()
+
+
+@cache
+def _prefork() -> _Prefork:
+    return _Prefork()
