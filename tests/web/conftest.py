@@ -13,9 +13,11 @@ from gateway.model.permissions import BUNDLES
 from tests.servers.process import free_port
 from tests.support.api import Api
 from tests.support.gateway import Gateway, running
+from tests.support.oauth import FakeProvider
 
 from .mail import Box
 from .people import Person
+from .provider import known, running_provider
 
 if TYPE_CHECKING:
     from agentmail import AgentMail
@@ -32,6 +34,14 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     directory = tmp_path_factory.mktemp("gateway")
     with running(Gateway(directory, settings, readers=readers, web=free_port())) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def provider(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeProvider]:
+    """Where people log in to their accounts; the gateway has an application there."""
+    with running_provider(tmp_path_factory.mktemp("provider")) as made:
+        known(gateway, made)
+        yield made
 
 
 @pytest.fixture

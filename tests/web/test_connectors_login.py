@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,42 +13,14 @@ from gateway.web.logins import NO_LOGIN
 from tests.support.api import Api
 from tests.support.gateway import Gateway
 from tests.support.oauth import FakeProvider
-from tests.support.oauth.world import SCOPES
 
 Make = Callable[..., Api]
 CALLBACK = "/oauth/callback"
 
 
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeProvider]:
-    """On a loop of its own, for the clients of these tests block theirs."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    made = FakeProvider(tmp_path_factory.mktemp("provider"))
-
-    async def start() -> None:
-        await made.__aenter__()
-
-    async def stop() -> None:
-        await made.__aexit__()
-
-    asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-    yield made
-    asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
 @pytest.fixture
 def connector(gateway: Gateway, api: Make, provider: FakeProvider) -> Iterator[dict[str, str]]:
     """Of the account that the provider's person has, switched off, and the one application of its provider."""
-    if not gateway.operate("oauth.app.list"):
-        gateway.operate(
-            "oauth.app.create", name="app", provider="custom", client_id="client", secret="the-client-secret",
-            allow_private=True, ca=Path(provider.ca_file).read_text(), **provider.endpoints, **SCOPES,
-        )  # fmt: skip
     client = api()
     made: dict[str, str] = client.post("/api/v1/connectors", {
         "name": uuid.uuid4().hex, "address": provider.email, "inbox": gateway.address, "enabled": False,

@@ -182,6 +182,8 @@ class FakeProvider:
 
     async def _answer(self, writer: asyncio.StreamWriter, path: str, form: dict[str, str]) -> None:
         planned = self.script.popleft() if self.script else None
+        if planned is None and path.startswith("/authorize?"):
+            planned = self._page(path)
         status, values = (0, None) if planned is not None and not planned.after else self._truth(path, form)
         if planned is None:
             planned = Answer(status, values)
@@ -203,6 +205,13 @@ class FakeProvider:
             writer.write(b"x" * 65_536)
             await writer.drain()
         await writer.drain()
+
+    def _page(self, path: str) -> Answer:
+        """Where a person consents: a link that leads back."""
+        back = self.browse(self.url(path)).replace("&", "&amp;")
+        head = '<!doctype html><title>Provider</title><link rel="icon" href="data:,">'
+        text = f'{head}<h1>May it?</h1><a href="{back}">Allow</a>'
+        return Answer(200, text.encode(), {"Content-Type": "text/html; charset=utf-8"})
 
     def _truth(self, path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
         if path == "/device":
