@@ -286,10 +286,10 @@ class WebFactory(Factory):
 
     async def close(self, seconds: float) -> None:
         """No further request on any connection; those under way have `seconds` to end."""
+        if self._stop is not None:
+            await self._stop()  # before the connections are shut: a WebSocket says nothing more once it is
         for connection in tuple(self.state.connections):
             connection.shutdown()
-        if self._stop is not None:
-            await self._stop()
         if self.state.tasks:
             await asyncio.wait(self.state.tasks, timeout=seconds)
         for bridge in tuple(self.bridges):

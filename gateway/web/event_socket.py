@@ -19,7 +19,7 @@ from gateway.model.ids import InboxId
 from . import problems
 from .api.events import cursors_in, types_in
 from .api.parts import Strict
-from .listening import need_to_read
+from .listening import STOPS, need_to_read
 from .services import WebServices
 
 LOGIN_S: Final = 10.0
@@ -94,7 +94,7 @@ class EventSocket:
             for told in self._told.values():
                 told.close()
             await self._say({"type": "end", "reason": reason})
-            await self._close(_GOING if "server" in reason else _POLICY, reason)
+            await self._close(_GOING if reason == STOPS else _POLICY, reason)
 
     async def refresh(self) -> None:
         told = self._told.get(ALL)

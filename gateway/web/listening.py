@@ -11,7 +11,7 @@ from gateway.access.events_live import Followers
 from gateway.auth.lookup import Refusal, ended, key_refusal
 from gateway.auth.sessions import LiveSessions, Pair, SessionHandle
 from gateway.auth.throttle import ConnectionLimits
-from gateway.model.errors import NoPermission, Unavailable
+from gateway.model.errors import AuthenticationFailed, GatewayError, NoPermission, Unavailable
 from gateway.model.ids import InboxId
 from gateway.model.permissions import Principal
 from gateway.model.ports import Clock
@@ -24,6 +24,15 @@ NO_INBOX: Final = InboxId(0)
 REFRESH: Final = 0.2  # seconds until who listens to all inboxes hears of a new one
 END_S: Final = 3.0
 _READS: Final = frozenset({"message_read", "draft_read"})
+
+
+STOPS: Final = "The server stops"
+"""The reason of all ends that are nobody's fault; the others are of a key or an inbox."""
+
+
+def fault(reason: str) -> GatewayError:
+    """What is answered to a request that ends for this reason."""
+    return Unavailable(reason) if reason == STOPS else AuthenticationFailed(reason)
 
 
 class Stream(Protocol):
@@ -77,7 +86,7 @@ class Listening:
     async def stop(self) -> None:
         """Nobody begins to listen any more, and who does is told that it ends."""
         self._closing = True
-        ends = [asyncio.ensure_future(stream.end("The server stops")) for stream in tuple(self._streams)]
+        ends = [asyncio.ensure_future(stream.end(STOPS)) for stream in tuple(self._streams)]
         if ends:
             _, late = await asyncio.wait(ends, timeout=END_S)
             for task in late:
@@ -100,7 +109,7 @@ class Listening:
     def enter(self, who: Caller, inbox_id: InboxId | None, stream: Stream) -> Callable[[], None]:
         """Watch the key, and the inbox if it is about one; gives what ends that. Unavailable, LimitReached."""
         if self._closing:
-            raise Unavailable("The server stops")
+            raise Unavailable(STOPS)
         principal = Principal(
             who.key_id, who.name, who.scope, who.pod_id, inbox_id or NO_INBOX, "", who.permissions, who.expires_at
         )

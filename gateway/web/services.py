@@ -114,5 +114,3 @@ class WebServices:
     """What doctor finds: area, level, text, remedy."""
     samples: Callable[[], Sequence[Sample]] = tuple
     """How the server was, minute by minute."""
-    closing: Callable[[], bool] = lambda: False
-    """The process ends: streams shall."""

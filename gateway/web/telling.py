@@ -1,6 +1,7 @@
 """What an operation tells before its result, as a response that is sent while it comes.
 
-The operation waits while whoever reads is slow, and is ended when nobody reads any more.
+The operation waits while whoever reads is slow, and is ended when nobody reads any more, and with the key and the
+process.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import Any, Final
 
 from starlette.responses import StreamingResponse
 
+from gateway.access.caller import Caller
 from gateway.model.errors import GatewayError, LimitReached
 
 from . import problems
+from .listening import fault
 from .services import Json, Stream, WebServices
 
 BEAT_S: Final = 15.0
@@ -30,11 +33,15 @@ Run = Callable[[Stream], Awaitable[Json]]
 
 
 class Telling:
-    """One run of an operation, and what it told that was not read yet."""
+    """A `listening.Stream`: one run of an operation, and what it told that was not read yet."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, services: WebServices, who: Caller, run: Run) -> None:
+        """Unavailable, LimitReached."""
+        leave = services.listening.enter(who, None, self)
+        self._reason: GatewayError | None = None
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(2)
         self._task: asyncio.Task[Json] = asyncio.ensure_future(run(self))
+        self._task.add_done_callback(lambda _: leave())
 
     async def receive(self) -> Frame | None:
         return None
@@ -65,33 +72,44 @@ class Telling:
         return self._task.done() and self._frames.empty()
 
     def result(self) -> Json:
-        """Of an operation that is done; raises what it raised."""
+        """Of an operation that is done; raises what it raised, or why it was ended."""
+        if self._task.cancelled() and self._reason is not None:
+            raise self._reason
         return self._task.result()
 
-    async def end(self) -> None:
+    async def end(self, reason: str) -> None:
+        """The key ends, or the process: what was told is read, and then why nothing follows."""
+        self._reason = fault(reason)
+        self._task.cancel()
+
+    async def refresh(self) -> None:
+        """It is about no inbox."""
+
+    async def close(self) -> None:
+        """Nobody reads any more."""
         self._task.cancel()
         await asyncio.wait([self._task])
         if not self._task.cancelled():
             self._task.exception()  # nobody is left to be told
 
 
-async def progress(services: WebServices, run: Run, kind: str) -> StreamingResponse:
+async def progress(services: WebServices, who: Caller, run: Run, kind: str) -> StreamingResponse:
     """`run` as NDJSON or server-sent events: `progress` any number of times, then `result` or `error`."""
-    telling = Telling(run)
+    telling = Telling(services, who, run)
     first = await telling.next(FIRST_S)
     if first is None and telling.done:
         telling.result()  # what was refused at once is answered as ever
     written = _event if kind == SSE else _line
-    return StreamingResponse(_told(services, telling, first, written, kind), media_type=kind)
+    return StreamingResponse(_told(telling, first, written, kind), media_type=kind)
 
 
 async def _told(
-    services: WebServices, telling: Telling, first: Frame | None, written: Callable[[str, Json], bytes], kind: str
+    telling: Telling, first: Frame | None, written: Callable[[str, Json], bytes], kind: str
 ) -> AsyncIterator[bytes]:
     try:
         frame = first
         silence = 0.0
-        while not services.closing():
+        while True:
             if isinstance(frame, dict):
                 silence = 0.0
                 yield written("progress", frame.get("progress", frame))
@@ -105,7 +123,7 @@ async def _told(
                     yield b": still here\n\n"
             frame = await telling.next(FIRST_S)
     finally:
-        await telling.end()
+        await telling.close()
 
 
 def _ended(telling: Telling, written: Callable[[str, Json], bytes]) -> bytes:
@@ -123,12 +141,14 @@ def _event(kind: str, value: Json) -> bytes:
     return f"event: {kind}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
 
 
-async def octets(run: Run, kind: Callable[[dict[str, Json]], dict[str, str]]) -> StreamingResponse:
+async def octets(
+    services: WebServices, who: Caller, run: Run, kind: Callable[[dict[str, Json]], dict[str, str]]
+) -> StreamingResponse:
     """What `run` tells as octets, after the object that comes first, of which `kind` makes the head fields.
 
     An operation that fails midway breaks the connection, so that nobody takes a part for the whole.
     """
-    telling = Telling(run)
+    telling = Telling(services, who, run)
     try:
         first: Any = None
         while first is None and not telling.done:
@@ -136,7 +156,7 @@ async def octets(run: Run, kind: Callable[[dict[str, Json]], dict[str, str]]) ->
         if not isinstance(first, dict):
             telling.result()
     except BaseException:
-        await telling.end()
+        await telling.close()
         raise
     headers = kind(first["message"])
 
@@ -148,6 +168,6 @@ async def octets(run: Run, kind: Callable[[dict[str, Json]], dict[str, str]]) ->
                     yield frame
             telling.result()
         finally:
-            await telling.end()
+            await telling.close()
 
     return StreamingResponse(body(), headers=headers)

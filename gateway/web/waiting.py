@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from gateway.access.caller import Caller
-from gateway.model.errors import AuthenticationFailed, GatewayError, Unavailable
+from gateway.model.errors import GatewayError, Unavailable
 from gateway.model.ids import InboxId
 
+from .listening import fault
 from .services import WebServices
 
 T = TypeVar("T")
@@ -25,17 +26,18 @@ class _Held:
         self.reason: GatewayError | None = None
 
     async def end(self, reason: str) -> None:
-        self.reason = Unavailable(reason) if "server" in reason else AuthenticationFailed(reason)
+        self.reason = fault(reason)
         self._work.cancel()
 
     async def refresh(self) -> None:
-        """It is about one inbox."""
+        """Inboxes that come or go mean nothing to it."""
 
 
 async def held(
-    request: Request, services: WebServices, who: Caller, inbox_id: InboxId, work: Coroutine[Any, Any, T]
+    request: Request, services: WebServices, who: Caller, inbox_id: InboxId | None, work: Coroutine[Any, Any, T]
 ) -> T:
-    """The result of `work`. Unavailable, AuthenticationFailed where it is ended; LimitReached."""
+    """The result of `work`, which is about this inbox or about none. It is cancelled when it ends before: Unavailable,
+    AuthenticationFailed. LimitReached."""
     task = asyncio.ensure_future(work)
     one = _Held(task)
     peer = asyncio.ensure_future(_gone(request))

@@ -16,6 +16,7 @@ from gateway.store.connectors.event_pages import EventFilter
 from gateway.store.connectors.events import Event, EventKind
 from gateway.store.db import Rx, Tx
 from gateway.web import connecting, telling
+from gateway.web.waiting import held
 
 from .parts import Cursor, Limit, Page, Services, Strict, Who, from_cursor, to_cursor
 
@@ -98,9 +99,10 @@ async def sync_connector(services: Services, who: Who, connector: str, body: Syn
     accept = request.headers.get("accept", "")
     kind = next((each for each in (telling.SSE, telling.NDJSON) if each in accept), None)
     if kind is None:
-        return SyncDone(**await connecting.ask(services, one, "connector.sync", params))
+        work = connecting.ask(services, one, "connector.sync", params)
+        return SyncDone(**await held(request, services, who, None, work))
     return await telling.progress(
-        services, lambda stream: connecting.ask(services, one, "connector.sync", params, stream), kind
+        services, who, lambda stream: connecting.ask(services, one, "connector.sync", params, stream), kind
     )
 
 

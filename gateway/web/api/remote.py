@@ -17,7 +17,10 @@ from gateway.web.services import Json, WebServices
 
 from .parts import Services, Strict, Who
 
-router = APIRouter(prefix="/api/v1/connectors/{connector}/remote", tags=["remote"])
+router = APIRouter(
+    prefix="/api/v1/connectors/{connector}/remote", tags=["remote"],
+    responses={409: {"description": "The account is switched off"}},
+)  # fmt: skip
 
 MailboxName = Annotated[str, Field(min_length=1, max_length=1000, examples=["INBOX", "Lists/news", "\\Trash"])]
 MailboxQuery = Annotated[str, Query(min_length=1, max_length=1000, description="Name, or a role such as \\Trash")]
@@ -228,7 +231,7 @@ async def remote_download(
         }  # fmt: skip
 
     return await telling.octets(
-        lambda stream: connecting.ask(services, one, "remote.download", params, stream), head
+        services, who, lambda stream: connecting.ask(services, one, "remote.download", params, stream), head
     )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 
 from gateway.access.caller import inbox_of
-from gateway.access.events_wait import Waited, wait_for
+from gateway.access.events_wait import wait_for
 from gateway.access.query import Query
-from gateway.model.errors import AuthenticationFailed, GatewayError, Unavailable
+from gateway.web.waiting import held
 
 from .events import cursors_in
 from .message_values import MessageOut, shown
@@ -49,21 +48,6 @@ class WaitedOut(Strict):
     cursor: str
 
 
-class _Wait:
-    """Ends with its key, its inbox, the process or its peer."""
-
-    def __init__(self, work: asyncio.Task[Waited]) -> None:
-        self._work = work
-        self.reason: GatewayError | None = None
-
-    async def end(self, reason: str) -> None:
-        self.reason = Unavailable(reason) if "server" in reason else AuthenticationFailed(reason)
-        self._work.cancel()
-
-    async def refresh(self) -> None:
-        """It is about one inbox."""
-
-
 @router.post("/inboxes/{inbox}/wait-for")
 async def wait(request: Request, services: Services, who: Who, inbox: str, body: WaitFor) -> WaitedOut:
     """Wait until the inbox holds mail that fits, or the time is over."""
@@ -71,37 +55,11 @@ async def wait(request: Request, services: Services, who: Who, inbox: str, body:
         mailbox=body.mailbox, unread=body.unread, from_=body.from_, to=body.to, subject=body.subject, text=body.text
     )
     found = await services.db.tiny(lambda rx: inbox_of(rx, who, inbox))
-    work = asyncio.ensure_future(
-        wait_for(
-            services.db, services.digests, services.listening.followers, who, inbox, query, body.count, body.timeout,
-            cursors_in(body.cursor),
-        )
+    work = wait_for(
+        services.db, services.digests, services.listening.followers, who, inbox, query, body.count, body.timeout,
+        cursors_in(body.cursor),
     )  # fmt: skip
-    waiting = _Wait(work)
-    peer = asyncio.ensure_future(_gone(request))
-    try:
-        leave = services.listening.enter(who, found.id, waiting)
-        try:
-            await asyncio.wait({work, peer}, return_when=asyncio.FIRST_COMPLETED)
-            work.cancel()  # unless it is done
-            waited = await work
-        except asyncio.CancelledError:
-            if waiting.reason is not None:
-                raise waiting.reason from None
-            if peer.done():
-                raise Unavailable("Nobody waits any more") from None
-            raise
-        finally:
-            leave()
-    finally:
-        for task in (work, peer):
-            task.cancel()
+    waited = await held(request, services, who, found.id, work)
     return WaitedOut(
         items=[shown(message) for message in waited.messages], complete=waited.complete, cursor=waited.cursor
     )
-
-
-async def _gone(request: Request) -> None:
-    """The body was read: what comes now is the end."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -149,7 +149,8 @@ async def act(person: Person, connector: str, action: str, request: Request) -> 
         who.need("connector_update")
         one = await connecting.known(services, who, connector)
         return await telling.progress(
-            services, lambda stream: connecting.ask(services, one, "connector.sync", stream=stream), telling.NDJSON
+            services, who, lambda stream: connecting.ask(services, one, "connector.sync", stream=stream),
+            telling.NDJSON,
         )
     try:
         await _ACTIONS[action](services, who, connector)
