@@ -39,6 +39,7 @@ class Receiver:
     """Answers each path as `ways` says, 200 where it says nothing: a status, or one of the words below."""
 
     def __init__(self, authority: Authority) -> None:
+        self.ca = authority.file
         self.ways: dict[str, int | str] = {}
         self.deliveries: queue.Queue[Delivery] = queue.Queue()
         self.asked_elsewhere = threading.Event()

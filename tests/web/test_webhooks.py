@@ -25,17 +25,8 @@ SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @pytest.fixture(scope="module")
 def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    with Receiver(Authority(_directory(tmp_path_factory))) as made:
+    with Receiver(Authority(tmp_path_factory.mktemp("authority"))) as made:
         yield made
-
-
-_DIRECTORIES: list[Path] = []
-
-
-def _directory(factory: pytest.TempPathFactory) -> Path:
-    if not _DIRECTORIES:
-        _DIRECTORIES.append(factory.mktemp("authority"))
-    return _DIRECTORIES[0]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +34,7 @@ def gateway(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver
 ) -> Iterator[Gateway]:
     """One that may deliver to this machine."""
-    settings = f'[web]\nrequests_per_second = 1000\n{_PRIVATE}webhook_ca = "{_DIRECTORIES[0] / "ca.pem"}"\n'
+    settings = f'[web]\nrequests_per_second = 1000\n{_PRIVATE}webhook_ca = "{receiver.ca}"\n'
     directory = tmp_path_factory.mktemp("gateway")
     with running(Gateway(directory, settings, readers=0, web=free_port())) as served:
         yield served
@@ -168,7 +159,7 @@ def test_receivers_that_misbehave_hold_up_nobody(
 def test_what_is_pending_outlives_a_crash(tmp_path: Path, receiver: Receiver) -> None:
     """kill -9 with deliveries that failed, and with one under way: nothing is lost, and the order holds."""
     path = f"/{next(_NUMBERS)}"
-    settings = f'[web]\n{_PRIVATE}webhook_ca = "{_DIRECTORIES[0] / "ca.pem"}"\n'
+    settings = f'[web]\n{_PRIVATE}webhook_ca = "{receiver.ca}"\n'
     with running(Gateway(tmp_path, settings, readers=0, web=free_port())) as gateway:
         with Api(gateway, admin_key(gateway)) as api:
             receiver.ways[path] = "stall"

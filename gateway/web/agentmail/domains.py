@@ -1,10 +1,14 @@
 """Domains of everything or of a pod: names that inboxes' addresses may have. Their id is their name.
 
 A domain is usable at once, for whoever adds one has a key that opens everything: nobody looks into the DNS for a proof.
+Webhooks are told that it is verified when it is made, and when that is asked for.
 """
 
 from __future__ import annotations
 
+import json
+import uuid
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
@@ -13,18 +17,20 @@ from fastapi.responses import PlainTextResponse, Response
 from pydantic import Field
 
 from gateway.access.caller import Caller
-from gateway.model.errors import CannotChange, NoPermission, NotFound
-from gateway.store import pods
+from gateway.model.errors import CannotChange, LimitReached, NoPermission, NotFound
+from gateway.store import pods, webhooks
 from gateway.store.db import Rx, Tx
 from gateway.store.pods import Domain
 from gateway.web.api.domains import ONLY_OWNER, domains_of
 from gateway.web.api.parts import Services, Who
 from gateway.web.services import WebServices
+from gateway.web.webhooks.dialects import AGENTMAIL, takes
 
 from .parts import USUAL, Area, Flag, Given, In, Limit, PageToken, Theirs, moment, new_router, paged
 
 router: APIRouter = new_router()
 EVERYWHERE: Final = ("/domains", "/pods/{pod_id}/domains")
+VERIFIED: Final = "domain.verified"
 
 
 class Record(Theirs):
@@ -89,6 +95,20 @@ def _shown(rx: Rx, services: WebServices, domain: Domain) -> DomainOut:
     )  # fmt: skip
 
 
+def _tell(tx: Tx, domain: Domain, shown: DomainOut, now: int) -> None:
+    """To webhooks of its pod and of everything; one that fails and has too much to be told already is left out."""
+    name = f"domain-{uuid.uuid4()}"
+    event = {
+        "type": "event", "event_type": VERIFIED, "event_id": name,
+        "domain": shown.model_dump(mode="json", exclude_none=True),
+    }  # fmt: skip
+    for hook in webhooks.webhooks(tx):
+        covers = hook.scope == "all" or (hook.scope == "pod" and hook.pod_id == domain.pod_id)
+        if covers and hook.enabled and hook.dialect == AGENTMAIL and takes(hook.types, VERIFIED):
+            with suppress(LimitReached):
+                webhooks.once(tx, hook.id, 0, name, VERIFIED, json.dumps(event), now)
+
+
 def _one(rx: Rx, who: Caller, area: Area, name: str) -> Domain:
     found = next((one for one in domains_of(rx, area.of(rx, who)) if one.name == name.lower()), None)
     if found is None:
@@ -130,7 +150,9 @@ def _paths(path: str) -> None:
                     raise NotFound("No such pod")
                 pod_id = known.id
             made = pods.create_domain(tx, pod_id, body.domain, body.inbound_enabled is not False, now=now)
-            return _shown(tx, services, made)
+            shown = _shown(tx, services, made)
+            _tell(tx, made, shown, now)
+            return shown
 
         return await services.db.write(unit)
 
@@ -156,7 +178,13 @@ def _paths(path: str) -> None:
     async def verify_domain(services: Services, who: Who, area: In, domain_id: str) -> None:
         """It is verified: it was by the key that made it."""
         who.need("domain_update")
-        await services.db.read(lambda rx: _one(rx, who, area, domain_id))
+        now = int(services.clock())
+
+        def unit(tx: Tx) -> None:
+            domain = _one(tx, who, area, domain_id)
+            _tell(tx, domain, _shown(tx, services, domain), now)
+
+        await services.db.write(unit)
 
     @router.get(f"{path}/{{domain_id}}/zone-file", response_class=Response)
     async def get_zone_file(services: Services, who: Who, area: In, domain_id: str) -> Response:

@@ -1,13 +1,12 @@
-"""Webhooks of everything, of a pod, of an inbox, under AgentMail's names of events.
+"""Webhooks of everything, of a pod, of an inbox, which are told in AgentMail's words (`events`).
 
-A webhook is told of one inbox, one pod or everything; what it is told is the event as /api/v1 tells it, signed as
-theirs. Its secret is shown to whoever may read webhooks, as by theirs.
+A webhook is told of one inbox, one pod or everything. Its secret is shown to whoever may read webhooks, as by theirs.
+One that was made by /api/v1 is told in our words, and shown here under their names of events.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -23,22 +22,18 @@ from gateway.web.api import webhooks as ours
 from gateway.web.api.parts import Services, Who
 from gateway.web.api.webhooks import WebhookChange, WebhookNewIn
 from gateway.web.services import WebServices
+from gateway.web.webhooks.dialects import AGENTMAIL, AGENTMAIL_TYPES
+from gateway.web.webhooks.dialects import ours as ours_of
 
 from .parts import USUAL, Area, ClientId, Flag, Given, In, Limit, PageToken, Theirs, moment, new_router, paged
 
 router: APIRouter = new_router()
 EVERYWHERE: Final = ("/webhooks", "/pods/{pod_id}/webhooks", "/inboxes/{inbox_id}/webhooks")
-EVENTS: Final[Mapping[str, str]] = {
-    "message.received": "message.received", "message.received.spam": "message.received",
-    "message.received.blocked": "message.received", "message.sent": "message.sent",
-    "message.delivered": "message.delivered", "message.bounced": "message.bounced",
-}  # fmt: skip
-"""Their name of an event -> ours. In which mailbox a message lies, its event says."""
 NEVER: Final = frozenset(
-    {"message.received.unauthenticated", "message.complained", "message.rejected", "message.opened", "domain.verified"}
+    {"message.received.unauthenticated", "message.complained", "message.rejected", "message.opened"}
 )
 """Events that may be asked for, and never happen here."""
-_BACK: Final = {own: theirs for theirs, own in reversed(list(EVENTS.items()))}
+_BACK: Final = {own: theirs for theirs, own in reversed(list(AGENTMAIL_TYPES.items())) if own is not None}
 
 
 def _listed(value: Any) -> Any:
@@ -101,15 +96,19 @@ class HeaderNames(Theirs):
     header_names: list[str]
 
 
-def types_of(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Our names. InvalidRequest: none of theirs, or only such as never happen."""
+def types_of(given: tuple[str, ...], dialect: str) -> tuple[str, ...]:
+    """As a webhook of that dialect has them. InvalidRequest: none of theirs, or only such as never happen."""
     for name in given:
-        if name not in EVENTS and name not in NEVER:
-            raise InvalidRequest(f"event_types: there is no {name[:50]} here; there are {', '.join(EVENTS)}")
-    found = tuple(dict.fromkeys(EVENTS[name] for name in given if name in EVENTS))
-    if given and not found:
+        if name not in AGENTMAIL_TYPES:
+            raise InvalidRequest(f"event_types: there is no {name[:50]} here; there are {', '.join(AGENTMAIL_TYPES)}")
+    found = given if dialect == AGENTMAIL else tuple(sorted(ours_of(given)))
+    if given and (not found or NEVER.issuperset(given)):
         raise InvalidRequest("event_types: none of these ever happens here")
     return found
+
+
+def _types_shown(hook: webhooks.Webhook) -> list[str]:
+    return [each if hook.dialect == AGENTMAIL else _BACK.get(each, each) for each in hook.types]
 
 
 async def _shown(services: WebServices, hook: webhooks.Webhook) -> WebhookOut:
@@ -123,7 +122,7 @@ async def _shown(services: WebServices, hook: webhooks.Webhook) -> WebhookOut:
         pod = None if hook.pod_id is None else pods.pod_by_id(rx, hook.pod_id)
         note = resource_notes.notes(rx, "webhook", [hook.uuid]).get(hook.uuid)
         return WebhookOut(
-            webhook_id=hook.uuid, url=hook.url, event_types=[_BACK.get(each, each) for each in hook.types] or None,
+            webhook_id=hook.uuid, url=hook.url, event_types=_types_shown(hook) or None,
             pod_ids=[pod.uuid] if pod and not inbox else None, inbox_ids=[inbox.address] if inbox else None,
             pod_id=pod.uuid if pod else None, inbox_id=inbox.address if inbox else None, secret=secret,
             enabled=hook.enabled, client_id=note.client_id if note else None, updated_at=moment(hook.updated_at),
@@ -171,7 +170,7 @@ def _paths(path: str) -> None:
         """Be told of what happens from now on; with a `client_id` that is known, that webhook is answered."""
         who.need("webhook_create")
         inner = await _inner(services, who, area)
-        types = types_of(body.event_types)
+        types = types_of(body.event_types, AGENTMAIL)
         if len(body.pod_ids) + len(body.inbox_ids) > 1:
             raise InvalidRequest("pod_ids, inbox_ids: a webhook is told of one; make one for each")
         owner = who.pod_id or 0
@@ -180,8 +179,8 @@ def _paths(path: str) -> None:
             if there is not None:
                 return await _shown(services, there)
         new = WebhookNewIn(
-            url=body.url, types=types, headers=body.headers, inbox=body.inbox_ids[0] if body.inbox_ids else None,
-            pod=body.pod_ids[0] if body.pod_ids else None,
+            url=body.url, dialect=AGENTMAIL, types=types, headers=body.headers,
+            inbox=body.inbox_ids[0] if body.inbox_ids else None, pod=body.pod_ids[0] if body.pod_ids else None,
         )  # fmt: skip
         made = await ours.create_webhook(services, inner, new)
         if body.client_id is not None:
@@ -210,8 +209,8 @@ def _paths(path: str) -> None:
         """Change its types, switch it off or on."""
         if body.add_pod_ids or body.remove_pod_ids or body.add_inbox_ids or body.remove_inbox_ids:
             raise InvalidRequest("add_inbox_ids and its like: what a webhook is told of never changes; make another")
-        inner, _ = await _one(services, who, area, webhook_id)
-        types = None if body.event_types is None else types_of(body.event_types)
+        inner, hook = await _one(services, who, area, webhook_id)
+        types = None if body.event_types is None else types_of(body.event_types, hook.dialect)
         await ours.change_webhook(services, inner, webhook_id, WebhookChange(types=types, enabled=body.enabled))
         return await _shown(services, (await _one(services, who, area, webhook_id))[1])
 

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter
 from pydantic import Field
 
 from gateway.access.caller import Caller, inbox_of, pod_of
-from gateway.access.events import TYPES, Wanted, event_of, start_at
+from gateway.access.events import Event, Wanted, event_of, start_at
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.ids import InboxId
 from gateway.model.permissions import BUNDLES, ScopeKind
 from gateway.outbound.http import usable_url
 from gateway.store import inboxes, pods, webhook_cursors, webhooks
 from gateway.store.db import Rx, Tx
+from gateway.store.inboxes import Inbox
 from gateway.store.sealing import Sealer
 from gateway.store.webhooks import Tried, Webhook, WebhookNew
 from gateway.web.listening import need_to_read
 from gateway.web.webhooks import signing
-from gateway.web.webhooks.runner import TEST, payload, position_of
+from gateway.web.webhooks.dialects import KNOWN, dialects
+from gateway.web.webhooks.runner import TEST, position_of
 from gateway.web.webhooks.settings import WebhookSettings
 
 from .events import EventOut, cursors_in
@@ -40,10 +42,12 @@ Url = Annotated[str, Field(max_length=2000, examples=["https://example.org/hook"
 Types = Annotated[tuple[str, ...], Field(max_length=50, examples=[["message.received"]])]
 Headers = Annotated[dict[str, str], Field(max_length=20)]
 Secret = Annotated[str, Field(max_length=200)]
+Dialect = Literal["native", "agentmail"]
 
 
 class WebhookOut(Strict):
-    """Told of events in `inbox`, or in all inboxes of `pod`, or in all there are. No `types`: all.
+    """Told of events in `inbox`, or in all inboxes of `pod`, or in all there are, in the words of `dialect`, of which
+    `types` are too. No `types`: all.
 
     `reason`: what goes wrong since `failing_since`, or why it was switched off. `header_names`: of fields sent besides.
     """
@@ -54,6 +58,7 @@ class WebhookOut(Strict):
     scope: ScopeKind
     inbox: str | None
     pod: str | None
+    dialect: Dialect
     types: list[str]
     header_names: list[str]
     enabled: bool
@@ -76,6 +81,7 @@ class WebhookNewIn(Strict):
     name: Name = ""
     inbox: str | None = None
     pod: str | None = None
+    dialect: Dialect = "native"
     types: Types = ()
     headers: Headers = Field(default_factory=dict)
     secret: Secret | None = None
@@ -143,26 +149,32 @@ def _shown(rx: Rx, hook: Webhook, names: list[str]) -> WebhookOut:
     pod = pods.pod_by_id(rx, hook.pod_id) if hook.pod_id is not None else None
     return WebhookOut(
         id=hook.uuid, name=hook.name, url=hook.url, scope=ScopeKind(hook.scope), inbox=inbox.address if inbox else None,
-        pod=pod.name if pod else None, types=list(hook.types), header_names=names, enabled=hook.enabled,
+        pod=pod.name if pod else None, dialect=cast(Dialect, hook.dialect), types=list(hook.types),
+        header_names=names, enabled=hook.enabled,
         reason=hook.reason, failing_since=hook.failing_since, created_at=hook.created_at, updated_at=hook.updated_at,
     )  # fmt: skip
 
 
-def _checked(url: str | None, types: tuple[str, ...] | None, headers: dict[str, str] | None) -> None:
+def _checked(url: str | None, headers: dict[str, str] | None) -> None:
     """InvalidRequest names the field."""
     if url is not None:
         try:
             usable_url(url)
         except InvalidRequest as error:
             raise InvalidRequest(f"url: {error}") from None
-    for kind in types or ():
-        if kind not in TYPES:
-            raise InvalidRequest(f"types: there is no {kind}; there are {', '.join(TYPES)}")
     for name, value in (headers or {}).items():
         if not _NAME.fullmatch(name) or _OURS.fullmatch(name.lower()):
             raise InvalidRequest(f"headers: {name[:100]} is no name that may be sent")
         if not _VALUE.fullmatch(value):
             raise InvalidRequest(f"headers: the value of {name} is not one line of printable ASCII")
+
+
+def _typed(dialect: str, types: tuple[str, ...]) -> list[str]:
+    """InvalidRequest: one is none of the dialect."""
+    for kind in types:
+        if kind not in KNOWN[dialect]:
+            raise InvalidRequest(f"types: there is no {kind}; there are {', '.join(KNOWN[dialect])}")
+    return sorted(set(types))
 
 
 async def _header_names(services: Services, hook: Webhook) -> list[str]:
@@ -196,7 +208,8 @@ async def create_webhook(services: Services, who: Who, body: WebhookNewIn) -> We
     need_to_read(who)
     if body.inbox is not None and body.pod is not None:
         raise InvalidRequest("inbox, pod: name at most one")
-    _checked(body.url, body.types, body.headers)
+    _checked(body.url, body.headers)
+    types = _typed(body.dialect, body.types)
     secret = body.secret or signing.draw()
     signing.octets_of(secret)
     now, row = int(services.clock()), str(uuid.uuid4())
@@ -212,8 +225,7 @@ async def create_webhook(services: Services, who: Who, body: WebhookNewIn) -> We
             own = inboxes.inbox_by_id(tx, inbox_id)
             pod_id = None if own is None else own.pod_id
         new = WebhookNew(
-            scope, pod_id, inbox_id, body.name, body.url, sorted(set(body.types)), who.permissions & BUNDLES["read"],
-            row,
+            scope, pod_id, inbox_id, body.name, body.url, types, who.permissions & BUNDLES["read"], row, body.dialect,
         )
         sealed = sealer.seal(secret, webhooks.secret_place(row))
         return webhooks.create(tx, new, sealed, _sealed_headers(sealer, row, body.headers), now)
@@ -233,7 +245,7 @@ async def get_webhook(services: Services, who: Who, webhook: str) -> WebhookOut:
 async def change_webhook(services: Services, who: Who, webhook: str, body: WebhookChange) -> WebhookOut:
     """Change what is named; switch it off or on."""
     who.need("webhook_update")
-    _checked(body.url, body.types, body.headers)
+    _checked(body.url, body.headers)
     now = int(services.clock())
 
     def unit(tx: Tx, sealer: Sealer) -> Webhook:
@@ -243,7 +255,7 @@ async def change_webhook(services: Services, who: Who, webhook: str, body: Webho
             headers = _sealed_headers(sealer, before.uuid, body.headers)
         webhooks.change(
             tx, before, name=before.name if body.name is None else body.name, url=body.url or before.url,
-            types=before.types if body.types is None else sorted(set(body.types)), headers=headers,
+            types=before.types if body.types is None else _typed(before.dialect, body.types), headers=headers,
             enabled=before.enabled if body.enabled is None else body.enabled, now=now,
         )  # fmt: skip
         return webhook_of(tx, who, webhook)
@@ -316,16 +328,31 @@ async def replay(services: Services, who: Who, webhook: str, body: Replay) -> No
         raise InvalidRequest("event, cursor: name one of the two")
     now = int(services.clock())
 
-    def unit(tx: Tx) -> None:
-        hook = webhook_of(tx, who, webhook)
-        inbox = inbox_of(tx, who, body.inbox)
+    def named(rx: Rx) -> tuple[Webhook, Inbox]:
+        hook, inbox = webhook_of(rx, who, webhook), inbox_of(rx, who, body.inbox)
         if not hook.covers(inbox.id, inbox.pod_id):
             raise NotFound("The webhook is not told of that inbox")
-        if body.event is not None:
-            event = event_of(tx, inbox.id, body.event)
-            if not Wanted(hook.reads).takes(event):
-                raise NotFound("No such event")
-            webhooks.once(tx, hook.id, inbox.id, event.id, event.type, payload(event, now), now)
+        return hook, inbox
+
+    def found(rx: Rx) -> tuple[Webhook, Event]:
+        hook, inbox = named(rx)
+        event = event_of(rx, inbox.id, body.event or "")
+        if not Wanted(hook.reads).takes(event):
+            raise NotFound("No such event")
+        return hook, event
+
+    told: tuple[Event, str] | None = None
+    if body.event is not None:
+        known, event = await services.db.read(found)
+        text = await dialects(services.db)[known.dialect].body(known, event, now)
+        if text is None:
+            raise NotFound("The webhook's dialect has no such event")
+        told = event, text
+
+    def unit(tx: Tx) -> None:
+        hook, inbox = named(tx)
+        if told is not None:
+            webhooks.once(tx, hook.id, inbox.id, told[0].id, told[0].type, told[1], now)
             return
         start = start_at(tx, inbox.id, cursors_in(body.cursor))
         if start.place > start.now:

@@ -8,16 +8,15 @@ up those behind it, and is tried again ever more slowly, until the webhook was f
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 
-from gateway.access.events import Event, Page, Wanted, events_after
+from gateway.access.events import Event, Page, events_after
 from gateway.access.events_place import Place
 from gateway.model.errors import GatewayError, NotFound
 from gateway.model.ids import InboxId
@@ -28,6 +27,7 @@ from gateway.store.db import Database, Wake, WakeKind
 from gateway.store.webhook_cursors import Claimed, Once
 from gateway.store.webhooks import Tried, Webhook
 
+from .dialects import Dialect, dialects, wanted
 from .sender import Sender, Sent
 from .settings import WebhookSettings, delay
 
@@ -54,13 +54,6 @@ def place_in(position: str) -> Place:
     return Place(modseq, rank, within, number)
 
 
-def payload(event: Event, now: float) -> str:
-    """What is sent: the event as everywhere, and when it happened, or was first told, as text."""
-    at = datetime.fromtimestamp(now if event.at is None else event.at, UTC)
-    document = event.document | {"timestamp": at.isoformat(timespec="seconds").replace("+00:00", "Z")}
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-
-
 class WebhookRunner:
     """One a process; several nodes share the work."""
 
@@ -74,6 +67,7 @@ class WebhookRunner:
         self._clock = clock
         self._metrics = metrics
         self._chance = chance
+        self._dialects: Mapping[str, Dialect] = dialects(db)
         self._owner = secrets.token_hex(8)
         self._hooks: dict[int, Webhook] = {}
         self._changed = True
@@ -203,11 +197,11 @@ class WebhookRunner:
             await asyncio.shield(self._db.write(lambda tx: cursors.release(tx, held, owner)))
 
     async def _tell(self, hook: Webhook, held: Claimed) -> None:
-        wanted = Wanted(hook.reads, frozenset(hook.types))
+        some = wanted(hook)
         place, number = place_in(held.position), held.attempts
         while True:
             page: Page = await self._db.read(lambda rx, at=place: events_after(rx, InboxId(held.inbox_id), at, PAGE))  # type: ignore[misc]
-            for event in wanted.among(page.events):
+            for event in some.among(page.events):
                 number += 1
                 now = self._hooks.get(hook.id)
                 if now is None or not now.enabled or not await self._try(now, held, event, number):
@@ -222,8 +216,11 @@ class WebhookRunner:
                 return
 
     async def _try(self, hook: Webhook, held: Claimed, event: Event, number: int) -> bool:
-        """Whether it was told, and the cursor moved."""
-        sent = await self._sender.send(hook, event.id, payload(event, self._clock()).encode())
+        """Whether it was told, and the cursor moved; or it is not for this webhook."""
+        body = await self._dialects[hook.dialect].body(hook, event, self._clock())
+        if body is None:
+            return True
+        sent = await self._sender.send(hook, event.id, body.encode())
         tried = self._tried(hook, held.inbox_id, event.id, event.type, number, sent)
         if sent.ok:
             return await self._move(held, event.place, tried)

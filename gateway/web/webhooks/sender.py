@@ -19,6 +19,7 @@ from gateway.store.vault import Vault
 from gateway.store.webhooks import Webhook
 
 from . import signing
+from .dialects import SIGNED_AS
 from .settings import WebhookSettings
 
 GONE: Final = 410
@@ -91,7 +92,7 @@ class Sender:
             at = int(self._clock())
             keys = [secret for secret, until in secrets.keys if until is None or at < until]
             headers = secrets.headers | {"Content-Type": "application/json"}
-            headers |= signing.header_fields(keys, event_id, at, body)
+            headers |= signing.header_fields(keys, event_id, at, body, SIGNED_AS[webhook.dialect])
             try:
                 answer = await self._http.post(webhook.url, body, headers=headers)
             except (HttpFailed, InvalidRequest) as error:

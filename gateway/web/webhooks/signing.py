@@ -42,10 +42,12 @@ def signature(secret: str, event_id: str, at: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(octets_of(secret), signed, hashlib.sha256).digest()).decode()
 
 
-def header_fields(known: Iterable[str], event_id: str, at: int, body: bytes) -> Mapping[str, str]:
-    """What goes with `body`; `known`: the secret, and the former one while it counts."""
+def header_fields(
+    known: Iterable[str], event_id: str, at: int, body: bytes, prefix: str = "webhook"
+) -> Mapping[str, str]:
+    """What goes with `body`; `known`: the secret, and the former one while it counts. Svix's `prefix` is `svix`."""
     return {
-        "webhook-id": event_id,
-        "webhook-timestamp": str(at),
-        "webhook-signature": " ".join(signature(secret, event_id, at, body) for secret in known),
+        f"{prefix}-id": event_id,
+        f"{prefix}-timestamp": str(at),
+        f"{prefix}-signature": " ".join(signature(secret, event_id, at, body) for secret in known),
     }
