@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import settings
@@ -69,8 +70,9 @@ def cluster() -> Iterator[postgres.Cluster]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_stores(cluster: postgres.Cluster) -> Stores:
-    return Stores(cluster)
+def postgresql_stores(cluster: postgres.Cluster) -> Iterator[Stores]:
+    with closing(Stores(cluster)) as stores:
+        yield stores
 
 
 @pytest.fixture
