@@ -94,7 +94,7 @@ class Area:
         return who
 
 
-def _area(request: Request) -> Area:
+async def _area(request: Request) -> Area:
     return Area(request.path_params.get("pod_id"), request.path_params.get("inbox_id"))
 
 
