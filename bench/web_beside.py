@@ -29,6 +29,7 @@ def _ask(account: Account, paths: list[str], pause: float, begun: Event) -> None
         connection = Http(account)
         while True:
             if pause:
+                # The load is so many requests a second, whatever the server makes of them: nothing is waited for.
                 time.sleep(max(0.0, start + next(clock) * pause - time.monotonic()))
             connection.get(next(turn))
             begun.set()

@@ -191,7 +191,7 @@ async def test_who_asks_while_one_runs_has_the_next(db: Database) -> None:
         first = asyncio.ensure_future(look(here))
         await stall.reached.wait()
         second = asyncio.ensure_future(look(here))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop, in which it asks
         quiet(server)
         stall.released.set()
         assert await first
@@ -218,7 +218,7 @@ async def test_older_mail_makes_room_for_a_reader(db: Database) -> None:
     ):
         await stall.reached.wait()
         asked = asyncio.ensure_future(here.supervisor.look(here.row.id))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop, in which it asks
         quiet(server, "Lists")
         stall.released.set()
         await asked
@@ -252,7 +252,7 @@ async def test_who_waits_is_answered_when_the_process_ends_at_that_moment(db: Da
     ):
         await polled(here)
         asked = asyncio.ensure_future(here.supervisor.look(here.row.id))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop, in which it asks
         assert here.supervisor._access._calls, "somebody is to find out whom to ask, and has not begun"
         await here.supervisor._access.close()
         assert not await asyncio.wait_for(asked, 30)

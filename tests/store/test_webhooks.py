@@ -51,7 +51,7 @@ class World:
         event = json.loads(octets)
         self.told.append((url, event["id"], headers))
         self.heard.set()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # as a real one, it lets others have a turn
         answer = self.answer(event)
         if isinstance(answer, HttpFailed):
             raise answer
@@ -85,14 +85,14 @@ class World:
         for _ in range(3000):
             if len(found := await self.attempts(hook)) >= count:
                 return found
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a unit of the sender's own, of which nobody is told
         raise AssertionError("not within half a minute")
 
     async def until_off(self, hook: Webhook) -> Webhook:
         for _ in range(3000):
             if not (found := await self.shown(hook)).enabled:
                 return found
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # as above
         raise AssertionError("not within half a minute")
 
 

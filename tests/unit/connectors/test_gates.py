@@ -78,11 +78,11 @@ async def test_who_is_waited_for_goes_before_those_that_are_not() -> None:
             await free.wait()
 
     holder = asyncio.create_task(first())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # one turn of the loop: it is in
     workers = [asyncio.create_task(work(f"worker {number}", None)) for number in range(20)]
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # … they are waiting
     person = asyncio.create_task(work("person", 30.0))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # … and so is the person
     free.set()
     await asyncio.gather(holder, person, *workers)
     assert order.index("person") <= 1
@@ -110,7 +110,7 @@ async def test_an_outage_that_begins_while_somebody_waits_ends_the_waiting() -> 
                 raise AssertionError("it is away")
 
         waiting = asyncio.create_task(person())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop: it is waiting
         for account in range(LEAST_ACCOUNTS):
             some.failed(HOST, PORT, account, "connection refused", counts=True)
     with pytest.raises(HostAway):
