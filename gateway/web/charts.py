@@ -8,6 +8,7 @@ from typing import Any, Final
 # Colours that can be told apart on light and dark ground, also by people who see no red or green.
 _COLOURS: Final = ("#4f81e0", "#d98a2b", "#3aa57f")
 _INK: Final = "#7a8190"
+_FEW: Final = 5
 
 
 def bars(title: str, labels: Sequence[str], values: Sequence[int]) -> bytes:
@@ -20,6 +21,7 @@ def bars(title: str, labels: Sequence[str], values: Sequence[int]) -> bytes:
     chart.x_labels_major_count = 6
     chart.show_minor_x_labels = False
     chart.add(title, list(values))
+    _whole(chart, values)
     return _rendered(chart)
 
 
@@ -27,13 +29,22 @@ def lines(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float
     """A line for each series, over the same labels; None is a gap."""
     import pygal
 
-    chart = pygal.Line(**_options(title), show_legend=len(series) > 1, show_dots=False, x_label_rotation=0)
+    alone = len(labels) < 2  # no line yet, so that it would not be seen
+    chart = pygal.Line(**_options(title), show_legend=len(series) > 1, show_dots=alone, dots_size=4, x_label_rotation=0)
     chart.x_labels = list(labels)
     chart.x_labels_major_count = 6
     chart.show_minor_x_labels = False
     for name, values in series.items():
         chart.add(name, list(values))
+    _whole(chart, [value for values in series.values() for value in values if value is not None])
     return _rendered(chart)
+
+
+def _whole(chart: Any, values: Sequence[float]) -> None:
+    """Of a few things nobody draws fifths."""
+    most = max(values, default=0)
+    if most < _FEW:
+        chart.y_labels = list(range(int(most) + 2))
 
 
 def _options(title: str) -> dict[str, Any]:

@@ -30,6 +30,39 @@ def test_every_page_is_sound(visit: Visit, gateway: Gateway) -> None:
         assert visit.unseen_focus() == [], path
 
 
+WRONG = (
+    "/nowhere", "/inboxes/nobody@mail.test", "/queue/x", "/connectors/x", f"{INBOX}/mail/M0", f"{INBOX}/compose?how=x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("visit", list(DEVICES), indirect=True)
+def test_pages_that_say_no_are_sound(admin: Visit) -> None:
+    """What is not there, what a form is refused for, and a key that is none."""
+    page = admin.page
+    for path in WRONG:
+        admin.open(path)
+        admin.wrong.clear()  # the browser tells of each 404
+        assert admin.faults() == [], path
+        assert not admin.wide(), path
+    refused = {
+        "/inboxes": ("Address", "x@nowhere.test", "Make it"), "/keys": ("Days until it ends", "0", "New key"),
+        INBOX: ("Its address, to confirm", "other", "Delete"),
+    }  # fmt: skip
+    for path, (label, text, button) in refused.items():
+        admin.open(path).get_by_label(label).fill(text)
+        page.get_by_role("button", name=button, exact=True).click()
+        page.get_by_role("alert").wait_for()
+        admin.wrong.clear()
+        assert admin.faults() == [], path
+        assert not admin.wide(), path
+    page.get_by_role("button", name="Log out").click()
+    page.fill("#key", "gw_wrong")
+    page.get_by_role("button", name="Log in", exact=True).click()
+    page.get_by_role("alert").filter(has_text="not valid").wait_for()
+    admin.wrong.clear()
+    assert admin.faults() == []
+
+
 def test_an_inbox_with_a_key_is_made_by_hand(visit: Visit, gateway: Gateway, api: Callable[..., Api]) -> None:
     """As a new user would: with the keyboard where it goes, the key copied by its button, and IMAP opened with it."""
     visit.log_in(admin_key(gateway))

@@ -317,7 +317,7 @@ def test_an_account_is_connected_tested_and_synced(admin: Visit, gateway: Gatewa
     page.get_by_role("button", name="Sync now").click()
     page.locator("[data-told]", has_text="Done: ").wait_for()
     told.get_by_text("one more").first.wait_for()
-    told.locator("#events li", has_text="synced").first.wait_for()
+    told.locator("#events li", has_text="sync").first.wait_for()
     assert second.faults() == []
     # A sync that takes its time, as the server tells of it: this one was too quick for that.
     lines = "".join(json.dumps(each) + "\n" for each in PROGRESS)

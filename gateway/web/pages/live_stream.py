@@ -15,9 +15,12 @@ from gateway.access.connectors import connectors_of
 from gateway.access.events import Event, Wanted
 from gateway.model.errors import GatewayError
 from gateway.store.connectors import events as connector_events
+from gateway.store.connectors.events import EventStatus
 from gateway.store.db import Rx
 from gateway.web.event_stream import EventStream, Receive, Send, framed
 from gateway.web.services import WebServices
+
+from .event_words import words_of
 
 log = structlog.get_logger(__name__)
 
@@ -99,9 +102,9 @@ def _since(rx: Rx, who: Caller, after: int) -> tuple[int, list[dict[str, Any]]]:
     known = {row.id: row for row in connectors_of(rx, who)}
     told = [
         {
-            "at": each.at, "kind": each.kind.value, "status": each.status.value, "message": each.message,
-            "failure": each.failure, "connector": known[each.connector_id].uuid, "name": known[each.connector_id].name,
-            "detail": {name: value for name, value in each.detail.items() if isinstance(value, int)},
+            "at": each.at, "kind": each.kind.value, "good": each.status is EventStatus.SUCCESS,
+            "text": words_of(each.message or each.failure, each.detail),
+            "connector": known[each.connector_id].uuid, "name": known[each.connector_id].name,
         }
         for each in found if each.connector_id in known
     ]  # fmt: skip

@@ -18,9 +18,10 @@ from gateway.access.listing import Placed
 from gateway.access.query import Query
 from gateway.access.sight import Sight, sight
 from gateway.model.errors import NoPermission, NotFound
-from gateway.model.mailbox import DRAFTS
+from gateway.model.mailbox import DRAFTS, INBOX
 from gateway.model.rights import Action, allowed
 from gateway.store.db import Rx, Tx
+from gateway.store.listing import Listed
 from gateway.web.api.downloads import download
 from gateway.web.api.messages import cursor_of, point_of
 
@@ -46,12 +47,13 @@ async def list_page(person: Person, inbox: str, mailbox: str = "INBOX", q: str =
     seen = await _sight(person, inbox)
     query = Query(mailbox=mailbox or None, text=q.strip()[:500] or None)
     found = await messages.list_messages(
-        person.services.db, person.services.digests, person.who, inbox, query, point_of(after or None), PAGE
+        person.services.db, person.services.digests, person.who, inbox, query, point_of(after or None), PAGE,
+        person.services.trigrams,
     )
     following = cursor_of(found.next)
     return person.page(
         "mail.html", title=f"{mailbox or 'All mail'} · {seen.inbox.address}", inbox=seen.inbox, mailbox=mailbox, q=q,
-        boxes=[box for box in seen.boxes.values() if not box.noselect], messages=found.messages,
+        boxes=_shown(seen), messages=found.messages,
         following=following and f"?{urlencode({'mailbox': mailbox, 'q': q, 'after': following})}",
     )  # fmt: skip
 
@@ -66,10 +68,15 @@ async def read_page(person: Person, inbox: str, message: str, images: bool = Fal
     draft = await services.db.read(lambda rx: _draft(rx, seen, full.message.placed))
     return person.page(
         "message.html", draft=draft, edits=allowed(person.who.permissions, Action.FLAG, DRAFTS),
-        boxes=[box for box in seen.boxes.values() if not box.noselect],
+        boxes=_shown(seen),
         title=full.message.digest.subject or "(no subject)", inbox=seen.inbox, message=full.message,
         digest=full.message.digest, body=full.body, images=images,
     )  # fmt: skip
+
+
+def _shown(seen: Sight) -> list[Listed]:
+    """Mailboxes that hold mail, INBOX first."""
+    return sorted((box for box in seen.boxes.values() if not box.noselect), key=lambda box: box.name != INBOX)
 
 
 def _draft(rx: Rx, seen: Sight, placed: Placed) -> Place | None:

@@ -21,6 +21,7 @@ from gateway.web.audited import within
 from gateway.web.services import WebServices
 
 from . import static_files
+from .event_words import words_of
 
 MAX_FILES: Final = 100
 """Of one form."""
@@ -59,7 +60,7 @@ _TEMPLATES: Final = Environment(
 SECTIONS: Final = (
     ("/", "Overview", ()), ("/inboxes", "Inboxes", ("inbox_read",)),
     ("/live", "Live", ("message_read", "draft_read", "connector_read")),
-    ("/connectors", "Accounts elsewhere", ("connector_read",)), ("/queue", "Queue", ("queue_read",)),
+    ("/connectors", "Accounts", ("connector_read",)), ("/queue", "Queue", ("queue_read",)),
     ("/keys", "Keys", ("api_key_read",)), ("/health", "Health", ("metrics_read",)), ("/passkeys", "Passkeys", ()),
 )
 """Path, name, and the permissions of which it needs one."""
@@ -74,7 +75,7 @@ def _sections(who: Caller) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-_TEMPLATES.globals |= {"static": static_files.address, "sections": _sections}
+_TEMPLATES.globals |= {"static": static_files.address, "sections": _sections, "words_of": words_of}
 _TEMPLATES.filters |= {"moment": _moment, "octets": shown_octets, "path": lambda text: quote(str(text), safe="@")}
 
 
@@ -144,7 +145,7 @@ def back(path: str) -> Response:
     return RedirectResponse(path, 303)
 
 
-def _shell(request: Request) -> Shell:
+async def _shell(request: Request) -> Shell:
     state = request.scope["state"]
     who: Caller | None = state.get("caller")
     token: str = state.get("token", "")

@@ -61,10 +61,7 @@ function mail(event) {
 function account(event) {
   last = event.lastEventId || last;
   const told = JSON.parse(event.data);
-  const good = told.status === "SUCCESS";
-  const counts = Object.entries(told.detail).filter(([, count]) => count).map(([name, count]) => `${count} ${name}`).join(", ");
-  put(told.at, told.kind === "SYNC" ? "synced" : "sent through", good ? "good" : "bad",
-    told.message || counts || (good ? "all is well" : told.failure), told.name,
+  put(told.at, (told.kind === "SYNC" ? "sync" : "sending") + (told.good ? "" : " failed"), told.good ? "good" : "bad", told.text, told.name,
     `/connectors/${encodeURIComponent(told.connector)}`);
 }
 
