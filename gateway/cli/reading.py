@@ -6,10 +6,10 @@ from typing import Any, BinaryIO, Final
 
 from gateway import mime
 from gateway.control.frames import Frame
-from gateway.control.operations.values import moment
 from gateway.mime import PartNode
 from gateway.model.body import PartKind
 from gateway.model.flags import names_of
+from gateway.model.moments import rfc3339
 
 from .runtime import Runtime
 
@@ -48,7 +48,7 @@ def _shown(head: dict[str, Any], octets: bytes) -> dict[str, Any]:
     body = octets[len(parsed.header) :]
     return {name: mime.decode_text(fields[name]) if name in fields else None for name in _SHOWN} | {
         "uid": head["uid"],
-        "arrived": moment(head["date"]),
+        "arrived": rfc3339(head["date"]),
         "flags": names_of(head["flags"], {}) + list(head["keywords"]),
         "size": head["size"],
         "attachments": _attachments(root),

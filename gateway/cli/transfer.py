@@ -11,10 +11,9 @@ from typing import Any, Final
 import click
 
 from gateway.control.frames import Frame
-from gateway.maintain.exporter import ExportedMessage
 from gateway.maintain.mbox import Quoting
 from gateway.maintain.sources import Format, SourceMessage, guess_format, read_source, total_octets
-from gateway.maintain.targets import Target, open_target, refuse_existing
+from gateway.maintain.targets import ExportedMessage, Target, open_target, refuse_existing
 from gateway.model.ids import ContentId
 
 from .runtime import Runtime

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -15,22 +14,10 @@ from gateway.store import content, export_rows, mailboxes
 from gateway.store.db import Database, Rx
 from gateway.store.export_rows import ExportRow
 
+from .targets import ExportedMessage
+
 PAGE: Final = 200  # rows a read
 PIECE: Final = 256 * 1024  # octets a read of a body
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedMessage:
-    """What goes with one message's octets; `flags` is the mask of system flags, `keywords` are names."""
-
-    mailbox: str
-    uidvalidity: int
-    uid: int
-    date: int
-    size: int
-    flags: int
-    keywords: tuple[str, ...]
-    content_id: ContentId
 
 
 async def exported(

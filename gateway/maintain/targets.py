@@ -9,16 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from gateway.model.errors import AlreadyExists
+from gateway.model.ids import ContentId
 
 from . import maildir
-from .exporter import ExportedMessage
 from .mbox import MboxWriter
 from .octets import ToLf
 from .sources import Format
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedMessage:
+    """What goes with one message's octets; `flags` is the mask of system flags, `keywords` are names."""
+
+    mailbox: str
+    uidvalidity: int
+    uid: int
+    date: int
+    size: int
+    flags: int
+    keywords: tuple[str, ...]
+    content_id: ContentId
 
 
 class Target(Protocol):

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cache
 from io import BufferedReader, BufferedWriter, FileIO
@@ -37,33 +38,28 @@ class Forked:
         self.args = ["gateway", *arguments]
         self.returncode: int | None = None
         self._lock = threading.Lock()
-        self._report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._report = ours.detach()  # open as long as anybody may be waiting there
+        weakref.finalize(self, os.close, self._report)
         request = {"arguments": list(arguments), "environ": dict(environ), "directory": os.getcwd(), "session": session}
         with theirs:
             _prefork().begin(json.dumps(request).encode(), [stdin, stdout, stderr, theirs.fileno()])
-        told = self._told(0)
-        assert told is not None
-        self.pid = told
+        self.pid = self._told()
 
     def poll(self) -> int | None:
         """Its exit status, once it has ended."""
         with self._lock:
-            if self.returncode is None:
-                told = self._told(socket.MSG_DONTWAIT)
-                if told is not None:
-                    self.returncode = os.waitstatus_to_exitcode(told)
-                    self._report.close()
+            if self.returncode is None and self._ended(0.0):
+                self.returncode = os.waitstatus_to_exitcode(self._told())
             return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit status, waited for; subprocess.TimeoutExpired after so many seconds."""
-        while (status := self.poll()) is None:
-            ended = select.poll()
-            with self._lock:
-                if self.returncode is None:
-                    ended.register(self._report, select.POLLIN)
-            if not ended.poll(None if timeout is None else timeout * 1000):
-                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        if self.returncode is None:  # what is said is read once, by whoever comes first: the others look again
+            self._ended(timeout)
+        status = self.poll()
+        if status is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
         return status
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -73,11 +69,13 @@ class Forked:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
-    def _told(self, flags: int) -> int | None:
-        try:
-            octets = self._report.recv(16, flags)
-        except BlockingIOError:
-            return None
+    def _ended(self, seconds: float | None) -> bool:
+        said = select.poll()
+        said.register(self._report, select.POLLIN)
+        return bool(said.poll(None if seconds is None else seconds * 1000))
+
+    def _told(self) -> int:
+        octets = os.read(self._report, 16)
         if not octets:
             raise RuntimeError("the process that forks others is gone")
         return int(array.array("i", octets)[0])

@@ -181,15 +181,18 @@ class Gateway:
 
     def cli(self, *args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run a command on this gateway, whatever its exit status."""
-        if self._forks:
-            done = forked.run([*self._options, *args], self._environ, stdin, COMMAND_SECONDS)
-        else:
-            done = subprocess.run(
-                [*self._command, *args], input=stdin, capture_output=True, env=self._environ, timeout=COMMAND_SECONDS,
-                check=False,
-            )
+        done = self.octets(*args, stdin=stdin)
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+        )
+
+    def octets(self, *args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """`cli`, where what it prints need not be text."""
+        if self._forks:
+            return forked.run([*self._options, *args], self._environ, stdin, COMMAND_SECONDS)
+        return subprocess.run(
+            [*self._command, *args], input=stdin, capture_output=True, env=self._environ, timeout=COMMAND_SECONDS,
+            check=False,
         )
 
     def run(self, *args: str) -> str:
