@@ -24,6 +24,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from gateway.model.errors import LimitReached
 
+from .handshakes import Handshakes
 from .services import Gate, WebSettings
 
 log = structlog.get_logger(__name__)
@@ -267,7 +268,7 @@ class WebFactory(Factory):
         self.bridges: set[Bridge] = set()
         self.state = State()
         self._config = Config(
-            app, lifespan="off", log_config=None, access_log=False, http=Http, ws="websockets-sansio",
+            app, lifespan="off", log_config=None, access_log=False, http=Http, ws=Handshakes,
             timeout_keep_alive=settings.keep_alive, server_header=False, date_header=False,  # type: ignore[arg-type]
             proxy_headers=False, ws_max_size=64 * 1024, ws_per_message_deflate=False,
         )  # fmt: skip

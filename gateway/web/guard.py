@@ -33,7 +33,7 @@ KEYED: Final = ("/api/", "/agentmail/", "/mailslurp/")
 """Paths where nothing is told without a key, but for OPEN."""
 OPEN: Final = frozenset({
     "/api/v1/openapi.json", f"{agentmail.PREFIX}{agentmail.DOCUMENT}", "/api/v1/health",
-    "/api/v1/ws",  # its first message is a login
+    "/api/v1/ws", f"{agentmail.PREFIX}{agentmail.SOCKET}",  # a first message, or their address, may be the login
 })  # fmt: skip
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -110,10 +110,7 @@ class Guard:
             if refusal is not None:
                 if path.startswith(f"{agentmail.PREFIX}/"):
                     refusal = agentmail.as_theirs(refusal)
-                if scope["type"] == "websocket":
-                    await send({"type": "websocket.close", "code": 1008, "reason": "Not logged in"})
-                    return
-                await refusal(scope, receive, answer)
+                await refusal(scope, receive, answer)  # of a WebSocket it is the answer to its handshake
                 return
             audited.begin(self._services, scope)
             await self._app(scope, take, answer)

@@ -26,16 +26,19 @@ from . import (
     organization,
     pods,
     sending,
+    socket,
     threads,
     webhooks,
 )
 from .errors import as_theirs
 
-__all__ = ["DOCUMENT", "PREFIX", "application", "as_theirs"]
+__all__ = ["DOCUMENT", "PREFIX", "SOCKET", "application", "as_theirs"]
 
 PREFIX: Final = "/agentmail"
 DOCUMENT: Final = "/openapi.json"
 """Below PREFIX: the OpenAPI document."""
+SOCKET: Final = "/v0"
+"""Below PREFIX: where a WebSocket is, which finds out by itself who comes."""
 
 
 def application(services: WebServices, defect: Callable[[Request, Exception], Awaitable[Response]]) -> FastAPI:
@@ -49,7 +52,7 @@ def application(services: WebServices, defect: Callable[[Request, Exception], Aw
         organization.router, inboxes.router, messages.router, sending.router, threads.router, drafts.router,
         keys.router, lists.router, pods.router, domains.router,
         absent.router,  # paths below some of those behind it, which would take them for ids
-        webhooks.router,
+        webhooks.router, socket.router,
     ):
         app.include_router(router, prefix="/v0")
     errors.install(app)

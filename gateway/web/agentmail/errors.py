@@ -38,11 +38,15 @@ def told(
     kind: Kind, detail: str, errors: Sequence[Mapping[str, Any]] = (), headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:  # fmt: skip
-    if kind.status == 422 and kind.code == _BAD_VALUE:
-        kind = replace(kind, status=400)
+    kind = _theirs(kind)
     if errors or kind.status == 400:
         more["errors"] = list(errors) or [{"path": [], "message": detail}]
     return problems.response(kind, detail, headers=headers, name=_name(kind.status), message=detail, **more)
+
+
+def name_of(error: GatewayError) -> str:
+    """What they call it."""
+    return _name(_theirs(problems.kind_of(error)).status)
 
 
 def as_theirs(response: Response) -> Response:
@@ -80,6 +84,10 @@ async def _not_valid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return told(problems.kind_of_status(error.status_code), str(error.detail), headers=dict(error.headers or {}))
+
+
+def _theirs(kind: Kind) -> Kind:
+    return replace(kind, status=400) if kind.status == 422 and kind.code == _BAD_VALUE else kind
 
 
 def _name(status: int) -> str:
