@@ -188,9 +188,10 @@ def test_a_passkey_logs_in_for_the_key(visit: Visit, gateway: Gateway) -> None:
     visit.log_in(key)
     page = visit.open("/passkeys")
     assert visit.faults() == []
-    page.get_by_label("Name of a new passkey").fill("Laptop")
+    name = "<img src=x onerror=alert(1)>"
+    page.get_by_label("Name of a new passkey").fill(name)
     page.get_by_role("button", name="Make a passkey").click()
-    page.get_by_role("rowheader", name="Laptop").wait_for()
+    page.get_by_role("rowheader", name=name).wait_for()
     assert visit.faults() == []
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url("**/login")
