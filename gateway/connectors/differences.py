@@ -229,10 +229,18 @@ async def vanish(work: Work, folder: RemoteFolder, gone: Ranges, *, exists: int)
     return True
 
 
+async def vanish_moved(work: Work, folder: RemoteFolder, uids: list[int]) -> None:
+    """Of messages that a folder does not show any more: the places of those that stand elsewhere too."""
+    await _vanish_piece(work, folder, uids, None, None)
+
+
 async def _vanish_piece(
-    work: Work, folder: RemoteFolder, uids: list[int], policy: Vanished, trash: MailboxId | None
+    work: Work, folder: RemoteFolder, uids: list[int], policy: Vanished | None, trash: MailboxId | None
 ) -> None:
-    """What was only moved upstream is in its new place here too: the old one goes, whatever is done with the rest."""
+    """What was only moved upstream is in its new place here too: the old one goes, whatever is done with the rest.
+
+    `policy` None: that is left as it is.
+    """
     validity = folder.uidvalidity or 0
 
     def look(rx: Rx) -> tuple[int, set[int], list[places.Whereabouts]]:
@@ -251,7 +259,8 @@ async def _vanish_piece(
         await remove_strays(work, strays)
         left = await _go(work, folder, [uid for uid in uids if uid in moved], Vanished.DELETE, None, upto)
         upto = await work.db.read(lambda rx: modseq_now(rx, work.claim.inbox_id)) if moved else upto
-        left += await _go(work, folder, [uid for uid in uids if uid not in moved], policy, trash, upto)
+        if policy is not None:
+            left += await _go(work, folder, [uid for uid in uids if uid not in moved], policy, trash, upto)
         if not left:
             return
         uids = left

@@ -17,6 +17,7 @@ from gateway.upstream import names as names_
 from gateway.upstream.folders import STATUS_ITEMS
 from gateway.upstream.values import ListedMailbox, MailboxStatus
 
+from . import regrouping
 from .after_fetch import is_target
 from .labelling import link_labels, make_mailbox
 from .plan.filters import FolderFilter
@@ -66,6 +67,9 @@ async def discover(work: Work) -> Discovery:
     by_raw = {row.raw: row for row in rows}
     work.folders = {row.id: row for row in rows}
     chosen = [one for one in _chosen(work, listed, roles) if one.raw in by_raw]
+    labelled = roles.by.get(ALL) in {one.raw for one in chosen} or _left_out(work)
+    work.labelled = labelled and work.client.has("X-GM-EXT-1")
+    await regrouping.choose(work, [by_raw[one.raw] for one in chosen])
     leaving = await _link(work, chosen, roles, by_raw)
     chosen = [one for one in chosen if one.raw not in leaving]
     found = Discovery()
@@ -122,6 +126,8 @@ def _chosen(work: Work, listed: Sequence[ListedMailbox], roles: Roles) -> list[L
         gmail = gmail_folders(roles.by, [one.raw for one in listed if one.selectable])
         if gmail.labelled:
             return [one for one in listed if one.raw in gmail.raws]
+        if _left_out(work):
+            return [one for one in listed if roles.of.get(one.raw) in (JUNK, TRASH)]
         work.run.note("All Mail is hidden from IMAP: labels are read as folders")
     wanted = FolderFilter(imap.folders, imap.exclude)
     for entry in wanted.idle((one, roles.of.get(one.raw)) for one in listed):
@@ -131,6 +137,11 @@ def _chosen(work: Work, listed: Sequence[ListedMailbox], roles: Roles) -> list[L
     if imap.after_fetch == "move":  # what is put there is here already
         chosen = [one for one in chosen if not is_target(imap.after_fetch_folder, one.name, one.delimiter)]
     return chosen
+
+
+def _left_out(work: Work) -> bool:
+    """LIST lacks All Mail, for the first time: by that alone it is not believed to be hidden."""
+    return any(row.labels and row.missing and not row.gone for row in work.folders.values())
 
 
 async def _link(
@@ -152,7 +163,7 @@ async def _link(
         for row in by_raw.values()
         if row.mailbox_id is not None and row.mailbox_id in present
     }
-    labelled = work.client.has("X-GM-EXT-1") and roles.by.get(ALL) in {one.raw for one in chosen}
+    labelled = work.labelled and roles.by.get(ALL) in {one.raw for one in chosen}
     places = [one for one in chosen if not (labelled and roles.of.get(one.raw) == ALL)]
     namespaces = await work.client.namespace()
     personal = namespaces.personal if namespaces is not None else ()
@@ -170,7 +181,7 @@ async def _link(
             await _linked(work, row, mailbox)
     for one in chosen:
         row = by_raw[one.raw]
-        if labelled and roles.of.get(one.raw) == ALL and not row.labels:
+        if labelled and roles.of.get(one.raw) == ALL and (work.superseded or not row.labels):
             await work.unit(lambda tx, row=row: _labelled(tx, work, row))  # type: ignore[misc]
             await work.reload(row.id)
     await link_labels(work)
@@ -178,13 +189,16 @@ async def _link(
 
 
 def _labelled(tx: Tx, work: Work, row: RemoteFolder) -> None:
-    """Mailboxes stand for labels from here on; what is in them already does not go up."""
+    """Mailboxes stand for labels from here on; what is in them already does not go up, or has by other folders."""
     folders.update(tx, work.claim, row.id, {"labels": True}, now=work.now)
-    pushing.seen_to(tx, work.claim, [row.id], modseq_now(tx, work.claim.inbox_id), now=work.now)
+    until = regrouping.pushed_until(work)
+    until = modseq_now(tx, work.claim.inbox_id) if until is None else until
+    pushing.seen_to(tx, work.claim, [row.id], until, now=work.now)
 
 
 async def _linked(work: Work, row: RemoteFolder, mailbox: MailboxId) -> None:
-    await work.unit(lambda tx: folders.link(tx, work.claim, row.id, mailbox, now=work.now))
+    since = regrouping.pushed_until(work)
+    await work.unit(lambda tx: folders.link(tx, work.claim, row.id, mailbox, since=since, now=work.now))
     await work.reload(row.id)
 
 

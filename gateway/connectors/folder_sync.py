@@ -18,6 +18,7 @@ from . import differences
 from .download import Download
 from .plan import folder as plan
 from .plan.windows import backfill_window, forward_window, next_count, pieces
+from .regrouping import regroup
 from .remapping import remap_folder
 from .work import Quarantined, Work
 
@@ -58,6 +59,8 @@ class FolderPass:
             return False
         self._work.run.folder = self.row.name
         for _ in range(MOST_STEPS):
+            if self.row.uidvalidity == seen.uidvalidity:
+                await regroup(self._work, self.row)
             step = plan.next_step(self.state(), seen, self._rules(backfill=False), self._work.clock(), self._done)
             if isinstance(step, plan.Rest):
                 break

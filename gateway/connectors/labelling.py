@@ -31,7 +31,7 @@ ARCHIVE_NAME: Final = "Archive"
 
 def all_mail(work: Work) -> RemoteFolder | None:
     """The folder that has all mail, where mailboxes stand for labels."""
-    return next((row for row in work.folders.values() if row.labels and not row.gone), None)
+    return next((row for row in work.folders.values() if row.labels and not row.gone and work.labelled), None)
 
 
 def label_rows(work: Work) -> list[RemoteFolder]:

@@ -48,6 +48,10 @@ class Recall:
     """Capabilities that turned out to be lies."""
     flag_tries: dict[FolderId, tuple[int, float]] = field(default_factory=dict)
     """Folders that refuse changes of flags: how often in a row, and until when they are left alone."""
+    regrouped: set[FolderId] = field(default_factory=set)
+    """Folders in which mail of those that were read before was looked for (`regrouping`)."""
+    settled: bool = False
+    """What was left of them then was seen to."""
     asked_at: int = 0
     """`sync_asked_at` of the last request that a session has taken up, whatever came of it: else one that fails would
     be tried on and on."""

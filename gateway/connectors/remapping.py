@@ -20,7 +20,7 @@ from .plan.windows import pieces
 from .work import Quarantined, Work
 
 _STRONG: Final = ("gm:", "oid:")
-_WANTS: Final = FetchWants(flags=False, internal_date=True, size=True, ids=True, header=("Message-ID",))
+IDENTITY: Final = FetchWants(flags=False, internal_date=True, size=True, ids=True, header=("Message-ID",))
 
 
 async def remap_folder(work: Work, folder: RemoteFolder, step: plan.Remap) -> None:
@@ -41,7 +41,7 @@ async def remap_folder(work: Work, folder: RemoteFolder, step: plan.Remap) -> No
     old = await _old_rows(work, folder, validity)
     if old:
         new = await _new_rows(work, await work.search())
-        found = match([_of_row(row) for _, row in old], [_of_message(one) for one in new])
+        found = match([identity_of_row(row) for _, row in old], [identity_of_message(one) for one in new])
         pairs = [remap.Pair(old[left][0], old[left][1].uid, new[right].uid) for left, right in found.pairs]
         for start in range(0, len(pairs), BATCH):
             some = pairs[start : start + BATCH]
@@ -73,17 +73,19 @@ async def _old_rows(work: Work, folder: RemoteFolder, validity: int) -> list[tup
 async def _new_rows(work: Work, uids: Ranges) -> list[FetchedMessage]:
     found: list[FetchedMessage] = []
     for piece in pieces(uids, BATCH):
-        found += [message async for message in work.client.fetch(piece, _WANTS)]
+        found += [message async for message in work.client.fetch(piece, IDENTITY)]
     found.sort(key=lambda one: one.uid)
     return found
 
 
-def _of_row(row: RemoteMessage) -> Identity:
+def identity_of_row(row: RemoteMessage) -> Identity:
+    """As it was when it was taken in."""
     strong = row.source_key if row.source_key is not None and row.source_key.startswith(_STRONG) else None
     return Identity(strong, None if row.id_hash is None else str(row.id_hash), row.internal_date, row.size)
 
 
-def _of_message(message: FetchedMessage) -> Identity:
+def identity_of_message(message: FetchedMessage) -> Identity:
+    """As the server shows it, asked for IDENTITY."""
     own = own_message_id(envelope_of(index_fields(message.header or b"")).message_id)
     return Identity(
         source_key(message), None if own is None else str(id_hash(own)), message.internal_date, message.size

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.store.connectors.rows import FolderId
 from gateway.upstream.errors import Refused
 
+from . import regrouping
 from .looks import NOBODY_S
 from .plan import folder as plan
 from .push.pusher import push
@@ -69,7 +70,8 @@ class Session:
 
     async def sync(self, *, asked_at: float = 0.0) -> None:
         """Once through everything, older mail too."""
-        rounds, loop, looks = self._rounds, asyncio.get_running_loop(), self._work.recall.looks
+        work, rounds, loop = self._work, self._rounds, asyncio.get_running_loop()
+        looks = work.recall.looks
         await rounds.begin()
         self._others_at = loop.time()
         looks.begin(loop.time())
@@ -77,18 +79,19 @@ class Session:
         await rounds.run_all(
             [one for one in found.order if asked_at or rounds.needs(one, found.status.get(one))], asked_at
         )
+        await regrouping.settle(work, found.order)
         looks.done()
         self.validated = True
         await self._push()
         await rounds.backfill()
         await self._push()
-        self._held = len(self._work.held)
+        self._held = len(work.held)
         self.whole = True
 
     async def _push(self) -> None:
         """What changed here goes up. Folders that it makes are looked at before they are filled."""
         work, rounds = self._work, self._rounds
-        if not work.two_way:
+        if not work.two_way or regrouping.waits(work, rounds.found.order):
             return
         self._requests.push = False
         for _ in range(PUSHES):

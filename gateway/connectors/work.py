@@ -74,6 +74,10 @@ class Work:
     roles: dict[str, MailboxId] = field(default_factory=dict)
     labels: dict[str, MailboxId] = field(default_factory=dict)
     held: list[str] = field(default_factory=list)
+    labelled: bool = False
+    """Mailboxes stand for labels: All Mail is read."""
+    superseded: frozenset[int] = frozenset()
+    """Folders that were read before All Mail was shown, or hidden (`plan.views`)."""
     personal: tuple[str, str | None] | None = None
     """Prefix of the personal namespace and delimiter, once somebody has asked."""
 

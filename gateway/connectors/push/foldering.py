@@ -80,7 +80,7 @@ async def look_at_tree(work: Work, *, trash: bool = False) -> Tree:
         name = None if box.noselect else remote_name(box.name, delimiter=delimiter, prefix=prefix)
         if row is not None:
             present[number] = name if number in renamed and row.role is None and name not in taken else row.name
-        elif labelled and (box.role is not None or box.name == ARCHIVE_NAME):
+        elif (labelled or work.superseded) and (box.role is not None or box.name == ARCHIVE_NAME):
             continue  # it stands for a label of Gmail's own, or for none
         elif name is not None and name not in taken and number not in others and box.name != INBOX:
             # A mailbox of a special use that holds nothing is only there because every inbox has one.

@@ -91,9 +91,10 @@ async def resume(work: Work) -> bool:
 
 async def _anything(work: Work) -> bool:
     """Whether something changed here, or waits and is due."""
+    every = all_mail(work)
     least = min(
         (row.pushed_modseq for row in work.folders.values()
-         if not row.gone and (row.mailbox_id is not None or row.labels)),
+         if not row.gone and (row.mailbox_id is not None or row is every)),
         default=None,
     )  # fmt: skip
 

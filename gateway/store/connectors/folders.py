@@ -131,11 +131,13 @@ def renamed(tx: Tx, claim: Claim, folder_id: FolderId, raw: bytes, name: str, *,
 
 
 def link(
-    tx: Tx, claim: Claim, folder_id: FolderId, mailbox_id: MailboxId | None, *, everything: bool = False, now: int
-) -> None:
+    tx: Tx, claim: Claim, folder_id: FolderId, mailbox_id: MailboxId | None, *, everything: bool = False,
+    since: int | None = None, now: int,
+) -> None:  # fmt: skip
     """Let a local mailbox stand for the folder; None: none does.
 
-    What is in the mailbox already does not go up, unless `everything` does. LeaseLost, NotFound.
+    What is in the mailbox already does not go up, unless `everything` does, or what changed after the MODSEQ `since`.
+    LeaseLost, NotFound.
     """
     lease.fence(tx, claim, now)
     get(tx, claim.connector_id, folder_id)
@@ -143,7 +145,7 @@ def link(
     if mailbox_id is not None:
         if tx.one(_MAILBOX, mailbox=mailbox_id, inbox=claim.inbox_id) is None:
             raise NotFound("There is no such mailbox")
-        modseq = 0 if everything else tx.scalar(_MODSEQ, inbox=claim.inbox_id)
+        modseq = 0 if everything else tx.scalar(_MODSEQ, inbox=claim.inbox_id) if since is None else since
     tx.run(_LINK, folder=folder_id, mailbox=mailbox_id, modseq=modseq, now=now)
 
 

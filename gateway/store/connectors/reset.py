@@ -48,5 +48,10 @@ def reset(tx: Tx, connector_id: ConnectorId, after: int = 0, *, now: int) -> Fol
         return None
     tx.run(_PROVEN, folder=folder)
     tx.run(_POISON, folder=folder)
-    tx.run(_FOLDER, folder=folder, now=now)
+    begin_anew(tx, folder, now)
     return FolderId(folder)
+
+
+def begin_anew(tx: Tx, folder_id: FolderId, now: int) -> None:
+    """Inside a fenced unit, or one that ends the lease: all of the folder is to be looked through and counted anew."""
+    tx.run(_FOLDER, folder=folder_id, now=now)
