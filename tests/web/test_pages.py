@@ -13,21 +13,24 @@ from tests.support.gateway import Gateway
 
 Make = Callable[..., Api]
 HTML = {"Accept": "text/html", "Content-Type": "application/x-www-form-urlencoded"}
-PAGES = ("/", "/inboxes", "/connectors", "/queue", "/health")
+PAGES = ("/", "/inboxes", "/live", "/connectors", "/queue", "/keys", "/health")
 
 
 class Browser:
     """Keeps the cookie, and finds the token of forms."""
 
     def __init__(self, api: Api) -> None:
-        self._api = api
+        self.api = api
         self.cookie = ""
 
     def open(self, path: str) -> Answer:
-        return self._api.ask("GET", path, **HTML, Cookie=self.cookie)
+        return self.api.ask("GET", path, **HTML, Cookie=self.cookie)
 
     def send(self, path: str, text: str, **headers: str) -> Answer:
-        return self._api.ask("POST", path, octets=text.encode(), **{**HTML, "Cookie": self.cookie, **headers})
+        return self.api.ask("POST", path, octets=text.encode(), **{**HTML, "Cookie": self.cookie, **headers})
+
+    def upload(self, path: str, octets: bytes, **headers: str) -> Answer:
+        return self.api.ask("POST", path, octets=octets, **{**HTML, "Cookie": self.cookie, **headers})
 
     def log_in(self, key: str) -> Answer:
         answer = self.send("/login", f"key={key}", Sec_Fetch_Site="same-origin")
@@ -168,14 +171,86 @@ def test_a_key_of_one_inbox_sees_nothing_of_others(gateway: Gateway, api: Make) 
     one.log_in(key)
     assert one.open(f"/inboxes/{address}").status == 200
     assert gateway.address.encode() not in one.open("/inboxes").body
-    for path in (f"/inboxes/{gateway.address}", "/health"):
+    for path in (f"/inboxes/{gateway.address}", f"/inboxes/{gateway.address}/apple.mobileconfig", "/health", "/keys"):
         assert one.open(path).status == 404, path
     for path in ("/queue", "/connectors", "/queue/x", "/connectors/x"):
         assert one.open(path).status == 403, f"{path}: the key lacks the permission"
 
 
+def test_live_events_are_for_who_may_read_and_from_their_own_cursors(gateway: Gateway, api: Make) -> None:
+    assert Browser(api("")).open("/live/events").headers["location"] == "/login"
+    address, _ = gateway.inbox("blind2@mail.test")
+    one = Browser(api(""))
+    one.log_in(gateway.new_key("--inbox", address, "--permissions", "message_send"))
+    assert (one.open("/live").status, one.open("/live/events").status) == (403, 403)
+    two = Browser(api(""))
+    two.log_in(gateway.key)
+    for cursor in ("x", "!x", "!-1", "!1!2", "!" + "9" * 19, "a.1~b", "%00"):
+        assert two.open(f"/live/events?cursor={cursor}").status == 422, cursor
+
+
+BOUNDARY = "b0undary"
+
+
+def upload(one: Browser, path: str, fields: dict[str, str], *files: tuple[str, bytes], **headers: str) -> Answer:
+    """As browsers send a form with files."""
+    parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{text}'.encode() for name, text in fields.items()]
+    parts += [
+        f'Content-Disposition: form-data; name="files"; filename="{name}"\r\nContent-Type: multipart/x\r\n\r\n'.encode()
+        + octets
+        for name, octets in files
+    ]
+    body = b"".join(b"--%b\r\n%b\r\n" % (BOUNDARY.encode(), part) for part in parts) + f"--{BOUNDARY}--\r\n".encode()
+    return one.upload(path, body, Content_Type=f"multipart/form-data; boundary={BOUNDARY}", **headers)
+
+
+def test_files_are_checked_and_nothing_typed_is_lost(gateway: Gateway, browser: Browser, api: Make) -> None:
+    """By the server too, for a browser without scripts."""
+    address, key = gateway.inbox("files@mail.test")
+    path = f"/inboxes/{address}/compose"
+    assert upload(browser, path, {"to": address, "text": "x"}).status == 403, "without the form's token"
+    good = {"form_token": browser.token(), "to": address, "subject": "Files", "text": "kept words"}
+    wrong = upload(browser, path, {**good, "to": "nobody here"}, ("a.txt", b"x"))
+    assert wrong.status == 422
+    assert b"kept words" in wrong.body
+    assert b"Choose the files again" in wrong.body
+    large = upload(browser, path, good, ("a.bin", bytes(9_000_000)))
+    assert (large.status, b"together they may have" in large.body) == (422, True)
+    told = upload(browser, path, good, ("a.bin", bytes(9_000_000)), Accept="application/json")
+    assert "together they may have" in told.json["detail"]
+    many = upload(browser, path, good, *[(f"{number}.txt", b"") for number in range(101)])
+    assert many.status == 400
+    with gateway.imap(address, key) as client:
+        assert client.select()[1] == [b"0"], "nothing was sent"
+    sent = upload(browser, path, good, ("a.txt", b"octets"), ("", b""))
+    assert sent.headers["location"] == f"/inboxes/{address}/mail?mailbox=Sent"
+    [message] = api(key).get(f"/api/v1/inboxes/{address}/messages?mailbox=INBOX")["items"]
+    assert [one["file_name"] for one in message["attachments"]] == ["a.txt"]
+
+
+def test_wide_keys_are_asked_for_by_scope(gateway: Gateway, api: Make) -> None:
+    client = api()
+    found = {scope: client.get(f"/api/v1/keys?limit=200&scope={scope}")["items"] for scope in ("all", "pod", "inbox")}
+    for scope, items in found.items():
+        assert {one["scope"] for one in items} <= {scope}
+    both = client.get("/api/v1/keys?limit=200&scope=all&scope=inbox")["items"]
+    assert len(both) == len(found["all"] + found["inbox"])
+    assert client.ask("GET", "/api/v1/keys?scope=x").status == 422
+
+
+def test_keys_are_made_as_the_form_says_or_not_at_all(browser: Browser, gateway: Gateway) -> None:
+    token = browser.token()
+    for fields in ("name=x", "may-read=1&days=0", "may-read=1&days=x", "may-fly=1", "may-read=1&pod=nowhere"):
+        assert browser.send("/keys", f"form_token={token}&{fields}").status in (404, 422), fields
+    limited = gateway.operate("key.create", everything=True, permissions=["read", "api_key_read", "api_key_create"])
+    one = Browser(browser.api)
+    one.log_in(limited["key"])
+    made = one.send("/keys", f"form_token={one.token()}&may-read=1&may-admin=1")
+    assert made.status == 422, "a child never exceeds the key that makes it"
+
+
 def test_guessed_passkeys_close_the_door(gateway: Gateway, api: Make) -> None:
-    """As wrong keys do: for their source, and for people who log in from there."""
+    """As wrong keys do: for their source, and for people who log in from there. The module's last, for that is us."""
     answer = json.dumps({"answer": {"rawId": "AAAA", "response": {"clientDataJSON": "e30"}}})
     client = api("")
     statuses = [

@@ -28,7 +28,7 @@ MARK: Final = "!"
 """Between the cursor of mail and the number of the last event of accounts elsewhere."""
 LOOK_S: Final = 1.0
 """Seconds between two looks at accounts elsewhere: their events wake nobody."""
-LOGIN_S: Final = 10
+LOGIN_EVERY: Final = 2
 """Looks between two questions whether the browser is logged in still."""
 _MOST: Final = 100
 
@@ -76,7 +76,7 @@ class LiveStream(EventStream):
             while not self._over:
                 await asyncio.sleep(LOOK_S)
                 looks += 1
-                if looks % LOGIN_S == 0 and not await self._logged_in():
+                if looks % LOGIN_EVERY == 0 and not await self._logged_in():
                     await self.end("You are logged out")
                     return
                 if self._begun and self._after is not None and self._who.may("connector_read"):

@@ -65,6 +65,13 @@ function account(event) {
     `/connectors/${encodeURIComponent(told.connector)}`);
 }
 
+// Whoever is logged out is led to the login, not kept trying.
+async function comeBack() {
+  const there = await fetch(location.pathname, { redirect: "manual" }).catch(() => null);
+  if (there && there.type === "opaqueredirect") location.reload();
+  else listen();
+}
+
 function listen() {
   clearTimeout(again);
   source = new EventSource(last ? `${list.dataset.source}?cursor=${encodeURIComponent(last)}` : list.dataset.source);
@@ -75,7 +82,7 @@ function listen() {
   source.addEventListener("error", () => {
     state.textContent = "Not connected: trying again";
     if (source.readyState !== EventSource.CLOSED) return; // the browser comes back by itself, with its cursor
-    again = setTimeout(listen, wait);
+    again = setTimeout(comeBack, wait);
     wait = Math.min(wait * 2, 30000);
   });
 }
