@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +18,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.store.connectors import lease, ops
-from gateway.store.db import StoreSettings, open_database
+from gateway.store.db import Database, StoreSettings, open_database
 from tests.connectors.kit import Connected
 from tests.connectors.local_changes import Local
 from tests.connectors.push_kit import living, there, two_way
 from tests.store.helpers import assert_consistent
+from tests.support.soak import SOAK
 from tests.support.upstream import (
     COURIER,
     DOVECOT,
@@ -42,17 +44,26 @@ SERVERS: Final = [DOVECOT, DOVECOT_BARE, YAHOO, DOVECOT.without("MOVE"), HMAIL, 
 BOXES: Final = ["INBOX", "Work", "Trash"]
 COMMANDS: Final = ["STORE", "MOVE", "COPY", "APPEND", "EXPUNGE", "SELECT", "SEARCH", "FETCH", "STATUS", "LIST"]
 FLAGS: Final = ["\\Seen", "\\Flagged", "work"]
-HISTORIES: Final = 100 if os.environ.get("GATEWAY_SOAK") else 12
+HISTORIES: Final = 100 if SOAK else 12
 
 change = st.tuples(
     st.sampled_from(["here", "there"]),
     st.sampled_from(["flag", "unflag", "move", "copy", "delete", "add", "move", "flag"]),
     st.integers(0, 2), st.integers(0, 30), st.integers(0, 2),
 )  # fmt: skip
-fault = st.tuples(st.sampled_from(["drop", "bye", "refuse", "kill"]), st.sampled_from(COMMANDS),
-                  st.sampled_from(["before", "after", "told"]), st.integers(1, 3))  # fmt: skip
-rounds = st.lists(st.tuples(st.lists(change, max_size=6), st.lists(fault, max_size=2), st.lists(change, max_size=2)),
-                  min_size=1, max_size=4)  # fmt: skip
+
+
+def rounds_of(change: st.SearchStrategy[Any], commands: Sequence[str]) -> st.SearchStrategy[list[Any]]:
+    """Each a sync: changes before it, faults in it, and changes while one of `commands` is done."""
+    fault = st.tuples(
+        st.sampled_from(["drop", "bye", "refuse", "kill"]), st.sampled_from(commands),
+        st.sampled_from(["before", "after", "told"]), st.integers(1, 3),
+    )  # fmt: skip
+    one = st.tuples(st.lists(change, max_size=6), st.lists(fault, max_size=2), st.lists(change, max_size=2))
+    return st.lists(one, min_size=1, max_size=4)
+
+
+rounds = rounds_of(change, COMMANDS)
 
 
 @dataclass
@@ -146,6 +157,17 @@ class World:
             while await self.here.supervisor.sync(number) is None:
                 await self.here.db.write(lambda tx: lease.revoke(tx, number))
 
+    async def through(self, steps: list[Any]) -> None:
+        """A history, and what holds after it."""
+        for before, faults, during in steps:
+            for one in before:
+                await self.take(one)
+            self.server.disarm()
+            self.server.arm(*(self.fault(*one) for one in faults), *(self.meanwhile(one) for one in during))
+            await self.sync()
+        await self.quiet()
+        await self.prove()
+
     async def quiet(self) -> None:
         """Until two syncs in a row change nothing."""
         self.server.disarm()
@@ -153,10 +175,14 @@ class World:
         for _ in range(14):
             self.here.supervisor.confirm(self.here.row.id)  # a folder that was emptied waits for somebody
             await self.sync()
-            now = self.server.account.snapshot(), [await self.here.mail(name) for name in BOXES]
+            now = self.server.account.snapshot(), await self.found()
             if now == last and await self.agrees():
                 return
             last = now
+
+    async def found(self) -> Any:
+        """What is here."""
+        return [await self.here.mail(name) for name in BOXES]
 
     async def agrees(self) -> bool:
         for name in BOXES:
@@ -176,25 +202,24 @@ class World:
         assert not await self.here.db.read(lambda rx: ops.open_ops(rx, self.here.row.id))
 
 
-async def history(path: Path, kind: int, steps: list[Any]) -> None:
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Database]:
+    """The store of one history, which is consistent after it."""
     db = open_database(f"sqlite:///{path}", StoreSettings(mail_poll_seconds=0.5, revocation_poll_seconds=0.2))
     await db.start()
     try:
-        boxes = {"INBOX": 4, f"{SERVERS[kind].prefix}Work": 2, f"{SERVERS[kind].prefix}Trash": 1}
-        async with two_way(db, SERVERS[kind], boxes) as (server, here, local):
-            world = World(server, here, local)
-            world.all = {content for name in BOXES for _, content in living(server, name)}
-            for before, faults, during in steps:
-                for one in before:
-                    await world.take(one)
-                server.disarm()
-                server.arm(*(world.fault(*one) for one in faults), *(world.meanwhile(one) for one in during))
-                await world.sync()
-            await world.quiet()
-            await world.prove()
+        yield db
         await assert_consistent(db)
     finally:
         await db.close()
+
+
+async def history(db: Database, kind: int, steps: list[Any]) -> None:
+    boxes = {"INBOX": 4, f"{SERVERS[kind].prefix}Work": 2, f"{SERVERS[kind].prefix}Trash": 1}
+    async with two_way(db, SERVERS[kind], boxes) as (server, here, local):
+        world = World(server, here, local)
+        world.all = {content for name in BOXES for _, content in living(server, name)}
+        await world.through(steps)
 
 
 def test_both_sides_agree_after_whatever_happens(
@@ -212,6 +237,11 @@ def test_both_sides_agree_after_whatever_happens(
     def histories(kind: int, steps: list[Any]) -> None:
         path = tmp_path / f"{next(numbers)}.db"
         path.write_bytes(sqlite_template.read_bytes())
-        runner.run(history(path, kind, steps))
+
+        async def run() -> None:
+            async with opened(path) as db:
+                await history(db, kind, steps)
+
+        runner.run(run())
 
     histories()

@@ -14,12 +14,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.store.connectors import ops
-from gateway.store.db import StoreSettings, open_database
+from gateway.store.db import Database
 from tests.connectors.kit import Content, all_mail, connected, options
 from tests.connectors.local_changes import Local
 from tests.connectors.push_kit import SETTINGS
-from tests.connectors.test_push_converges import FLAGS, World
-from tests.store.helpers import assert_consistent
+from tests.connectors.test_push_converges import FLAGS, World, opened, rounds_of
 from tests.support.soak import SOAK
 from tests.support.upstream import GMAIL, Do, FakeUpstream, Fault, digest
 from tests.support.upstream import example as octets_of
@@ -35,10 +34,6 @@ change = st.one_of(
     st.tuples(st.just("here"), st.sampled_from(HERE), st.integers(0, 5), st.integers(0, 30), st.integers(0, 5)),
     st.tuples(st.just("there"), st.sampled_from(THERE), st.integers(0, 5), st.integers(0, 30), st.integers(0, 5)),
 )
-fault = st.tuples(st.sampled_from(["drop", "bye", "refuse", "kill"]), st.sampled_from(COMMANDS),
-                  st.sampled_from(["before", "after", "told"]), st.integers(1, 3))  # fmt: skip
-rounds = st.lists(st.tuples(st.lists(change, max_size=6), st.lists(fault, max_size=2), st.lists(change, max_size=2)),
-                  min_size=1, max_size=4)  # fmt: skip
 
 
 class LabelWorld(World):
@@ -133,35 +128,24 @@ class LabelWorld(World):
                 found.setdefault(box or f"no mailbox for {label}", Counter())[mail] += 1
         return {name: mail for name, mail in found.items() if mail}
 
-    async def _agree(self) -> bool:
+    async def agrees(self) -> bool:
         """What was copied into Archive here may lie there beside its labels: who then takes these off archives it."""
-        found, expected = await self._found(), await self._expected()
+        found, expected = await self.found(), await self._expected()
         every = Counter(self.server.account.mailbox(ALL).snapshot().values())
         more = found.get("Archive", Counter()) - expected.get("Archive", Counter())
         if more - every or (expected.pop("Archive", Counter()) - found.pop("Archive", Counter())):
             return False
         return found == expected
 
-    async def _found(self) -> dict[str, Content]:
+    async def found(self) -> dict[str, Content]:
         return {name: mail for name, mail in (await all_mail(self.here.db, self.here.inbox.id)).items() if mail}
 
     def _counted(self) -> Counter[str]:
         account = self.server.account
         return Counter(account.digests(ALL)) + Counter(account.digests(TRASH))
 
-    async def quiet(self) -> None:
-        self.server.disarm()
-        last: Any = None
-        for _ in range(14):
-            self.here.supervisor.confirm(self.here.row.id)
-            await self.sync()
-            now = self.server.account.snapshot(), await self._found()
-            if now == last and await self._agree():
-                return
-            last = now
-
     async def prove(self) -> None:
-        assert await self._agree(), (await self._found(), await self._expected())
+        assert await self.agrees(), (await self.found(), await self._expected())
         counts = self._counted()
         assert not self.all - counts.keys() - self.deleted, "lost"
         more = {one: count for one, count in counts.items() if count > 1 + self.copies[one]}
@@ -169,30 +153,14 @@ class LabelWorld(World):
         assert not await self.here.db.read(lambda rx: ops.open_ops(rx, self.here.row.id))
 
 
-async def history(path: Path, steps: list[Any]) -> None:
-    db = open_database(f"sqlite:///{path}", StoreSettings(mail_poll_seconds=0.5, revocation_poll_seconds=0.2))
-    await db.start()
-    try:
-        async with (
-            FakeUpstream(GMAIL) as server,
-            connected(db, server, options(mode="two-way"), settings=SETTINGS) as here,
-        ):
-            for labels in (["\\Inbox"], ["\\Inbox", "Work"], ["\\Inbox", "Play"], ["Work"], ["Work", "Play"], []):
-                server.account.deliver(ALL, labels=labels)
-            await here.good_sync()
-            world = LabelWorld(server, here, Local(here))
-            world.all = set(server.account.digests(ALL))
-            for before, faults, during in steps:
-                for one in before:
-                    await world.take(one)
-                server.disarm()
-                server.arm(*(world.fault(*one) for one in faults), *(world.meanwhile(one) for one in during))
-                await world.sync()
-            await world.quiet()
-            await world.prove()
-        await assert_consistent(db)
-    finally:
-        await db.close()
+async def history(db: Database, steps: list[Any]) -> None:
+    async with FakeUpstream(GMAIL) as server, connected(db, server, options(mode="two-way"), settings=SETTINGS) as here:
+        for labels in (["\\Inbox"], ["\\Inbox", "Work"], ["\\Inbox", "Play"], ["Work"], ["Work", "Play"], []):
+            server.account.deliver(ALL, labels=labels)
+        await here.good_sync()
+        world = LabelWorld(server, here, Local(here))
+        world.all = set(server.account.digests(ALL))
+        await world.through(steps)
 
 
 def test_labels_agree_after_whatever_happens(
@@ -203,10 +171,15 @@ def test_labels_agree_after_whatever_happens(
     @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
     @example([([("here", "rename", 4, 0, 0), ("there", "label", 0, 0, 1)], [("kill", "RENAME", "after", 1)], [])])
     @example([([("here", "remove", 4, 0, 0), ("there", "label", 0, 0, 2)], [("kill", "DELETE", "after", 1)], [])])
-    @given(rounds)
+    @given(rounds_of(change, COMMANDS))
     def histories(steps: list[Any]) -> None:
         path = tmp_path / f"{next(numbers)}.db"
         path.write_bytes(sqlite_template.read_bytes())
-        runner.run(history(path, steps))
+
+        async def run() -> None:
+            async with opened(path) as db:
+                await history(db, steps)
+
+        runner.run(run())
 
     histories()
