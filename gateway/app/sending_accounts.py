@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 PAGE: Final = 20  # options are read from their text on the loop
 PAUSE_S: Final = 0.2
-"""Changes that come at once are read once."""
+"""The first change is read as it comes, for somebody may have mail for a new account; what follows it is read once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ class SendingAccounts:
         """Follows what was heard of, until it is cancelled."""
         while True:
             await self._changed.wait()
-            await asyncio.sleep(PAUSE_S)
             self._changed.clear()
             await self._read()
+            await asyncio.sleep(PAUSE_S)
 
     def _woken(self, wake: Wake) -> None:
         if wake.kind is WakeKind.CONNECTOR:
