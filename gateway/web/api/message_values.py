@@ -85,27 +85,16 @@ class MessageFull(MessageOut):
 
 
 def shown(message: Message) -> MessageOut:
-    return MessageOut(**_values(message))
+    return MessageOut.model_validate(values(message))
 
 
-def shown_full(full: Full) -> MessageFull:
-    body = full.body
-    return MessageFull(
-        **_values(full.message), text=body.text, html=body.html, cut=body.cut,
-        headers=[FieldOut(name=name, value=value) for name, value in body.headers],
-    )  # fmt: skip
-
-
-def people(found: Sequence[Person]) -> list[AddressOut]:
-    return [AddressOut(name=person.name, address=person.address) for person in found]
-
-
-def _values(message: Message) -> dict[str, Any]:
+def values(message: Message) -> dict[str, Any]:
+    """The fields of MessageOut: a page of models would take longer to make than all the rest of it."""
     placed, digest = message.placed, message.digest
     flags = list(placed.flags)
     return {
         "id": placed.id, "thread_id": placed.thread_id, "received_at": placed.received_at, "sent_at": digest.sent_at,
-        "subject": digest.subject, "from_": people(digest.from_), "reply_to": people(digest.reply_to),
+        "subject": digest.subject, "from": people(digest.from_), "reply_to": people(digest.reply_to),
         "to": people(digest.to), "cc": people(digest.cc), "bcc": people(digest.bcc),
         "message_id": digest.message_id, "in_reply_to": list(digest.in_reply_to),
         "references": list(digest.references), "preview": digest.preview, "size": placed.size,
@@ -115,15 +104,27 @@ def _values(message: Message) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _place(place: Place) -> PlaceOut:
-    return PlaceOut(
-        mailbox_id=place.mailbox_id, mailbox=place.mailbox, role=place.role, uid=place.uid, flags=list(place.flags),
-        keywords=list(place.keywords),
-    )  # fmt: skip
+def full_values(full: Full) -> dict[str, Any]:
+    """The fields of MessageFull."""
+    body = full.body
+    headers = [{"name": name, "value": value} for name, value in body.headers]
+    return values(full.message) | {"text": body.text, "html": body.html, "cut": body.cut, "headers": headers}
 
 
-def _attachment(attachment: Attachment) -> AttachmentOut:
-    return AttachmentOut(
-        part=attachment.part, file_name=attachment.file_name, media_type=attachment.media_type, size=attachment.size,
-        content_id=attachment.content_id, inline=attachment.inline,
-    )  # fmt: skip
+def people(found: Sequence[Person]) -> list[dict[str, Any]]:
+    """The fields of AddressOut."""
+    return [{"name": person.name, "address": person.address} for person in found]
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {
+        "mailbox_id": place.mailbox_id, "mailbox": place.mailbox, "role": place.role, "uid": place.uid,
+        "flags": list(place.flags), "keywords": list(place.keywords),
+    }  # fmt: skip
+
+
+def _attachment(attachment: Attachment) -> dict[str, Any]:
+    return {
+        "part": attachment.part, "file_name": attachment.file_name, "media_type": attachment.media_type,
+        "size": attachment.size, "content_id": attachment.content_id, "inline": attachment.inline,
+    }  # fmt: skip

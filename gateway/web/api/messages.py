@@ -16,7 +16,7 @@ from gateway.access.listing import Cursor as Point
 from gateway.model.errors import InvalidRequest
 
 from .downloads import download
-from .message_values import MessageFull, MessageOut, shown, shown_full
+from .message_values import MessageFull, MessageOut, full_values, shown, values
 from .parts import Cursor, Limit, Page, Services, Who, from_cursor, to_cursor, told, told_page
 
 router = APIRouter(prefix="/api/v1/inboxes/{inbox}", tags=["messages"])
@@ -67,7 +67,7 @@ async def list_messages(
     )  # fmt: skip
     found = await messages.list_messages(services.db, services.digests, who, inbox, asked, point_of(cursor), limit)
     weight = sum(message.weight for message in found.messages)
-    return await told_page(found.messages, shown, cursor_of(found.next), weight)
+    return await told_page(found.messages, values, cursor_of(found.next), weight)
 
 
 _RFC822: Final = {"requestBody": {"required": True, "content": {
@@ -106,7 +106,7 @@ async def append_message(
 async def get_message(services: Services, who: Who, inbox: str, message: str) -> Any:
     """A message with its text and all fields of its header."""
     full = await messages.full_message(services.db, services.digests, who, inbox, message)
-    return await told(lambda: shown_full(full), full.weight)
+    return await told(lambda: full_values(full), full.weight)
 
 
 @router.get("/messages/{message}/raw", response_class=Response, responses={

@@ -62,7 +62,8 @@ def shown_thread(thread: Thread) -> ThreadOut:
         id=thread.id, subject=first[0].digest.subject if first else "",
         preview=latest[0].digest.preview if latest else "", first_at=placed[0].received_at,
         latest_at=placed[-1].received_at, messages=len(placed), unread=thread.unread,
-        size=sum(message.size for message in placed), senders=people(list(senders.values())[:50]),
+        size=sum(message.size for message in placed),
+        senders=[AddressOut.model_validate(each) for each in people(list(senders.values())[:50])],
         flags=sorted(flags), keywords=[keywords[word] for word in sorted(keywords)],
         message_ids=[message.id for message in placed[-IDS:]],
     )  # fmt: skip
