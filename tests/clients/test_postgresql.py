@@ -8,7 +8,7 @@ import pytest
 
 from tests.clients.mail import new_message
 from tests.servers import postgres
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, two_nodes
 
 
 @pytest.fixture(scope="module")
@@ -16,24 +16,12 @@ def nodes(
     tmp_path_factory: pytest.TempPathFactory, cluster: postgres.Cluster
 ) -> Iterator[tuple[Gateway, Gateway]]:
     first, second = Gateway(tmp_path_factory.mktemp("first")), Gateway(tmp_path_factory.mktemp("second"))
+    cluster.execute("CREATE DATABASE gateway")
     try:
-        cluster.execute("CREATE DATABASE gateway")
-        environ = {"GATEWAY_STORE__URL": cluster.url("gateway")}
-        first.environ = second.environ = environ
-        first.init()
-        second.configure()
-        assert second.json("init")["key"] is None
-        second.address, second.key = first.address, first.key
-        first.start()
-        second.start()
-        yield first, second
-        for node in (first, second):
-            assert node.stop() == 0
-            assert not node.defects(), node.log_tail()
+        with two_nodes(first, second, {"GATEWAY_STORE__URL": cluster.url("gateway")}) as both:
+            second.start()
+            yield both
     finally:
-        for node in (first, second):
-            if node.process is not None:
-                node.kill()
         cluster.execute("DROP DATABASE IF EXISTS gateway WITH (FORCE)")
 
 

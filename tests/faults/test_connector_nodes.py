@@ -18,7 +18,7 @@ from tests.faults.connector_kit import contents, fill, login, mail
 from tests.servers import postgres
 from tests.servers.dovecot import Dovecot
 from tests.servers.process import wait_for
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, two_nodes
 from tests.support.upstream import example
 
 ACCOUNTS = 3
@@ -40,22 +40,8 @@ def nodes(tmp_path: Path, url: str) -> Iterator[tuple[Gateway, Gateway]]:
     """The first one runs; both may be started and stopped."""
     first, second = Gateway(tmp_path / "first"), Gateway(tmp_path / "second")
     key = base64.b64encode(os.urandom(32)).decode()
-    first.environ = second.environ = {"GATEWAY_STORE__URL": url, "GATEWAY_STORE__MASTER_KEY": key}
-    try:
-        first.init()
-        second.configure()
-        assert second.json("init")["key"] is None
-        first.start()
-        yield first, second
-        for node in (first, second):
-            if node.process is not None:
-                assert node.stop() == 0
-            assert not node.defects(), node.log_tail()
-    finally:
-        for node in (first, second):
-            if node.process is not None:
-                node.signal(signal.SIGCONT)
-                node.kill()
+    with two_nodes(first, second, {"GATEWAY_STORE__URL": url, "GATEWAY_STORE__MASTER_KEY": key}) as both:
+        yield both
 
 
 class Shared:

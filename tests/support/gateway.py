@@ -329,3 +329,23 @@ def running(gateway: Gateway, end: Callable[[Gateway], None] = ended) -> Iterato
         yield gateway
     finally:
         end(gateway)
+
+
+@contextmanager
+def two_nodes(first: Gateway, second: Gateway, environ: Mapping[str, str]) -> Iterator[tuple[Gateway, Gateway]]:
+    """Two gateways of one store, of which the first runs; both may be started, stopped and frozen, and end well."""
+    first.environ = second.environ = environ
+    try:
+        first.init()
+        second.configure()
+        assert second.json("init")["key"] is None
+        second.address, second.key = first.address, first.key
+        first.start()
+        yield first, second
+        ended(first)
+        ended(second)
+    finally:
+        for node in (first, second):
+            if node.process is not None:
+                node.signal(signal.SIGCONT)
+                node.kill()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.servers.process import free_port
 from tests.support.api import Answer, Api
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, two_nodes
 
 SETTINGS = """
 [web]
@@ -23,22 +23,9 @@ request_burst = 5000
 def nodes(tmp_path: Path, postgresql_url: str) -> Iterator[tuple[Gateway, Gateway]]:
     first = Gateway(tmp_path / "first", SETTINGS, web=free_port())
     second = Gateway(tmp_path / "second", SETTINGS, web=free_port())
-    first.environ = second.environ = {"GATEWAY_STORE__URL": postgresql_url}
-    try:
-        first.init()
-        second.configure()
-        assert second.json("init")["key"] is None
-        second.address, second.key = first.address, first.key
-        first.start()
+    with two_nodes(first, second, {"GATEWAY_STORE__URL": postgresql_url}) as both:
         second.start()
-        yield first, second
-        for node in (first, second):
-            assert node.stop() == 0
-            assert not node.defects(), node.log_tail()
-    finally:
-        for node in (first, second):
-            if node.process is not None:
-                node.kill()
+        yield both
 
 
 def test_one_of_two_nodes_sends(nodes: tuple[Gateway, Gateway]) -> None:
