@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 VERSION: Final = "1"
 _OPENAPI: Final = "/api/v1/openapi.json"
+_NO_JSON: Final = {"field": "body", "reason": "This is no JSON in UTF-8"}
 
 
 def application(services: WebServices) -> Guard:
@@ -87,7 +88,12 @@ async def _http(request: Request, error: Exception) -> Response:
     kind = problems.kind_of_status(error.status_code)
     if _of_a_person(request):
         return _told(request, kind, str(error.detail))
-    return problems.response(kind, str(error.detail), headers=dict(error.headers or {}))
+    if error.status_code == 400 and isinstance(error.__cause__, (UnicodeDecodeError, RecursionError)):
+        # FastAPI's own words for JSON that is no text, or nests without end.
+        return problems.response(problems.kind_of_status(422), "body is not valid", [_NO_JSON])
+    answer = problems.response(kind, str(error.detail), headers=dict(error.headers or {}))
+    # What leads to nothing below it, a line end in a path for one, comes here.
+    return agentmail.as_theirs(answer) if request.url.path.startswith(f"{agentmail.PREFIX}/") else answer
 
 
 async def _defect(request: Request, error: Exception) -> Response:

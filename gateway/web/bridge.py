@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, cast
 
 import structlog
@@ -24,6 +26,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from gateway.model.errors import LimitReached
 
+from . import problems
 from .handshakes import Handshakes
 from .services import Gate, WebSettings
 
@@ -57,51 +60,97 @@ class State(ServerState):
 
 
 class Http(HttpToolsProtocol):
-    """uvicorn's protocol, with limits to what comes before a body."""
+    """uvicorn's protocol, with limits to what comes before, behind and instead of a body, and to its pauses."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.head_seconds = 30.0
-        self._head = 0  # octets since the one that the head began with
-        self._in_head = True
-        self._began = False  # with the octets that are looked at just now
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._silent = 0  # octets of which nobody but the parser has heard
+        self._heard = False  # with the octets that are looked at just now
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_done()
+        self._cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._began = False
+        if self.transport.is_closing():
+            return  # RFC 9112 9.6: what comes behind the last answer is not carried out
+        self._heard = False
         super().data_received(data)
-        if self._in_head and not self._began:
-            # The parser keeps a field that has no end yet, and tells nobody how long it is.
-            self._head += len(data)
-            if self._head > HEAD_OCTETS:
-                self.transport.abort()
+        # The parser keeps a field that has no end yet and fields behind a body, and skips what else chunks say: it
+        # tells nobody how long these are.
+        self._silent = 0 if self._heard else self._silent + len(data)
+        if self._silent > HEAD_OCTETS:
+            self._refuse(431, f"What comes before a body may have {HEAD_OCTETS} octets")
+        elif self._timer is None and self.timeout_keep_alive_task is None and not self._answering:
+            self._expect_head()  # a blank line between two requests has ended the wait for the next one
 
     def on_message_begin(self) -> None:
-        self._head, self._in_head, self._began = 0, True, True
-        if self._head_timer is None:
+        self._heard = True
+        if self._timer is None:
             self._expect_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._head_done()
+        self._cancel()
+        self._expect_body()
         super().on_headers_complete()
 
-    def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self.transport.abort)
+    def on_body(self, body: bytes) -> None:
+        self._heard = True
+        self._expect_body()
+        super().on_body(body)
 
-    def _head_done(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def on_message_complete(self) -> None:
+        self._cancel()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "This is no HTTP request")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Say why the connection ends, unless that would be taken for the answer to a request before, or be in it."""
+        of_this_one = self._answering and self.cycle.more_body and not self.cycle.response_started
+        if self._answering and (self.pipeline or not of_this_one):
+            self.transport.abort()
+            return
+        said = problems.document(problems.kind_of_status(status), detail, name="Error", message=detail)
+        body = json.dumps(said).encode()
+        fields = (
+            *self.server_state.default_headers, (b"content-type", problems.MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)), (b"connection", b"close"), (b"x-content-type-options", b"nosniff"),
+        )  # fmt: skip
+        head = b"".join(b"%b: %b\r\n" % field for field in fields)
+        self.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), head, body))
+        self.transport.close()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _expect_head(self) -> None:
+        self._timer = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def _expect_body(self) -> None:
+        """Its next octets, within the same time: nobody holds a connection by saying that there will be more."""
+        self._cancel()
+        self._timer = self.loop.call_later(self.head_seconds, self._no_body)
+
+    def _no_body(self) -> None:
+        if self.flow.read_paused:
+            self._expect_body()  # it is we who do not read
+        else:
+            self.transport.abort()
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Wire(asyncio.Transport):

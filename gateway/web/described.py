@@ -1,12 +1,13 @@
 """OpenAPI documents that say all: besides what an operation answers when it succeeds, each refusal it may answer with,
 and how a key is sent.
 
-An operation need not say any of that: it follows from what it takes. What is never answered is not in the document
-either, so a client that meets a status which is not there has found a defect.
+An operation need not say most of that: it follows from what it takes, and of the rest a status is enough. What is
+never answered is not in the document either: who meets a status that is not there has found a defect.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key"},
     "key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key"},
 }
+_IN_PATH: Final = re.compile(r"\{(\w+)\}")
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _LARGE: Final = frozenset({"post", "put", "patch"})
 
@@ -82,9 +84,32 @@ def complete(document: dict[str, Any], problem: dict[str, Any], open_paths: froz
                 continue
             if path in open_paths:
                 operation["security"] = []
-            said = {status: answer for status, answer in operation["responses"].items() if not _is_ours(answer)}
-            statuses = set(_statuses(path, method, operation, wrong, keyed=path not in open_paths))
-            operation["responses"] = said | {str(status): _answer(status) for status in sorted(statuses)}
+            _name_parameters(path, operation)
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
+            said = operation["responses"]
+            refusals = {int(status) for status, answer in said.items() if status >= "400" and not _is_ours(answer)}
+            refusals |= set(_statuses(path, method, operation, wrong, keyed=path not in open_paths))
+            operation["responses"] = {status: answer for status, answer in said.items() if status < "400"}
+            operation["responses"] |= {str(status): _answer(status) for status in sorted(refusals)}
+
+
+def _name_parameters(path: str, operation: dict[str, Any]) -> None:
+    """What a path names and no function takes by itself: it is read off the request."""
+    known = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
+    for name in _IN_PATH.findall(path):
+        if name not in known:
+            taken = {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            operation.setdefault("parameters", []).append(taken)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """No URL and no header can say null: what may be missing is just left out."""
+    forms = [form for form in schema.get("anyOf", ()) if form.get("type") != "null"]
+    if not forms:
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    return rest | (forms[0] if len(forms) == 1 else {"anyOf": forms})
 
 
 def _is_ours(answer: Mapping[str, Any]) -> bool:
@@ -95,7 +120,7 @@ def _is_ours(answer: Mapping[str, Any]) -> bool:
 
 def _statuses(path: str, method: str, operation: Mapping[str, Any], wrong: int, *, keyed: bool) -> Iterator[int]:
     """What an operation may be refused with, by what it takes and does."""
-    yield from (429, 503)
+    yield from (429, 431, 503)
     if keyed:
         yield from (401, 403)
     takes = bool(operation.get("parameters")) or "requestBody" in operation

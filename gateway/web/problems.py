@@ -67,6 +67,7 @@ _BY_STATUS: Final[Mapping[int, Kind]] = {
     416: Kind(416, "range_not_satisfiable", "No such range", "Ask for a range within the part"),
     422: Kind(422, "invalid", "Not valid", "Correct the fields that errors names"),
     429: Kind(429, "too_many_requests", "Too many requests", "Wait as long as Retry-After says"),
+    431: Kind(431, "head_too_large", "Header too large", "Say less in the path, the query and the header"),
     500: Kind(500, "internal", "Internal error", "Tell the administrator the incident; the log has it too"),
     503: Kind(503, "unavailable", "Not now", "Try again in a few seconds"),
 }

@@ -102,21 +102,6 @@ def test_a_body_without_a_key_is_not_awaited(gateway: Gateway) -> None:
         assert response.status == 401
 
 
-@pytest.mark.parametrize(
-    "head", [b"GET /" + b"x" * 100_000, b"GET / HTTP/1.1\r\n" + b"X-A: " + b"y" * 100_000, b"\x00\x01\x02\r\n\r\n"],
-    ids=["path", "field", "no HTTP"],
-)
-def test_heads_without_end(gateway: Gateway, api: Make, head: bytes) -> None:
-    with raw(gateway) as client:
-        try:
-            client.sendall(head)
-            answered = client.recv(65536)
-        except OSError:
-            answered = b""
-        assert answered == b"" or answered.startswith(b"HTTP/1.1 400 ")
-    assert api().get("/api/v1/me")
-
-
 def test_a_silent_peer_is_dropped(gateway: Gateway) -> None:
     """Before its TLS is up."""
     with socket.create_connection((HOST, gateway.web), timeout=60) as client, suppress(ConnectionResetError):
