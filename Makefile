@@ -2,6 +2,7 @@
 # make test   everything CI checks: `make check`, then the whole suite in parallel
 # make check  ruff, strict mypy, import layers, dependencies, documents against the code
 # make bench  side by side with Dovecot and Postfix; writes the figures to docs/performance.md
+# make screenshots  the pictures of the dashboard in docs/screenshots, made anew
 # make soak   the long forms of the fault and property tests
 #
 # PYTHON=/path/to/python3.12 picks the interpreter, VENV=… where it is installed,
@@ -28,7 +29,7 @@ LAYERS := tests/test_layers.py tests/test_documents.py tests/test_dependencies.p
 # Bytecode is kept, whatever an image of Python says: what is started often is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check bench soak install clean help
+.PHONY: run test check bench screenshots soak install clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -86,6 +87,9 @@ test: check $(NODE)/node_modules/.installed $(CORPORA)/.installed $(CYRUS)/.inst
 
 bench: $(VENV)/.installed-tests
 	$(BIN)/python -m bench $(ARGS)
+
+screenshots: $(VENV)/.installed-tests $(NODE)/node_modules/.installed
+	$(BIN)/python -m tests.screenshots docs/screenshots
 
 soak: $(VENV)/.installed-tests $(NODE)/node_modules/.installed $(CORPORA)/.installed $(CYRUS)/.installed
 	GATEWAY_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)

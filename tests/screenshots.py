@@ -177,7 +177,7 @@ def desk(visit: Visit, pictures: Pictures, account: str, happens: Callable[[], N
     page = visit.open(f"/connectors/{account}")
     page.get_by_role("button", name="Test").click()
     page.get_by_role("heading", name="The test").wait_for()
-    pictures.take(page, "account")
+    pictures.take(page, "account", page.locator(".story").first)
     pictures.take(visit.open("/keys"), "keys")
 
 
@@ -212,7 +212,11 @@ def main(directory: Path) -> None:
 
         _, fresh = gateway.inbox(f"new@{HOST}", "--permissions", "read,write,draft,send,admin")
         with visitor(gateway, browser, DESK, fresh) as visit:
-            pictures.take(visit.open("/"), "setup")
+            page = visit.open("/")
+            pictures.take(page, "setup", page.locator(".steps > li").nth(3))
+            page.get_by_role("button", name="Show a QR code").click()
+            page.get_by_alt_text("QR code").wait_for()
+            pictures.take(page, "phone-link", page.locator("section").last)
         with visitor(gateway, browser, DESK, admin) as visit:
             desk(visit, pictures, account, happens)
         with visitor(gateway, browser, PHONE, key) as visit:
