@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.model.errors import InvalidRequest, NotFound
-from gateway.model.ids import ContentId, InboxId, MailboxId
+from gateway.model.ids import ContentId, MailboxId
 from gateway.model.mailbox import DRAFTS, JUNK, SENT, TRASH
 from gateway.model.names import canonical
+from gateway.model.ports import Freshness
 from gateway.store.by_date import Row
 from gateway.store.db import Database, Rx
+from gateway.store.trigrams import Trigrams
 
 from .caller import Caller
 from .digest import Digests
@@ -20,6 +22,7 @@ from .events import RESET, Event, Page
 from .events_collect import Rank
 from .events_live import Followers
 from .events_place import shown
+from .freshness import keep_looking, place
 from .listing import find
 from .messages import Message, list_messages, messages
 from .needles import holding
@@ -58,54 +61,55 @@ class _Bell:
 
 async def wait_for(
     db: Database, kept: Digests, followers: Followers, who: Caller, inbox: str, query: Query, count: int,
-    seconds: float, cursors: Sequence[str] = (),
+    seconds: float, cursors: Sequence[str] = (), texts: Trigrams | None = None, freshness: Freshness | None = None,
 ) -> Waited:  # fmt: skip
-    """`count` messages that fit; with a cursor only such as came behind it.
+    """`count` messages that fit; with a cursor only such as came behind it. Accounts whose readers wait for a look are
+    looked at meanwhile (`freshness`).
 
     NotFound (also when the inbox goes meanwhile), NoPermission, InvalidRequest: the log does not reach back so far.
     """
     if query.mailbox is None:
         query = replace(query, without=ELSEWHERE)
-    inbox_id = await db.read(lambda rx: _looked_at(rx, who, inbox, query))
+    inbox_id, mailbox_id = await db.read(lambda rx: place(rx, who, inbox, query.mailbox))
     bell = _Bell()
     follower = await followers.follow(inbox_id, bell)
+    looking: asyncio.Task[None] | None = None
     try:
         start = await follower.start(cursors)
-        place = start.place
+        at = start.place
         found: dict[str, None] = {}
         if not cursors:
-            found = dict.fromkeys(await _there(db, kept, who, inbox, query, count))
+            found = dict.fromkeys(await _there(db, kept, who, inbox, query, count, texts))
+        if freshness is not None and len(found) < count:
+            looking = asyncio.create_task(keep_looking(freshness, inbox_id, mailbox_id))
         try:
             async with asyncio.timeout(seconds):
                 while len(found) < count:
-                    page = await follower.after(place)
+                    page = await follower.after(at)
                     if page is None:
                         await bell.wait()
                         continue
                     found |= dict.fromkeys(await _came(db, who, inbox, query, page))
-                    place = page.end
+                    at = page.end
         except TimeoutError:
             pass
         told = await messages(db, kept, who, inbox, list(found))
         told.sort(key=lambda message: message.placed.cursor.point, reverse=True)
-        return Waited(told, len(told) >= count, shown(start.epoch, place))
+        return Waited(told, len(told) >= count, shown(start.epoch, at))
     finally:
+        if looking is not None:
+            looking.cancel()
         followers.leave(follower, bell)
 
 
-def _looked_at(rx: Rx, who: Caller, inbox: str, query: Query) -> InboxId:
-    seen = sight(rx, who, inbox)
-    if query.mailbox is not None:
-        seen.selectable(query.mailbox)
-    return seen.inbox_id
-
-
-async def _there(db: Database, kept: Digests, who: Caller, inbox: str, query: Query, count: int) -> list[str]:
+async def _there(
+    db: Database, kept: Digests, who: Caller, inbox: str, query: Query, count: int, texts: Trigrams | None
+) -> list[str]:
     """What fits already, the newest."""
     found: list[str] = []
     cursor = None
     while len(found) < count:
-        listed = await list_messages(db, kept, who, inbox, query, cursor, count - len(found))
+        listed = await list_messages(db, kept, who, inbox, query, cursor, count - len(found), texts)
         found += [message.id for message in listed.messages]
         cursor = listed.next
         if cursor is None:

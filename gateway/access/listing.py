@@ -21,9 +21,10 @@ from gateway.store.by_date import NEWEST, OLDEST, Point, Row, Stretch
 from gateway.store.db import Rx
 from gateway.store.same_message import PlaceRow
 from gateway.store.texts import storable
+from gateway.store.trigrams import Index
 
 from .caller import Caller
-from .needles import holding
+from .needles import holding, may_hold
 from .query import Query
 from .sight import Sight, sight
 
@@ -33,10 +34,15 @@ SECONDS: Final = 0.1
 """For texts that are looked through, after which a scan ends."""
 MOST_ROWS: Final = 2000
 """Rows of one statement, but where so many copies of one message lie together."""
+ASKED_ROWS: Final = 4000
+"""The same where the trigram index is asked about them, which pays for many at once: behind the first, no statement has
+less than MOST_ROWS then."""
 THREAD_ROWS: Final = 10_000
 """Places of one thread that are looked at."""
 TOGETHER: Final = 100
 """Messages whose places are looked up in one statement, at least."""
+LAST_NAME: Final = "\U0010ffff"
+"""Behind all that messages are called."""
 TEXTS: Final = 32
 """Messages whose texts are looked through before the clock is asked: 32 MiB each at most, mostly some KB."""
 
@@ -150,11 +156,11 @@ def find(rx: Rx, seen: Sight, email_ids: Sequence[str]) -> dict[str, Placed]:
 
 
 def page(
-    rx: Rx, who: Caller, inbox: str, query: Query, cursor: Cursor | None, limit: int,
+    rx: Rx, who: Caller, inbox: str, query: Query, cursor: Cursor | None, limit: int, index: Index | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Page:  # fmt: skip
-    """Errors as `sight`; NotFound for a mailbox that is none. A job of a reader process."""
-    scan = Scan(rx, sight(rx, who, inbox), query, limit, clock)
+    """Errors as `sight`; NotFound for a mailbox that is none; IndexDamaged. A job of a reader process."""
+    scan = Scan(rx, sight(rx, who, inbox), query, limit, clock, index)
     following = scan.run(cursor)
     return Page(scan.found, following)
 
@@ -163,14 +169,16 @@ class Scan:
     """One page. Rows come in order, a group a point; what they stand for is looked up for many at once."""
 
     def __init__(
-        self, rx: Rx, seen: Sight, query: Query, limit: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, rx: Rx, seen: Sight, query: Query, limit: int, clock: Callable[[], float] = time.monotonic,
+        index: Index | None = None,
+    ) -> None:  # fmt: skip
         self._rx = rx
         self._seen = seen
         self._query = query
         self._limit = limit
         self.found: list[Placed] = []
         self._needles = query.needles
+        self._index = index if query.text else None
         self._clock = clock
         self._end = clock() + SECONDS
         self._boxes = self._where()
@@ -192,12 +200,15 @@ class Scan:
             last = OLDEST[0] if query.since is None else query.since
         looked = 0
         for rows in self._chunks(Stretch(first, last, query.rising)):
-            if self._take(self._ahead(rows, cursor)):
+            left = rows if self._index is None else may_hold(self._index, rows, self._needles)
+            if self._take(self._ahead(left, cursor)):
                 return self._last
             looked += len(rows)
+            behind = Cursor(*rows[-1].point, LAST_NAME if query.rising else "") if rows else None
             if looked >= LOOKED:
-                last_of_all = "\U0010ffff" if query.rising else ""
-                return Cursor(*rows[-1].point, last_of_all)
+                return behind
+            if behind is not None and self._count() < self._limit:
+                self._last = behind
         return None
 
     def _where(self) -> list[MailboxId]:
@@ -239,6 +250,7 @@ class Scan:
             return
         flags = bool(self._query.has or self._query.lacks or self._query.keyword)
         most = self._limit + 1
+        least, cap = (0, MOST_ROWS) if self._index is None else (MOST_ROWS, ASKED_ROWS)
         while True:
             rows = by_date.walk(self._rx, self._boxes, stretch, most, flags=flags)
             if len(rows) < most:
@@ -251,7 +263,7 @@ class Scan:
                 continue
             yield whole
             stretch = Stretch(last, stretch.last, stretch.rising)
-            most = max(most, min(most * 2, MOST_ROWS))
+            most = max(most, least, min(most * 2, cap))
 
     def _thread(self, stretch: Stretch) -> list[Row]:
         thread = self._query.thread

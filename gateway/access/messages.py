@@ -14,6 +14,7 @@ from gateway.model.errors import NotFound
 from gateway.model.ids import ContentId
 from gateway.store import content, digest_rows
 from gateway.store.db import Database, Rx
+from gateway.store.trigrams import Trigrams, with_index
 
 from .bodies import Slot, chosen
 from .caller import Caller
@@ -82,11 +83,13 @@ class Full:
 
 
 async def list_messages(
-    db: Database, kept: Digests, who: Caller, inbox: str, query: Query, cursor: Cursor | None, limit: int
-) -> Listing:
+    db: Database, kept: Digests, who: Caller, inbox: str, query: Query, cursor: Cursor | None, limit: int,
+    texts: Trigrams | None = None,
+) -> Listing:  # fmt: skip
     """A page of at most `limit` messages. NotFound, NoPermission, CannotChange (the mailbox only holds others)."""
     if query.needles:
-        found = await db.offload_bulk(page, who, inbox, query, cursor, limit)
+        ask = partial(db.offload_bulk, page, who, inbox, query, cursor, limit)
+        found = await with_index(texts if query.text else None, ask)
     elif query.has or query.lacks or query.keyword or query.no_keyword:
         found = await db.offload(page, who, inbox, query, cursor, limit)
     else:

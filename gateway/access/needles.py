@@ -1,4 +1,4 @@
-"""Which rows of messages hold what is looked for, by the texts that the store keeps for IMAP's SEARCH.
+"""Which rows of messages hold what is looked for, by the texts and the trigram index that are kept for IMAP's SEARCH.
 
 A content whose text is still to be made is decoded here, and a large text is read in pieces: both compare the same
 octets, so the answer never depends on how far the store is.
@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from gateway.ingest.search_text import field_holds, folded_fields, folded_text, label_of
 from gateway.model.ids import ContentId, MailboxId
-from gateway.store import content, search_text
+from gateway.store import content, search_text, trigrams
 from gateway.store.by_date import Row
 from gateway.store.db import Rx
 from gateway.store.search_text import Looked, State
+from gateway.store.trigrams import Index
 
 
 def holding(rx: Rx, rows: Sequence[Row], needles: Mapping[tuple[str, ...], bytes]) -> list[Row]:
@@ -32,6 +33,17 @@ def holding(rx: Rx, rows: Sequence[Row], needles: Mapping[tuple[str, ...], bytes
         }
         left = [row for row in left if (row.mailbox_id, row.uid) in found]
     return left
+
+
+def may_hold(index: Index, rows: list[Row], needles: Mapping[tuple[str, ...], bytes]) -> list[Row]:
+    """`rows` without those that surely do not hold what the whole message shall; about fields the index is not asked,
+    for looking into them is as quick. IndexDamaged.
+    """
+    needle = needles.get(())
+    if needle is None or not trigrams.pays(len(rows), needle):
+        return rows
+    may = trigrams.may_hold(index, [row.content_id for row in rows], needle)
+    return rows if may is None else [row for row in rows if may(row.content_id)]
 
 
 def _by_mailbox(rows: Sequence[Row]) -> dict[MailboxId, list[int]]:

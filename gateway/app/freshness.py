@@ -1,4 +1,4 @@
-"""`sync.on_access`: whose readers wait for a look at an account, and for how long (`imap.services.Freshness`)."""
+"""`sync.on_access`: whose readers wait for a look at an account, and for how long (`model.ports.Freshness`)."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class Gateway:
                 intake=intake,
                 urls=SubmittedUrls(db, time.time, config.server.hostname),
             ),
-            Web(config, context, authenticator, submissions, drafting, gate, self._metrics),
+            Web(config, context, authenticator, submissions, drafting, gate, self._metrics, trigrams, on_access),
             listen_sockets() | ({} if self._test is None else self._test.sockets),
         )
         await self._listeners.open()

@@ -11,7 +11,8 @@ from gateway.config import Config
 from gateway.control import operations
 from gateway.control.frames import Frame
 from gateway.control.operations import Context, Stream
-from gateway.model.ports import Metrics
+from gateway.model.ports import Freshness, Metrics
+from gateway.store.trigrams import Trigrams
 from gateway.submit.accept import Submissions
 from gateway.submit.drafting import Drafting
 
@@ -64,8 +65,8 @@ class Web:
 
     def __init__(
         self, config: Config, context: Context, authenticator: Authenticator, submissions: Submissions,
-        drafting: Drafting, gate: SourceGate, metrics: Metrics,
-    ) -> None:
+        drafting: Drafting, gate: SourceGate, metrics: Metrics, trigrams: Trigrams | None, freshness: Freshness,
+    ) -> None:  # fmt: skip
         self._config = config
         self._context = context
         self._authenticator = authenticator
@@ -73,6 +74,8 @@ class Web:
         self._drafting = drafting
         self._gate = gate
         self._metrics = metrics
+        self._trigrams = trigrams
+        self._freshness = freshness
         self._application: Guard | None = None
         self._listening: Listening | None = None
         self._samples: Samples | None = None
@@ -114,7 +117,8 @@ class Web:
             people=People(context.db, context.now), passkeys=Passkeys(chosen.base_url, context.db), listening=listening,
             vault=context.desk.vault,
             client_settings=self._client_settings, findings=self._findings, samples=samples,
-        )
+            trigrams=self._trigrams, freshness=self._freshness,
+        )  # fmt: skip
 
     def _client_settings(self, address: str) -> dict[str, object]:
         return client_settings(self._config, address, None).as_dict()

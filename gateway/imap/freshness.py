@@ -1,4 +1,4 @@
-"""Before a mailbox is read: where its mail comes from an account elsewhere, a look there (`services.Freshness`).
+"""Before a mailbox is read: where its mail comes from an account elsewhere, a look there (`model.ports.Freshness`).
 
 What the look finds is in the very answer: SELECT and STATUS read the mailbox behind it. A search tells EXISTS and FETCH
 first and takes what came into its numbers, as at the end of any command; EXPUNGE waits for the end, as the table of

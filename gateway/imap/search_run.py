@@ -9,12 +9,13 @@ import asyncio
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.model.errors import InvalidRequest
 from gateway.model.sequence import SequenceSet
 from gateway.store import find
-from gateway.store.trigrams import IndexDamaged
+from gateway.store.trigrams import with_index
 from gateway.wire import search as keys
 
 from .filters import expanded
@@ -181,14 +182,8 @@ class Run:
             await self._breathe(at)
             batch = uids[at : at + page]
             marks = [(view.number_of(uid), view.mask_of(uid)) for uid in batch] if marked else None
-            index = texts.index if texts is not None else None
-            try:
-                passed, consumed = await read(search_page, mailbox_id, self._criteria, batch, marks, index)
-            except IndexDamaged:
-                if texts is None or index is None:
-                    raise
-                texts.damaged(index)  # so there is none when the page is asked for again
-                continue
+            ask = partial(read, search_page, mailbox_id, self._criteria, batch, marks)
+            passed, consumed = await with_index(texts, ask)
             kept += passed
             at += consumed
         return kept

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.model.ids import InboxId, MailboxId
 from gateway.model.permissions import Principal
-from gateway.model.ports import NULL_METRICS, Clock, Metrics
+from gateway.model.ports import NULL_METRICS, Clock, Freshness, Metrics
 from gateway.store.db import Database
-from gateway.store.trigrams import Index
+from gateway.store.trigrams import Trigrams
 from gateway.wire import scram
 
 from .list_cache import ListCache
@@ -56,30 +55,6 @@ class Gate(Protocol):
     def open(self, source: str, /) -> None: ...
 
     def close(self, source: str, /) -> None: ...
-
-
-class Trigrams(Protocol):
-    """Who keeps the trigram index, if there is one."""
-
-    @property
-    def index(self) -> Index | None:
-        """What searches may ask now."""
-
-    def damaged(self, index: Index, /) -> None:
-        """A search could not read `index`: from now on there is none, until another one is made."""
-
-
-class Freshness(Protocol):
-    """Who can have the accounts looked at that an inbox's mail comes from, before it is read."""
-
-    def wanted(self, inbox_id: InboxId, /) -> bool:
-        """Whether readers of this inbox wait for a look: asked with each SELECT and SEARCH, so it must cost nothing."""
-
-    async def look(self, inbox_id: InboxId, mailbox_id: MailboxId | None, /) -> None:
-        """What is new is taken in, first of all in that mailbox; None: in all. Never raises.
-
-        Returns within the time that its settings give, whatever the accounts' servers do.
-        """
 
 
 class Cancellable(Protocol):

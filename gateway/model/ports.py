@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from .ids import InboxId, MailboxId
+
 Clock = Callable[[], float]
 """Unix time in seconds; a parameter wherever time is read, so that tests own it."""
 
@@ -37,3 +39,16 @@ class _NullMetrics:
 
 
 NULL_METRICS: Metrics = _NullMetrics()
+
+
+class Freshness(Protocol):
+    """Who can have the accounts looked at that an inbox's mail comes from, before it is read."""
+
+    def wanted(self, inbox_id: InboxId, /) -> bool:
+        """Whether readers of this inbox wait for a look: asked before each list and SEARCH, so it costs nothing."""
+
+    async def look(self, inbox_id: InboxId, mailbox_id: MailboxId | None, /) -> None:
+        """What is new is taken in, first of all in that mailbox; None: in all. Never raises.
+
+        Returns within the time that its settings give, whatever the accounts' servers do.
+        """

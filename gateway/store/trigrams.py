@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
@@ -30,6 +30,7 @@ from .sqlite_errors import CORRUPTIONS, error_code
 from .statements import Stmt
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 BLOCK: Final = 4096
 """Contents, by id, whose marks (one bit each: it is in the index) are one row."""
@@ -81,6 +82,29 @@ class Index:
 
 class IndexDamaged(Unavailable):
     """The file cannot be read: the index is to be made anew, and the question asked without it."""
+
+
+class Trigrams(Protocol):
+    """Who keeps the trigram index, if there is one."""
+
+    @property
+    def index(self) -> Index | None:
+        """What searches may ask now."""
+
+    def damaged(self, index: Index, /) -> None:
+        """A search could not read `index`: from now on there is none, until another one is made."""
+
+
+async def with_index(kept: Trigrams | None, ask: Callable[[Index | None], Awaitable[T]]) -> T:
+    """What `ask` answers with the index there is now; where it turns out to be damaged, without one."""
+    index = None if kept is None else kept.index
+    if kept is None or index is None:
+        return await ask(None)
+    try:
+        return await ask(index)
+    except IndexDamaged:
+        kept.damaged(index)
+        return await ask(None)
 
 
 def store_token(tx: Tx, fresh: str) -> str:
@@ -141,28 +165,40 @@ def to_look_at(rx: Rx, index: Index, mailbox_id: MailboxId, uids: Sequence[int],
     All of them where the index does not pay: a short needle, few messages, or few of this mailbox among the contents
     of others. Raises IndexDamaged.
     """
-    expression = match(needle) if len(uids) >= LEAST_PAGE else None
-    if expression is None or uids[-1] - uids[0] >= 4 * len(uids):
+    if not pays(len(uids), needle) or uids[-1] - uids[0] >= 4 * len(uids):
         return uids
     rows = rx.all(_CONTENTS, mailbox=mailbox_id, low=uids[0], high=uids[-1])
     if len(rows) != uids[-1] - uids[0] + 1 or len(rows) != len(uids):
         asked = set(uids)
         rows = [row for row in rows if row[0] in asked]
-    counted = Counter([row[1] // BLOCK for row in rows])
+    may = may_hold(index, [row[1] for row in rows], needle)
+    return uids if may is None else [uid for uid, content_id in rows if may(content_id)]
+
+
+def pays(count: int, needle: bytes) -> bool:
+    """Whether the index may be asked about so many messages and the folded `needle`."""
+    return count >= LEAST_PAGE and match(needle) is not None
+
+
+def may_hold(index: Index, content_ids: Sequence[ContentId], needle: bytes) -> Callable[[ContentId], bool] | None:
+    """Which of the contents, in any order, may hold the folded `needle`; None: the index does not pay.
+
+    Raises IndexDamaged.
+    """
+    expression = match(needle)
+    counted = Counter([content_id // BLOCK for content_id in content_ids])
     blocks = sorted(block for block, count in counted.items() if count >= LEAST)
-    if not blocks:
-        return uids
+    if expression is None or not blocks:
+        return None
     answer = _asked(index, expression, list(_runs(blocks)))
     if answer is None:
-        return uids
+        return None
     marks, hits = answer
     none = bytes(BLOCK // 8)
-    return [
-        uid
-        for uid, content_id in rows
-        if content_id in hits
+    return lambda content_id: (
+        content_id in hits
         or not marks.get(content_id // BLOCK, none)[content_id % BLOCK >> 3] >> (content_id & 7) & 1
-    ]
+    )
 
 
 def _runs(blocks: Iterable[int]) -> Iterable[tuple[int, int]]:

@@ -11,8 +11,9 @@ from gateway.access.audit import AuditLog
 from gateway.access.digest import Digests
 from gateway.auth.authenticator import Authenticator
 from gateway.ingest.writer import Ingest
-from gateway.model.ports import NULL_METRICS, Clock, Metrics
+from gateway.model.ports import NULL_METRICS, Clock, Freshness, Metrics
 from gateway.store.db import Database
+from gateway.store.trigrams import Trigrams
 from gateway.store.vault import Vault
 from gateway.submit.accept import Submissions
 from gateway.submit.drafting import Drafting
@@ -114,3 +115,7 @@ class WebServices:
     """What doctor finds: area, level, text, remedy."""
     samples: Callable[[], Sequence[Sample]] = tuple
     """How the server was, minute by minute."""
+    trigrams: Trigrams | None = None
+    """Who keeps the index of texts, if there is one."""
+    freshness: Freshness | None = None
+    """Whom readers of mail from elsewhere may wait for."""

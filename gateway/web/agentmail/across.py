@@ -109,7 +109,9 @@ async def _by_message(
     services: WebServices, who: Caller, inbox: Inbox, query: Query, asked: Asked, cursor: Cursor | None, limit: int
 ) -> Piece[tuple[Inbox, Thread]]:
     """Threads with a message that holds what is sought: each stands where the latest of such messages does."""
-    page = await messages.list_messages(services.db, services.digests, who, inbox.address, query, cursor, limit)
+    page = await messages.list_messages(
+        services.db, services.digests, who, inbox.address, query, cursor, limit, services.trigrams
+    )
     found = []
     for message in page.messages:
         if not asked.fits(inbox, message):

@@ -145,7 +145,8 @@ async def list_messages(
     found: list[Message] = []
     for _ in range(PAGES):
         page = await messages.list_messages(
-            services.db, services.digests, who, inbox.address, query, cursor, min(limit, MOST) - len(found)
+            services.db, services.digests, who, inbox.address, query, cursor, min(limit, MOST) - len(found),
+            services.trigrams,
         )
         found += [message for message in page.messages if asked.fits(inbox, message)]
         cursor = page.next

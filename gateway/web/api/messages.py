@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from gateway.access import arrival, messages, octets
+from gateway.access import arrival, freshness, messages, octets
 from gateway.access import query as queries
 from gateway.access.listing import Cursor as Point
 from gateway.model.errors import InvalidRequest
@@ -58,14 +58,19 @@ async def list_messages(
 ) -> Any:  # fmt: skip
     """Messages of all mailboxes or of one, newest first; all filters that are given must hold.
 
-    A search may answer a short page, or an empty one, that still has a `next`: go on until it is null.
+    A search may answer a short page, or an empty one, that still has a `next`: go on until it is null. The first page
+    waits for a look at the account that the mail comes from, where that has `sync.on_access`, and as long as that says.
     """
+    if cursor is None:
+        await freshness.look(services.db, services.freshness, who, inbox, mailbox)
     asked = queries.Query(
         mailbox=mailbox, since=since, before=before, unread=unread, flagged=flagged, answered=answered, draft=draft,
         keyword=keyword, no_keyword=no_keyword, from_=from_, to=to, subject=subject, text=text, thread=thread,
         rising=order == "oldest",
     )  # fmt: skip
-    found = await messages.list_messages(services.db, services.digests, who, inbox, asked, point_of(cursor), limit)
+    found = await messages.list_messages(
+        services.db, services.digests, who, inbox, asked, point_of(cursor), limit, services.trigrams
+    )
     weight = sum(message.weight for message in found.messages)
     return await told_page(found.messages, values, cursor_of(found.next), weight)
 

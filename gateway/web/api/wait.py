@@ -50,14 +50,17 @@ class WaitedOut(Strict):
 
 @router.post("/inboxes/{inbox}/wait-for")
 async def wait(request: Request, services: Services, who: Who, inbox: str, body: WaitFor) -> WaitedOut:
-    """Wait until the inbox holds mail that fits, or the time is over."""
+    """Wait until the inbox holds mail that fits, or the time is over.
+
+    Where the inbox's mail comes from an account with `sync.on_access`, it is looked at meanwhile.
+    """
     query = Query(
         mailbox=body.mailbox, unread=body.unread, from_=body.from_, to=body.to, subject=body.subject, text=body.text
     )
     found = await services.db.tiny(lambda rx: inbox_of(rx, who, inbox))
     work = wait_for(
         services.db, services.digests, services.listening.followers, who, inbox, query, body.count, body.timeout,
-        cursors_in(body.cursor),
+        cursors_in(body.cursor), services.trigrams, services.freshness,
     )  # fmt: skip
     waited = await held(request, services, who, found.id, work)
     return WaitedOut(

@@ -112,7 +112,9 @@ async def emails(
     cursor = None
     while True:
         wanted = min(PAGE, most + 1 - len(found))
-        page = await reads.list_messages(services.db, services.digests, who, inbox.uuid, query, cursor, wanted)
+        page = await reads.list_messages(
+            services.db, services.digests, who, inbox.uuid, query, cursor, wanted, services.trigrams
+        )
         found += page.messages
         cursor = page.next
         if cursor is None or len(found) > most:
@@ -130,7 +132,9 @@ async def count(services: WebServices, who: Caller, inbox: Inbox, query: Query) 
     total, cursor = 0, None
     query = replace(query, without=ELSEWHERE)
     while True:
-        page = await reads.list_messages(services.db, services.digests, who, inbox.uuid, query, cursor, PAGE)
+        page = await reads.list_messages(
+            services.db, services.digests, who, inbox.uuid, query, cursor, PAGE, services.trigrams
+        )
         total += len(page.messages)
         cursor = page.next
         if cursor is None:
