@@ -17,6 +17,7 @@ from gateway.web.agentmail import (
     keys,
     lists,
     messages,
+    metrics,
     organization,
     pods,
     sending,
@@ -30,7 +31,9 @@ from .agentmail_clients import SETTINGS as SETTINGS
 from .agentmail_clients import put
 from .mail import letter
 
-NOUNS = (organization, inboxes, messages, sending, threads, drafts, keys, lists, pods, domains, webhooks, absent)
+NOUNS = (
+    organization, metrics, inboxes, messages, sending, threads, drafts, keys, lists, pods, domains, webhooks, absent,
+)  # fmt: skip
 WILD: tuple[Any, ...] = (
     [], "text", 7, None, {"x": 1}, {"to": {"a": 1}, "labels": 5, "name": [], "limit": "x"},
     {"to": ["a\r\nBcc: x@y.test"], "subject": "a\0b", "text": "\0", "client_id": "a\0", "name": "\0", "entry": "\0"},

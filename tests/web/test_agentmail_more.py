@@ -324,7 +324,7 @@ def test_what_is_not_here_says_so(pair: Pair) -> None:
     for attempt in (
         lambda: client.apps.list(), lambda: client.accounts.list(), lambda: client.inboxes.calendar.get(inbox),
         lambda: client.inboxes.files.list(inbox), lambda: client.inboxes.events.list(inbox),
-        lambda: client.organizations.join_labs(), lambda: client.metrics.query_rates(rate_types=["bounce"]),
+        lambda: client.organizations.join_labs(),
         lambda: client.agent.sign_up(human_email="a@b.test", username="x"),
         lambda: client.inboxes.messages.release_agent_armor_message(inbox, "M1", reason="x"),
     ):
@@ -332,10 +332,51 @@ def test_what_is_not_here_says_so(pair: Pair) -> None:
             attempt()
         assert error.value.status_code == 404
         assert re.search("here|/api/v1/", str(error.value.body))
-    usage = client.inboxes.metrics.query_usage(inbox, usage_types=["message_count", "storage_bytes"])
-    assert {name: [each.value for each in points] for name, points in usage.items()} == {
-        "message_count": [0], "storage_bytes": [0],
+
+
+def test_metrics_over_time(gateway: Gateway, pair: Pair, sdk: Clients) -> None:
+    client, inbox, other = pair
+    metrics = client.inboxes.metrics
+    start = datetime.now(UTC) - timedelta(seconds=100)
+    put(gateway, inbox, letter("One"))
+    put(gateway, inbox, letter("Junk"), "Spam")
+    for _ in range(2):
+        client.inboxes.messages.send(inbox, to=[other], subject="Mine", text="x")
+    counted = metrics.query_events(inbox, start=start, period=3600)
+    assert {name: sum(each.count for each in found) for name, found in counted.items() if found} == {
+        "message.received": 1, "message.received.spam": 1, "message.sent": 2, "message.delivered": 2,
     }  # fmt: skip
+    single = metrics.query_events(inbox, event_types=["message.received"], start=start)
+    (only,) = single["message.received"]
+    assert start <= only.timestamp <= datetime.now(UTC)
+    usage = metrics.query_usage(inbox, usage_types=["message_count", "thread_count", "inbox_count"], start=start)
+    assert {name: points[-1].value for name, points in usage.items()} == {
+        "message_count": 4, "thread_count": 4, "inbox_count": 1,
+    }  # fmt: skip
+    before = metrics.query_usage(inbox, start=start, period=1, limit=1)
+    assert {name: points[0].value for name, points in before.items() if name not in ("pod_count", "domain_count")} == {
+        "message_count": 0, "thread_count": 0, "inbox_count": 0, "storage_bytes": 0,
+    }  # fmt: skip
+    assert len(before) == 6
+    ahead = {"start": start, "period": 10, "window": 100, "descending": True, "limit": 3}
+    rates = metrics.query_rates(inbox, rate_types=["bounce"], **ahead)
+    assert [each.rate for each in rates["bounce"]] in ([0.0, None, None], [0.0, 0.0, None], [None] * 3)
+    assert all(each.sent == 2 for each in rates["bounce"] if each.rate is not None)
+    pod = client.inboxes.get(inbox).pod_id
+    assert sum(each.count for each in client.pods.metrics.query_events(pod, period=3600)["message.sent"]) >= 2
+    whole = client.metrics.query_usage(usage_types=["domain_count"], descending=True)["domain_count"]
+    assert whole[0].value >= 1
+    assert whole[0].timestamp > whole[-1].timestamp
+    for wrong in (
+        {"start": start - timedelta(days=91)}, {"start": start, "end": start}, {"period": 0}, {"limit": 0},
+        {"start": start - timedelta(days=80), "period": 60},
+    ):
+        with pytest.raises(ValidationError):
+            metrics.query_usage(inbox, **wrong)
+    with pytest.raises(ValidationError, match="window"):
+        client.metrics.query_rates(period=60, window=90)
+    with pytest.raises(ApiError, match="No such inbox"):
+        metrics.query_events("nobody@mail.test")
 
 
 def test_wrong_values_name_their_field(pair: Pair) -> None:

@@ -23,6 +23,7 @@ from . import (
     keys,
     lists,
     messages,
+    metrics,
     organization,
     pods,
     sending,
@@ -49,8 +50,8 @@ def application(services: WebServices, defect: Callable[[Request, Exception], Aw
     )
     app.state.services = services
     for router in (
-        organization.router, inboxes.router, messages.router, sending.router, threads.router, drafts.router,
-        keys.router, lists.router, pods.router, domains.router,
+        organization.router, metrics.router, inboxes.router, messages.router, sending.router, threads.router,
+        drafts.router, keys.router, lists.router, pods.router, domains.router,
         absent.router,  # paths below some of those behind it, which would take them for ids
         webhooks.router, socket.router,
     ):

@@ -14,7 +14,6 @@ from .parts import new_router
 router: APIRouter = new_router()
 
 _SIGN_IN: Final = "Signing in to apps as an inbox does not exist here"
-_COUNTS: Final = "Events are not counted by time here; the queue's history and /api/v1/events tell each of them"
 _POLLING: Final = "Ask /api/v1/events with a cursor instead"
 ABSENT: Final = {
     "/agent": "Nobody signs up here: an administrator makes keys",
@@ -27,9 +26,6 @@ ABSENT: Final = {
     "/inboxes/{inbox_id}/files": "Files do not exist here; attachments are part of messages",
     "/inboxes/{inbox_id}/messages/{message_id}/agent-armor": "Agent Armor does not exist here",
     "/inboxes/{inbox_id}/events": "Changes of labels are told by /api/v1/inboxes/{inbox}/events, with all others",
-    "/metrics": _COUNTS,
-    "/pods/{pod_id}/metrics": _COUNTS,
-    "/inboxes/{inbox_id}/metrics": _COUNTS,
     "/webhooks/polling": _POLLING,
     "/pods/{pod_id}/webhooks/polling": _POLLING,
     "/inboxes/{inbox_id}/webhooks/polling": _POLLING,

@@ -1,12 +1,11 @@
-"""Who asks, what there is altogether, and how much it has become."""
+"""Who asks, and what there is altogether."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Final
 
-from fastapi import APIRouter, Query
-from pydantic import BeforeValidator
+from fastapi import APIRouter
 
 from gateway.access.caller import inboxes_of
 from gateway.model.permissions import ScopeKind
@@ -15,10 +14,9 @@ from gateway.store.db import Rx
 from gateway.web.api.domains import domains_of
 from gateway.web.api.parts import Services, Who
 
-from .parts import In, Theirs, listed, moment, new_router
+from .parts import Theirs, moment, new_router
 
 router: APIRouter = new_router()
-Usage = Literal["storage_bytes", "message_count", "thread_count", "inbox_count", "pod_count", "domain_count"]
 _KINDS: Final = {ScopeKind.ALL: "organization", ScopeKind.POD: "pod", ScopeKind.INBOX: "inbox"}
 
 
@@ -42,11 +40,6 @@ class Organization(Theirs):
 class Labs(Theirs):
     enabled: bool = False
     available: bool = False
-
-
-class Point(Theirs):
-    timestamp: datetime
-    value: int
 
 
 @router.get("/auth/me")
@@ -86,30 +79,3 @@ async def get_organization(services: Services, who: Who) -> Organization:
 async def get_labs(who: Who) -> Labs:
     """There are none."""
     return Labs()
-
-
-@router.get("/metrics/usage")
-@router.get("/pods/{pod_id}/metrics/usage")
-@router.get("/inboxes/{inbox_id}/metrics/usage")
-async def query_usage(
-    services: Services, who: Who, area: In,
-    usage_types: Annotated[list[Usage] | None, BeforeValidator(listed), Query(max_length=20)] = None,
-) -> dict[str, list[Point]]:  # fmt: skip
-    """How much there is now; nothing is kept of how much there was. Threads are not counted."""
-    who.need("metrics_read")
-
-    def query(rx: Rx) -> dict[str, int]:
-        inner = area.of(rx, who)
-        found = inboxes_of(rx, inner)
-        return {
-            "storage_bytes": sum(inbox.octets for inbox in found),
-            "message_count": sum(inbox.messages for inbox in found), "inbox_count": len(found),
-            "pod_count": len({inbox.pod_id for inbox in found}) if not inner.may_all else len(pods.pods(rx)),
-            "domain_count": len(domains_of(rx, inner)),
-        }  # fmt: skip
-
-    now = moment(int(services.clock()))
-    values = await services.db.read(query)
-    return {
-        name: [Point(timestamp=now, value=value)] for name, value in values.items() if name in (usage_types or values)
-    }
