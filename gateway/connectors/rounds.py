@@ -144,6 +144,8 @@ class Rounds:
         """Older mail, folder after folder; of `some`, and no older than the day `since` (1970-01-01)."""
         work = self._work
         for folder_id in list(self.found.order) if some is None else some:
+            if self._requests.stop:
+                return
             if work.folders[folder_id].phase == plan.Phase.LIVE.value:
                 continue
             one = await self.run(folder_id)
@@ -154,7 +156,7 @@ class Rounds:
         loop, main = asyncio.get_running_loop(), self.found.order[0]
         while True:
             async with self._turn:
-                more = await one.backfill(since)
+                more = not self._requests.stop and await one.backfill(since)
             if not more or self._requests.stop:
                 return
             if await self.renewed():

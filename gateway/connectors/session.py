@@ -39,6 +39,8 @@ class Session:
         self.whole = False
         """It has once been through everything."""
         self._listens_since: float | None = None
+        self.older_since: float | None = None
+        """It fetches older mail, since then (the loop's clock): all else was seen."""
 
     async def sync_only(self, scope: Scope, *, asked_at: float) -> bool:
         """The folders of `scope`, and their older mail as far as it goes. False: the account has none such.
@@ -83,7 +85,9 @@ class Session:
         looks.done()
         self.validated = True
         await self._push()
+        self.older_since = loop.time()
         await rounds.backfill()
+        self.older_since = None
         await self._push()
         self._held = len(work.held)
         self.whole = True

@@ -238,9 +238,9 @@ class Supervisor:
         if self._db.dialect == "sqlite" or not self._sharing.due(moment):
             return
         excess = await self._db.read(lambda rx: lease.excess(rx, self._settings.node, self._incarnation, now))
-        since = {number: worker.quiet_since for number, worker in self._workers.items()}
-        quiet = {number: at for number, at in since.items() if at is not None}
-        given = self._sharing.give(excess, quiet, since, moment)
+        quiet = {number: at for number, one in self._workers.items() if (at := one.quiet_since) is not None}
+        older = {number: at for number, one in self._workers.items() if (at := one.older_since) is not None}
+        given = self._sharing.give(excess, quiet, self._workers, moment, older)
         for number in given:
             self._workers[number].requests.ask(stop=True)
         if given:

@@ -52,7 +52,7 @@ class Worker:
         self._recall = recall
         self._askers = Askers()
         self._telling = Telling(tools, claim, recall, self._askers)
-        self._listener: Session | None = None
+        self._current: Session | None = None
         self._well = False
         self._pushes = False
         self.claim = claim
@@ -76,9 +76,16 @@ class Worker:
     @property
     def quiet_since(self) -> float | None:
         """It only listens, since then (the loop's clock), and nobody waits for it: another node may have it."""
-        if self._listener is None or self.ending or self._askers.any:
-            return None
-        return self._listener.quiet_since
+        return self._current.quiet_since if self._current is not None and self._is_free else None
+
+    @property
+    def older_since(self) -> float | None:
+        """It fetches older mail, since then, and nobody waits for it: another node may go on with that."""
+        return self._current.older_since if self._current is not None and self._is_free else None
+
+    @property
+    def _is_free(self) -> bool:
+        return not (self.ending or self._askers.any or self.requests.stop)
 
     async def run(self) -> None:
         """Never raises but for cancellation: one connector's trouble is its own."""
@@ -168,7 +175,7 @@ class Worker:
                 recall.renew = False
                 work = self._work(row, options, line, client)
                 self._pushes = work.two_way
-                session = Session(work, self.requests, tools.backfills)
+                session = self._current = Session(work, self.requests, tools.backfills)
                 until = await self._serve(session, work, due)
                 self._well = True
                 return until
@@ -258,14 +265,12 @@ class Worker:
             else:
                 await session.sync(asked_at=asked_at)
                 await self._telling.synced(work)
+            if self.requests.stop:  # perhaps with older mail left
+                return int(tools.clock())
             if sync.push and sync.mode != "import":
                 self._begun()
-                self._listener = session
-                try:
-                    if await session.live() is Stopped.ASKED:
-                        return int(tools.clock())
-                finally:
-                    self._listener = None
+                if await session.live() is Stopped.ASKED:
+                    return int(tools.clock())
             elif not self.requests.sync:
                 break
         if sync.mode == "import":

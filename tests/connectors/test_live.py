@@ -256,6 +256,29 @@ async def test_who_asks_while_a_session_ends_has_the_next(db: Database) -> None:
         assert here.supervisor._workers[here.row.id] is not before
 
 
+async def test_an_import_that_is_asked_to_end_is_not_done_before_its_last_message(db: Database) -> None:
+    """By a node that gives it away, or for a connection with another token."""
+    async with (
+        FakeUpstream(DOVECOT, mailboxes={"INBOX": 30, "Work": 20}) as server,
+        connected(db, server, options(mode="import")) as here,
+    ):
+        turn = here.supervisor._tools.backfills
+        taken = [await turn.acquire() for _ in range(turn._value)]
+        await here.until(
+            lambda: any(one.older_since is not None for one in here.supervisor._workers.values()), "older mail's turn"
+        )
+        here.supervisor._workers[here.row.id].requests.ask(stop=True)
+        for _ in taken:
+            turn.release()
+
+        async def done() -> bool:
+            return (await here.read_row()).state is ConnectorState.DONE
+
+        await here.until(done, "the end of the import")
+        for name in ("INBOX", "Work"):
+            assert await same(here, server, name)
+
+
 async def test_an_account_that_is_claimed_anew_has_one_worker(db: Database) -> None:
     """Its lease was lost after the supervisor looked what it holds, and before it claimed what is due."""
     async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 2}) as server, connected(db, server, PUSH) as here:

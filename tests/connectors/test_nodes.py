@@ -154,6 +154,41 @@ async def test_a_node_that_comes_later_gets_its_share(db: Database) -> None:
 
 
 @postgresql
+async def test_where_all_fetch_older_mail_some_of_it_is_left_to_the_node_that_comes_later(db: Database) -> None:
+    async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 30}) as server:
+        rows = await connectors(db, 6)
+        settings = replace(QUICK, share_every=0.4)
+        first = node(db, server, "a", settings=settings)
+        turn = first.supervisor._tools.backfills
+        taken = [await turn.acquire() for _ in range(turn._value)]
+
+        def waiting(*, asked: bool) -> int:
+            workers = first.supervisor._workers.values()
+            return sum(one.requests.stop if asked else one.older_since is not None for one in workers)
+
+        await until(lambda: waiting(asked=False) == 6)
+        second = node(db, server, "b", settings=settings)
+        await until(lambda: waiting(asked=True) >= 2)
+        for _ in taken:
+            turn.release()
+
+        async def shared() -> bool:
+            found = await db.read(lambda rx: accounts.page(rx))
+            live = all(row.state is ConnectorState.LIVE for row in found)
+            return live and first.supervisor.running + second.supervisor.running == 6 and second.supervisor.running >= 2
+
+        await until(shared)
+
+        async def same() -> bool:
+            found = [await all_mail(db, row.inbox_id) for row in rows]
+            return all(one["INBOX"] == upstream_mail(server) for one in found)
+
+        await until(same)
+        await first.stop()
+        await second.stop()
+
+
+@postgresql
 async def test_what_nobody_has_room_for_stays(db: Database) -> None:
     async with FakeUpstream(DOVECOT, mailboxes={"INBOX": 3}) as server:
         await connectors(db, 4)

@@ -168,9 +168,9 @@ async def test_a_second_cancellation_leaves_no_connection_open(db: Database) -> 
         task = here.supervisor._tasks[here.row.id]
         (gate,) = here.supervisor._tools.gates._gates.values()
         assert gate.destination.open == 1
-        listening = here.supervisor._workers[here.row.id]._listener
-        assert listening is not None
-        renewal = listening._work.line._renewal
+        session = here.supervisor._workers[here.row.id]._current
+        assert session is not None
+        renewal = session._work.line._renewal
         assert renewal is not None
         task.cancel()
         await here.until(renewal.cancelling, "the end of the line")

@@ -31,6 +31,14 @@ def test_those_that_listen_for_longest_go() -> None:
     assert sharing.give(2, some(7, 3, 5), some(3, 5, 7, 9), now) == [7, 3]
 
 
+def test_where_none_listens_those_go_that_fetch_older_mail() -> None:
+    sharing = Sharing(10.0)
+    now = asked(sharing)
+    assert sharing.give(2, {}, some(3, 5, 7), now, some(5, 3, 7)) == [5, 3]
+    assert not sharing.may_claim(now)
+    assert sharing.give(2, some(7), some(3, 5, 7), now + 10.0, some(5, 3)) == [7], "what listens goes alone"
+
+
 def test_who_is_asked_too_early_is_not_due() -> None:
     sharing = Sharing(10.0)
     now = asked(sharing)
