@@ -276,8 +276,9 @@ def test_a_draft_is_read_and_approved(admin: Visit, gateway: Gateway) -> None:
     assert admin.faults() == []
     page.get_by_role("button", name="Approve and send").click()
     page.wait_for_url("**/mail?mailbox=Sent")
-    admin.open(f"/inboxes/{gateway.address}/mail")
-    page.get_by_role("link", name="May I").wait_for()
+    with gateway.imap() as client:
+        client.select("INBOX")
+        wait_for(lambda: bool(client.noop()) and client.search(None, "SUBJECT", '"May I"')[1] != [b""], "the mail")
 
 
 def test_an_account_is_connected_tested_and_synced(admin: Visit, gateway: Gateway, dovecot: Dovecot) -> None:

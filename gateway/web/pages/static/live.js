@@ -78,7 +78,11 @@ function listen() {
   source.addEventListener("here", (event) => { last = event.lastEventId || last; wait = 1000; state.textContent = "Connected"; });
   for (const type of Object.keys(KINDS)) source.addEventListener(type, mail);
   source.addEventListener("account", account);
-  source.addEventListener("end", (event) => { state.textContent = event.data; });
+  source.addEventListener("end", (event) => {
+    state.textContent = event.data;
+    source.close();
+    again = setTimeout(comeBack, 500);
+  });
   source.addEventListener("error", () => {
     state.textContent = "Not connected: trying again";
     if (source.readyState !== EventSource.CLOSED) return; // the browser comes back by itself, with its cursor
