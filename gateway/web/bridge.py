@@ -82,6 +82,9 @@ class Http(HttpToolsProtocol):
             return  # RFC 9112 9.6: what comes behind the last answer is not carried out
         self._heard = False
         super().data_received(data)
+        if self.transport.get_protocol() is not self:
+            self._cancel()  # it is a WebSocket from here on, and no head follows
+            return
         # The parser keeps a field that has no end yet and fields behind a body, and skips what else chunks say: it
         # tells nobody how long these are.
         self._silent = 0 if self._heard else self._silent + len(data)
