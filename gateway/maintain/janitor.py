@@ -30,6 +30,7 @@ from gateway.store import (
     rates,
     vacuum,
     web_sessions,
+    webhooks,
 )
 from gateway.store.connectors import events, removal
 from gateway.store.db import Database, Tx
@@ -80,6 +81,7 @@ class Janitor:
             "web_sessions": self._forget_sessions,
             "connector_events": lambda: self._unit(events.prune, settings.connector_event_seconds),
             "audit": lambda: self._unit(audit.prune, settings.audit_seconds),
+            "webhook_attempts": lambda: self._unit(webhooks.prune, settings.webhook_attempt_seconds),
             "free_pages": self._give_back,  # the last: what the others freed in this round
         }
         self._not_before = dict.fromkeys(SLOW, 0.0)

@@ -32,6 +32,8 @@ class JanitorSettings:
     """How long it can be looked up what connectors did."""
     audit_seconds: int = 90 * DAY
     """How long it can be looked up who changed what."""
+    webhook_attempt_seconds: int = 7 * DAY
+    """How long attempts to tell webhooks are shown."""
     expunge_records: int = 10_000
     """Expunges (each of any number of messages) kept on record a mailbox, for clients that resynchronise."""
     spare_pages: int = 4_096

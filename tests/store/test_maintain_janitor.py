@@ -27,11 +27,13 @@ from gateway.store import (
     queue,
     submissions,
     vacuum,
+    webhooks,
 )
 from gateway.store.db import Database, Tx, open_database
 from gateway.store.draft_names import DraftName
 from gateway.store.idempotency import Done
 from gateway.store.statements import Stmt
+from gateway.store.webhooks import Tried
 from tests.support.queue import entries
 
 from .helpers import NOW, fill, mailbox_id, make_inbox, put, staged, submission
@@ -367,7 +369,7 @@ async def test_long_records_of_sent_mail_are_cut(db: Database) -> None:
     assert (await _round(db, NOW, replace(QUICK, expunge_records=5)))["sent_records"] == 0
 
 
-async def test_names_of_drafts_go_with_their_last_message_and_answers_after_a_day(db: Database) -> None:
+async def test_what_programs_leave_goes_in_its_time(db: Database) -> None:
     inbox, box = await _place(db, "Drafts")
     made = [await db.write(lambda tx: put(tx, inbox, box)) for _ in range(10)]
     names = [each.email_id for each in made]
@@ -376,6 +378,7 @@ async def test_names_of_drafts_go_with_their_last_message_and_answers_after_a_da
         for name in names:
             draft_names.keep(tx, inbox, DraftName(name, name))
         idempotency.take(tx, b"k", Done(b"b", 200, b"a"), NOW)
+        webhooks.note(tx, Tried(1, inbox, "e", "t", NOW, 1, True, 200, None, 1, None))
         messages.expunge(tx, inbox, box, [(1, 9)], only_deleted=False, now=NOW)
 
     await db.write(unit)
@@ -383,4 +386,6 @@ async def test_names_of_drafts_go_with_their_last_message_and_answers_after_a_da
     assert (done["draft_names"], done["idempotency_keys"]) == (9, 0)
     kept = await db.read(lambda rx: draft_names.of_emails(rx, inbox, names))
     assert list(kept) == names[9:]
-    assert (await _round(db, NOW + DAY))["idempotency_keys"] == 1
+    done = await _round(db, NOW + DAY)
+    assert (done["idempotency_keys"], done["webhook_attempts"]) == (1, 0)
+    assert (await _round(db, NOW + 7 * DAY))["webhook_attempts"] == 1

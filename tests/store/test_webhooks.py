@@ -16,7 +16,7 @@ from gateway.model.errors import InvalidRequest
 from gateway.model.permissions import BUNDLES
 from gateway.outbound.failure import Failure
 from gateway.outbound.http import HttpAnswer, HttpFailed
-from gateway.store import messages, webhooks
+from gateway.store import messages, snapshot, webhooks
 from gateway.store import webhook_cursors as cursors
 from gateway.store.db import Database, Tx
 from gateway.store.inboxes import Inbox
@@ -210,6 +210,23 @@ async def test_it_is_switched_off_after_days_and_goes_on_where_it_stood(world: W
     assert (await world.shown(hook)).failing_since is None
 
 
+async def test_what_was_put_off_goes_in_its_time_however_busy_the_server_is(world: World) -> None:
+    """Wake-ups of other inboxes come before anybody has waited for that time to come."""
+    bad, busy = await make_inbox(world.db), await make_inbox(world.db, "busy@example.test")
+    hook = await world.hook("all")
+    world.answer = lambda event: HttpAnswer(500, {}, b"") if event["inbox"]["address"] == bad.address else OK
+    async with Running(world.runner()):
+        await arrive(world, bad)
+        await world.until(1, hook)
+        await arrive(world, busy)
+        await world.until(2, hook)
+        world.now += 10
+        world.answer = lambda event: OK
+        await arrive(world, busy)
+        tried = await world.until(4, hook)
+    assert {(each.inbox_id, each.ok) for each in tried} == {(bad.id, False), (bad.id, True), (busy.id, True)}
+
+
 async def test_gone_switches_off_at_once(world: World) -> None:
     inbox = await make_inbox(world.db)
     hook = await world.hook("inbox", inbox)
@@ -236,6 +253,23 @@ async def test_a_lease_that_was_taken_over_moves_nothing(world: World) -> None:
     assert await write(lambda tx: cursors.move(tx, held, "two", modseq, position, NOW + 200))
     await write(lambda tx: cursors.set_cursor(tx, hook.id, inbox.id, 1, "1-99-0-0"))
     assert not await write(lambda tx: cursors.move(tx, held, "two", modseq, position, NOW + 200))
+
+
+async def test_a_restored_store_tells_what_was_not_told_and_goes_on(world: World) -> None:
+    inbox = await make_inbox(world.db)
+    hook = await world.hook("inbox", inbox)
+    async with Running(world.runner()):
+        await arrive(world, inbox)
+        await world.until(1, hook)
+    await arrive(world, inbox)
+    await world.db.write(lambda tx: snapshot.mark_restored(tx, NOW + 5))
+    async with Running(world.runner()):
+        await world.until(2, hook)
+        await arrive(world, inbox)
+        tried = await world.until(3, hook)
+    assert all(each.ok for each in tried)
+    assert len({each.event_id for each in tried}) == len(world.told) == 3
+    assert len({event_id.partition("-")[0] for _, event_id, _ in world.told}) == 2, "ids of before are of another epoch"
 
 
 async def test_attempts_are_forgotten_after_their_time(world: World) -> None:

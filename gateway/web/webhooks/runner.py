@@ -37,8 +37,6 @@ POLL_S: Final = 60.0
 """Wake-ups may be lost."""
 COALESCE_S: Final = 0.02
 PAGE: Final = 100
-HOURLY: Final = 3600.0
-PRUNED: Final = 500
 _KINDS: Final = frozenset({WakeKind.MAIL, WakeKind.SENT, WakeKind.INBOX})
 Lane = tuple[int, int]
 """(webhook, inbox); (-1, number) for an event that goes by itself"""
@@ -74,7 +72,8 @@ class WebhookRunner:
         self._dirty: set[InboxId] | None = None  # inboxes to look at; None: all
         self._woken = asyncio.Event()
         self._lanes: dict[Lane, asyncio.Task[None]] = {}
-        self._pruned_at = 0.0
+        self._looked = 0  # when all was looked at last
+        self._all_at = 0.0  # when all is to be looked at again, however many single inboxes wake us before
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -110,13 +109,13 @@ class WebhookRunner:
         """For a wake-up, or the time when something that was put off is due."""
         seconds = POLL_S
         if self._hooks:
-            now = self._clock()
             try:
-                at = await self._db.read(lambda rx: cursors.next_time(rx, int(now)))
+                at = await self._db.read(lambda rx: cursors.next_time(rx, self._looked))
             except GatewayError:
                 at = None
             if at is not None:
-                seconds = min(max(at - now, 0.1), POLL_S)
+                self._all_at = min(self._all_at, at)
+            seconds = min(max(self._all_at - self._clock(), 0.1), POLL_S)
         try:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
@@ -137,6 +136,8 @@ class WebhookRunner:
                 return
             dirty, self._dirty = self._dirty, set()
             now = int(self._clock())
+            if now >= self._all_at:
+                dirty = None
             limit = room + len(self._lanes) + 1
             inboxes = None if dirty is None else sorted(dirty)
             due = await self._db.read(lambda rx: cursors.due(rx, now, limit, inboxes))
@@ -151,7 +152,7 @@ class WebhookRunner:
                     hook = self._hooks.get(once.webhook_id)
                     if hook is not None:
                         self._spawn((-1, once.id), self._deliver_once(hook, once))
-                await self._prune()
+                self._looked, self._all_at = now, now + POLL_S
         except GatewayError as error:
             log.warning("webhooks.round_delayed", reason=str(error))
             self._changed, self._dirty = True, None
@@ -270,13 +271,6 @@ class WebhookRunner:
             reason = f"It has failed since {began}: {reason}"
         log.warning("webhooks.switched_off", webhook=hook.uuid, reason=reason)
         await self._db.write(lambda tx: cursors.switch_off(tx, hook.id, reason, now))
-
-    async def _prune(self) -> None:
-        now = self._clock()
-        if now - self._pruned_at >= HOURLY:
-            before = int(now) - self._settings.kept
-            if await self._db.write(lambda tx: webhooks.prune(tx, before, PRUNED)) < PRUNED:
-                self._pruned_at = now  # else the next round goes on
 
 
 TEST: Final = "webhook.test"

@@ -14,8 +14,7 @@ DAY: Final = 86_400
 @dataclass(frozen=True, slots=True)
 class WebhookSettings:
     """`first`, `longest`: between attempts, which grow fourfold; `give_up`: a webhook that has failed for so long is
-    switched off. `per_host`, `lanes`: deliveries at once to one host, and in all. `kept`: attempts are shown so long.
-    """
+    switched off. `per_host`, `lanes`: deliveries at once to one host, and in all."""
 
     allow_private: bool = False
     tls: TlsPolicy = field(default_factory=TlsPolicy)
@@ -26,7 +25,6 @@ class WebhookSettings:
     lanes: int = 64
     timeout: float = 15.0
     lease: int = 60
-    kept: int = 7 * DAY
     former_secret: int = DAY
 
     @property
