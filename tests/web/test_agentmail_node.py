@@ -34,7 +34,8 @@ def test_the_quick_start(gateway: Gateway, missing: Callable[[str], None]) -> No
         "created": True, "page": 1,
         "message": ["Hello from AgentMail!", "My first mail", ["received", "unread"], True],
         "attachment": ["a.txt", 5], "labels": ["received", "important", "read"], "thread": True, "threads": True,
-        "draft": ["scheduled", ["draft", "scheduled"]], "reads": 4,
+        "draft": ["scheduled", ["draft", "scheduled"]], "reads": 6,
         "refused": [[403, "ForbiddenError", False], [404, "NotFoundError", True], [400, "ValidationError", False]],
+        "socket": [["subscribed", None, 1], ["event", "message.received", "Live"]],
         "list": ["bad.test"], "pod": "npm-pod",
     }  # fmt: skip

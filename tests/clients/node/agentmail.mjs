@@ -2,7 +2,7 @@
 import { AgentMail, AgentMailClient, AgentMailError } from "agentmail";
 import { report, settings } from "./settings.mjs";
 
-const environment = { http: settings.base, websockets: "" };
+const environment = { http: settings.base, websockets: settings.base.replace("https:", "wss:") };
 const client = new AgentMailClient({ apiKey: settings.key, environment });
 const found = {};
 
@@ -40,6 +40,25 @@ const thread = await client.inboxes.threads.get(inbox.inboxId, reply.threadId);
 found.thread = thread.messageCount >= 3 && sent.threadId.length > 0;
 const threads = await client.threads.list({ limit: 100 });
 found.threads = threads.threads.some((each) => each.threadId === reply.threadId);
+
+const socket = await client.websockets.connect();
+const heard = [];
+const told = new Promise((resolve, reject) => {
+  socket.on("error", reject);
+  socket.on("message", (event) => {
+    heard.push([event.type, event.eventType ?? null, event.message?.subject ?? event.inboxIds?.length]);
+    if (event.type === "subscribed") {
+      client.inboxes.messages.send(inbox.inboxId, { to: [inbox.email], subject: "Live", text: "x" }).catch(reject);
+    } else {
+      resolve();
+    }
+  });
+});
+await socket.waitForOpen();
+socket.sendSubscribe({ type: "subscribe", inboxIds: [inbox.inboxId], eventTypes: ["message.received"] });
+await told;
+socket.close();
+found.socket = heard;
 
 const draft = await client.inboxes.drafts.create(inbox.inboxId, {
   to: [inbox.email],
