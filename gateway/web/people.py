@@ -24,7 +24,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class People:
-    """Logins in the store. `plain`: for a listener without TLS on this machine, whose cookie has another name."""
+    """Logins in the store."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db

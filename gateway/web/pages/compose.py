@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,13 +36,13 @@ _KEPT: Final = "kept-"
 
 @dataclass(frozen=True)
 class Form:
-    """What is being written: in answer to `of` as `how` says, or a draft. `files`: names and octets of what it has."""
+    """What is being written: in answer to `of` as `how` says, or a draft. `files`: what that has already."""
 
     how: str = ""
     of: str = ""
     draft: str = ""
     given: Mapping[str, str] = field(default_factory=dict)
-    files: Sequence[tuple[str, int]] = ()
+    files: Sequence[Attachment] = ()
 
     @property
     def answer(self) -> answering.Reply | answering.Forward | None:
@@ -62,7 +63,12 @@ async def _draft(person: Shell, inbox: str, name: str) -> Form:
     letter = await _letter(person, inbox, name)
     given = {key: ", ".join(map(_shown, getattr(letter, key))) for key in ("to", "cc", "bcc")}
     given |= {"subject": letter.subject, "text": letter.text or ""}
-    return Form(draft=name, given=given, files=[(one.filename or "", len(one.octets)) for one in letter.attachments])
+    return Form(draft=name, given=given, files=letter.attachments)
+
+
+def _mark(one: Attachment) -> str:
+    """Its name in forms: what it is, not where it stands, for a draft may have been changed since the form was made."""
+    return _KEPT + hashlib.sha256(one.octets + (one.filename or "").encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _shown(one: Mailbox) -> str:
@@ -96,6 +102,7 @@ async def _page(person: Shell, inbox: str, form: Form, error: str = "") -> Respo
         inbox=post.inbox, form=form, original=original, hand_over=isinstance(answer, answering.Forward),
         given={name: form.given.get(name, "") for name in _FIELDS}, most=_room(person),
         sends=who.may("message_send") or (bool(form.draft) and who.may("draft_send")),
+        files=[(_mark(one), one.filename, len(one.octets)) for one in form.files],
         keeps=allowed(who.permissions, Action.FLAG if form.draft else Action.ADD, DRAFTS),
     )  # fmt: skip
 
@@ -119,9 +126,11 @@ async def send(person: Person, inbox: str) -> Response:
         except GatewayError as error:
             if person.by_script:
                 raise
-            if form.draft:
+            if form.draft:  # it may have been kept and not sent
                 form = replace(form, files=(await _draft(person, inbox, form.draft)).files)
-            return await _page(person, inbox, form, f"{error}{' Choose the files again.' if files else ''}")
+            kept = {one.filename for one in form.files}
+            lost = any(one.filename not in kept for one in files)
+            return await _page(person, inbox, form, f"{error}{' Choose the files again.' if lost else ''}")
     return back(f"/inboxes/{inbox}/mail?mailbox={mailbox}")
 
 
@@ -165,7 +174,7 @@ async def _sent(person: Shell, inbox: str, form: Form, written: Written) -> Outc
 def _edited(form: Form, written: Written, letter: Letter, post: Post) -> Letter:
     """The draft with what the form says in its place; HTML that says something else than the text goes."""
     fresh = sending.addressed(written, post)
-    kept = [one for number, one in enumerate(letter.attachments) if form.given.get(f"{_KEPT}{number}")]
+    kept = [one for one in letter.attachments if form.given.get(_mark(one))]
     same = (letter.text or "").replace("\r\n", "\n").rstrip() == (fresh.text or "").rstrip()
     words: dict[str, Any] = {} if same else {"text": fresh.text, "html": None}
     return replace(

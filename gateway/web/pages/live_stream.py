@@ -11,11 +11,13 @@ from typing import Any, Final
 import structlog
 
 from gateway.access.caller import Caller
-from gateway.access.connectors import connectors_of
+from gateway.access.connectors import connector_of
 from gateway.access.events import Event, Wanted
-from gateway.model.errors import GatewayError
+from gateway.model.errors import GatewayError, NotFound
+from gateway.store.connectors import accounts
 from gateway.store.connectors import events as connector_events
 from gateway.store.connectors.events import EventStatus
+from gateway.store.connectors.rows import ConnectorId, ConnectorRow
 from gateway.store.db import Rx
 from gateway.web.event_stream import EventStream, Receive, Send, framed
 from gateway.web.services import WebServices
@@ -99,7 +101,7 @@ def _since(rx: Rx, who: Caller, after: int) -> tuple[int, list[dict[str, Any]]]:
     found = connector_events.since(rx, after, limit=_MOST)
     if not found:
         return after, []
-    known = {row.id: row for row in connectors_of(rx, who)}
+    known = {number: row for number in {each.connector_id for each in found} if (row := _own(rx, who, number))}
     told = [
         {
             "at": each.at, "kind": each.kind.value, "good": each.status is EventStatus.SUCCESS,
@@ -109,3 +111,10 @@ def _since(rx: Rx, who: Caller, after: int) -> tuple[int, list[dict[str, Any]]]:
         for each in found if each.connector_id in known
     ]  # fmt: skip
     return found[-1].id, told
+
+
+def _own(rx: Rx, who: Caller, number: ConnectorId) -> ConnectorRow | None:
+    try:
+        return connector_of(rx, who, accounts.get(rx, number).uuid)
+    except NotFound:  # removed meanwhile, or another's
+        return None

@@ -68,10 +68,12 @@ document.addEventListener("submit", async (event) => {
   for (const button of buttons) button.disabled = true;
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
-    if (answer.redirected) { location.assign(answer.url); return; }
+    const there = new URL(answer.url).pathname;
+    if (answer.redirected && there !== "/login") { location.assign(answer.url); return; }
+    if (answer.redirected) throw new Error("You are logged out. Copy what you have written before you log in again.");
     tell((await answer.json()).detail || "That did not work.");
-  } catch {
-    tell("The server cannot be reached, or does not take so much at once. Nothing was sent.");
+  } catch (error) {
+    tell(error instanceof TypeError ? "The server cannot be reached, or does not take so much at once. Look into Sent before you try again." : error.message);
   }
   for (const button of buttons) button.disabled = false;
 });

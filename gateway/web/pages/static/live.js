@@ -91,6 +91,13 @@ function listen() {
   });
 }
 
+// A page that nobody looks at leaves its connection to others: browsers have few for one server.
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(again);
+  source.close();
+  if (!document.hidden && pause.getAttribute("aria-pressed") !== "true") listen();
+});
+
 pause.addEventListener("click", () => {
   const on = pause.getAttribute("aria-pressed") === "true";
   pause.setAttribute("aria-pressed", String(!on));
