@@ -275,7 +275,7 @@ class Gateway:
 
     async def _sending(self, db: Database, desk: Desk, on_access: OnAccess) -> None:
         """Accounts that mail goes out through."""
-        accounts = SendingAccounts(db, desk.accounts, on_access, clock=time.time)
+        accounts = SendingAccounts(db, desk.accounts, desk.gates, on_access, clock=time.time)
         self._stack.callback(await accounts.start())
         self._tasks.spawn("connectors.sending", accounts.run())
         self._accounts = accounts

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from gateway.connectors.accounts import ConnectorAccounts
+from gateway.connectors.gates import Gates
 from gateway.connectors.options import Options, SmtpLeg
 from gateway.connectors.push.sent import SentMail, ask_copy
 from gateway.connectors.sent_search import lies_in_sent
@@ -54,12 +55,14 @@ class SendingAccounts:
     """One a process; `start` reads the table, `run` keeps it."""
 
     def __init__(
-        self, db: Database, accounts: ConnectorAccounts, on_access: OnAccess | None = None, *, clock: Clock
-    ) -> None:
-        """`on_access` is told of what it needs, so that rows are read once."""
+        self, db: Database, accounts: ConnectorAccounts, gates: Gates, on_access: OnAccess | None = None, *,
+        clock: Clock,
+    ) -> None:  # fmt: skip
+        """`gates`: of this process. `on_access` is told of what it needs, so that rows are read once."""
         self._db = db
         self._on_access = on_access
         self._accounts = accounts
+        self._gates = gates
         self._clock = clock
         self._listeners: dict[int, Callable[[], None]] = {}
         self._numbers = count(1)
@@ -159,7 +162,8 @@ class SendingAccounts:
             options = self._accounts.options(row)
             if not options.imap.enabled or not files_sent(options.smtp.host, ""):
                 return None
-            return await lies_in_sent(await self._accounts.imap(row, options, renew=False), message_id, since)
+            endpoint = await self._accounts.imap(row, options, renew=False)
+            return await lies_in_sent(endpoint, self._gates, row.id, message_id, since)
         except GatewayError as error:
             log.info("connector.sent_not_looked_at", connector=account.name, reason=str(error))
             return None

@@ -24,16 +24,17 @@ from gateway.store.vault import Vault
 from . import journal
 from .accounts import NO_LOGIN, ConnectorAccounts, Reach
 from .advice import Side
-from .gates import Gates
-from .options import Options
+from .gates import PATIENCE_S, Gates, HostAway, HostBusy
+from .options import ImapLeg, Options
 from .plan.destination import DestinationLimits
 from .plan.filters import FolderFilter
-from .probe import Probe, without_login
+from .plan.standing import of_the_server
+from .probe import Probe, untried, without_login
 from .probe_imap import probe_imap
 from .probe_smtp import probe_smtp
 from .remote.actions import RemoteActions
 from .remote.door import AccountLocks, Ways, opened
-from .remote.errors import RemoteFailed
+from .remote.errors import RemoteFailed, away, busy
 from .remote.mishaps import Mishaps
 from .service import Connectors, Found
 
@@ -52,6 +53,8 @@ class Desk:
     resolver: Resolver = system_resolver
     gates: Gates = field(default_factory=lambda: Gates(DestinationLimits(), random.random))
     """What connections to hosts wait for; a process that syncs has its workers pass the same."""
+    patience: float = PATIENCE_S
+    """Seconds that whoever tests, or acts by hand, waits until a host may be asked."""
     locks: AccountLocks = field(default_factory=AccountLocks)
     mishaps: Mishaps = field(default_factory=Mishaps)
 
@@ -79,7 +82,8 @@ class Desk:
         `action`: its name, for the event that is left where the account fails it.
         """
         try:
-            async with opened(self.accounts, Ways(self.gates, self.locks, self.resolver), found) as actions:
+            ways = Ways(self.gates, self.locks, self.resolver, patience=self.patience)
+            async with opened(self.accounts, ways, found) as actions:
                 yield actions
         except RemoteFailed as error:
             if self.mishaps.is_news(found.row.id, action, error.failure):
@@ -101,23 +105,19 @@ class Desk:
                     without_login(side, error.failure, str(error), provider, row.name) for side in sides if there[side]
                 ]
         return await self.test_options(
-            options, address=row.address, provider=provider, name=row.name, token=token, sides=sides
+            options, address=row.address, provider=provider, name=row.name, token=token, sides=sides, number=row.id
         )
 
     async def test_options(
         self, options: Options, *, address: str, provider: str, name: str = "NAME", token: str = "",
-        sides: tuple[Side, ...] = BOTH,
-    ) -> list[Probe]:
-        """Test options that are not stored. InvalidRequest: they have none of `sides`."""
+        sides: tuple[Side, ...] = BOTH, number: int = 0,
+    ) -> list[Probe]:  # fmt: skip
+        """Test options; 0 is the `number` of those that are not stored. InvalidRequest: they have none of `sides`."""
         probes = []
         if "imap" in sides and options.imap.enabled and not (token or options.imap.secret):
             probes.append(without_login("imap", Failure.AUTH_REJECTED, NO_LOGIN, provider, name))
         elif "imap" in sides and options.imap.enabled:
-            imap = self.accounts.imap_of(options.imap, token)
-            wanted = FolderFilter(options.imap.folders, options.imap.exclude)
-            probes.append(
-                await probe_imap(imap, provider=provider, name=name, wanted=wanted, resolver=self.resolver)
-            )
+            probes.append(await self._test_imap(options.imap, token, number, provider, name))
         if "smtp" in sides and options.smtp.enabled:
             smtp = self.accounts.smtp_of(options.smtp, token)
             probes.append(
@@ -126,3 +126,23 @@ class Desk:
         if not probes:
             raise InvalidRequest(f"There is nothing to test: the connector has no {' and no '.join(sides)} side")
         return probes
+
+    async def _test_imap(self, leg: ImapLeg, token: str, number: int, provider: str, name: str) -> Probe:
+        """Through the gate of its host, as somebody who waits himself."""
+        endpoint, wanted = self.accounts.imap_of(leg, token), FolderFilter(leg.folders, leg.exclude)
+        try:
+            async with self.gates.entered(leg.host, leg.port, number, patience=self.patience) as entered:
+                probe = await probe_imap(
+                    endpoint, provider=provider, name=name, wanted=wanted, resolver=self.resolver
+                )
+                if any(step.name == "login" and step.ok for step in probe.steps):
+                    entered.succeeded()
+        except (HostAway, HostBusy) as error:
+            said = away(error) if isinstance(error, HostAway) else busy(error)
+            probe = untried("imap", "turn", said.failure, said.message, provider, name)
+            probe.advice = said.advice
+            return probe
+        if probe.failure is not None:
+            counts = of_the_server(probe.failure)
+            self.gates.failed(leg.host, leg.port, number, probe.message, counts=counts)
+        return probe

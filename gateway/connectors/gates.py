@@ -11,8 +11,10 @@ from typing import Final
 import structlog
 
 from gateway.model.errors import GatewayError
+from gateway.upstream.errors import UpstreamError
 
 from .plan.destination import Destination, DestinationLimits
+from .plan.standing import of_the_server
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +22,8 @@ PROBE_S: Final = 5.0
 """While one account tries whether an outage is over, the others ask again after so long,"""
 SPREAD_S: Final = 10.0
 """and not all at once."""
+PATIENCE_S: Final = 30.0
+"""How long somebody waits himself, unless he says otherwise."""
 
 
 @dataclass(slots=True)
@@ -95,6 +99,16 @@ class Gates:
             if not told:
                 gate.destination.abandoned()
             gate.moved.set()
+
+    @asynccontextmanager
+    async def tried(self, host: str, port: int, account: int, *, patience: float) -> AsyncIterator[Entered]:
+        """`entered` for somebody who waits himself; the gate is told by what UpstreamError the connection ended."""
+        try:
+            async with self.entered(host, port, account, patience=patience) as entered:
+                yield entered
+        except UpstreamError as error:  # behind the gate, which must not take it for one that was given up
+            self.failed(host, port, account, str(error), counts=of_the_server(error.failure))
+            raise
 
     def _present(self, gate: _Gate, host: str) -> None:
         """Nobody waits here for the end of an outage: who waits takes another account's turn to begin."""

@@ -21,10 +21,9 @@ from gateway.upstream.endpoint import ImapEndpoint
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.transcript import Transcript
 
-from .gates import Entered, HostBusy
+from .gates import PATIENCE_S, Entered, HostBusy
 from .options import Options
 from .plan.renewal import begins, is_later, pause
-from .plan.standing import of_the_server
 from .profile import heard, profile_of
 from .recall import Recall
 from .requests import Requests
@@ -33,7 +32,6 @@ from .tools import Tools
 log = structlog.get_logger(__name__)
 
 
-PATIENCE_S: Final = 30.0
 _NO_ROOM: Final = (Failure.LIMIT, Failure.THROTTLED)
 
 
@@ -88,7 +86,9 @@ class Line:
 
     async def wait(self) -> None:
         """Until the host may be asked. HostAway."""
-        self._entered = await self._enter(self._waiting, None)
+        leg = self._options.imap
+        gate = self._tools.gates.entered(leg.host, leg.port, self._row.id)
+        self._entered = await self._waiting.enter_async_context(gate)
 
     async def open(self) -> ImapClient:
         """The first connection, logged in, once `wait` is over. UpstreamError."""
@@ -148,20 +148,10 @@ class Line:
 
     async def _another(self, endpoint: ImapEndpoint) -> _Open:
         leg = self._options.imap
-        try:
-            async with AsyncExitStack() as gate:
-                client = await self._connected(endpoint, await self._enter(gate, PATIENCE_S))
-                return _Open(gate.pop_all(), client, endpoint.login_ends)
-        except UpstreamError as error:  # behind the gate, as in `door.opened`
-            counts = of_the_server(error.failure)
-            self._tools.gates.failed(leg.host, leg.port, self._row.id, str(error), counts=counts)
-            raise
-
-    async def _enter(self, gate: AsyncExitStack, patience: float | None) -> Entered:
-        leg = self._options.imap
-        return await gate.enter_async_context(
-            self._tools.gates.entered(leg.host, leg.port, self._row.id, patience=patience)
-        )
+        async with AsyncExitStack() as gate:
+            trying = self._tools.gates.tried(leg.host, leg.port, self._row.id, patience=PATIENCE_S)
+            client = await self._connected(endpoint, await gate.enter_async_context(trying))
+            return _Open(gate.pop_all(), client, endpoint.login_ends)
 
     async def _connected(self, endpoint: ImapEndpoint, entered: Entered) -> ImapClient:
         tools, profile = self._tools, profile_of(self._options.imap.host)

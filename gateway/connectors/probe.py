@@ -110,6 +110,11 @@ def tls_text(tls: TlsFacts | None) -> str:
 
 def without_login(side: Side, failure: Failure, message: str, provider: str, name: str) -> Probe:
     """The test of an account that nobody can log in to: there is no access token for it."""
+    return untried(side, "token", failure, message, provider, name)
+
+
+def untried(side: Side, step: str, failure: Failure, message: str, provider: str, name: str) -> Probe:
+    """A test that ended at `step`, before anything was asked of the server."""
     probe = Probe(side)
-    Watch(probe, lambda: 0.0).failed("token", failure, message, "", provider, name)
+    Watch(probe, lambda: 0.0).failed(step, failure, message, "", provider, name)
     return probe

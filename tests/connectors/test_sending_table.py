@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 
 from gateway.app.sending_accounts import SendingAccounts
+from gateway.connectors.gates import Gates
 from gateway.connectors.options import Options, SmtpLeg
+from gateway.connectors.plan.destination import DestinationLimits
 from gateway.store.connectors import accounts
 from gateway.store.connectors.rows import ConnectorRow
 from gateway.store.db import Database
@@ -27,7 +30,8 @@ class Counting:
 async def test_only_what_changed_is_read(db: Database) -> None:
     made = await connectors(db, 45)
     counting = Counting()
-    table = SendingAccounts(db, counting, clock=time.time)  # type: ignore[arg-type]
+    gates = Gates(DestinationLimits(), random.random)
+    table = SendingAccounts(db, counting, gates, clock=time.time)  # type: ignore[arg-type]
     stop = await table.start()
     task = asyncio.get_running_loop().create_task(table.run())
     try:

@@ -12,8 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from gateway.connectors.gates import Gates, HostAway, HostBusy
-from gateway.connectors.plan.standing import of_the_server
+from gateway.connectors.gates import PATIENCE_S, Gates, HostAway, HostBusy
 from gateway.connectors.ports import Accounts
 from gateway.connectors.profile import heard, profile_of
 from gateway.connectors.service import Found
@@ -29,7 +28,6 @@ from .actions import RemoteActions
 from .errors import RemoteFailed, away, busy, failed
 
 WAIT_S: Final = 120.0  # for the action before
-PATIENCE_S: Final = 30.0
 LOG_LINES: Final = 50
 MAX_OCTETS: Final = 2**31 - 1  # of a message that is only passed on
 
@@ -99,7 +97,7 @@ async def opened(accounts: Accounts, ways: Ways, found: Found) -> AsyncIterator[
             async def connect() -> ImapClient:
                 await gate.aclose()  # the connection before this one is gone
                 entered = await gate.enter_async_context(
-                    ways.gates.entered(leg.host, leg.port, row.id, patience=ways.patience)
+                    ways.gates.tried(leg.host, leg.port, row.id, patience=ways.patience)
                 )
                 client = await _connected(accounts, found, ways.resolver, transcript)
                 entered.succeeded()
@@ -110,8 +108,7 @@ async def opened(accounts: Accounts, ways: Ways, found: Found) -> AsyncIterator[
                 yield actions
             finally:
                 await actions.close()
-    except UpstreamError as error:  # behind the gate, which must not take it for one that was given up
-        ways.gates.failed(leg.host, leg.port, row.id, str(error), counts=of_the_server(error.failure))
+    except UpstreamError as error:
         raise _logged(failed(error, row.provider or "", row.name), transcript) from None
     except HostAway as error:
         raise away(error) from None
