@@ -246,6 +246,20 @@ def test_pods_and_inboxes_that_come_later(gateway: Gateway, api: Make, receiver:
     api().delete(f"/api/v1/webhooks/{hook['id']}")
 
 
+def test_who_may_not_read_the_mail_does_not_have_it_told_to_himself(
+    gateway: Gateway, api: Make, receiver: Receiver, path: str, box: tuple[str, str]
+) -> None:
+    hook = made(api(), receiver, path, inbox=box[0])
+    key = api().post("/api/v1/keys", {
+        "name": "hooks", "inbox": box[0], "permissions": ["webhook_read", "webhook_update", "message_read"],
+    })["key"]  # fmt: skip
+    mine, address = api(key), f"/api/v1/webhooks/{hook['id']}"
+    refused = mine.ask("PATCH", address, {"url": receiver.url("/mine")})
+    assert (refused.status, refused.code) == (403, "forbidden")
+    assert mine.patch(address, {"name": "theirs", "url": hook["url"]})["name"] == "theirs"
+    assert api().patch(address, {"url": receiver.url(f"{path}/other")})["url"].endswith("/other")
+
+
 def test_two_tenants(gateway: Gateway, api: Make, receiver: Receiver, path: str, box: tuple[str, str]) -> None:
     """What one has made another neither sees nor changes, whatever it may do with its own."""
     gateway.operate("pod.add", name="stranger")

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from gateway.access.caller import Caller, inbox_of, pod_of
 from gateway.access.events import Event, Wanted, event_of, start_at
-from gateway.model.errors import InvalidRequest, NotFound
+from gateway.model.errors import InvalidRequest, NoPermission, NotFound
 from gateway.model.ids import InboxId
 from gateway.model.permissions import BUNDLES, ScopeKind
 from gateway.outbound.http import usable_url
@@ -243,13 +243,15 @@ async def get_webhook(services: Services, who: Who, webhook: str) -> WebhookOut:
 
 @router.patch("/webhooks/{webhook}")
 async def change_webhook(services: Services, who: Who, webhook: str, body: WebhookChange) -> WebhookOut:
-    """Change what is named; switch it off or on."""
+    """Change what is named; switch it off or on. Another `url` needs the permissions to read that its maker had."""
     who.need("webhook_update")
     _checked(body.url, body.headers)
     now = int(services.clock())
 
     def unit(tx: Tx, sealer: Sealer) -> Webhook:
         before = webhook_of(tx, who, webhook)
+        if body.url not in (None, before.url) and not before.reads <= who.permissions:
+            raise NoPermission("The key may not read all that this webhook is told of")
         headers = before.headers_sealed
         if body.headers is not None:
             headers = _sealed_headers(sealer, before.uuid, body.headers)
