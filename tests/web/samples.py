@@ -1,12 +1,43 @@
-"""Values that an OpenAPI document says are valid: the least that each operation takes."""
+"""What the OpenAPI documents offer, and values that they say are valid: the least that each operation takes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.model.permissions import BUNDLES
+from tests.support.api import Api
+
+DOCUMENTS = ("/api/v1/openapi.json", "/agentmail/openapi.json")
+METHODS = ("get", "post", "put", "patch", "delete")
+Document = dict[str, Any]
+Operation = tuple[str, str, dict[str, Any]]
+"""Method, path, and what the document says of it."""
+
+
+def offered(api: Api) -> Iterator[tuple[Document, Operation]]:
+    """Each operation of native API, MailSlurp's and AgentMail's, with the document that it stands in."""
+    for place in DOCUMENTS:
+        document = api.get(place)
+        below = document.get("servers", [{"url": ""}])[0]["url"]
+        for path, methods in document["paths"].items():
+            for method, said in methods.items():
+                if method in METHODS:
+                    yield document, (method.upper(), below + path, said)
+
+
+def named(said: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Parameter -> its schema."""
+    return {each["name"]: each["schema"] for each in said.get("parameters", ()) if each["in"] == place}
+
+
+def body_of(said: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Its first content type, and that one's schema."""
+    for kind, value in (said.get("requestBody") or {}).get("content", {}).items():
+        return kind, value.get("schema", {})
+    return None
+
 
 GIVEN: Mapping[str, Any] = {"permissions": list(BUNDLES), "address": "somebody@ours.test", "recipient": "a@b.test"}
 """What a schema cannot say: values by the name of their field."""
