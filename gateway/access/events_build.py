@@ -201,7 +201,7 @@ class Builder:
         if row is None:
             return None
         data = _submission(row.uuid, row.message_id, row.mail_from) | {
-            "recipient": row.address, "here": False, "code": row.code, "enhanced": row.enhanced,
+            "recipient": row.address, "here": row.here, "code": row.code, "enhanced": row.enhanced,
             "text": None if row.text is None else bytes(row.text).decode("utf-8", "replace")[:_LONG],
             "remote": row.remote,
         }  # fmt: skip

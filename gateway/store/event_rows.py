@@ -19,6 +19,7 @@ from . import flag_record
 from .db import Rx
 from .flag_record import ranges_in
 from .statements import Stmt
+from .submissions import HERE_LATER
 
 SHORT_ENVELOPE: Final = 16_384
 _NEAR: Final = 16  # messages from the end of a mailbox that are looked at before it is halved
@@ -88,11 +89,12 @@ _SUBMISSIONS = Stmt(
     " AND inbox_id = :inbox"
 )
 _RECIPIENTS = Stmt(
-    "SELECT submission_id, id, address, state, attempts FROM queue_recipient WHERE submission_id IN :LIST(rows)"
-    " ORDER BY submission_id, id"
+    "SELECT submission_id, id, address, state = 'sent' AND attempts = 0 AND domain <> :waited FROM queue_recipient"
+    " WHERE submission_id IN :LIST(rows) ORDER BY submission_id, id"
 )
 _ATTEMPTS = Stmt(
-    "SELECT a.id, a.at, a.state, a.code, a.enhanced, a.text, a.remote, r.address, s.uuid, s.message_id, s.mail_from"
+    "SELECT a.id, a.at, a.state, a.code, a.enhanced, a.text, a.remote, r.address, s.uuid, s.message_id, s.mail_from,"
+    " a.state = 'sent' AND r.domain = :waited"
     " FROM queue_attempt a JOIN queue_recipient r ON r.id = a.recipient_id JOIN submission s ON s.id = r.submission_id"
     " WHERE a.id IN :LIST(rows) AND +r.inbox_id = :inbox"  # `+`: by the attempts, not through all recipients
 )
@@ -174,6 +176,8 @@ class Attempted:
     uuid: str
     message_id: bytes | None
     mail_from: str
+    here: bool
+    """It waited, and was delivered here."""
 
 
 def inbox(rx: Rx, inbox_id: InboxId) -> LogInbox | None:
@@ -283,9 +287,9 @@ def submitted(rx: Rx, inbox_id: InboxId, ids: Sequence[int]) -> dict[int, Submit
     """Those that the history still knows."""
     people: dict[int, list[str]] = {}
     here: dict[int, list[tuple[int, str]]] = {}
-    for submission, number, address, state, attempts in rx.all(_RECIPIENTS, rows=list(ids)) if ids else ():
+    for submission, number, address, at_once in rx.all(_RECIPIENTS, rows=list(ids), waited=HERE_LATER) if ids else ():
         people.setdefault(submission, []).append(address)
-        if state == "sent" and not attempts:
+        if at_once:
             here.setdefault(submission, []).append((number, address))
     rows = rx.all(_SUBMISSIONS, rows=list(ids), inbox=inbox_id) if ids else []
     return {
@@ -298,4 +302,5 @@ def submitted(rx: Rx, inbox_id: InboxId, ids: Sequence[int]) -> dict[int, Submit
 
 def attempted(rx: Rx, inbox_id: InboxId, ids: Sequence[int]) -> dict[int, Attempted]:
     """Those that the history still knows."""
-    return {row[0]: Attempted(*row) for row in rx.all(_ATTEMPTS, rows=list(ids), inbox=inbox_id)} if ids else {}
+    rows = rx.all(_ATTEMPTS, rows=list(ids), inbox=inbox_id, waited=HERE_LATER) if ids else []
+    return {row[0]: Attempted(*row[:-1], here=bool(row[-1])) for row in rows}

@@ -9,9 +9,13 @@ import pytest
 
 from gateway.access.events import RESET, Event, event_of, events_after, start_at
 from gateway.access.events_place import Place, place_of, shown, whole
+from gateway.delivery.local import ROUTE, LocalDelivery
+from gateway.delivery.source import stored
+from gateway.ingest.writer import Ingest
 from gateway.model.errors import InvalidRequest, NotFound
 from gateway.model.flags import DELETED, FLAGGED, SEEN
 from gateway.model.ids import ContentId, InboxId, MailboxId
+from gateway.model.recipient import Recipient
 from gateway.store import cleanup, event_log, inboxes, mailboxes, messages, queue, reports, snapshot
 from gateway.store.append import Appended
 from gateway.store.db import Database
@@ -126,6 +130,23 @@ async def test_sent_mail(db: Database) -> None:
     await db.write(lambda tx: queue.purge_finished(tx, NOW + 100, 10))
     events, _ = await told(db, inbox.id, whole(inbox.modseq))
     assert [each.type for each in events] == [RESET]
+
+
+async def test_mail_that_waits_is_delivered_here_once_for_whoever_reads(db: Database) -> None:
+    inbox = await make_inbox(db)
+    place = await now_at(db, inbox.id)
+    await send(db, inbox, later=[Recipient(inbox.address)])
+    (sent,), then = await told(db, inbox.id, place)
+    assert (sent.type, sent.data["recipients"]) == ("message.sent", [inbox.address])
+    (item,) = await claim(db)
+    here = LocalDelivery(db, Ingest(db, now=lambda: NOW), owner="me", clock=lambda: NOW)
+    assert await here.deliver(ROUTE, [item], await stored(db, item.content_id)) == []
+    events, _ = await told(db, inbox.id, then)
+    assert sorted(each.type for each in events) == ["message.delivered", "message.received"]
+    (delivered,) = [each for each in events if each.type == "message.delivered"]
+    assert (delivered.data["recipient"], delivered.data["here"]) == (inbox.address, True)
+    later, _ = await told(db, inbox.id, place)
+    assert [each.id for each in later] == [sent.id, *(each.id for each in events)]
 
 
 async def test_what_is_told_once_is_not_told_again_for_what_nobody_is_told_of(db: Database) -> None:
