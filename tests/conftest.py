@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from hypothesis import settings
 
-from tests.servers import postgres
+from tests.servers import places, postgres
 from tests.servers.dovecot import Dovecot, running_dovecot
 from tests.servers.process import PeerMissing
 from tests.servers.stores import Stores
@@ -26,6 +26,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 IN_CI = bool(os.environ.get("CI"))
+
+if not soak.SOAK:
+    places.use_memory()
 
 # Processes of the product are forked from one that has imported it; the long run starts each as users do.
 forked.enabled = forked.POSSIBLE and not soak.SOAK

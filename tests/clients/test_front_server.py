@@ -15,6 +15,7 @@ import pytest
 
 from tests.clients.test_listeners import listener
 from tests.faults.process_kit import PATIENCE
+from tests.servers.places import short
 from tests.servers.postfix import Postfix, start_postfix
 from tests.servers.process import PeerMissing, free_port, wait_for
 from tests.support.gateway import HOST, Gateway, running
@@ -73,7 +74,7 @@ def front(missing: Callable[[str], None]) -> Iterator[Front]:
     """The page's main.cf in a Postfix of our own; its listener on the socket in that Postfix's queue directory."""
     page = PAGE.read_text()
     # Not pytest's directory: the path of a Unix socket has 100 octets.
-    directory = Path(tempfile.mkdtemp(prefix="front-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="front-", dir=short()))
     try:
         postfix = start_postfix(directory / "postfix", block(page, "virtual_transport"))
     except (PeerMissing, OSError, subprocess.CalledProcessError) as error:

@@ -23,6 +23,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.servers.places import short
 from tests.servers.postfix import start_postfix
 from tests.servers.process import PeerMissing, free_port, wait_for
 from tests.support.gateway import HOST, Gateway, running
@@ -86,7 +87,7 @@ class Way:
 
 @pytest.fixture(scope="module")
 def way(missing: Callable[[str], None]) -> Iterator[Way]:
-    directory = Path(tempfile.mkdtemp(prefix="smuggling-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="smuggling-", dir=short()))
     sink = Sink()
     end = Controller(sink, hostname="127.0.0.1", port=free_port())
     end.start()

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.mail import new_message
+from tests.servers.places import short
 from tests.support.gateway import HOST, Gateway
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +71,7 @@ def test_ports_passed_by_systemd_outlive_the_process(
 
 
 def test_a_unix_socket_of_systemds_takes_mail_and_stays(make_gateway: Callable[..., Gateway]) -> None:
-    place = Path(tempfile.mkdtemp(prefix="lmtp-", dir="/tmp"))  # a Unix socket's path is short
+    place = Path(tempfile.mkdtemp(prefix="lmtp-", dir=short()))  # a Unix socket's path is short
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
             bound.bind(str(place / "lmtp"))
@@ -99,7 +100,7 @@ def test_a_tcp_socket_of_systemds_for_lmtp_needs_networks(
 
 def test_a_unix_socket_of_systemds_is_behind_no_proxy(make_gateway: Callable[..., Gateway]) -> None:
     """Who connects to it has no address that could be a proxy's."""
-    place = Path(tempfile.mkdtemp(prefix="lmtp-", dir="/tmp"))
+    place = Path(tempfile.mkdtemp(prefix="lmtp-", dir=short()))
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
             bound.bind(str(place / "lmtp"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from gateway.outbound.tls import Security, TlsPolicy
 from gateway.outbound.verdict import Outcome
 from tests.faults.smtp_kit import run
 from tests.faults.smtp_peer import FAST, Got, Peer, mail, peer
-from tests.servers.postfix import Postfix, start_postfix
+from tests.servers.postfix import Postfix, running_postfix
 
 HEAD = b"From: ann@example.org\r\nTo: eve@x.net\r\nMessage-ID: <one@example.org>\r\nSubject: hi\r\n\r\n"
 EVIL = b"MAIL FROM:<evil@example.org>|RCPT TO:<victim@x.net>|DATA|From: evil@example.org||evil|.|"
@@ -34,16 +34,17 @@ def installed(missing: Callable[[str], None]) -> None:
 
 
 @asynccontextmanager
-async def hop(tmp_path: Path, extra: str = "", *, sink: Peer | None = None) -> AsyncIterator[tuple[Postfix, Peer]]:
+async def hop(extra: str = "", *, sink: Peer | None = None) -> AsyncIterator[tuple[Postfix, Peer]]:
     """A Postfix that hands on to a strict server of ours."""
     async with peer(sink or Peer(("8BITMIME", "SMTPUTF8", "PIPELINING"))) as end:
         settings = f"relayhost = [127.0.0.1]:{end.port}\nsmtp_destination_concurrency_limit = 1\n"
         settings += "smtpd_forbid_bare_newline = no\nsmtpd_forbid_unauth_pipelining = no\nsmtputf8_enable = yes\n"
-        postfix = await asyncio.to_thread(start_postfix, tmp_path, settings + extra)
+        stack = ExitStack()
+        postfix = await asyncio.to_thread(stack.enter_context, running_postfix(settings + extra))
         try:
             yield postfix, end
         finally:
-            await asyncio.to_thread(postfix.stop)
+            await asyncio.to_thread(stack.close)
 
 
 def endpoint(postfix: Postfix, *, tls: bool = False) -> Endpoint:
@@ -60,11 +61,11 @@ async def handed_on(end: Peer, count: int) -> list[Got]:
     return end.got
 
 
-def test_nothing_stored_goes_out_as_two_messages(tmp_path: Path) -> None:
+def test_nothing_stored_goes_out_as_two_messages() -> None:
     """What APPEND kept never passed submission's checks: it is one message at the next hop and behind it."""
 
     async def main() -> None:
-        async with hop(tmp_path) as (postfix, end):
+        async with hop() as (postfix, end):
             connection = await SmtpConnection.open(endpoint(postfix))
             for number, dot in enumerate(ENDS):
                 for line in (b"\n", b"\r\n", b"\r"):
@@ -91,11 +92,11 @@ def test_nothing_stored_goes_out_as_two_messages(tmp_path: Path) -> None:
     run(main())
 
 
-def test_wishes_for_reports_are_handed_on(tmp_path: Path) -> None:
+def test_wishes_for_reports_are_handed_on() -> None:
     """Postfix offers DSN, so that it owes the report: it sends "relayed", for the server behind it offers none."""
 
     async def main() -> None:
-        async with hop(tmp_path) as (postfix, end):
+        async with hop() as (postfix, end):
             connection = await SmtpConnection.open(endpoint(postfix, tls=True))
             asked = Recipient("eve@x.net", Notify.SUCCESS, "rfc822;Original+2BEve@x.net")
             quiet = Recipient("bob@x.net", Notify.NEVER)
@@ -126,9 +127,9 @@ TEXT = (
 
 
 @pytest.mark.parametrize("keywords", ["", "8bitmime,smtputf8", "pipelining,chunking,dsn,8bitmime,size"])
-def test_what_it_does_not_offer_is_converted(tmp_path: Path, keywords: str) -> None:
+def test_what_it_does_not_offer_is_converted(keywords: str) -> None:
     async def main() -> list[Outcome]:
-        async with hop(tmp_path, f"smtpd_discard_ehlo_keywords = {keywords}\n") as (postfix, end):
+        async with hop(f"smtpd_discard_ehlo_keywords = {keywords}\n") as (postfix, end):
             connection = await SmtpConnection.open(endpoint(postfix))
             outcomes = await connection.send(mail("a@x.net", octets=BINARY, binary=True))
             outcomes += await connection.send(mail("b@x.net", octets=TEXT, body_8bit=True))
@@ -143,13 +144,13 @@ def test_what_it_does_not_offer_is_converted(tmp_path: Path, keywords: str) -> N
     assert {outcome.verdict.value for outcome in run(main())} == {"sent"}
 
 
-def test_its_refusals_find_their_recipients(tmp_path: Path) -> None:
+def test_its_refusals_find_their_recipients() -> None:
     """Replies to pipelined commands of a real server, of which a third is refused, with its words."""
 
     async def main() -> None:
         refuse = "smtpd_recipient_restrictions = check_recipient_access inline:{{bad@x.net = 550 5.1.1 nobody}, "
         refuse += "{later@x.net = 450 4.2.1 not now}}, permit_mynetworks, reject\n"
-        async with hop(tmp_path, refuse) as (postfix, end):
+        async with hop(refuse) as (postfix, end):
             connection = await SmtpConnection.open(endpoint(postfix))
             for _ in range(3):
                 outcomes = await connection.send(mail("good@x.net", "bad@x.net", "later@x.net", octets=HEAD + b"x\r\n"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.faults.smtp_kit import USER, run
 from tests.faults.smtp_relay import relay
 from tests.faults.smtp_store import House, house
 from tests.faults.test_smtp_notices import EVE, MESSAGE, desk, settled, submit
-from tests.servers.postfix import start_postfix
+from tests.servers.postfix import running_postfix
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,8 @@ def test_what_it_returns_is_recognised(tmp_path: Path, keywords: str, cases: lis
     async def main() -> None:
         async with house(tmp_path) as it, relay() as far, desk(it) as desk_:
             extra = f"relayhost = [127.0.0.1]:{far.port}\nsmtpd_discard_ehlo_keywords = {keywords}\n"
-            postfix = await asyncio.to_thread(start_postfix, tmp_path / "postfix", extra)
+            stack = ExitStack()
+            postfix = await asyncio.to_thread(stack.enter_context, running_postfix(extra))
             try:
                 it.use_relay(postfix.smtp)
                 for number, (wish, event) in enumerate(cases):
@@ -79,6 +81,6 @@ def test_what_it_returns_is_recognised(tmp_path: Path, keywords: str, cases: lis
                         assert (told.code, told.enhanced) == (550, "5.1.1")
                         assert b"<eve> nobody of that name" in (told.text or b"")
             finally:
-                await asyncio.to_thread(postfix.stop)
+                await asyncio.to_thread(stack.close)
 
     run(main())

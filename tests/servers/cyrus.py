@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .places import let_in, short
 from .process import PeerMissing, free_port, port_open, stop, wait_for
 from .tls import make_certificates
 
@@ -85,7 +86,7 @@ class Cyrus:
 @contextmanager
 def running_cyrus(more: str = "") -> Iterator[Cyrus]:
     """One for the time being, in a directory that its user may enter: another run of pytest bars those of pytest."""
-    with tempfile.TemporaryDirectory(prefix="cyrus-", ignore_cleanup_errors=True) as directory:
+    with tempfile.TemporaryDirectory(prefix="cyrus-", dir=short(), ignore_cleanup_errors=True) as directory:
         server = start_cyrus(Path(directory), more)
         try:
             yield server
@@ -104,10 +105,7 @@ def start_cyrus(directory: Path, more: str = "") -> Cyrus:
     libraries = _programs(directory)
     for name in ("config/socket", "proc", "lock", "temp", "mail", "sieve"):
         (directory / name).mkdir(parents=True)
-    for parent in (directory, *directory.parents):
-        if parent == Path("/tmp") or parent == Path("/"):
-            break
-        parent.chmod(parent.stat().st_mode | 0o055)
+    let_in(directory)
     if root:
         for path in (directory, *directory.iterdir(), directory / "config/socket"):
             shutil.chown(path, user, group)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .places import let_in, short
 from .process import PeerMissing, free_port, port_open, stop, wait_for
 from .tls import make_certificates
 
@@ -126,7 +127,7 @@ def running_dovecot(more: str = "") -> Iterator[Dovecot]:
 
     It is short too: the path of a Unix socket has 100 octets.
     """
-    with tempfile.TemporaryDirectory(prefix="dovecot-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+    with tempfile.TemporaryDirectory(prefix="dovecot-", dir=short(), ignore_cleanup_errors=True) as directory:
         server = start_dovecot(Path(directory), more)
         try:
             yield server
@@ -147,10 +148,7 @@ def start_dovecot(directory: Path, more: str = "") -> Dovecot:
     user, group = ("mail", "mail") if root else (getpass.getuser(), grp.getgrgid(os.getgid()).gr_name)
     if root:
         shutil.chown(mail, user, group)
-    for parent in (directory, *directory.parents):
-        if parent == Path("/tmp") or parent == Path("/"):
-            break
-        parent.chmod(parent.stat().st_mode | 0o055)
+    let_in(directory)
     ports = {name: free_port() for name in ("imap", "imaps", "lmtp")}
     config = directory / "dovecot.conf"
     config.write_text(

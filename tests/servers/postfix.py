@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .places import let_in, short
 from .process import PeerMissing, free_port, port_open, stop, wait_for
 from .tls import make_certificates
 
@@ -87,6 +91,17 @@ class Postfix:
         stop(self.process)
 
 
+@contextmanager
+def running_postfix(extra: str = "") -> Iterator[Postfix]:
+    """One for the time being, in a directory that its users may enter: another run of pytest bars those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="postfix-", dir=short(), ignore_cleanup_errors=True) as directory:
+        server = start_postfix(Path(directory), extra)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 def start_postfix(directory: Path, extra: str = "") -> Postfix:
     """Start one below `directory` with `extra` lines of main.cf; PeerMissing when it is not installed."""
     master = Path("/usr/lib/postfix/sbin/master")
@@ -95,10 +110,7 @@ def start_postfix(directory: Path, extra: str = "") -> Postfix:
     etc, queue, data = directory / "etc", directory / "queue", directory / "data"
     for path in (etc, queue, data):
         path.mkdir(parents=True, exist_ok=True)
-    for parent in (directory, *directory.parents):
-        if parent == Path("/tmp") or parent == Path("/"):
-            break
-        parent.chmod(parent.stat().st_mode | 0o055)
+    let_in(directory)
     ca, cert, key = make_certificates(directory)
     shutil.chown(data, "postfix", "postfix")
     for _ in range(TRIES):

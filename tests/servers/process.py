@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +45,7 @@ def free_port() -> int:
 def _share() -> int:
     """The first share that no living process has: its file stays locked until this one ends."""
     for number in range(_SHARES):
-        path = Path(tempfile.gettempdir()) / f"gateway-tests-ports-{os.getuid()}-{number}"
+        path = Path("/tmp") / f"gateway-tests-ports-{os.getuid()}-{number}"
         file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
