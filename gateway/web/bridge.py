@@ -67,6 +67,7 @@ class Http(HttpToolsProtocol):
         self.head_seconds = 30.0
         self._silent = 0  # octets of which nobody but the parser has heard
         self._heard = False  # with the octets that are looked at just now
+        self._upgraded = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -82,8 +83,7 @@ class Http(HttpToolsProtocol):
             return  # RFC 9112 9.6: what comes behind the last answer is not carried out
         self._heard = False
         super().data_received(data)
-        if self.transport.get_protocol() is not self:
-            self._cancel()  # it is a WebSocket from here on, and no head follows
+        if self._upgraded:
             return
         # The parser keeps a field that has no end yet and fields behind a body, and skips what else chunks say: it
         # tells nobody how long these are.
@@ -112,6 +112,12 @@ class Http(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._cancel()
         super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """No head follows, and what does is not ours."""
+        self._upgraded = True
+        self._cancel()
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "This is no HTTP request")
