@@ -19,7 +19,7 @@ from gateway.store.trigrams import Trigrams, with_index
 from .bodies import Slot, chosen
 from .caller import Caller
 from .digest import Digest, Digests, path_of
-from .listing import Cursor, Place, Placed, find, page
+from .listing import Cursor, Page, Place, Placed, find, page
 from .query import Query
 from .rendered import Leaf, NotRendered, leaves_of
 from .sight import sight
@@ -87,14 +87,21 @@ async def list_messages(
     texts: Trigrams | None = None,
 ) -> Listing:  # fmt: skip
     """A page of at most `limit` messages. NotFound, NoPermission, CannotChange (the mailbox only holds others)."""
+    found = await list_places(db, who, inbox, query, cursor, limit, texts)
+    return Listing(await digested(db, kept, found.messages), found.next)
+
+
+async def list_places(
+    db: Database, who: Caller, inbox: str, query: Query, cursor: Cursor | None, limit: int,
+    texts: Trigrams | None = None,
+) -> Page:  # fmt: skip
+    """The same without what the messages say, for who only wants to know which ones they are."""
     if query.needles:
         ask = partial(db.offload_bulk, page, who, inbox, query, cursor, limit)
-        found = await with_index(texts if query.text else None, ask)
-    elif query.has or query.lacks or query.keyword or query.no_keyword:
-        found = await db.offload(page, who, inbox, query, cursor, limit)
-    else:
-        found = await db.read(lambda rx: page(rx, who, inbox, query, cursor, limit))
-    return Listing(await digested(db, kept, found.messages), found.next)
+        return await with_index(texts if query.text else None, ask)
+    if query.has or query.lacks or query.keyword or query.no_keyword:
+        return await db.offload(page, who, inbox, query, cursor, limit)
+    return await db.read(lambda rx: page(rx, who, inbox, query, cursor, limit))
 
 
 async def messages(db: Database, kept: Digests, who: Caller, inbox: str, ids: Sequence[str]) -> list[Message]:

@@ -18,7 +18,7 @@ from gateway.model.flags import SEEN, SYSTEM_BY_FOLDED
 from gateway.model.ids import MailboxId
 from gateway.model.rights import Action
 from gateway.model.sequence import SequenceSet
-from gateway.store import mailboxes, messages
+from gateway.store import mailboxes
 from gateway.store.db import Rx, Tx
 from gateway.store.inboxes import Inbox
 from gateway.web.api.parts import Services, Who
@@ -27,7 +27,7 @@ from gateway.web.services import WebServices
 from . import reading
 from .emails import raw_octets
 from .ids import message_uuid
-from .imap_lines import INBOX, MANY, Line, Wanted, lines, set_of
+from .imap_lines import INBOX, Line, Wanted, first_unseen, lines, set_of
 from .imap_models import (
     FetchResult,
     FlagsOptions,
@@ -115,9 +115,8 @@ async def imap_server_search(
         before=unix(body.before), flags=_mask(body.with_flags), without=_mask(body.without_flags),
     ))  # fmt: skip
     for query in _queries(body):
-        fitting, _ = await reading.emails(services, who, inbox, query, MANY)
-        ids = {message.id for message in fitting}
-        found = [line for line in found if line.email_id in ids]
+        fitting = await reading.ids(services, who, inbox, query)
+        found = [line for line in found if line.email_id in fitting]
     if body.sent_since is not None or body.sent_before is not None:
         found = await _sent_within(services, who, inbox, found, unix(body.sent_since), unix(body.sent_before))
     return ListResult(results=[_projected(inbox, line) for line in found[:MOST]])
@@ -178,14 +177,13 @@ async def imap_server_status(
         seen = sight(rx, who, inbox.uuid)
         box = mailboxes.by_name(rx, inbox.id, seen.selectable(name).name)
         assert box is not None
-        flags = messages.load(rx, MailboxId(box.id))
-        first = next((number for number, (_, mask, _) in enumerate(flags, 1) if not mask & SEEN), 0)
         known = list(SYSTEM_BY_FOLDED)
         told = {"MESSAGES": box.messages, "UNSEEN": box.unseen, "UIDNEXT": box.uidnext,
                 "UIDVALIDITY": box.uidvalidity, "RECENT": 0}
         return ImapMailboxStatus(
             name=box.name, items={key: told[key] for key in (body.status_items or told) if key in told},
-            flags=known, permanent_flags=known, unseen_seq_num=first, messages=box.messages, unseen=box.unseen,
+            flags=known, permanent_flags=known, unseen_seq_num=first_unseen(rx, MailboxId(box.id)) if box.unseen else 0,
+            messages=box.messages, unseen=box.unseen,
             uid_next=box.uidnext, uid_validity=box.uidvalidity, append_limit=services.settings.max_message_size,
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ from gateway.access.caller import Caller
 from gateway.access.sight import sight
 from gateway.model import sequence
 from gateway.model.errors import InvalidRequest
+from gateway.model.flags import SEEN
 from gateway.model.ids import MailboxId
 from gateway.model.sequence import Ranges, SequenceSet
 from gateway.store import messages
@@ -71,6 +72,17 @@ def positions(uids: Sequence[int], wanted: Wanted) -> Ranges:
     if wanted.numbers is not None:
         found = sequence.intersect(found, wanted.numbers.resolve(len(uids)))
     return found
+
+
+def first_unseen(rx: Rx, mailbox: MailboxId, page: int = messages.LOAD_PAGE) -> int:
+    """The number of the first message without \\Seen, 0 where there is none."""
+    before = after = 0
+    while rows := messages.load(rx, mailbox, after, page):
+        for number, (_, mask, _) in enumerate(rows, before + 1):
+            if not mask & SEEN:
+                return number
+        before, after = before + len(rows), rows[-1][0]
+    return 0
 
 
 def lines(rx: Rx, who: Caller, inbox: Inbox, wanted: Wanted) -> list[Line]:

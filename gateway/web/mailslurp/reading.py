@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -34,6 +34,8 @@ NO_EMAIL: Final = "No such email"
 ELSEWHERE: Final = frozenset({SENT, DRAFTS, TRASH, JUNK})
 """Mailboxes whose mail an inbox has not received, or has put away."""
 PAGE: Final = 200
+COUNTED: Final = 1000
+"""Messages of a page of which nobody wants to know what they say."""
 LOOK_S: Final = 5.0
 """A wake-up that was lost costs so much."""
 SYNC_S: Final = 10.0
@@ -129,16 +131,28 @@ async def count(services: WebServices, who: Caller, inbox: Inbox, query: Query) 
             return sum(box.messages or 0 for box in seen.boxes.values() if box.role not in ELSEWHERE)
 
         return await services.db.read(counted)
-    total, cursor = 0, None
-    query = replace(query, without=ELSEWHERE)
+    total = 0
+    async for found in _ids(services, who, inbox, query):
+        total += len(found)
+    return total
+
+
+async def ids(services: WebServices, who: Caller, inbox: Inbox, query: Query) -> set[str]:
+    """EMAILIDs of all that fit."""
+    every: set[str] = set()
+    async for found in _ids(services, who, inbox, query):
+        every.update(found)
+    return every
+
+
+async def _ids(services: WebServices, who: Caller, inbox: Inbox, query: Query) -> AsyncIterator[list[str]]:
+    query, cursor = replace(query, without=ELSEWHERE), None
     while True:
-        page = await reads.list_messages(
-            services.db, services.digests, who, inbox.uuid, query, cursor, PAGE, services.trigrams
-        )
-        total += len(page.messages)
+        page = await reads.list_places(services.db, who, inbox.uuid, query, cursor, COUNTED, services.trigrams)
+        yield [message.id for message in page.messages]
         cursor = page.next
         if cursor is None:
-            return total
+            return
 
 
 async def until(
