@@ -59,10 +59,9 @@ class ListDrafts(Theirs):
     drafts: list[DraftItem]
 
 
-class CreateDraft(Given):
-    """`in_reply_to`, `forward_of`: ids of a message of this inbox. With `send_at` it is sent then."""
+class Written(Given):
+    """What a draft says, and when it goes."""
 
-    labels: Labels = ()
     reply_to: Addresses = ()
     to: Addresses = ()
     cc: Addresses = ()
@@ -70,31 +69,29 @@ class CreateDraft(Given):
     subject: Annotated[str, Field(max_length=50_000)] | None = None
     text: str | None = None
     html: str | None = None
+    send_at: datetime | None = None
+
+
+class CreateDraft(Written):
+    """`in_reply_to`, `forward_of`: ids of a message of this inbox. With `send_at` it is sent then."""
+
+    labels: Labels = ()
     attachments: Attachments = ()
     in_reply_to: Id | None = None
     forward_of: Id | None = None
     reply_all: bool | None = None
-    send_at: datetime | None = None
     client_id: ClientId | None = None
 
 
-class UpdateDraft(Given):
+class UpdateDraft(Written):
     """What is not named stays; null takes it away."""
 
-    reply_to: Addresses = ()
-    to: Addresses = ()
-    cc: Addresses = ()
-    bcc: Addresses = ()
-    subject: Annotated[str, Field(max_length=50_000)] | None = None
-    text: str | None = None
-    html: str | None = None
     add_attachments: Attachments = ()
     remove_attachments: Annotated[
         tuple[Id, ...], Field(max_length=500), BeforeValidator(lambda value: value or ())
     ] = ()
     add_labels: Labels = ()
     remove_labels: Labels = ()
-    send_at: datetime | None = None
 
 
 class SendDraft(Given):

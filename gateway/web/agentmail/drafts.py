@@ -22,6 +22,7 @@ from gateway.web.api.parts import Services, Who
 from gateway.web.idempotency import Keep, Once
 from gateway.web.services import WebServices
 
+from . import across
 from .downloads import AttachmentPlace, attachment_download
 from .draft_values import (
     CreateDraft,
@@ -91,10 +92,9 @@ async def one(services: WebServices, who: Caller, area: Area, draft_id: str) -> 
 
 
 def _all(rx: Rx, who: Caller, area: Area) -> list[Seen]:
+    """LimitReached: there are too many inboxes."""
     found = []
-    for inbox in inboxes_of(rx, area.of(rx, who)):
-        if not inbox.messages:
-            continue
+    for inbox in across.inboxes_in(rx, who, area):
         places, _ = draft_views.page(rx, sending.post_of(rx, who, inbox.address), None, MOST_DRAFTS)
         words = words_of(rx, who, inbox, places) if places else {}
         found += [Seen(inbox, place, words.get(place.email_id, ())) for place in places]

@@ -102,7 +102,7 @@ def _paths(base: str) -> None:
             return [_shown(rx, services, each) for each in _entries(rx, _place(rx, who, area), direction, type)]
 
         page, said = paged(
-            await services.db.read(query), limit, page_token, lambda each: (each.entry,), rising=True
+            await services.db.read(query), limit, page_token, lambda each: (each.entry,), (str,), rising=True
         )
         return ListEntries(**said, entries=page)
 

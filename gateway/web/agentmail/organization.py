@@ -65,10 +65,11 @@ async def get_organization(services: Services, who: Who) -> Organization:
     """All that the key opens. Its id is this server's name."""
 
     def query(rx: Rx) -> Organization:
-        found = pods.pods(rx)
-        born = moment(min((pod.created_at for pod in found), default=0))
+        found = inboxes_of(rx, who)
+        own = {inbox.pod_id for inbox in found} | {who.pod_id}
+        born = moment(min((pod.created_at for pod in pods.pods(rx) if who.may_all or pod.id in own), default=0))
         return Organization(
-            organization_id=services.settings.hostname, inbox_count=len(inboxes_of(rx, who)),
+            organization_id=services.settings.hostname, inbox_count=len(found),
             domain_count=len(domains_of(rx, who)), updated_at=born, created_at=born,
         )  # fmt: skip
 

@@ -137,15 +137,14 @@ def from_token(token: str | None, *kinds: type) -> tuple[Any, ...] | None:
 
 
 def paged(
-    items: Sequence[T], limit: int, token: str | None, key: Callable[[T], tuple[Any, ...]], *, rising: bool = False
-) -> tuple[list[T], dict[str, Any]]:
-    """A page of what is in memory, by `key` (values of one type each, unique), and what its answer says of it."""
+    items: Sequence[T], limit: int, token: str | None, key: Callable[[T], tuple[Any, ...]],
+    kinds: tuple[type, ...] = (int, str), *, rising: bool = False,
+) -> tuple[list[T], dict[str, Any]]:  # fmt: skip
+    """A page of what is in memory, by `key` (of `kinds`, unique), and what its answer says of it."""
     limit = min(limit, MOST)
     ordered = sorted(items, key=key, reverse=not rising)
-    kinds = tuple(type(part) for part in key(ordered[0])) if ordered else (object,)
-    if token is not None and ordered:
-        after = from_token(token, *kinds)
-        assert after is not None
+    after = from_token(token, *kinds)
+    if after is not None:
         ordered = [item for item in ordered if (key(item) > after if rising else key(item) < after)]
     found = ordered[:limit]
     more = to_token(*key(found[-1])) if len(ordered) > limit else None

@@ -6,7 +6,6 @@ One that was made by /api/v1 is told in our words, and shown here under their na
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -14,7 +13,7 @@ from fastapi import APIRouter
 from pydantic import BeforeValidator, Field
 
 from gateway.access.caller import Caller
-from gateway.model.errors import CannotChange, InvalidRequest, NotFound
+from gateway.model.errors import InvalidRequest, NotFound
 from gateway.store import inboxes, pods, resource_notes, webhooks
 from gateway.store.db import Rx, Tx
 from gateway.store.resource_notes import Note
@@ -42,7 +41,7 @@ def _listed(value: Any) -> Any:
 
 Ids = Annotated[tuple[Annotated[str, Field(max_length=320)], ...], Field(max_length=10), BeforeValidator(_listed)]
 Types = Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(max_length=50), BeforeValidator(_listed)]
-Headers = Annotated[dict[str, str], Field(max_length=20), BeforeValidator(lambda value: value or {})]
+Headers = Annotated[dict[str, str], Field(max_length=ours.MOST_HEADERS), BeforeValidator(lambda value: value or {})]
 
 
 class WebhookOut(Theirs):
@@ -182,18 +181,13 @@ def _paths(path: str) -> None:
             url=body.url, dialect=AGENTMAIL, types=types, headers=body.headers,
             inbox=body.inbox_ids[0] if body.inbox_ids else None, pod=body.pod_ids[0] if body.pod_ids else None,
         )  # fmt: skip
-        made = await ours.create_webhook(services, inner, new)
-        if body.client_id is not None:
-            note = Note(made.id, body.client_id)
 
-            def unit(tx: Tx) -> None:
-                resource_notes.put(tx, "webhook", owner, note)
+        def noted(tx: Tx, hook: webhooks.Webhook) -> None:
+            """CannotChange: another request with this id was faster."""
+            if body.client_id is not None:
+                resource_notes.put(tx, "webhook", owner, Note(hook.uuid, body.client_id))
 
-            try:
-                await services.db.write(unit)
-            except CannotChange:  # another request with this id was faster
-                await services.db.write(lambda tx: webhooks.delete(tx, ours.webhook_of(tx, inner, made.id).id))
-                raise
+        made = await ours.make(services, inner, new, noted)
         _, hook = await _one(services, who, area, made.id)
         return await _shown(services, hook)
 
@@ -226,15 +220,18 @@ def _paths(path: str) -> None:
     ) -> None:
         """Set, replace and remove fields that are sent besides."""
         who.need("webhook_update")
-        inner, hook = await _one(services, who, area, webhook_id)
-        known: dict[str, str] = {}
-        if hook.headers_sealed is not None:
-            known = json.loads(await services.vault.open(hook.headers_sealed, webhooks.headers_place(hook.uuid)))
-        gone = {name.lower() for name in (*body.remove_headers, *body.headers)}
-        if gone.intersection(name.lower() for name in body.remove_headers) & {name.lower() for name in body.headers}:
+        removed, given = ({name.lower() for name in names} for names in (body.remove_headers, body.headers))
+        if removed & given:
             raise InvalidRequest("headers, remove_headers: a field is set or removed")
-        left = {name: value for name, value in known.items() if name.lower() not in gone} | body.headers
-        await ours.change_webhook(services, inner, webhook_id, WebhookChange(headers=left))
+
+        def merged(known: dict[str, str]) -> dict[str, str]:
+            left = {name: value for name, value in known.items() if name.lower() not in removed | given} | body.headers
+            if len(left) > ours.MOST_HEADERS:
+                raise InvalidRequest(f"headers: {ours.MOST_HEADERS} at most")
+            return left
+
+        inner, _ = await _one(services, who, area, webhook_id)
+        await ours.change(services, inner, webhook_id, WebhookChange(), merged=merged)
 
     @router.delete(f"{path}/{{webhook_id}}", status_code=204)
     async def delete_webhook(services: Services, who: Who, area: In, webhook_id: str) -> None:

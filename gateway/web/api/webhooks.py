@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter
@@ -40,7 +41,8 @@ _OURS: Final = re.compile(
 Name = Annotated[str, Field(max_length=200)]
 Url = Annotated[str, Field(max_length=2000, examples=["https://example.org/hook"])]
 Types = Annotated[tuple[str, ...], Field(max_length=50, examples=[["message.received"]])]
-Headers = Annotated[dict[str, str], Field(max_length=20)]
+MOST_HEADERS: Final = 20
+Headers = Annotated[dict[str, str], Field(max_length=MOST_HEADERS)]
 Secret = Annotated[str, Field(max_length=200)]
 Dialect = Literal["native", "agentmail"]
 
@@ -204,6 +206,13 @@ async def list_webhooks(services: Services, who: Who, limit: Limit = 50, cursor:
 @router.post("/webhooks", status_code=201)
 async def create_webhook(services: Services, who: Who, body: WebhookNewIn) -> WebhookMade:
     """Be told of what happens from now on. Needs the permission to read mail, too."""
+    return await make(services, who, body)
+
+
+async def make(
+    services: Services, who: Caller, body: WebhookNewIn, then: Callable[[Tx, Webhook], None] = lambda tx, made: None
+) -> WebhookMade:
+    """`then`: done in the unit that makes it."""
     who.need("webhook_create")
     need_to_read(who)
     if body.inbox is not None and body.pod is not None:
@@ -228,7 +237,9 @@ async def create_webhook(services: Services, who: Who, body: WebhookNewIn) -> We
             scope, pod_id, inbox_id, body.name, body.url, types, who.permissions & BUNDLES["read"], row, body.dialect,
         )
         sealed = sealer.seal(secret, webhooks.secret_place(row))
-        return webhooks.create(tx, new, sealed, _sealed_headers(sealer, row, body.headers), now)
+        created = webhooks.create(tx, new, sealed, _sealed_headers(sealer, row, body.headers), now)
+        then(tx, created)
+        return created
 
     made = await _out(services, await services.vault.write(unit))
     return WebhookMade(secret=secret, **made.model_dump())
@@ -244,6 +255,14 @@ async def get_webhook(services: Services, who: Who, webhook: str) -> WebhookOut:
 @router.patch("/webhooks/{webhook}")
 async def change_webhook(services: Services, who: Who, webhook: str, body: WebhookChange) -> WebhookOut:
     """Change what is named; switch it off or on. Another `url` needs the permissions to read that its maker had."""
+    return await change(services, who, webhook, body)
+
+
+async def change(
+    services: Services, who: Caller, webhook: str, body: WebhookChange, *,
+    merged: Callable[[dict[str, str]], dict[str, str]] | None = None,
+) -> WebhookOut:  # fmt: skip
+    """`merged`: what the fields that are sent besides become of those that there are."""
     who.need("webhook_update")
     _checked(body.url, body.headers)
     now = int(services.clock())
@@ -255,6 +274,11 @@ async def change_webhook(services: Services, who: Who, webhook: str, body: Webho
         headers = before.headers_sealed
         if body.headers is not None:
             headers = _sealed_headers(sealer, before.uuid, body.headers)
+        elif merged is not None:
+            place = webhooks.headers_place(before.uuid)
+            wanted = merged({} if headers is None else json.loads(sealer.open(headers, place)))
+            _checked(None, wanted)
+            headers = _sealed_headers(sealer, before.uuid, wanted)
         webhooks.change(
             tx, before, name=before.name if body.name is None else body.name, url=body.url or before.url,
             types=before.types if body.types is None else _typed(before.dialect, body.types), headers=headers,
