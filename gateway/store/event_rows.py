@@ -303,4 +303,4 @@ def submitted(rx: Rx, inbox_id: InboxId, ids: Sequence[int]) -> dict[int, Submit
 def attempted(rx: Rx, inbox_id: InboxId, ids: Sequence[int]) -> dict[int, Attempted]:
     """Those that the history still knows."""
     rows = rx.all(_ATTEMPTS, rows=list(ids), inbox=inbox_id, waited=HERE_LATER) if ids else []
-    return {row[0]: Attempted(*row[:-1], bool(row[-1])) for row in rows}
+    return {row[0]: Attempted(*(*row[:-1], bool(row[-1]))) for row in rows}
