@@ -13,17 +13,16 @@ from gateway.model.permissions import BUNDLES
 from tests.servers.process import free_port
 from tests.support.api import Api
 from tests.support.gateway import Gateway, running
-from tests.support.oauth import FakeProvider
 
 from .mail import Box
 from .people import Person
-from .provider import known, running_provider
 
 if TYPE_CHECKING:
     from agentmail import AgentMail
     from playwright.sync_api import Browser
 
     from tests.support.browser import Visit
+    from tests.support.oauth import FakeProvider
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +38,8 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def provider(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeProvider]:
     """Where people log in to their accounts; the gateway has an application there."""
+    from .provider import known, running_provider
+
     with running_provider(tmp_path_factory.mktemp("provider")) as made:
         known(gateway, made)
         yield made

@@ -346,6 +346,16 @@ def test_an_account_is_connected_tested_and_synced(admin: Visit, gateway: Gatewa
     assert page.get_by_role("link", name=account).count() == 0
 
 
+def test_a_provider_without_passwords_says_what_is_next(admin: Visit, gateway: Gateway, api: Make) -> None:
+    address, _ = new(gateway)
+    made = api().post("/api/v1/connectors", {
+        "name": uuid.uuid4().hex, "address": "me@outlook.com", "inbox": address, "enabled": False,
+    })  # fmt: skip
+    page = admin.open(f"/connectors/{made['id']}")
+    page.get_by_text("gateway oauth add").wait_for()
+    assert admin.faults() == []
+
+
 def test_a_login_at_a_provider_goes_there_and_comes_back(
     admin: Visit, gateway: Gateway, provider: FakeProvider, api: Make
 ) -> None:

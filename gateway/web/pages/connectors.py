@@ -111,9 +111,11 @@ async def _show(person: Shell, connector: str, tested: list[Probe] | None = None
     shown = await connectors.get_connector(services, who, connector)
     events = await connector_sync.list_events(services, who, _EVENTS, connector=connector)
     apps = await oauth.list_apps(services, who)
+    refuses = {one.name for one in await connectors.list_providers(services, who) if not one.passwords}
     return person.page(
         "connector.html", title=shown.name, shown=shown, events=events.items, tested=tested, error=error,
         status=422 if error else 200, logs_in=any(app.provider == shown.provider for app in apps.items),
+        refuses_passwords=shown.provider in refuses,
     )  # fmt: skip
 
 

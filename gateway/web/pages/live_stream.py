@@ -48,10 +48,10 @@ class LiveStream(EventStream):
         self._logged_in = logged_in
         self._begun = False
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def run(self, leave: Callable[[], None], receive: Receive, send: Send) -> None:
         looking = asyncio.create_task(self._look())
         try:
-            await super().__call__(scope, receive, send)
+            await super().run(leave, receive, send)
         finally:
             looking.cancel()
             with suppress(asyncio.CancelledError):
