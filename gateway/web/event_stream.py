@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -19,6 +20,8 @@ from .services import WebServices
 
 KEEP_ALIVE_S: Final = 25.0
 BETWEEN: Final = 20  # inboxes that a listener to all of them is given in one turn of the loop
+LATER: Final = "later"
+"""Of a request's state: what is left to do, once nothing of the framework waits for it."""
 _HELLO: Final = b"retry: 2000\n\n"
 _STILL_HERE: Final = b": still here\n\n"
 
@@ -57,7 +60,13 @@ class EventStream(Response):
         self._timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Leaves it to the guard to run the stream once the framework has returned: what that holds while it waits for
+        an answer's end is a third of what a listener takes."""
         leave = self._listening.enter(self._who, self._inbox_id, self)
+        scope["state"][LATER] = partial(self.run, leave)
+
+    async def run(self, leave: Callable[[], None], receive: Receive, send: Send) -> None:
+        """Until one side closes; `leave` is called at its end."""
         try:
             self._send = send
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

@@ -18,6 +18,7 @@ from gateway.access.caller import Caller, caller
 from gateway.model.errors import AuthenticationFailed, GatewayError
 
 from . import agentmail, audited, problems
+from .event_stream import LATER
 from .people import token_of
 from .rates import Buckets
 from .services import WebServices
@@ -49,6 +50,8 @@ CSP: Final = (
 )
 
 
+_KEPT_BY_FRAMEWORK: Final = frozenset({"fastapi_inner_astack", "fastapi_function_astack"})
+"""Of a request, for its end; 2 KiB."""
 _CLOSE: Final = {"Connection": "close"}
 """Its body was not read, so what follows on the connection would be taken for a request."""
 
@@ -114,6 +117,11 @@ class Guard:
                 return
             audited.begin(self._services, scope)
             await self._app(scope, take, answer)
+            later = state.pop(LATER, None)
+            if later is not None:
+                for name in _KEPT_BY_FRAMEWORK & scope.keys():
+                    del scope[name]
+                await later(take, answer)
         finally:
             audited.end(self._services, scope, status)
             self._services.metrics.count("web_requests_total", status=f"{status // 100}xx" if status else "none")
