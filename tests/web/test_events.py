@@ -201,6 +201,7 @@ def test_an_expired_key_and_a_deleted_inbox_end_theirs(gateway: Gateway, api: Ma
     with Listener(gateway, events_of(address), made["key"]) as short:
         end = short.one()
         assert end.text == "The key has expired"
+    assert api(made["key"]).ask("GET", "/api/v1/me").code == "unauthorized"
     admin = api()
     with Listener(gateway, events_of(address), admin.key) as listener:
         admin.delete(f"/api/v1/inboxes/{address}")
