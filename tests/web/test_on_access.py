@@ -59,6 +59,9 @@ def test_what_the_account_has_is_listed_and_waited_for(account: Account) -> None
     wait_for(lambda: account.subjects() == ["one"], "what a list looked for")
     account.deliver("two")
     wait_for(lambda: account.subjects("&mailbox=INBOX") == ["one", "two"], "what a list of that mailbox looked for")
+    account.deliver("three")
+    threads = f"/api/v1/inboxes/{account.inbox}/threads"
+    wait_for(lambda: len(account.client.get(threads)["items"]) == 3, "what a list of threads looked for")
     account.deliver("code")
     assert account.wait(subject="code", timeout=60)["complete"], "looked for again and again"
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from gateway.access import freshness, threads
 from gateway.access import query as queries
-from gateway.access import threads
 from gateway.access.rendered import Person
 from gateway.access.threads import Thread
 from gateway.store.db import Tx
@@ -78,8 +78,11 @@ async def list_threads(
 ) -> Any:  # fmt: skip
     """Threads by their latest message, newest first; filters ask for a thread any message of which fits.
 
-    A page may be short, or empty, and still have a `next`: go on until it is null.
+    A page may be short, or empty, and still have a `next`: go on until it is null. Accounts with `sync.on_access` are
+    looked at as for a list of messages.
     """
+    if cursor is None:
+        await freshness.look(services.db, services.freshness, who, inbox, mailbox)
     asked = queries.Query(
         mailbox=mailbox, since=since, before=before, unread=unread, flagged=flagged, keyword=keyword,
         rising=order == "oldest",
