@@ -48,12 +48,16 @@ def _both(text: str) -> Mapping[bool, Stmt]:
     }
 
 
-# CROSS JOIN holds SQLite to this order: mailboxes outside, their messages by the index of dates inside.
+# CROSS JOIN holds SQLite to this order: inboxes or mailboxes outside, what is theirs by an index inside.
 _BOXES: Final = (
     "FROM mailbox b CROSS JOIN message m WHERE b.inbox_id IN :LIST(inboxes) AND b.messages > 0"
     " AND m.mailbox_id = b.id AND m.internal_date >= :since AND m.internal_date < :until"
 )
-_SUBMITTED: Final = "FROM submission s WHERE s.inbox_id IN :LIST(inboxes) AND s.created_at >= :since"
+_SUBMITTED: Final = "FROM inbox i CROSS JOIN submission s"
+_TO: Final = f"{_SUBMITTED} CROSS JOIN queue_recipient r"
+_OURS: Final = "WHERE i.id IN :LIST(inboxes) AND s.inbox_id = i.id"
+_THEN: Final = "AND s.created_at >= :since AND s.created_at < :until"
+_THEIRS: Final = "AND r.submission_id = s.id"
 _RECEIVED = _both(
     f"SELECT m.internal_date / :period, count(DISTINCT m.email_id) {_BOXES}"
     " AND COALESCE(b.role, '') NOT IN (:sent, :drafts, :junk)"
@@ -61,25 +65,22 @@ _RECEIVED = _both(
 _JUNK = _both(f"SELECT m.internal_date / :period, count(DISTINCT m.email_id) {_BOXES} AND b.role = :junk")
 _KEPT = _both(f"SELECT m.internal_date / :period, count(*), sum(m.size) {_BOXES}")
 _THREADS = Stmt(
-    "SELECT count(*) FROM (SELECT DISTINCT inbox_id, thread_id FROM message WHERE inbox_id IN :LIST(inboxes)) t"
+    "SELECT count(*) FROM (SELECT DISTINCT m.inbox_id, m.thread_id FROM inbox i CROSS JOIN message m"
+    " WHERE i.id IN :LIST(inboxes) AND m.inbox_id = i.id) t"
 )
 _NEW_THREADS = _both(
     "SELECT t.first / :period, count(*) FROM (SELECT m.inbox_id, m.thread_id, min(m.internal_date) AS first"
     f" {_BOXES} GROUP BY m.inbox_id, m.thread_id) t WHERE NOT EXISTS (SELECT 1 FROM message o"
     " WHERE o.inbox_id = t.inbox_id AND o.thread_id = t.thread_id AND o.internal_date < :since)"
 )
-_SENT = _both(f"SELECT s.created_at / :period, count(*) {_SUBMITTED} AND s.created_at < :until")
-_TO: Final = "FROM submission s JOIN queue_recipient r ON r.submission_id = s.id"
-_WHOSE: Final = "WHERE s.inbox_id IN :LIST(inboxes)"
-_SENT_TO = _both(
-    f"SELECT s.created_at / :period, count(*) {_TO} {_WHOSE} AND s.created_at >= :since AND s.created_at < :until"
-)
+_SENT = _both(f"SELECT s.created_at / :period, count(*) {_SUBMITTED} {_OURS} {_THEN}")
+_SENT_TO = _both(f"SELECT s.created_at / :period, count(*) {_TO} {_OURS} {_THEN} {_THEIRS}")
 _HERE = _both(
-    f"SELECT s.created_at / :period, count(*) {_TO} {_WHOSE} AND s.created_at >= :since AND s.created_at < :until"
+    f"SELECT s.created_at / :period, count(*) {_TO} {_OURS} {_THEN} {_THEIRS}"
     " AND r.state = 'sent' AND r.attempts = 0"  # delivered by the unit that accepted it
 )
 _OUTCOMES = _both(
-    f"SELECT a.at / :period, count(*) {_TO} JOIN queue_attempt a ON a.recipient_id = r.id {_WHOSE}"
+    f"SELECT a.at / :period, count(*) {_TO} CROSS JOIN queue_attempt a {_OURS} {_THEIRS} AND a.recipient_id = r.id"
     " AND a.state IN :TEXTS(states) AND a.at >= :since AND a.at < :until"
 )
 

@@ -40,6 +40,7 @@ HOURLY: Final = "the janitor asks once an hour"
 WHOLE: Final = "each message of a mailbox that ends, or whose messages all move, is what it is about"
 DELETED: Final = "by an index that holds only what bears \\Deleted"
 PIECES: Final = "pieces with a LIMIT, deleted before the next is asked for"
+SERIES: Final = "a person asks for a chart, in a reader: submissions of inboxes, of which the history keeps a month"
 WALKS: Final[dict[str, str]] = {
     "changes._FROM_INBOX": "of mailboxes that were just made: their record is short",
     "check.RULES": CHECK,
@@ -88,6 +89,11 @@ WALKS: Final[dict[str, str]] = {
     "mailboxes._DELETE_FLAGS": WHOLE,
     "search_text._MISSING": REPAIR,
     "search_text._COUNT_DUE": "a figure for the metrics, once a minute: a number a content that waits",
+    "metric_series._SENT": SERIES,
+    "metric_series._SENT_TO": SERIES,
+    "metric_series._HERE": SERIES,
+    "metric_series._OUTCOMES": SERIES,
+    "metric_series._THREADS": "a person asks how many threads there are, in a reader: by the index of threads alone",
     "queue_list._BY_TRACE": "a person asks, and the newest are met first",
     "queue_account._OPEN": "somebody switches an account on, or removes it: the same submissions",
     "queue._OPEN_OF_INBOX": "an inbox is deleted: its submissions, of which the history keeps a month",
