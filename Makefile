@@ -11,9 +11,9 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
 VENV ?= .venv
 ARGS ?=
-# Tests wait for timers and other processes a third of their time: one more than there are cores runs at once.
-# `make test JOBS=1` for a quiet run.
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Tests wait for timers and other processes half of their time: two more than there are cores run at once, as far as
+# tests/servers/process.py has ports for them. `make test JOBS=1` for a quiet run.
+JOBS ?= $(shell n=$$(expr $$(getconf _NPROCESSORS_ONLN) + 2); echo $$((n < 12 ? n : 12)))
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -24,12 +24,13 @@ MAIL_SDISTS := flufl.bounce==6.0.0
 MAIL_NPM := wildduck@1.46.1
 # Debian's Cyrus conflicts with its Dovecot: it is unpacked, and never installed.
 CYRUS := $(VENV)/cyrus
+PROGRAMS := $(NODE)/node_modules/.installed $(CORPORA)/.installed $(CYRUS)/.installed
 LAYERS := tests/test_layers.py tests/test_documents.py tests/test_dependencies.py tests/unit/config/test_config_documents.py
 
 # Bytecode is kept, whatever an image of Python says: what is started often is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check bench screenshots soak install clean help
+.PHONY: run test check compiled bench screenshots soak install clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -81,9 +82,15 @@ check: $(VENV)/.installed-tests
 	$(BIN)/mypy
 	$(BIN)/pytest -q -p no:cacheprovider $(LAYERS)
 
-# What `check` has run is not run again.
-test: check $(NODE)/node_modules/.installed $(CORPORA)/.installed $(CYRUS)/.installed
+# What `check` has run is not run again. What it needs one core for leaves time for the rest.
+test: $(VENV)/.installed-tests
+	@$(MAKE) --no-print-directory -j4 check $(if $(ARGS),,compiled) $(PROGRAMS)
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(or $(ARGS),$(LAYERS:%=--ignore=%))
+
+# The tests and the product as bytecode, once: each process of the suite would make it for itself.
+# Files that cannot be collected are for the suite to tell of.
+compiled: $(VENV)/.installed-tests
+	@$(BIN)/pytest -q -p no:cacheprovider --collect-only >/dev/null 2>&1 || true
 
 bench: $(VENV)/.installed-tests
 	$(BIN)/python -m bench $(ARGS)
@@ -91,7 +98,7 @@ bench: $(VENV)/.installed-tests
 screenshots: $(VENV)/.installed-tests $(NODE)/node_modules/.installed
 	$(BIN)/python -m tests.screenshots docs/screenshots
 
-soak: $(VENV)/.installed-tests $(NODE)/node_modules/.installed $(CORPORA)/.installed $(CYRUS)/.installed
+soak: $(VENV)/.installed-tests $(PROGRAMS)
 	GATEWAY_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 clean:

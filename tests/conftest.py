@@ -86,7 +86,7 @@ def postgresql_url(cluster: postgres.Cluster, postgresql_stores: Stores) -> Iter
     postgresql_stores.give_back(name)
 
 
-_LONG = ("faults", "clients", "connectors", "differential")
+_LONG = ("faults", "clients", "connectors", "differential", "properties", "web")
 """Where files take long, mostly by waiting: begun last, one of them would keep the run from ending."""
 
 
