@@ -12,10 +12,10 @@ import struct
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.servers.process import wait_for
+from tests.support.closing import Closing
 from tests.support.gateway import HOST, Gateway
 
 PATIENCE = 60.0  # seconds until a test says that an event does not come; never what it takes
@@ -56,7 +56,7 @@ def secrets_in(gateway: Gateway) -> list[str]:
     return [line for line in text.splitlines() if any(part in line for part in parts)]
 
 
-class Wire:
+class Wire(Closing):
     """A connection. Reads whole lines; "" and b"" are its end, whatever way it came."""
 
     def __init__(
@@ -76,14 +76,6 @@ class Wire:
         except BaseException:
             plain.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start_tls(self, tls: ssl.SSLContext) -> None:
         assert not self._buffer, "the server said more than it may before the handshake"

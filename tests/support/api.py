@@ -6,9 +6,9 @@ import http.client
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from .closing import Closing
 from .gateway import HOST, Gateway
 
 
@@ -30,19 +30,14 @@ class Answer:
         return str(self.json["code"])
 
 
-class Api:
+class Api(Closing):
     """`key` "" sends none. Paths begin below the host."""
 
     def __init__(self, gateway: Gateway, key: str = "") -> None:
         self.key = key
         self._connection = http.client.HTTPSConnection(HOST, gateway.web, context=gateway.tls(), timeout=60)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._connection.close()
 
     def ask(

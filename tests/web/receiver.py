@@ -11,10 +11,10 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.support.authority import Authority
+from tests.support.closing import Closing
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Delivery:
         return made in self.headers["webhook-signature"].split(" ")
 
 
-class Receiver:
+class Receiver(Closing):
     """Answers each path as `ways` says, 200 where it says nothing: a status, or one of the words below."""
 
     def __init__(self, authority: Authority) -> None:
@@ -110,11 +110,3 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

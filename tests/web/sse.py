@@ -6,9 +6,9 @@ import json
 import socket
 import ssl
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from tests.support.closing import Closing
 from tests.support.gateway import HOST, Gateway
 
 
@@ -27,7 +27,7 @@ class Told:
         return self.event["data"]
 
 
-class Listener:
+class Listener(Closing):
     """Has said hello once it is made. The stream's end is `None`."""
 
     def __init__(self, gateway: Gateway, path: str, key: str, last: str | None = None, *, status: int = 200) -> None:
@@ -66,14 +66,6 @@ class Listener:
     def close(self) -> None:
         self._file.close()
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _block(self) -> list[str] | None:
         """Lines up to an empty one, out of chunks (RFC 9112 7.1)."""
