@@ -15,7 +15,7 @@ from .db import Rx, Tx
 from .statements import Stmt
 from .texts import storable
 
-Kind = Literal["inbox", "pod", "domain", "webhook"]
+Kind = Literal["inbox", "pod", "webhook"]
 Value = str | float | bool
 
 _COLUMNS: Final = "ref, client_id, metadata"
@@ -37,7 +37,7 @@ _REMOVE = Stmt("DELETE FROM resource_note WHERE kind = :kind AND ref = :ref")
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """`ref`: the uuid or name of what it is about."""
+    """`ref`: the uuid of what it is about."""
 
     ref: str
     client_id: str | None = None

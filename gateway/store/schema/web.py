@@ -63,8 +63,8 @@ draft_name = Table(
 resource_note = Table(
     "resource_note",
     metadata,
-    Column("kind", Text, nullable=False),  # inbox, pod, domain, webhook
-    Column("ref", Text, nullable=False),  # its uuid or name
+    Column("kind", Text, nullable=False),  # inbox, pod, webhook
+    Column("ref", Text, nullable=False),  # its uuid
     Column("owner", Big, nullable=False),  # pod of the key that made it; 0: a key that opens everything
     Column("client_id", Text),
     Column("metadata", Text),  # JSON: an object of texts, numbers and truth values
@@ -73,4 +73,4 @@ resource_note = Table(
     sqlite_with_rowid=False,
 )
 """What a program calls a thing that it has made, so that a creation that is repeated makes nothing, and what it wants
-to find with it. Rows of things that are gone are taken over by the next one of that name."""
+to find with it. They go with what they are about."""
