@@ -22,6 +22,7 @@ from typing import Final
 from .prefork import ROOT
 
 POSSIBLE: Final = hasattr(os, "pidfd_open")
+GONE: Final = "the process that forks others has ended: see standard error, perhaps it could not import the product"
 enabled = False  # tests/conftest.py says; who measures (bench) starts everything as users do
 
 
@@ -77,7 +78,7 @@ class Forked:
     def _told(self) -> int:
         octets = os.read(self._report, 16)
         if not octets:
-            raise RuntimeError("the process that forks others is gone")
+            raise RuntimeError(GONE)
         return int(array.array("i", octets)[0])
 
 
@@ -131,7 +132,10 @@ class _Prefork:
 
     def begin(self, request: bytes, descriptors: list[int]) -> None:
         with self._lock:
-            socket.send_fds(self._control, [request], descriptors)
+            try:
+                socket.send_fds(self._control, [request], descriptors)
+            except BrokenPipeError:
+                raise RuntimeError(GONE) from None
 
     def end(self) -> None:
         self._control.close()
