@@ -29,7 +29,7 @@ from .options import ImapLeg, Options
 from .plan.destination import DestinationLimits
 from .plan.filters import FolderFilter
 from .plan.standing import of_the_server
-from .probe import Probe, untried, without_login
+from .probe import Probe, Tell, to_nobody, untried, without_login
 from .probe_imap import probe_imap
 from .probe_smtp import probe_smtp
 from .remote.actions import RemoteActions
@@ -92,7 +92,7 @@ class Desk:
                 await self.connectors.tell(found.row.id, event)
             raise
 
-    async def test(self, found: Found, sides: tuple[Side, ...] = BOTH) -> list[Probe]:
+    async def test(self, found: Found, sides: tuple[Side, ...] = BOTH, tell: Tell = to_nobody) -> list[Probe]:
         """Test a stored connector. InvalidRequest: it has none of `sides`; NotFound, ConfigError."""
         row, options = found.row, found.options
         provider, token = row.provider or "", ""
@@ -105,35 +105,40 @@ class Desk:
                     without_login(side, error.failure, str(error), provider, row.name) for side in sides if there[side]
                 ]
         return await self.test_options(
-            options, address=row.address, provider=provider, name=row.name, token=token, sides=sides, number=row.id
+            options, address=row.address, provider=provider, name=row.name, token=token, sides=sides, number=row.id,
+            tell=tell,
         )
 
     async def test_options(
         self, options: Options, *, address: str, provider: str, name: str = "NAME", token: str = "",
-        sides: tuple[Side, ...] = BOTH, number: int = 0,
+        sides: tuple[Side, ...] = BOTH, number: int = 0, tell: Tell = to_nobody,
     ) -> list[Probe]:  # fmt: skip
         """Test options; 0 is the `number` of those that are not stored. InvalidRequest: they have none of `sides`."""
         probes = []
         if "imap" in sides and options.imap.enabled and not (token or options.imap.secret):
             probes.append(without_login("imap", Failure.AUTH_REJECTED, NO_LOGIN, provider, name))
         elif "imap" in sides and options.imap.enabled:
-            probes.append(await self._test_imap(options.imap, token, number, provider, name))
+            probes.append(await self._test_imap(options.imap, token, number, provider, name, tell))
         if "smtp" in sides and options.smtp.enabled:
             smtp = self.accounts.smtp_of(options.smtp, token)
             probes.append(
-                await probe_smtp(smtp, sender=address, provider=provider, name=name, resolver=self.resolver)
+                await probe_smtp(
+                    smtp, sender=address, provider=provider, name=name, resolver=self.resolver, tell=tell
+                )
             )
         if not probes:
             raise InvalidRequest(f"There is nothing to test: the connector has no {' and no '.join(sides)} side")
         return probes
 
-    async def _test_imap(self, leg: ImapLeg, token: str, number: int, provider: str, name: str) -> Probe:
+    async def _test_imap(
+        self, leg: ImapLeg, token: str, number: int, provider: str, name: str, tell: Tell
+    ) -> Probe:  # fmt: skip
         """Through the gate of its host, as somebody who waits himself."""
         endpoint, wanted = self.accounts.imap_of(leg, token), FolderFilter(leg.folders, leg.exclude)
         try:
             async with self.gates.entered(leg.host, leg.port, number, patience=self.patience) as entered:
                 probe = await probe_imap(
-                    endpoint, provider=provider, name=name, wanted=wanted, resolver=self.resolver
+                    endpoint, provider=provider, name=name, wanted=wanted, resolver=self.resolver, tell=tell
                 )
                 if any(step.name == "login" and step.ok for step in probe.steps):
                     entered.succeeded()

@@ -36,6 +36,14 @@ class Step:
         return f"{self.name}: {'ok' if self.ok else 'failed'} ({self.ms} ms) {self.text}".rstrip()
 
 
+Tell = Callable[[Side, Step], None]
+"""Hears of each step as soon as it is done."""
+
+
+def to_nobody(side: Side, step: Step) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class Probe:
     """What a test has found. `success`: every step went well; `failure` and `advice` say why not and what helps.
@@ -44,6 +52,7 @@ class Probe:
     """
 
     side: Side
+    tell: Tell = to_nobody
     steps: list[Step] = field(default_factory=list)
     failure: Failure | None = None
     message: str = ""
@@ -71,8 +80,10 @@ class Watch:
     def done(self, name: str, text: str = "", *, ok: bool = True, timed: bool = True) -> None:
         now = self._clock()
         spent = round((now - self._began) * 1000) if timed else 0
-        self._probe.steps.append(Step(name, ok, spent, text))
+        step = Step(name, ok, spent, text)
+        self._probe.steps.append(step)
         self._began = now
+        self._probe.tell(self._probe.side, step)
 
     def resolver(self, resolver: Resolver) -> Resolver:
         """The same, and the first look-up is a step."""

@@ -16,7 +16,7 @@ from gateway.upstream.values import ListedMailbox
 
 from .plan import roles
 from .plan.filters import FolderFilter
-from .probe import Probe, Watch
+from .probe import Probe, Tell, Watch, to_nobody
 
 INBOX: Final = b"INBOX"
 ALL: Final = FolderFilter()
@@ -31,9 +31,10 @@ async def probe_imap(
     wanted: FolderFilter = ALL,
     resolver: Resolver = system_resolver,
     clock: Callable[[], float] = time.monotonic,
+    tell: Tell = to_nobody,
 ) -> Probe:
     """Test where mail is read, and of which folders. Raises nothing that the server does."""
-    probe = Probe("imap")
+    probe = Probe("imap", tell)
     watch = Watch(probe, clock)
     transcript = Transcript(TRANSCRIPT_LINES)
     client: ImapClient | None = None

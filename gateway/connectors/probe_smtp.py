@@ -13,7 +13,7 @@ from gateway.outbound.failure import Failure
 from gateway.outbound.smtp_opening import Opened, TransportFailed, opened
 from gateway.outbound.verdict import Stage, Verdict, clean, of_reply
 
-from .probe import Probe, Watch
+from .probe import Probe, Tell, Watch, to_nobody
 
 
 async def probe_smtp(
@@ -24,9 +24,10 @@ async def probe_smtp(
     name: str,
     resolver: Resolver = system_resolver,
     clock: Callable[[], float] = time.monotonic,
+    tell: Tell = to_nobody,
 ) -> Probe:
     """Test the server, the login, and whether it takes mail from `sender`. Raises nothing that the server does."""
-    probe = Probe("smtp")
+    probe = Probe("smtp", tell)
     watch = Watch(probe, clock)
     try:
         ready = await opened(endpoint, resolver=watch.resolver(resolver))

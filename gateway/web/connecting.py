@@ -122,11 +122,11 @@ async def change(
 
 async def probe(
     services: WebServices, who: Caller, one: Known, *, side: str | None = None, options: Options | None = None,
-    provider: str | None = None,
+    provider: str | None = None, stream: Stream | None = None,
 ) -> list[Json]:
-    """Try a stored connector, with `options` in the place of its own."""
+    """Try a stored connector, with `options` in the place of its own; `stream` is told of each step."""
     params: dict[str, Json] = {"side": side, "options": within(who, options or {}, everywhere=provider is not None)}
-    return await _probes(services, {"name": one.name, "pod": one.pod, "provider": provider, **params})
+    return await _probes(services, {"name": one.name, "pod": one.pod, "provider": provider, **params}, stream)
 
 
 async def probe_unsaved(
@@ -138,8 +138,8 @@ async def probe_unsaved(
     return await _probes(services, {"address": address, "options": given, "provider": provider, "side": side})
 
 
-async def _probes(services: WebServices, params: Mapping[str, Json]) -> list[Json]:
-    found: list[Json] = await services.operate("connector.test", params)
+async def _probes(services: WebServices, params: Mapping[str, Json], stream: Stream | None = None) -> list[Json]:
+    found: list[Json] = await services.operate("connector.test", params, stream)
     return found
 
 

@@ -32,6 +32,11 @@ Frame = dict[str, Json] | bytes
 Run = Callable[[Stream], Awaitable[Json]]
 
 
+def asked_for(accept: str) -> str | None:
+    """The form in which an `Accept` field wants progress; None: it wants the result alone."""
+    return next((each for each in (SSE, NDJSON) if each in accept), None)
+
+
 class Telling:
     """A `listening.Stream`: one run of an operation, and what it told that was not read yet."""
 

@@ -319,9 +319,10 @@ def test_an_account_is_connected_tested_and_synced(admin: Visit, gateway: Gatewa
     told = live(second)
     page.bring_to_front()
     page.get_by_role("button", name="Test").click()
-    page.get_by_role("heading", name="imap works").wait_for()
-    steps = page.locator(".story li").all_inner_texts()
-    assert any("log" in step.lower() for step in steps), steps
+    page.locator("[data-told]", has_text="imap works").wait_for()
+    steps = page.locator("[data-steps] li").all_inner_texts()
+    assert [step.split()[:3] for step in steps][:2] == [["ok", "imap", "dns"], ["ok", "imap", "connect"]]
+    assert any("login" in step for step in steps), steps
     assert admin.faults() == []
     with at(dovecot, account) as there:
         for number in range(3):

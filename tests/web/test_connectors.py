@@ -113,6 +113,11 @@ def test_a_sync_tells_its_progress(
     events = [block.split("\n") for block in answer.body.decode().strip().split("\n\n")]
     assert events[-1][0] == "event: result"
     assert json.loads(events[-1][1].removeprefix("data: "))["success"]
+    answer = client.ask("POST", f"{path}/test", {}, Accept="application/x-ndjson")
+    *steps, end = [json.loads(line) for line in answer.body.decode().splitlines()]
+    assert [step["progress"]["side"] for step in steps] == ["imap"] * len(steps)
+    told = [{**step, "side": "imap"} for step in end["result"][0]["steps"]]
+    assert [step["progress"] for step in steps] == told, "each step as it was done, and all of them at the end"
     answer = client.ask("POST", f"{path}/sync", {"folder": "nowhere"}, Accept="application/x-ndjson")
     last = json.loads(answer.body.decode().splitlines()[-1])
     assert last["result"]["failure"] == "folder_missing"

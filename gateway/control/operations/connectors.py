@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from gateway.connectors.desk import BOTH, Desk
 from gateway.connectors.given import FIELDS, Given
 from gateway.connectors.options import Options
 from gateway.connectors.presets import provider_of
-from gateway.connectors.probe import Probe
+from gateway.connectors.probe import Probe, Step
 from gateway.connectors.resolve import resolve
 from gateway.connectors.service import Found
 from gateway.connectors.telling import NEVER
@@ -284,7 +286,10 @@ async def connector_test(
     context: Context, stream: Stream, *, name: str | None = None, pod: str | None = None, side: str | None = None,
     address: str | None = None, provider: str | None = None, options: dict[str, Any] | None = None,
 ) -> Json:
-    """Test a stored connector (`name`), with `options` instead of what it has; or options of an `address` alone."""
+    """Test a stored connector (`name`), with `options` instead of what it has; or options of an `address` alone.
+
+    Steps come as events while it goes on.
+    """
     desk = desk_of(context)
     if side is not None and side not in BOTH:
         raise InvalidRequest("side is imap or smtp")
@@ -294,13 +299,29 @@ async def connector_test(
         kind = provider or known.row.provider or ""
         wanted = known.given.merged(_given(options))
         known = Found(known.row, wanted, resolve(wanted, kind, known.row.address))
-        return [_probe(probe) for probe in await desk.test(known, sides)]
+        return await _told(stream, partial(desk.test, known, sides))
     if address is None:
         raise InvalidRequest("A test needs the name of a connector, or an address")
     kind = provider or provider_of(address)
     unsaved = resolve(_given(options), kind, address)
-    probes = await desk.test_options(unsaved, address=address, provider=kind, sides=sides)
-    return [_probe(probe) for probe in probes]
+    return await _told(stream, partial(desk.test_options, unsaved, address=address, provider=kind, sides=sides))
+
+
+async def _told(stream: Stream, test: Callable[..., Awaitable[list[Probe]]]) -> list[Json]:
+    """Each step as it is done, then what was found."""
+    steps: asyncio.Queue[Json] = asyncio.Queue()
+    testing = asyncio.ensure_future(test(tell=lambda side, step: steps.put_nowait({"side": side, **_step(step)})))
+    testing.add_done_callback(lambda done: steps.put_nowait(None))
+    try:
+        while (step := await steps.get()) is not None:
+            await stream.send({"progress": step})
+    finally:
+        testing.cancel()
+    return [_probe(probe) for probe in await testing]
+
+
+def _step(step: Step) -> dict[str, Json]:
+    return {"name": step.name, "ok": step.ok, "ms": step.ms, "text": step.text}
 
 
 def _probe(probe: Probe) -> Json:
@@ -311,6 +332,6 @@ def _probe(probe: Probe) -> Json:
         "failure": probe.failure.value if probe.failure is not None else None,
         "advice": probe.advice,
         "said": probe.said,
-        "steps": [{"name": step.name, "ok": step.ok, "ms": step.ms, "text": step.text} for step in probe.steps],
+        "steps": [_step(step) for step in probe.steps],
         "logs": probe.logs,
     }

@@ -96,8 +96,7 @@ async def sync_connector(services: Services, who: Who, connector: str, body: Syn
     who.need("connector_update")
     one = await connecting.known(services, who, connector)
     params = body.model_dump()
-    accept = request.headers.get("accept", "")
-    kind = next((each for each in (telling.SSE, telling.NDJSON) if each in accept), None)
+    kind = telling.asked_for(request.headers.get("accept", ""))
     if kind is None:
         work = connecting.ask(services, one, "connector.sync", params)
         return SyncDone(**await held(request, services, who, None, work))

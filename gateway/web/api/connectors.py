@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from gateway.access.caller import inbox_of
 from gateway.access.connectors import connectors_of
 from gateway.store.connectors.rows import ConnectorRow
 from gateway.store.db import Rx
-from gateway.web import connecting
-from gateway.web.services import Json
+from gateway.web import connecting, telling
+from gateway.web.services import Json, Stream
 
 from .parts import Cursor, Limit, Page, Services, Strict, Who, from_cursor, to_cursor
 
@@ -256,10 +256,23 @@ async def reset_connector(services: Services, who: Who, connector: str) -> Folde
     return Folders(**await connecting.ask(services, one, "connector.reset"))
 
 
-@router.post("/connectors/{connector}/test")
-async def test_connector(services: Services, who: Who, connector: str, body: TestSaved) -> list[Probe]:
-    """Try every step of both sides now, or of one."""
+@router.post(
+    "/connectors/{connector}/test", response_model=list[Probe],
+    responses={200: {"content": {telling.SSE: {}, telling.NDJSON: {}}}},
+)  # fmt: skip
+async def test_connector(services: Services, who: Who, connector: str, body: TestSaved, request: Request) -> Any:
+    """Try every step of both sides now, or of one.
+
+    With `Accept: text/event-stream` or `application/x-ndjson` each step is told when it is done: `progress` events,
+    then one `result` or `error`.
+    """
     who.need("connector_update")
     one = await connecting.known(services, who, connector)
-    found = await connecting.probe(services, who, one, side=body.side, options=body.options)
-    return [Probe(**each) for each in found]
+
+    async def run(stream: Stream | None) -> list[Json]:
+        return await connecting.probe(services, who, one, side=body.side, options=body.options, stream=stream)
+
+    kind = telling.asked_for(request.headers.get("accept", ""))
+    if kind is None:
+        return [Probe(**each) for each in await run(None)]
+    return await telling.progress(services, who, run, kind)

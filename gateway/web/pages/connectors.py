@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from gateway.access.caller import Caller, inboxes_of
 from gateway.model.errors import GatewayError, NoPermission, NotFound
 from gateway.web import connecting, telling
 from gateway.web.api import connector_sync, connectors, oauth
+from gateway.web.api.connector_sync import SyncNow
 from gateway.web.api.connectors import ConnectorNew, Probe, TestSaved
 from gateway.web.api.oauth import LoginNew
 from gateway.web.services import WebServices
@@ -121,10 +122,11 @@ async def _show(person: Shell, connector: str, tested: list[Probe] | None = None
 
 @router.post("/connectors/{connector}/test")
 async def test(person: Person, connector: str) -> Response:
+    """A script is told of each step when it is done."""
     await person.form()
-    return await _show(
-        person, connector, await connectors.test_connector(person.services, person.who, connector, TestSaved())
-    )
+    services, who = person.services, person.who
+    tested = await connectors.test_connector(services, who, connector, TestSaved(), person.request)
+    return tested if isinstance(tested, Response) else await _show(person, connector, tested)
 
 
 @router.post("/connectors/{connector}/login")
@@ -147,13 +149,8 @@ async def act(person: Person, connector: str, action: str, request: Request) -> 
     services, who = person.services, person.who
     if action not in _ACTIONS:
         raise NotFound("There is no such action")
-    if action == "sync" and telling.NDJSON in request.headers.get("accept", ""):
-        who.need("connector_update")
-        one = await connecting.known(services, who, connector)
-        return await telling.progress(
-            services, who, lambda stream: connecting.ask(services, one, "connector.sync", stream=stream),
-            telling.NDJSON,
-        )
+    if action == "sync" and telling.asked_for(request.headers.get("accept", "")):
+        return cast(Response, await connector_sync.sync_connector(services, who, connector, SyncNow(), request))
     try:
         await _ACTIONS[action](services, who, connector)
     except (NotFound, NoPermission):

@@ -14,38 +14,66 @@ document.addEventListener("submit", (event) => {
   if (question && !window.confirm(question)) event.preventDefault();
 });
 
-// A sync tells how far it is, line by line; without this the page waits a little and shows what has come.
-document.addEventListener("submit", async (event) => {
-  const form = event.target;
-  if (!("progress" in form.dataset)) return;
-  event.preventDefault();
+// What a form brings about tells how far it is, line by line; without this the page shows the end when that has come.
+async function followed(form, tell) {
   const told = document.querySelector("[data-told]");
-  const button = form.querySelector("button");
-  button.disabled = true;
+  const buttons = document.querySelectorAll("main button");
+  for (const button of buttons) button.disabled = true;
   told.textContent = "It begins.";
-  const answer = await fetch(form.action, {
-    method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/x-ndjson" },
-  });
-  if (!answer.ok) {
-    told.textContent = (await answer.json()).detail;
-    button.disabled = false;
-    return;
-  }
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) break;
-    const lines = (rest + value).split("\n");
-    rest = lines.pop();
-    for (const line of lines) {
-      const said = JSON.parse(line);
-      if (said.progress) told.textContent = `${said.progress.folder || "Folders"}: ${said.progress.imported} of ${said.progress.expected} messages.`;
-      if (said.error) told.textContent = said.error.detail;
-      if (said.result) told.textContent = said.result.success === false ? said.result.message : `Done: ${said.result.imported || 0} new messages.`;
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/x-ndjson" },
+    });
+    if (!answer.ok) throw new Error((await answer.json()).detail);
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines) {
+        const said = JSON.parse(line);
+        if (said.error) throw new Error(said.error.detail);
+        tell(said, told);
+      }
     }
+  } catch (error) {
+    told.textContent = error.message;
   }
-  button.disabled = false;
+  for (const button of buttons) button.disabled = false;
+}
+
+const SHOWS = {
+  sync(said, told) {
+    const { progress, result } = said;
+    if (progress) told.textContent = `${progress.folder || "Folders"}: ${progress.imported} of ${progress.expected} messages.`;
+    if (result) told.textContent = result.success === false ? result.message : `Done: ${result.imported || 0} new messages.`;
+  },
+  // Steps come one by one; whoever wants the dialogue has it once all is over, from the page made anew.
+  test(said, told) {
+    const steps = document.querySelector("[data-steps]");
+    if (steps.hidden) { steps.hidden = false; steps.querySelector("ol").replaceChildren(); }
+    if (said.progress) {
+      const { side, name, ok, ms, text } = said.progress;
+      const row = document.createElement("li");
+      const badge = document.createElement("span");
+      badge.className = `badge ${ok ? "good" : "bad"}`;
+      badge.textContent = ok ? "ok" : "no";
+      row.append(badge, ` ${side} ${name} `, Object.assign(document.createElement("span"), { className: "soft", textContent: `${ms} ms` }), ` ${text}`);
+      steps.querySelector("ol").append(row);
+      told.textContent = "The test is running.";
+    }
+    if (said.result) told.textContent = said.result.map((leg) => [`${leg.side} ${leg.success ? "works" : "fails"}: ${leg.message}`, leg.advice].filter(Boolean).join(" ")).join(" ");
+  },
+};
+
+document.addEventListener("submit", (event) => {
+  const tell = SHOWS[event.target.dataset.progress];
+  if (!tell || event.defaultPrevented) return;
+  event.preventDefault();
+  if (event.target.dataset.progress === "test") document.querySelector("[data-steps]").hidden = true;
+  followed(event.target, tell);
 });
 
 // A form with files stays as it is when it is refused: browsers would forget which files were chosen.
@@ -76,12 +104,6 @@ document.addEventListener("submit", async (event) => {
     tell(error instanceof TypeError ? "The server cannot be reached, or does not take so much at once. Look into Sent before you try again." : error.message);
   }
   for (const button of buttons) button.disabled = false;
-});
-
-// A test of an account takes a while: say so.
-document.addEventListener("submit", (event) => {
-  const told = event.target.dataset.busy && document.querySelector("[data-told]");
-  if (told && !event.defaultPrevented) told.textContent = event.target.dataset.busy;
 });
 
 // What a provider wants is told as soon as it is known which one it is.
