@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +12,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.access.caller import Caller, inbox_of, pod_of
-from gateway.model.errors import InvalidRequest
 from gateway.model.permissions import ScopeKind
 from gateway.store.db import Rx
+from gateway.web.api.parts import from_cursor, to_cursor
 from gateway.web.large_bodies import LargeBodyRoute
 
 T = TypeVar("T")
@@ -117,23 +115,12 @@ def unix(given: datetime | None) -> int | None:
 
 def to_token(*parts: Any) -> str:
     """An opaque text for where a page ended."""
-    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+    return to_cursor(*parts)
 
 
 def from_token(token: str | None, *kinds: type) -> tuple[Any, ...] | None:
     """What `to_token` was given. InvalidRequest: it is none of ours."""
-    if token is None:
-        return None
-    try:
-        parts = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error, RecursionError):
-        parts = None
-    fits = isinstance(parts, list) and len(parts) == len(kinds)
-    if not fits or any(type(part) is not kind for part, kind in zip(parts, kinds, strict=True)):
-        raise InvalidRequest("page_token is none that a page gave")
-    if any(isinstance(part, int) and abs(part) > 2**62 for part in parts):
-        raise InvalidRequest("page_token is none that a page gave")
-    return tuple(parts)
+    return from_cursor(token, *kinds, name="page_token")
 
 
 def paged(

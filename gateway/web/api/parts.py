@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -23,6 +24,7 @@ Shown = BaseModel | Mapping[str, Any]
 """A model that is answered, or its fields under the names of JSON."""
 MOST: Final = 200
 """Items of a page."""
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 LIGHT: Final = 100
 """Weight of what is told on the loop itself: usual messages, of which each takes 10 us."""
 
@@ -66,8 +68,8 @@ def to_cursor(*parts: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
-def from_cursor(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
-    """What `to_cursor` was given. InvalidRequest: it is none of ours."""
+def from_cursor(cursor: str | None, *kinds: type, name: str = "cursor") -> tuple[Any, ...] | None:
+    """What `to_cursor` was given. InvalidRequest: it is none of ours, or holds what no database takes."""
     if cursor is None:
         return None
     try:
@@ -75,9 +77,17 @@ def from_cursor(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
     except (ValueError, binascii.Error, RecursionError):
         parts = None
     fits = isinstance(parts, list) and len(parts) == len(kinds)
-    if not fits or any(type(part) is not kind for part, kind in zip(parts, kinds, strict=True)):
-        raise InvalidRequest("cursor is not one that a page gave")
+    if not fits or not all(_is(part, kind) for part, kind in zip(parts, kinds, strict=True)):
+        raise InvalidRequest(f"{name} is not one that a page gave")
     return tuple(parts)
+
+
+def _is(part: Any, kind: type) -> bool:
+    if type(part) is not kind:
+        return False
+    if isinstance(part, int):
+        return abs(part) <= 2**62
+    return not isinstance(part, str) or _UNSTORABLE.search(part) is None
 
 
 def page_of(items: Sequence[T], limit: int, key: Any, cursor: str | None) -> Page[T]:
