@@ -104,7 +104,7 @@ def test_a_sync_tells_its_progress(
     with at(dovecot, str(made["address"])) as imap:
         put(imap, "INBOX", "one")
     done = client.post(f"{path}/sync", {"logs": True})
-    assert done["success"]
+    assert done["success"], done
     assert any("CAPABILITY IMAP4rev1" in line for line in done["logs"])
     with at(dovecot, str(made["address"])) as imap:
         put(imap, "INBOX", "two")
