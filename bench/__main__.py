@@ -66,7 +66,7 @@ def main() -> None:
         results = []
         for busy in (False,) if options.quiet_only else (False, True):
             for row in rows:
-                if row.once and busy:
+                if busy and (row.once or row.quiet):
                     continue
                 result = _measure(row, *both[row.protocol], 1 if row.once else options.rounds, busy)
                 print_result(result)

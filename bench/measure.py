@@ -57,6 +57,8 @@ class Row:
     protocol: str = "imap"
     once: bool = False
     """It takes long: one round, and none beside a busy session."""
+    quiet: bool = False
+    """It brings a load of its own: nothing else is busy."""
 
 
 def timed(side: Side, operations: int, work: Callable[[], None], *, rate: bool = True, unit: float = 1.0) -> Sample:

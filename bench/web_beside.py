@@ -87,9 +87,13 @@ def _append(connection: Imap, number: int) -> object:
     return connection.append("Trash", message(number))
 
 
+def _row(name: str, run: Callable[[Side], Sample]) -> Row:
+    return Row(f"IMAP {name}", "/s", True, run, "beside", quiet=True)
+
+
 ROWS: Iterable[Row] = (
-    Row("IMAP NOOP beside 50 HTTP requests a second", "/s", True, _beside(50, 4000, _noop), "beside"),
-    Row("IMAP one small body beside 50 HTTP requests a second", "/s", True, _beside(50, 1500, _body), "beside"),
-    Row("IMAP durable APPEND beside 50 HTTP requests a second", "/s", True, _beside(50, 500, _append), "beside"),
-    Row("IMAP one small body beside all that 4 HTTP connections get", "/s", True, _beside(0, 600, _body), "beside"),
+    _row("NOOP beside 50 HTTP requests a second", _beside(50, 4000, _noop)),
+    _row("one small body beside 50 HTTP requests a second", _beside(50, 1500, _body)),
+    _row("durable APPEND beside 50 HTTP requests a second", _beside(50, 500, _append)),
+    _row("one small body beside all that 4 HTTP connections get", _beside(0, 600, _body)),
 )

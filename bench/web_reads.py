@@ -76,37 +76,37 @@ def pages(side: Side) -> tuple[list[str], list[str]]:
 def list_page(side: Side) -> Sample:
     """Page after page of the newest 1,000."""
     if side.web is not None:
-        return _over_http(side, 600, pages(side)[0])
+        return _over_http(side, 400, pages(side)[0])
     ends = range(MESSAGES, MESSAGES - PAGES * PAGE, -PAGE)
-    return _over_imap(side, 600, [[f"FETCH {end - PAGE + 1}:{end} ({SHOWN})"] for end in ends])
+    return _over_imap(side, 400, [[f"FETCH {end - PAGE + 1}:{end} ({SHOWN})"] for end in ends])
 
 
 def one_message(side: Side) -> Sample:
     """With its text and all its fields; over IMAP all its octets."""
     if side.web is not None:
-        return _over_http(side, 1500, pages(side)[1])
+        return _over_http(side, 1000, pages(side)[1])
     numbers = range(MESSAGES, MESSAGES - PAGES * PAGE, -1)
-    return _over_imap(side, 1500, [[f"FETCH {number} ({SHOWN} BODY.PEEK[])"] for number in numbers])
+    return _over_imap(side, 1000, [[f"FETCH {number} ({SHOWN} BODY.PEEK[])"] for number in numbers])
 
 
 def search_subject(side: Side) -> Sample:
     """The newest 50 of those found; over IMAP SEARCH, and FETCH of the last 50 that it named."""
     if side.web is not None:
-        return _over_http(side, 150, [f"{inbox_path(web_of(side))}/messages?limit={PAGE}&subject={quote(SUBJECT)}"])
+        return _over_http(side, 100, [f"{inbox_path(web_of(side))}/messages?limit={PAGE}&subject={quote(SUBJECT)}"])
     command = f'SEARCH SUBJECT "{SUBJECT}"'
     connection = Imap(imap_of(side))
     connection.command("SELECT INBOX")
     connection.send(command)
     found = re.findall(r"\d+", connection.wire.line().decode())[-PAGE:]
     connection.wire.close()
-    return _over_imap(side, 150, [[command, f"FETCH {','.join(found)} ({SHOWN})"]])
+    return _over_imap(side, 100, [[command, f"FETCH {','.join(found)} ({SHOWN})"]])
 
 
 def search_nowhere(side: Side) -> Sample:
     """Texts of all messages are looked through."""
     if side.web is not None:
-        return _over_http(side, 24, [f"{inbox_path(web_of(side))}/messages?mailbox=INBOX&text={NOWHERE}"])
-    return _over_imap(side, 24, [[f"SEARCH TEXT {NOWHERE}"]])
+        return _over_http(side, 16, [f"{inbox_path(web_of(side))}/messages?mailbox=INBOX&text={NOWHERE}"])
+    return _over_imap(side, 16, [[f"SEARCH TEXT {NOWHERE}"]])
 
 
 def send_small(side: Side) -> Sample:
