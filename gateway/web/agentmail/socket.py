@@ -16,7 +16,14 @@ from pydantic import Field, ValidationError
 from gateway.access.caller import Caller, caller, inbox_of, inboxes_of, pod_of
 from gateway.access.events import Event, Wanted
 from gateway.access.events_told import Told
-from gateway.model.errors import AuthenticationFailed, GatewayError, InvalidRequest, LimitReached, NotFound
+from gateway.model.errors import (
+    AuthenticationFailed,
+    GatewayError,
+    InvalidRequest,
+    LimitReached,
+    NotFound,
+    Unavailable,
+)
 from gateway.model.ids import PodId
 from gateway.store.db import Rx
 from gateway.store.inboxes import Inbox
@@ -34,6 +41,7 @@ from .webhooks import types_of
 router: APIRouter = new_router()
 MOST: Final = 100
 """Subscriptions of one connection."""
+AGAIN: Final = "Something went wrong here: connect again"
 Ids = Annotated[list[Annotated[str, Field(max_length=320)]], Field(max_length=1000)]
 Types = Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)]
 
@@ -105,11 +113,12 @@ class AgentMailSocket(ListeningSocket):
             await self._say_error(error)
 
     async def farewell(self, reason: str) -> None:
-        await self._say_error(fault(reason))
+        await self._say_error(Unavailable(reason) if reason == AGAIN else fault(reason))
 
     async def refresh(self) -> None:
-        if self._told is not None and self.who is not None and not self.over:
-            await self._add(self.who, self._subscriptions, later=True)
+        open_ended = [one for one in self._subscriptions if one.everything or one.pods]
+        if open_ended and self.who is not None and not self.over:
+            await self._add(self.who, open_ended, later=True)
 
     async def _subscribe(self, who: Caller, asked: Subscribe) -> None:
         if len(self._subscriptions) >= MOST:
@@ -167,7 +176,7 @@ class AgentMailSocket(ListeningSocket):
             await self.say(said)
 
     def _broken(self, reason: str) -> None:
-        self.services.listening.soon(self.end(reason))
+        self.services.listening.soon(self.end(AGAIN))
 
     async def _say_error(self, error: GatewayError) -> None:
         await self.say({"type": "error", "name": errors.name_of(error), "message": str(error)})
