@@ -38,7 +38,7 @@ port = 1
 security = "none"
 allow_private = true
 """
-DESK: Final[dict[str, Any]] = {"viewport": {"width": 1100, "height": 700}, "color_scheme": "light"}
+DESK: Final[dict[str, Any]] = {"viewport": {"width": 1040, "height": 680}, "color_scheme": "light"}
 PHONE: Final[dict[str, Any]] = {
     "viewport": {"width": 390, "height": 780}, "color_scheme": "dark", "has_touch": True, "device_scale_factor": 1.5,
 }
@@ -177,7 +177,7 @@ def desk(visit: Visit, pictures: Pictures, account: str, happens: Callable[[], N
     page = visit.open(f"/connectors/{account}")
     page.get_by_role("button", name="Test").click()
     page.locator("[data-told]", has_text="imap works").wait_for()
-    pictures.take(page, "account", page.locator(".story").first)
+    pictures.take(page, "account", page.locator(".story li").nth(4))
     pictures.take(visit.open("/keys"), "keys")
 
 

@@ -323,6 +323,8 @@ def test_an_account_is_connected_tested_and_synced(admin: Visit, gateway: Gatewa
     steps = page.locator("[data-steps] li").all_inner_texts()
     assert [step.split()[:3] for step in steps][:2] == [["ok", "imap", "dns"], ["ok", "imap", "connect"]]
     assert any("login" in step for step in steps), steps
+    page.get_by_text("What was said").click()
+    page.get_by_text("CAPABILITY").first.wait_for()
     assert admin.faults() == []
     with at(dovecot, account) as there:
         for number in range(3):

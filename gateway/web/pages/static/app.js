@@ -50,7 +50,7 @@ const SHOWS = {
     if (progress) told.textContent = `${progress.folder || "Folders"}: ${progress.imported} of ${progress.expected} messages.`;
     if (result) told.textContent = result.success === false ? result.message : `Done: ${result.imported || 0} new messages.`;
   },
-  // Steps come one by one; whoever wants the dialogue has it once all is over, from the page made anew.
+  // Steps come one by one, the dialogue at the end.
   test(said, told) {
     const steps = document.querySelector("[data-steps]");
     if (steps.hidden) { steps.hidden = false; steps.querySelector("ol").replaceChildren(); }
@@ -64,7 +64,14 @@ const SHOWS = {
       steps.querySelector("ol").append(row);
       told.textContent = "The test is running.";
     }
-    if (said.result) told.textContent = said.result.map((leg) => [`${leg.side} ${leg.success ? "works" : "fails"}: ${leg.message}`, leg.advice].filter(Boolean).join(" ")).join(" ");
+    if (!said.result) return;
+    const dialogue = document.createElement("details");
+    dialogue.append(document.createElement("summary"), document.createElement("pre"));
+    dialogue.firstChild.textContent = "What was said";
+    dialogue.lastChild.textContent = said.result.flatMap((leg) => leg.logs).join("\n");
+    steps.querySelector("details")?.remove();
+    steps.append(dialogue);
+    told.textContent = said.result.map((leg) => [`${leg.side} ${leg.success ? "works" : "fails"}: ${leg.message}`, leg.advice].filter(Boolean).join(" ")).join(" ");
   },
 };
 
