@@ -7,7 +7,7 @@ stays one while messages come, go and are moved. Each mailbox has it as an index
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
@@ -19,6 +19,8 @@ from .statements import Stmt
 
 FEW: Final = 8
 """Mailboxes that are read at once; of more, those are looked for first that have the newest messages."""
+AT_FIRST: Final = 16
+"""Rows of each of several mailboxes that are read before it is known which of them has the most."""
 NEWEST: Final = (2**62, 0)
 OLDEST: Final = (-(2**62), 0)
 """Beyond each place at either end."""
@@ -93,11 +95,28 @@ def walk(
     """
     if len(mailboxes) > FEW:
         mailboxes = _ahead(rx, mailboxes, stretch, most)
-    runs = [_rows(rx, mailbox, stretch, most, flags) for mailbox in mailboxes]
-    if len(runs) == 1:
-        return runs[0]
-    merged = heapq.merge(*runs, key=lambda row: row.point, reverse=not stretch.rising)
-    return list(islice(merged, most))
+    if len(mailboxes) == 1:
+        return _rows(rx, mailboxes[0], stretch, most, flags)
+    runs = [_run(rx, mailbox, stretch, most, flags) for mailbox in mailboxes]
+    return list(islice(heapq.merge(*runs, key=_point, reverse=not stretch.rising), most))
+
+
+def _run(rx: Rx, mailbox: MailboxId, stretch: Stretch, most: int, flags: bool) -> Iterator[Row]:
+    """The rows of one mailbox, read as they are asked for: of many mailboxes most give few of the first rows."""
+    page = min(AT_FIRST, most)
+    told: frozenset[int] = frozenset()
+    while True:
+        rows = _rows(rx, mailbox, stretch, page, flags)
+        fresh = [row for row in rows if row.uid not in told]
+        yield from fresh
+        if len(rows) < page:
+            return
+        # From that point again, which may have more rows: without those that were told.
+        last = rows[-1].point
+        here = frozenset(row.uid for row in rows if row.point == last)
+        told = told | here if last == stretch.first else here
+        stretch = Stretch(last, stretch.last, stretch.rising)
+        page = max(min(page * 4, most), len(told) + 1 if fresh else page * 4)
 
 
 def _rows(rx: Rx, mailbox: MailboxId, stretch: Stretch, most: int, flags: bool) -> list[Row]:
@@ -121,3 +140,7 @@ def _ahead(rx: Rx, mailboxes: Sequence[MailboxId], stretch: Stretch, most: int) 
             bound = heapq.nlargest(most, heads)[-1][0]
             heads = [head for head in heads if head[0] >= bound]
     return [mailbox for _, mailbox in heads]
+
+
+def _point(row: Row) -> Point:
+    return row.point

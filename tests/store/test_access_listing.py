@@ -231,6 +231,32 @@ async def test_no_more_mailboxes_are_read_than_can_have_a_row(db: Database, runn
         assert [row.point for row in some] == [row.point for row in everything[:6]]
 
 
+@pytest.mark.parametrize("at_first", [1, 2, 5])
+async def test_rows_of_several_mailboxes_are_read_as_they_are_asked_for(
+    db: Database, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch, at_first: int
+) -> None:
+    """Each once and in order, though many stand at one place: copies in their own mailbox."""
+    inbox, _, _ = await filled(db, 20, 4, random.Random(7))
+    boxes = await db.read(lambda rx: list(sight(rx, who(), inbox.address).boxes))
+
+    def copies(tx: Tx) -> None:
+        row = by_date.walk(tx, boxes, by_date.Stretch(by_date.NEWEST, 0), 9)[8]
+        for _ in range(11):
+            messages.copy(tx, inbox.id, row.mailbox_id, [row.uid], row.mailbox_id, now=NOW)
+
+    await db.write(copies)
+    for rising, first, last in ((False, by_date.NEWEST, 0), (True, by_date.OLDEST, by_date.NEWEST[0])):
+        stretch = by_date.Stretch(first, last, rising)
+        monkeypatch.setattr(by_date, "AT_FIRST", 1000)
+        everything = await db.read(lambda rx, stretch=stretch: by_date.walk(rx, boxes, stretch, 1000))
+        assert [row.point for row in everything] == sorted((row.point for row in everything), reverse=not rising)
+        monkeypatch.setattr(by_date, "AT_FIRST", at_first)
+        for most in (1, 7, 13, 1000):
+            some = await db.read(lambda rx, stretch=stretch, most=most: by_date.walk(rx, boxes, stretch, most))
+            assert [row.point for row in some] == [row.point for row in everything[:most]]
+            assert len({(row.mailbox_id, row.uid) for row in some}) == len(some)
+
+
 async def test_digests_are_kept_within_bounds(db: Database, runner: asyncio.Runner) -> None:
     inbox, _, model = await filled(db, 12, 2, random.Random(8))
     kept = Digests(most=5)
