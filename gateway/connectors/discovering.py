@@ -181,7 +181,7 @@ async def _link(
             await _linked(work, row, mailbox)
     for one in chosen:
         row = by_raw[one.raw]
-        if labelled and roles.of.get(one.raw) == ALL and (work.superseded or not row.labels):
+        if labelled and roles.of.get(one.raw) == ALL and not row.labels:
             await work.unit(lambda tx, row=row: _labelled(tx, work, row))  # type: ignore[misc]
             await work.reload(row.id)
     await link_labels(work)

@@ -202,6 +202,26 @@ async def test_it_is_cut_off(db: Database, nth: int) -> None:
             assert (await counts(here), await emails(here)) == (before, every)
 
 
+async def test_what_changed_here_in_the_archive_while_it_was_hidden_goes_up(db: Database) -> None:
+    async with (
+        FakeUpstream(GMAIL, mailboxes=mailboxes()) as server,
+        connected(db, server, options(mode="two-way"), settings=SETTINGS) as here,
+    ):
+        server.account.deliver("INBOX", labels=["\\Inbox"])
+        uid = server.account.deliver(ALL)
+        await here.good_sync()
+        hide(server)
+        await here.good_sync()
+        local = Local(here)
+        await local.flag("Archive", await local.uids("Archive"), "add", "\\Seen")
+        await settle(here)
+        assert not server.account.mailbox(ALL).places[uid].mail.flags
+        show(server)
+        await settle(here)
+        assert server.account.mailbox(ALL).places[uid].mail.flags == {"\\Seen"}
+        assert await counts(here) == {"INBOX": 1, "Archive": 1}
+
+
 async def test_flags_that_differ_are_merged(db: Database) -> None:
     """Both sides changed the same message while All Mail was being shown."""
     async with (

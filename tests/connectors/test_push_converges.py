@@ -159,7 +159,8 @@ class World:
 
     async def through(self, steps: list[Any]) -> None:
         """A history, and what holds after it."""
-        for before, faults, during in steps:
+        for number, (before, faults, during) in enumerate(steps):
+            self.begins(number)
             for one in before:
                 await self.take(one)
             self.server.disarm()
@@ -167,6 +168,9 @@ class World:
             await self.sync()
         await self.quiet()
         await self.prove()
+
+    def begins(self, number: int) -> None:
+        """A step of the history, from 0 on."""
 
     async def quiet(self) -> None:
         """Until two syncs in a row change nothing."""

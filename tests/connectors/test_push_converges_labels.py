@@ -1,5 +1,6 @@
-"""Gmail: random changes on both sides, labels renamed and deleted among them, with faults and sessions that are cut
-anywhere: after quiet each message is here where its labels say, once; none is lost that nobody deleted for good.
+"""Gmail: random changes on both sides, labels renamed and deleted among them, All Mail shown and hidden, with faults
+and sessions that are cut anywhere: after quiet each message is here where its labels say, once; none is lost that nobody
+deleted for good.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +24,15 @@ from tests.connectors.test_push_converges import FLAGS, World, opened, rounds_of
 from tests.support.soak import SOAK
 from tests.support.upstream import GMAIL, Do, FakeUpstream, Fault, digest
 from tests.support.upstream import example as octets_of
+from tests.support.upstream.mail import Mailbox
 
 ALL, TRASH = "[Gmail]/All Mail", "[Gmail]/Trash"
 OWN: Final = {"\\Inbox": "INBOX", "\\Sent": "Sent", "\\Draft": "Drafts"}
 COMMANDS: Final = ["STORE", "MOVE", "COPY", "APPEND", "SELECT", "SEARCH", "FETCH", "LIST", "CREATE", "RENAME", "DELETE"]
 HERE: Final = ["flag", "unflag", "move", "copy", "delete", "add", "move", "create", "rename", "remove"]
 THERE: Final = ["flag", "unflag", "label", "unlabel", "trash", "add", "label", "rename", "remove", "restore"]
+RENAMED: Final = [("here", "rename", 4, 0, 0), ("there", "label", 0, 0, 1)]
+REMOVED: Final = [("here", "remove", 4, 0, 0), ("there", "label", 0, 0, 2)]
 HISTORIES: Final = 100 if SOAK else 10
 
 change = st.one_of(
@@ -37,9 +42,21 @@ change = st.one_of(
 
 
 class LabelWorld(World):
-    """`deleted`: contents that somebody took out of Trash."""
+    """`deleted`: contents that somebody took out of Trash. `shows`: whether All Mail is shown, step by step."""
 
     names = 0
+    shows: Sequence[bool] = (True,)
+
+    def begins(self, number: int) -> None:
+        self._show(self.shows[number % len(self.shows)])
+
+    def _show(self, shown: bool) -> None:
+        self.server.account.mailbox(ALL).attributes = ("\\All",) if shown else ("\\All", "\\Noselect")
+        self.server.account.notify()
+
+    async def quiet(self) -> None:
+        self._show(True)
+        await super().quiet()
 
     def fresh(self) -> str:
         self.names += 1
@@ -153,12 +170,19 @@ class LabelWorld(World):
         assert not await self.here.db.read(lambda rx: ops.open_ops(rx, self.here.row.id))
 
 
-async def history(db: Database, steps: list[Any]) -> None:
+def in_all_mail(box: Mailbox) -> bool:
+    """What `GmailAccount._holds` says, and All Mail where it is hidden: it has its mail all the same."""
+    return not {"\\Trash", "\\Junk"} & set(box.attributes) and (box.selectable or "\\All" in box.attributes)
+
+
+async def history(db: Database, shows: list[bool], steps: list[Any]) -> None:
     async with FakeUpstream(GMAIL) as server, connected(db, server, options(mode="two-way"), settings=SETTINGS) as here:
         for labels in (["\\Inbox"], ["\\Inbox", "Work"], ["\\Inbox", "Play"], ["Work"], ["Work", "Play"], []):
             server.account.deliver(ALL, labels=labels)
         await here.good_sync()
+        server.account._holds = in_all_mail  # type: ignore[attr-defined]
         world = LabelWorld(server, here, Local(here))
+        world.shows = shows
         world.all = set(server.account.digests(ALL))
         await world.through(steps)
 
@@ -169,16 +193,18 @@ def test_labels_agree_after_whatever_happens(
     numbers = itertools.count()
 
     @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
-    @example([([("here", "rename", 4, 0, 0), ("there", "label", 0, 0, 1)], [("kill", "RENAME", "after", 1)], [])])
-    @example([([("here", "remove", 4, 0, 0), ("there", "label", 0, 0, 2)], [("kill", "DELETE", "after", 1)], [])])
-    @given(rounds_of(change, COMMANDS))
-    def histories(steps: list[Any]) -> None:
+    @example([True], [(RENAMED, [("kill", "RENAME", "after", 1)], [])])
+    @example([True], [(REMOVED, [("kill", "DELETE", "after", 1)], [])])
+    @example([False], [([("here", "flag", 0, 0, 0)], [], [])])
+    @example([False], [([("here", "move", 0, 28, 3)], [], [])])
+    @given(st.lists(st.booleans(), min_size=1, max_size=3), rounds_of(change, COMMANDS))
+    def histories(shows: list[bool], steps: list[Any]) -> None:
         path = tmp_path / f"{next(numbers)}.db"
         path.write_bytes(sqlite_template.read_bytes())
 
         async def run() -> None:
             async with opened(path) as db:
-                await history(db, steps)
+                await history(db, shows, steps)
 
         runner.run(run())
 

@@ -7,7 +7,7 @@ never deleted upstream. In a mailbox that the account does not have it leaves up
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.connectors.labelling import all_mail, label_rows
@@ -141,19 +141,21 @@ def folders_of(work: Work, seen: Seen) -> dict[int, int]:
 
 async def described(work: Work, seen: Seen, waiting: frozenset[int]) -> LocalChanges:
     """`seen` as the plan wants it. `waiting`: mailboxes that upstream is to have, and has not."""
-    validity = {row.id: row.uidvalidity for row in work.folders.values()}
+    validity = {row.id: row.uidvalidity for row in work.folders.values() if row.id not in work.superseded}
     folder_of = folders_of(work, seen)
     fresh = [(key, one) for key, one in seen.messages.items() if one.place is None]
     gone = [one for one in seen.lost if one.gone is None and validity.get(one.place.folder_id) == one.place.uidvalidity]
     emails = {one.email_id for _, one in fresh} | {one.place.email_id for one in gone}
     where, standing = await _elsewhere(work, sorted(emails))
+    kept_back = await _hidden(work, emails - standing.keys())
     unplaced: dict[str, list[Whereabouts]] = {}
     for one in where:
         if not one.placed:
             unplaced.setdefault(one.email_id, []).append(one)
     arrived = {
         (box, one.uid): LocalPlace(box, one.uid, one.email_id, local=Flags(*one.flags)) for (box, _), one in fresh
-    }
+        if one.email_id not in kept_back
+    }  # fmt: skip
     left: list[GonePlace] = []
     stays: Counter[str] = Counter()
     for lost in gone:
@@ -184,6 +186,19 @@ async def described(work: Work, seen: Seen, waiting: frozenset[int]) -> LocalCha
     return LocalChanges(tuple(changed), tuple(left), standing)
 
 
+async def _hidden(work: Work, emails: Collection[str]) -> set[str]:
+    """Of messages that nothing stands for any more, those that a folder has which is not shown now (`plan.views`):
+    what was done with them goes up once it is."""
+    every, found = sorted(emails), set[str]()
+    for number in work.superseded:
+        for at in range(0, len(every), ROWS):
+            some = every[at : at + ROWS]
+            found |= await work.db.read(
+                lambda rx, number=number, some=some: places.emails_of(rx, FolderId(number), some)  # type: ignore[misc]
+            )
+    return found
+
+
 def _remote(place: Place) -> Remote:
     return Remote(place.folder_id, place.uidvalidity, place.uid)
 
@@ -192,7 +207,7 @@ async def _elsewhere(
     work: Work, emails: Sequence[str]
 ) -> tuple[list[Whereabouts], dict[str, tuple[LocalPlace, ...]]]:
     """Where messages of these EMAILIDs are, and which of those stand for a message of this account that is there."""
-    current = {(row.id, row.uidvalidity) for row in work.folders.values()}
+    current = {(row.id, row.uidvalidity) for row in work.folders.values() if row.id not in work.superseded}
 
     def query(rx: Rx, some: Sequence[str]) -> tuple[list[Whereabouts], dict[str, list[LocalPlace]]]:
         where = places.whereabouts(rx, work.claim.inbox_id, some)

@@ -41,6 +41,7 @@ _PAGE = Stmt(
 _DELETE_MESSAGES = among(
     "DELETE FROM remote_message WHERE folder_id = :folder AND uidvalidity = :uidvalidity AND {uids}"
 )
+_EMAILS_OF = Stmt("SELECT DISTINCT email_id FROM remote_place WHERE folder_id = :folder AND email_id IN :TEXTS(emails)")
 _WHERE: Final = "SELECT m.email_id, m.mailbox_id, m.uid, CASE WHEN p.uid IS NULL THEN 0 ELSE 1 END FROM"
 # OFFSET 0: looked up by key, whatever the planner thinks of their number (as in `uidsets`).
 _EMAILS = Stmt(
@@ -81,6 +82,11 @@ def places_of(rx: Rx, folder_id: FolderId, uidvalidity: int, uids: Sequence[int]
 def places_at(rx: Rx, mailbox_id: MailboxId, local_uids: Sequence[int]) -> dict[int, Place]:
     """Local UID of a mailbox -> what it stands for."""
     return {row[4]: Place(*row) for row in rx.all(_AT, mailbox=mailbox_id, **binds(local_uids))}
+
+
+def emails_of(rx: Rx, folder_id: FolderId, email_ids: Sequence[str]) -> set[str]:
+    """Those of these EMAILIDs that stand, or stood, for something in a folder; all its places are looked through."""
+    return {row[0] for row in rx.all(_EMAILS_OF, folder=folder_id, emails=list(email_ids))}
 
 
 def messages_of(rx: Rx, folder_id: FolderId, uidvalidity: int, uids: Sequence[int]) -> dict[int, RemoteMessage]:
