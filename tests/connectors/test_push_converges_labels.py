@@ -1,6 +1,6 @@
 """Gmail: random changes on both sides, labels renamed and deleted among them, All Mail shown and hidden, with faults
-and sessions that are cut anywhere: after quiet each message is here where its labels say, once; none is lost that nobody
-deleted for good.
+and sessions that are cut anywhere: after quiet each message is here where its labels say, once; none is lost that
+nobody deleted for good.
 """
 
 from __future__ import annotations
