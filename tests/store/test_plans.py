@@ -58,6 +58,7 @@ WALKS: Final[dict[str, str]] = {
     "cleanup._SAVED_BEFORE": f"{HOURLY}, of Trash and Spam, if they are to expire; the oldest are met first",
     "connectors.events._LAST_KEPT": "goes no further than what is kept",
     "connectors.own_copies._LAST": "goes no further than the last few hundred",
+    "connectors.places._EMAILS_OF": "of messages that nothing stands for, where All Mail is shown no more",
     "connectors.pushing._END_FOLDER": "each message of a folder that ends is what it is about",
     "connectors.removal._OF_FOLDER": PIECES,
     "connectors.reset._PROVEN": "somebody resets a connector: all of a folder is what it is about",
