@@ -39,6 +39,13 @@ _OBSERVE = """() => {
 """Every text that a line of the page shows, however short."""
 
 
+_LOOKED_AT = """seen => {
+  Object.defineProperty(document, "hidden", { value: !seen, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+"""Another tab is in front, or this one again."""
+
+
 def new(gateway: Gateway, *options: str) -> tuple[str, str]:
     return gateway.inbox(f"w{uuid.uuid4().hex[:8]}@mail.test", *options)
 
@@ -74,6 +81,10 @@ def test_what_happens_is_told_as_it_happens(visit: Visit, gateway: Gateway) -> N
     page.get_by_role("button", name="Go on").click()
     page.get_by_text("while it was paused").wait_for()
     assert sum("while it was paused" in row for row in rows(page)) == 1
+    page.evaluate(_LOOKED_AT, False)
+    send(gateway, other, theirs, mine, subject="while nobody looked")
+    page.evaluate(_LOOKED_AT, True)
+    page.get_by_text("while nobody looked").wait_for()
     page.get_by_role("link", name=re.compile("while it was paused")).click()
     page.get_by_role("heading", name="while it was paused").wait_for()
 
