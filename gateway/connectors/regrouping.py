@@ -20,10 +20,9 @@ from gateway.store.connectors.views import Carry
 
 from . import differences
 from .plan.folder import Phase
-from .plan.vanish import match
 from .plan.views import Shown, label_of, superseded, to_regroup
 from .plan.windows import pieces
-from .remapping import IDENTITY, identity_of_message, identity_of_row
+from .remapping import IDENTITY, known_again, shown
 from .work import Work
 
 _WANTS: Final = replace(IDENTITY, flags=True, modseq=True)
@@ -74,21 +73,17 @@ async def regroup(work: Work, folder: RemoteFolder) -> None:
     """Where it is due: what the selected `folder` shows, and was read by others before, is known by it from now on."""
     if not _due(work, folder):
         return
-    new = [
-        one for piece in pieces(await work.search(), BATCH)
-        async for one in work.client.fetch(piece, replace(_WANTS, labels=folder.labels))
-    ]  # fmt: skip
-    new.sort(key=lambda one: one.uid)
-    identities = [identity_of_message(one) for one in new]
+    new = await shown(work, replace(_WANTS, labels=folder.labels))
     for number in sorted(work.superseded):
         row = work.folders[FolderId(number)]
         old = await _standing(work, row, folder)
         if old:
-            found = match([identity_of_row(one) for one in old], identities)
-            await _carry(work, row, folder, [(old[left].uid, new[right].uid) for left, right in found.pairs])
+            found = await known_again(old, new)
+            await _carry(work, row, folder, [(old[left].uid, new[right].message.uid) for left, right in found])
+    told = [one.message for one in new]
     if folder.labels:  # all mailboxes have gone over: now those that the labels name
-        await differences.relabel(work, folder, [one for one in new if one.labels is not None])
-    await differences.apply_told(work, folder, new)
+        await differences.relabel(work, folder, [one for one in told if one.labels is not None])
+    await differences.apply_told(work, folder, told)
     work.recall.regrouped.add(folder.id)
     await work.reload(folder.id)
 

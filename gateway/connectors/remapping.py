@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.mime import envelope_of, index_fields
 from gateway.mime.envelope import own_message_id
-from gateway.model.sequence import Ranges
 from gateway.store.connectors import folders, remap
 from gateway.store.connectors.rows import BATCH, RemoteFolder, RemoteMessage
 from gateway.store.threads import id_hash
@@ -21,6 +23,14 @@ from .work import Quarantined, Work
 
 _STRONG: Final = ("gm:", "oid:")
 IDENTITY: Final = FetchWants(flags=False, internal_date=True, size=True, ids=True, header=("Message-ID",))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message as the server shows it."""
+
+    message: FetchedMessage
+    identity: Identity
 
 
 async def remap_folder(work: Work, folder: RemoteFolder, step: plan.Remap) -> None:
@@ -40,9 +50,9 @@ async def remap_folder(work: Work, folder: RemoteFolder, step: plan.Remap) -> No
     validity = folder.uidvalidity or 0
     old = await _old_rows(work, folder, validity)
     if old:
-        new = await _new_rows(work, await work.search())
-        found = match([identity_of_row(row) for _, row in old], [identity_of_message(one) for one in new])
-        pairs = [remap.Pair(old[left][0], old[left][1].uid, new[right].uid) for left, right in found.pairs]
+        new = await shown(work, IDENTITY)
+        found = await known_again([row for _, row in old], new)
+        pairs = [remap.Pair(old[left][0], old[left][1].uid, new[right].message.uid) for left, right in found]
         for start in range(0, len(pairs), BATCH):
             some = pairs[start : start + BATCH]
             work.run.remapped += await work.unit(
@@ -70,22 +80,28 @@ async def _old_rows(work: Work, folder: RemoteFolder, validity: int) -> list[tup
         after = (page[-1][0], page[-1][1].uid)
 
 
-async def _new_rows(work: Work, uids: Ranges) -> list[FetchedMessage]:
-    found: list[FetchedMessage] = []
-    for piece in pieces(uids, BATCH):
-        found += [message async for message in work.client.fetch(piece, IDENTITY)]
-    found.sort(key=lambda one: one.uid)
-    return found
+async def shown(work: Work, wants: FetchWants) -> list[Shown]:
+    """All messages of the selected folder, by UID. `wants`: IDENTITY, or more."""
+    found = [
+        Shown(one, _of_message(one)) for piece in pieces(await work.search(), BATCH)
+        async for one in work.client.fetch(piece, wants)
+    ]  # fmt: skip
+    return sorted(found, key=lambda one: one.message.uid)
 
 
-def identity_of_row(row: RemoteMessage) -> Identity:
-    """As it was when it was taken in."""
+async def known_again(old: Sequence[RemoteMessage], new: Sequence[Shown]) -> tuple[tuple[int, int], ...]:
+    """Pairs of places in both. In a thread: they may be a hundred thousand."""
+    return await asyncio.to_thread(
+        lambda: match([_of_row(row) for row in old], [one.identity for one in new]).pairs
+    )
+
+
+def _of_row(row: RemoteMessage) -> Identity:
     strong = row.source_key if row.source_key is not None and row.source_key.startswith(_STRONG) else None
     return Identity(strong, None if row.id_hash is None else str(row.id_hash), row.internal_date, row.size)
 
 
-def identity_of_message(message: FetchedMessage) -> Identity:
-    """As the server shows it, asked for IDENTITY."""
+def _of_message(message: FetchedMessage) -> Identity:
     own = own_message_id(envelope_of(index_fields(message.header or b"")).message_id)
     return Identity(
         source_key(message), None if own is None else str(id_hash(own)), message.internal_date, message.size
