@@ -67,10 +67,10 @@ def start_gateway(directory: Path, **environ: str) -> Running:
     port = free_port()
     gateway = Gateway(directory, _SETTINGS.format(lmtp=port), hostname="bench.test", environ=environ, web=free_port())
     gateway.init()
+    gateway.start()
     recipients = [f"to{number}@bench.test" for number in range(CONNECTIONS)]
     for recipient in recipients:
-        gateway.run("inbox", "add", recipient)
-    gateway.start()
+        gateway.inbox(recipient)
     assert gateway.process is not None
     imap = Account(gateway.imaps, gateway.ca_file, gateway.address, gateway.key)
     smtp = Account(gateway.smtps, gateway.ca_file, gateway.address, gateway.key)
