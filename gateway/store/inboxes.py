@@ -20,7 +20,7 @@ from .addresses import canonical_address
 from .db import Rx, Tx, WakeKind
 from .quota import NO_LIMITS, Limits
 from .statements import Stmt
-from .texts import storable
+from .texts import checked_name, storable
 
 SENT_COPY: Final[tuple[SentCopy, ...]] = get_args(SentCopy)
 BLOCKED: Final[tuple[WhatIsBlocked, ...]] = get_args(WhatIsBlocked)
@@ -146,6 +146,7 @@ def create_inbox(
     Raises NotFound (domain), AlreadyExists (the address, also of an inbox in its grace period), InvalidName.
     """
     stored = canonical_address(address)
+    checked_name(name)
     domain = stored.rpartition("@")[2]
     if tx.one(_DOMAIN_IN_POD, name=domain, pod=pod_id) is None:
         raise NotFound(f"The pod has no domain {domain}")
@@ -196,7 +197,8 @@ def inboxes(rx: Rx, pod_id: PodId | None = None, include_deleted: bool = False) 
 
 
 def change_settings(tx: Tx, inbox_id: InboxId, *, settings: InboxSettings, name: str | None) -> None:
-    """NotFound when there is no such inbox."""
+    """NotFound when there is no such inbox; InvalidName."""
+    checked_name(name)
     if settings.sent_copy not in SENT_COPY:
         raise InvalidName(f"sent_copy is one of {', '.join(SENT_COPY)}")
     if tx.run(_SETTINGS, inbox=inbox_id, settings=_dump(settings), name=name) == 0:

@@ -16,7 +16,7 @@ from gateway.model.ids import InboxId, PodId
 from .db import Rx, Tx, WakeKind
 from .sealing import Place
 from .statements import Stmt
-from .texts import storable
+from .texts import checked_name, storable
 
 MOST: Final = 1000
 """Webhooks of a store: each looks at each inbox of its scope."""
@@ -188,7 +188,8 @@ def by_id(rx: Rx, webhook_id: int) -> Webhook | None:
 
 
 def create(tx: Tx, new: WebhookNew, secret: bytes, headers: bytes | None, now: int) -> Webhook:
-    """It is told of what happens from now on, in inboxes that are made later too. LimitReached."""
+    """It is told of what happens from now on, in inboxes that are made later too. LimitReached, InvalidName."""
+    checked_name(new.name)
     if tx.scalar(_COUNT) >= MOST:
         raise LimitReached(f"There may be {MOST} webhooks at most")
     number = tx.scalar(
@@ -207,7 +208,8 @@ def change(
     tx: Tx, before: Webhook, *, name: str, url: str, types: Sequence[str], headers: bytes | None, enabled: bool,
     now: int,
 ) -> None:  # fmt: skip
-    """What is switched on again goes on where it stood, at once."""
+    """What is switched on again goes on where it stood, at once. InvalidName."""
+    checked_name(name)
     back = enabled and (not before.enabled or url != before.url)
     tx.run(
         _CHANGE, webhook=before.id, name=name, url=url, types=" ".join(types), headers=headers, enabled=int(enabled),

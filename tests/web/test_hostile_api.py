@@ -179,3 +179,18 @@ def test_without_a_key(api: Make, things: dict[str, str]) -> None:
             continue
         problem = refused(nobody.ask(operation[0], target(operation, things)), operation[:2])
         assert problem["code"] == "unauthorized", operation[:2]
+
+
+def test_names_that_no_database_takes(gateway: Gateway, api: Make, things: dict[str, str]) -> None:
+    """SQLite would hold a NUL and PostgreSQL not: neither is asked to."""
+    before = state(gateway)
+    client, name = api(), "a\0b"
+    inbox, webhook = f"inboxes/{things['inbox']}", f"webhooks/{things['webhook']}"
+    for method, path, body in (
+        ("POST", "/api/v1/inboxes", {"address": "new@mail.test"}), ("PATCH", f"/api/v1/{inbox}", {}),
+        ("POST", "/api/v1/webhooks", {"url": "https://hooks.example/x"}), ("PATCH", f"/api/v1/{webhook}", {}),
+        ("POST", "/mailslurp/inboxes/withOptions", {}), ("PATCH", f"/mailslurp/{inbox}", {}),
+    ):
+        problem = refused(client.ask(method, path, body | {"name": name}), (method, path))
+        assert "name" in problem["detail"], (method, path, problem)
+    assert state(gateway) == before
