@@ -26,6 +26,8 @@ from gateway.maintain.texts import TextBuilder, TextSettings
 from gateway.mime import decode_body, decode_text, fields, fold, node_of, parse, searched_parts, text_of
 from gateway.model.ids import MailboxId
 from gateway.store import mailboxes
+from gateway.store.db import Rx
+from gateway.store.trigrams import Index
 from gateway.wire import search as keys
 from tests.transcripts.harness import NOW, Harness, template
 from tests.transcripts.messages import ALL
@@ -86,19 +88,25 @@ def keys_of(words: Sequence[str]) -> list[keys.SearchKey]:
     return found + [keys.Header(name, "") for name in NAMES] + [keys.Body(""), keys.Text(""), keys.Not(keys.Body(""))]
 
 
-async def searched(harness: Harness, mailbox: MailboxId, uids: Sequence[int], key: keys.SearchKey) -> list[int]:
-    criteria = Criteria(key, len(uids), uids[-1], {}, now=NOW)
-    assert not page.asks_for_marks(key)
-    left = array("I", uids)
-    found: list[int] = []
-    while left:
-        passed, consumed = await harness.db.read(
-            partial(page.search_page, mailbox_id=mailbox, criteria=criteria, uids=left, marks=None)
-        )
-        assert consumed > 0
-        found += passed
-        left = left[consumed:]
-    return found
+def answers(
+    rx: Rx, mailbox: MailboxId, uids: Sequence[int], asked: Sequence[keys.SearchKey], index: Index | None = None
+) -> list[list[int]]:
+    """What SEARCH finds for each key, page by page; all in one read, for there may be thousands of pages."""
+    answered: list[list[int]] = []
+    for key in asked:
+        criteria = Criteria(key, len(uids), uids[-1], {}, now=NOW)
+        assert not page.asks_for_marks(key)
+        left = array("I", uids)
+        found: list[int] = []
+        while left:
+            passed, consumed = page.search_page(
+                rx, mailbox_id=mailbox, criteria=criteria, uids=left, marks=None, index=index
+            )
+            assert consumed > 0
+            found += passed
+            left = left[consumed:]
+        answered.append(found)
+    return answered
 
 
 async def compare(harness: Harness, mail: Sequence[bytes], asked: Sequence[keys.SearchKey]) -> None:
@@ -110,8 +118,9 @@ async def compare(harness: Harness, mail: Sequence[bytes], asked: Sequence[keys.
     wanted = [[uid for uid in uids if readings[uid].passes(key)] for key in asked]
 
     async def agrees(state: str) -> None:
-        for key, right in zip(asked, wanted, strict=True):
-            assert await searched(harness, inbox.id, uids, key) == right, (state, key)
+        found = await harness.db.read(partial(answers, mailbox=inbox.id, uids=uids, asked=asked))
+        for key, right, answer in zip(asked, wanted, found, strict=True):
+            assert answer == right, (state, key)
 
     await agrees("nothing is made")
     builder = TextBuilder(harness.db, lambda: NOW, TextSettings(quiet=0))
