@@ -5,8 +5,8 @@ No answer is 500, each has a status, a content type and a body that the document
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from email.policy import SMTP
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,11 +14,12 @@ import pytest
 
 from tests.servers.process import free_port
 from tests.support.api import Api
-from tests.support.gateway import Gateway
-from tests.support.soak import examples
+from tests.support.gateway import Gateway, running
+from tests.support.soak import SOAK, examples
 
 from .conftest import admin_key
 from .mail import letter, with_files
+from .samples import DOCUMENTS
 
 SETTINGS = """
 [web]
@@ -83,17 +84,33 @@ def world(gateway: Gateway, api: Api, number: int) -> tuple[dict[str, list[Any]]
     return values, {"/mailslurp/connectors": {"id": [connector]}, "/mailslurp/sent": {"id": [submission]}}
 
 
-@pytest.mark.parametrize("number", [1, 2], ids=["native and MailSlurp's", "AgentMail's"])
-def test_every_operation_keeps_its_word(gateway: Gateway, api: Callable[..., Api], number: int) -> None:
+NUMBERS = pytest.mark.parametrize("number", [1, 2], ids=["native and MailSlurp's", "AgentMail's"])
+
+
+@NUMBERS
+def test_every_operation_keeps_its_word(gateway: Gateway, number: int) -> None:
     """In the suite a few values an operation, always the same ones."""
+    hold(gateway, number, examples(3))
+
+
+@pytest.mark.skipif(not SOAK, reason="make soak")
+@NUMBERS
+def test_every_operation_keeps_its_word_on_postgresql(tmp_path: Path, postgresql_url: str, number: int) -> None:
+    """Which takes no NUL, and knows its types better."""
+    environ = {"GATEWAY_STORE__URL": postgresql_url}
+    with running(Gateway(tmp_path, SETTINGS, environ=environ, readers=0, web=free_port())) as gateway:
+        hold(gateway, number, examples(1))
+
+
+def hold(gateway: Gateway, number: int, count: int) -> None:
     from .contract import Contract  # what it imports is a second's work, and nobody else's
 
-    client = api()
-    document = client.get(("/api/v1/openapi.json", "/agentmail/openapi.json")[number - 1])
-    contract = Contract(gateway, admin_key(gateway), document, *world(gateway, client, number))
+    with Api(gateway, admin_key(gateway)) as client:
+        document = client.get(DOCUMENTS[number - 1])
+        contract = Contract(gateway, client.key, document, *world(gateway, client, number))
     try:
         for operation in contract.operations():
-            contract.hold(operation, examples(3))
+            contract.hold(operation, count)
     finally:
         contract.close()
     assert not contract.failures, "\n\n".join(contract.failures[:10])
