@@ -18,7 +18,7 @@ from gateway.outbound.dial import Resolver, system_resolver
 from gateway.store.connectors import lease
 from gateway.store.connectors.owned import owned
 from gateway.store.connectors.rows import Claim, ConnectorId, LeaseLost
-from gateway.store.db import Database, Rx, Wake, WakeKind
+from gateway.store.db import Database, Rx, Tx, Wake, WakeKind
 
 from .askers import SyncResult
 from .gates import Gates
@@ -178,14 +178,17 @@ class Supervisor:
         while True:
             self._incarnation = secrets.token_hex(8)
             try:
-                await self._db.write(
-                    lambda tx: lease.join(tx, self._settings.node, self._incarnation, int(self._clock()))
-                )
+                await self._db.write(self._joining)
             except Unavailable:
                 await asyncio.sleep(_OUTAGE_S)
             else:
                 self._joined.set()
                 return
+
+    def _joining(self, tx: Tx) -> None:
+        now = int(self._clock())
+        lease.join(tx, self._settings.node, self._incarnation, now)
+        lease.forget_nodes(tx, now)  # of names that nobody bears any more
 
     async def _beat(self) -> None:
         """A sign of life; whoever took our name, or let it lapse, has our connectors."""

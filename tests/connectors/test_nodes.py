@@ -14,12 +14,13 @@ from gateway.connectors.settings import ConnectorSettings
 from gateway.connectors.supervisor import Supervisor
 from gateway.ingest.writer import Ingest
 from gateway.store import quota
-from gateway.store.connectors import accounts, events
+from gateway.store.connectors import accounts, events, lease
 from gateway.store.connectors.accounts import NewConnector
 from gateway.store.connectors.events import EventStatus
 from gateway.store.connectors.rows import ConnectorRow, ConnectorState
-from gateway.store.db import Database
+from gateway.store.db import Database, Tx
 from gateway.store.quota import Limits
+from gateway.store.statements import Stmt
 from tests.connectors.kit import QUICK, Given, all_mail, connected, options, upstream_mail
 from tests.store.helpers import DOMAIN, make_inbox
 from tests.support.upstream import DOVECOT, YAHOO, FakeUpstream
@@ -98,6 +99,24 @@ async def test_each_connector_is_one_node_s(db: Database) -> None:
         for row in rows:
             found = await all_mail(db, row.inbox_id)
             assert found["INBOX"] == upstream_mail(server)
+
+
+@postgresql
+async def test_nodes_that_are_gone_for_long_are_forgotten(db: Database) -> None:
+    def old(tx: Tx) -> None:
+        for name, alive_until in (("gone", time.time() - 100_000), ("just now", time.time() - 100)):
+            lease.join(tx, name, "x", int(time.time()))
+            tx.run(Stmt("UPDATE node SET alive_until = :at WHERE node_id = :name"), at=int(alive_until), name=name)
+
+    await db.write(old)
+    async with FakeUpstream(DOVECOT) as server:
+        one = node(db, server, "a")
+
+        async def names() -> bool:
+            return [each.node_id for each in await db.read(lambda rx: lease.nodes(rx, 0))] == ["a", "just now"]
+
+        await until(names)
+        await one.stop()
 
 
 async def asked(one: Node, times: int) -> None:

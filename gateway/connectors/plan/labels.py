@@ -80,21 +80,6 @@ def mailboxes_of(
 
 
 @dataclass(frozen=True, slots=True)
-class PlacesDiff:
-    """Local mailboxes that a message enters and leaves; entered first, so that it is never nowhere."""
-
-    enter: frozenset[str]
-    leave: frozenset[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.enter or self.leave)
-
-
-def places_diff(present: frozenset[str], wanted: frozenset[str]) -> PlacesDiff:
-    return PlacesDiff(wanted - present, present - wanted)
-
-
-@dataclass(frozen=True, slots=True)
 class LabelMerge:
     """As `FlagMerge`, for labels: sets of names that compare exactly."""
 

@@ -9,7 +9,6 @@ from gateway.connectors.plan.labels import (
     gmail_folders,
     mailboxes_of,
     merge_labels,
-    places_diff,
     spelled,
 )
 from gateway.connectors.plan.roles import ALL, ARCHIVE, DRAFTS, INBOX, JUNK, SENT, TRASH
@@ -39,13 +38,6 @@ def test_a_message_without_labels_is_archived() -> None:
     assert mailboxes_of([], LOCAL, named) == {"Archive"}
     assert mailboxes_of(["\\Important", "hidden"], LOCAL, named) == {"Archive"}
     assert mailboxes_of([], {}, named) == frozenset()
-
-
-def test_a_message_enters_before_it_leaves() -> None:
-    diff = places_diff(frozenset({"INBOX", "Work"}), frozenset({"Work", "Archive"}))
-    assert (diff.enter, diff.leave) == ({"Archive"}, {"INBOX"})
-    assert diff
-    assert not places_diff(frozenset({"a"}), frozenset({"a"}))
 
 
 def test_labels_that_changed_on_both_sides() -> None:
