@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop the server and remove its files."""
-        self.process.terminate()  # SIGTERM: a smart shutdown would wait for clients that a failed test left
+        self.process.send_signal(signal.SIGINT)  # SIGTERM would wait for clients that a failed test left
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
