@@ -17,6 +17,7 @@ from typing import Final
 from gateway.model.flags import FIRST_KEYWORD_BIT, SYSTEM_MASK, names_of
 from gateway.model.ids import ContentId, MailboxId
 from gateway.store import by_date, same_message
+from gateway.store import listing as mailboxes
 from gateway.store.by_date import NEWEST, OLDEST, Point, Row, Stretch
 from gateway.store.db import Rx
 from gateway.store.same_message import PlaceRow
@@ -26,7 +27,7 @@ from gateway.store.trigrams import Index
 from .caller import Caller
 from .needles import holding, may_hold
 from .query import Query
-from .sight import Sight, sight
+from .sight import Sight, readable_inbox, sight, sight_of
 
 LOOKED: Final = 20_000
 """Rows of one scan: some 60 ms of a reader."""
@@ -153,6 +154,17 @@ def find(rx: Rx, seen: Sight, email_ids: Sequence[str]) -> dict[str, Placed]:
     """Those of the messages that are in the inbox and may be read."""
     ids = [email_id for email_id in dict.fromkeys(email_ids) if storable(email_id)]
     return placed(rx, seen, same_message.places(rx, seen.inbox_id, ids)) if ids else {}
+
+
+def find_in(rx: Rx, who: Caller, inbox: str, email_ids: Sequence[str]) -> dict[str, Placed]:
+    """The same, and no mailboxes are read but theirs: an inbox may have thousands. Errors as `sight`."""
+    there = readable_inbox(rx, who, inbox)
+    ids = [email_id for email_id in dict.fromkeys(email_ids) if storable(email_id)]
+    rows = same_message.places(rx, there.id, ids) if ids else []
+    if not rows:
+        return {}
+    boxes = mailboxes.some(rx, there.id, sorted({row.mailbox_id for row in rows}))
+    return placed(rx, sight_of(who, there, boxes), rows)
 
 
 def page(

@@ -19,10 +19,9 @@ from gateway.store.trigrams import Trigrams, with_index
 from .bodies import Slot, chosen
 from .caller import Caller
 from .digest import Digest, Digests, path_of
-from .listing import Cursor, Page, Place, Placed, find, page
+from .listing import Cursor, Page, Place, Placed, find_in, page
 from .query import Query
 from .rendered import Leaf, NotRendered, leaves_of
-from .sight import sight
 
 __all__ = ["Digest", "Full", "Listing", "Message", "Place", "full_message", "list_messages", "message", "messages"]
 
@@ -108,7 +107,7 @@ async def messages(db: Database, kept: Digests, who: Caller, inbox: str, ids: Se
     """Those of `ids` that are there, in their order."""
 
     def query(rx: Rx) -> list[Placed]:
-        found = find(rx, sight(rx, who, inbox), ids)
+        found = find_in(rx, who, inbox, ids)
         return [found[each] for each in dict.fromkeys(ids) if each in found]
 
     return await digested(db, kept, await db.read(query))

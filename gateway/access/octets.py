@@ -16,10 +16,9 @@ from gateway.store.db import Database, Rx
 
 from .caller import Caller
 from .digest import path_of
-from .listing import Placed, find
+from .listing import Placed, find_in
 from .messages import NO_MESSAGE
 from .rendered import NotRendered, leaves_of
-from .sight import sight
 
 _OCTETS: Final = "application/octet-stream"
 PIECE: Final = 256 * 1024
@@ -124,7 +123,7 @@ def _part(rx: Rx, who: Caller, inbox: str, email_id: str, number: str) -> Stream
 
 
 def _found(rx: Rx, who: Caller, inbox: str, email_id: str) -> Placed:
-    found = find(rx, sight(rx, who, inbox), [email_id]).get(email_id)
+    found = find_in(rx, who, inbox, [email_id]).get(email_id)
     if found is None:
         raise NotFound(NO_MESSAGE)
     return found

@@ -70,16 +70,19 @@ class Sight:
 
 def sight(rx: Rx, who: Caller, inbox: str) -> Sight:
     """NotFound: the inbox is none of the key's. NoPermission: it may read no messages at all."""
+    found = readable_inbox(rx, who, inbox)
+    return sight_of(who, found, listing.mailboxes(rx, found.id, counters=True, subscribed=True))
+
+
+def readable_inbox(rx: Rx, who: Caller, inbox: str) -> Inbox:
+    """Errors as `sight`."""
     found = inbox_of(rx, who, inbox)
     if not READS & who.permissions:
         raise NoPermission("The key lacks the permission message_read")
-    return Sight(who, found, _boxes(rx, found.id, who))
+    return found
 
 
-def _boxes(rx: Rx, inbox_id: InboxId, who: Caller) -> dict[MailboxId, Listed]:
-    seen = [
-        box
-        for box in listing.mailboxes(rx, inbox_id, counters=True, subscribed=True)
-        if allowed(who.permissions, Action.READ, box.role)
-    ]
-    return {MailboxId(box.id): box for box in sorted(seen, key=lambda box: box.name)}
+def sight_of(who: Caller, inbox: Inbox, boxes: Iterable[Listed]) -> Sight:
+    """The inbox as if it had these mailboxes only."""
+    seen = [box for box in boxes if allowed(who.permissions, Action.READ, box.role)]
+    return Sight(who, inbox, {MailboxId(box.id): box for box in sorted(seen, key=lambda box: box.name)})
