@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from gateway.model.errors import GatewayError
 
-from . import agentmail, mailslurp, pages, problems
+from . import agentmail, errors_page, mailslurp, pages, problems
 from .agentmail import downloads
 from .api import routers
 from .described import FIELD, Described, problem_schema
@@ -39,6 +39,7 @@ def application(services: WebServices) -> Guard:
     app.state.services = services
     for router in (*routers(), *pages.routers()):
         app.include_router(router)
+    app.include_router(errors_page.router)
     app.include_router(setup_router)
     app.include_router(mailslurp.router())
     app.include_router(downloads.router)

@@ -81,6 +81,14 @@ def kind_of_status(status: int) -> Kind:
     return _BY_STATUS.get(status) or Kind(status, "error", "Error", "See the detail")
 
 
+def by_code() -> dict[str, list[Kind]]:
+    """All that may be answered."""
+    found: dict[str, list[Kind]] = {}
+    for kind in dict.fromkeys([*(kind for _, kind in _KINDS), _OTHER, *_BY_STATUS.values()]):
+        found.setdefault(kind.code, []).append(kind)
+    return found
+
+
 def document(kind: Kind, detail: str, fields: Sequence[Mapping[str, str]] = (), **more: Any) -> dict[str, Any]:
     """`fields`: each with `field` (where the value stands) and `reason`."""
     made: dict[str, Any] = {

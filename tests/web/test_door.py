@@ -69,6 +69,15 @@ def test_unknown_paths_and_methods(api: Make) -> None:
     assert api().ask("PUT", "/api/v1/me").code == "method_not_allowed"
 
 
+def test_what_an_error_links_to_is_there(api: Make) -> None:
+    problem = api().ask("GET", "/api/v1/nothing").json
+    path, _, code = problem["docs"].partition("#")
+    page = api("").ask("GET", path)
+    assert page.status == 200
+    assert f'id="{code}"'.encode() in page.body
+    assert problem["fix"].encode() in page.body
+
+
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b"null", b"\xff\xfe", b'{"address": 1}', b'{"address": "a@b.c", "x": 1}']
 )
