@@ -45,7 +45,7 @@ def user(dovecot: Dovecot) -> str:
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
     """Initialised; afterwards the store is whole."""
-    one = Gateway(tmp_path / "gateway")
+    one = Gateway(tmp_path / "gateway", readers=0)
     one.init()
     try:
         yield one

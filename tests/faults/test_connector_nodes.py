@@ -38,7 +38,7 @@ def url(cluster: postgres.Cluster) -> Iterator[str]:
 @pytest.fixture
 def nodes(tmp_path: Path, url: str) -> Iterator[tuple[Gateway, Gateway]]:
     """The first one runs; both may be started and stopped."""
-    first, second = Gateway(tmp_path / "first"), Gateway(tmp_path / "second")
+    first, second = (Gateway(tmp_path / name, readers=0) for name in ("first", "second"))
     key = base64.b64encode(os.urandom(32)).decode()
     with two_nodes(first, second, {"GATEWAY_STORE__URL": url, "GATEWAY_STORE__MASTER_KEY": key}) as both:
         yield both
