@@ -56,7 +56,6 @@ WALKS: Final[dict[str, str]] = {
     "cleanup._FIRST_KEPT": f"{HOURLY}, of mailboxes with too long a record; goes no further than what is kept",
     "cleanup._OLDEST": f"{HOURLY}, of mailboxes with too long a record; goes no further than one piece",
     "cleanup._SAVED_BEFORE": f"{HOURLY}, of Trash and Spam, if they are to expire; the oldest are met first",
-    "connectors.events._LAST_KEPT": "goes no further than what is kept",
     "connectors.own_copies._LAST": "goes no further than the last few hundred",
     "connectors.places._EMAILS_OF": "of messages that nothing stands for, where All Mail is shown no more",
     "connectors.pushing._END_FOLDER": "each message of a folder that ends is what it is about",

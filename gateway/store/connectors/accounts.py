@@ -57,9 +57,6 @@ _ENABLE = Stmt(
 )
 _ASK = Stmt("UPDATE connector SET sync_asked_at = :now, not_before = 0 WHERE id = :connector")
 _TAKEN = Stmt("SELECT 1 FROM address WHERE address = :address")
-_OF_ADDRESS = Stmt(
-    f"{CONNECTOR} WHERE c.inbox_id = :inbox AND c.address = :address AND c.enabled = 1 AND {_THERE} ORDER BY c.id"
-)
 
 _FROM_NOW = Stmt(
     "UPDATE remote_folder SET pushed_modseq = (SELECT i.modseq FROM inbox i WHERE i.id = :inbox)"
@@ -209,17 +206,6 @@ def page(
     else:
         rows = rx.all(_PAGE, after=after, most=limit)
     return [connector(row) for row in rows]
-
-
-def sending_as(rx: Rx, inbox_id: InboxId, sender: str) -> list[ConnectorRow]:
-    """Enabled connectors of an inbox whose account is `sender`, the oldest first: whose SMTP leg its mail goes through.
-
-    A +detail in the sender's local part does not matter.
-    """
-    for spelling in addresses.spellings(sender)[:-1]:
-        if rows := rx.all(_OF_ADDRESS, inbox=inbox_id, address=spelling):
-            return [connector(row) for row in rows]
-    return []
 
 
 def change(

@@ -54,20 +54,9 @@ _ONE = Stmt(f"{_COLUMNS} WHERE e.id = :event")
 _LOG = Stmt("SELECT packed, log FROM connector_event WHERE id = :event")
 _LAST = Stmt("SELECT max(id) FROM connector_event")
 _SEEN = Stmt("UPDATE connector_event SET seen = 1 WHERE id IN :LIST(events) AND seen = 0")
-_SEEN_OF = Stmt(
-    "UPDATE connector_event SET seen = 1 WHERE id IN (SELECT e.id FROM connector_event e WHERE e.connector_id ="
-    " :connector AND e.id <= :upto AND e.seen = 0 ORDER BY e.id LIMIT :most)"
-)
 _DELETE_OLD = Stmt(
     "DELETE FROM connector_event WHERE id IN"
     " (SELECT e.id FROM connector_event e WHERE e.at <= :before ORDER BY e.at LIMIT :most)"
-)
-_LAST_KEPT = Stmt(
-    "SELECT id FROM connector_event WHERE connector_id = :connector ORDER BY id DESC LIMIT 1 OFFSET :keep"
-)
-_DELETE_UPTO = Stmt(
-    "DELETE FROM connector_event WHERE id IN (SELECT e.id FROM connector_event e WHERE e.connector_id = :connector"
-    " AND e.id <= :last ORDER BY e.id LIMIT :most)"
 )
 _EVER: Final = 2**62
 
@@ -185,20 +174,9 @@ def mark_seen(tx: Tx, event_ids: Sequence[int]) -> int:
     return tx.run(_SEEN, events=list(event_ids))
 
 
-def mark_seen_upto(tx: Tx, connector_id: ConnectorId, upto: int, limit: int = 1_000) -> int:
-    """The same for all of a connector up to a number, the oldest first: call it again until it says 0."""
-    return tx.run(_SEEN_OF, connector=connector_id, upto=upto, most=limit)
-
-
 def prune(tx: Tx, before: int, limit: int) -> int:
     """Forget about `limit` events of `before` (Unix seconds) or earlier; how many."""
     return tx.run(_DELETE_OLD, before=before, most=limit)
-
-
-def prune_count(tx: Tx, connector_id: ConnectorId, keep: int, limit: int = 1_000) -> int:
-    """Forget the oldest of a connector beyond `keep`; how many. Call it again until it says 0."""
-    first = tx.scalar(_LAST_KEPT, connector=connector_id, keep=keep)
-    return 0 if first is None else tx.run(_DELETE_UPTO, connector=connector_id, last=first, most=limit)
 
 
 def _values(wanted: Filter, **others: int) -> dict[str, Any]:
