@@ -16,10 +16,12 @@ from typing import Final
 
 from gateway.model.flags import FIRST_KEYWORD_BIT, SYSTEM_MASK, names_of
 from gateway.model.ids import ContentId, MailboxId
+from gateway.model.rights import Action, allowed
 from gateway.store import by_date, same_message
 from gateway.store import listing as mailboxes
 from gateway.store.by_date import NEWEST, OLDEST, Point, Row, Stretch
 from gateway.store.db import Rx
+from gateway.store.inboxes import Inbox
 from gateway.store.same_message import PlaceRow
 from gateway.store.texts import storable
 from gateway.store.trigrams import Index
@@ -27,7 +29,7 @@ from gateway.store.trigrams import Index
 from .caller import Caller
 from .needles import holding, may_hold
 from .query import Query
-from .sight import Sight, readable_inbox, sight, sight_of
+from .sight import Sight, glimpse, readable_inbox, sight, sight_of
 
 LOOKED: Final = 20_000
 """Rows of one scan: some 60 ms of a reader."""
@@ -157,14 +159,11 @@ def find(rx: Rx, seen: Sight, email_ids: Sequence[str]) -> dict[str, Placed]:
 
 
 def find_in(rx: Rx, who: Caller, inbox: str, email_ids: Sequence[str]) -> dict[str, Placed]:
-    """The same, and no mailboxes are read but theirs: an inbox may have thousands. Errors as `sight`."""
+    """The same, and no mailboxes are read but theirs. Errors as `sight`."""
     there = readable_inbox(rx, who, inbox)
     ids = [email_id for email_id in dict.fromkeys(email_ids) if storable(email_id)]
     rows = same_message.places(rx, there.id, ids) if ids else []
-    if not rows:
-        return {}
-    boxes = mailboxes.some(rx, there.id, sorted({row.mailbox_id for row in rows}))
-    return placed(rx, sight_of(who, there, boxes), rows)
+    return placed(rx, glimpse(rx, who, there, {row.mailbox_id for row in rows}), rows)
 
 
 def page(
@@ -172,7 +171,7 @@ def page(
     clock: Callable[[], float] = time.monotonic,
 ) -> Page:  # fmt: skip
     """Errors as `sight`; NotFound for a mailbox that is none; IndexDamaged. A job of a reader process."""
-    scan = Scan(rx, sight(rx, who, inbox), query, limit, clock, index)
+    scan = Scan(rx, who, readable_inbox(rx, who, inbox), query, limit, clock, index)
     following = scan.run(cursor)
     return Page(scan.found, following)
 
@@ -181,11 +180,14 @@ class Scan:
     """One page. Rows come in order, a group a point; what they stand for is looked up for many at once."""
 
     def __init__(
-        self, rx: Rx, seen: Sight, query: Query, limit: int, clock: Callable[[], float] = time.monotonic,
-        index: Index | None = None,
+        self, rx: Rx, who: Caller, inbox: Inbox, query: Query, limit: int,
+        clock: Callable[[], float] = time.monotonic, index: Index | None = None,
     ) -> None:  # fmt: skip
         self._rx = rx
-        self._seen = seen
+        self._who = who
+        self._inbox = inbox
+        self._seen = glimpse(rx, who, inbox, ())
+        self._looked_up: frozenset[MailboxId] = frozenset()
         self._query = query
         self._limit = limit
         self.found: list[Placed] = []
@@ -225,12 +227,23 @@ class Scan:
 
     def _where(self) -> list[MailboxId]:
         """Mailboxes where there may be some."""
-        query, seen = self._query, self._seen
+        query, who = self._query, self._who
         if query.mailbox is not None:
-            boxes = [seen.selectable(query.mailbox)]
-        else:
-            boxes = [box for box in seen.boxes.values() if not box.noselect and box.role not in query.without]
-        return [MailboxId(box.id) for box in boxes if (box.unseen if query.unread else box.messages)]
+            box = sight(self._rx, who, self._inbox.uuid).selectable(query.mailbox)
+            return [MailboxId(box.id)] if (box.unseen if query.unread else box.messages) else []
+        return [
+            mailbox
+            for mailbox, role in mailboxes.holding(self._rx, self._inbox.id, unseen=bool(query.unread))
+            if role not in query.without and allowed(who.permissions, Action.READ, role)
+        ]
+
+    def _placed(self, rows: Sequence[PlaceRow]) -> dict[str, Placed]:
+        """As `placed`; mailboxes are read when the first message is met that lies in them."""
+        if new := {row.mailbox_id for row in rows} - self._looked_up:
+            self._looked_up |= new
+            boxes = glimpse(self._rx, self._who, self._inbox, new).boxes.values()
+            self._seen = sight_of(self._who, self._inbox, [*self._seen.boxes.values(), *boxes])
+        return placed(self._rx, self._seen, rows)
 
     def _bits(self, keyword: str | None) -> dict[MailboxId, int]:
         if keyword is None:
@@ -284,7 +297,7 @@ class Scan:
         sign = 1 if stretch.rising else -1
         rows = [
             Row(row.internal_date, row.content_id, row.mailbox_id, row.uid, row.email_id, row.thread_id, row.flags)
-            for row in same_message.of_threads(self._rx, self._seen.inbox_id, [thread], THREAD_ROWS)
+            for row in same_message.of_threads(self._rx, self._inbox.id, [thread], THREAD_ROWS)
             if row.mailbox_id in self._walked
             and sign * row.internal_date <= sign * stretch.last
             and (row.point >= stretch.first if stretch.rising else row.point <= stretch.first)
@@ -329,7 +342,8 @@ class Scan:
 
     def _tell(self, rows: Sequence[Row]) -> bool:
         """Adds what these rows stand for; True: there is one more than the page takes."""
-        known = find(self._rx, self._seen, [row.email_id for row in rows])
+        ids = list(dict.fromkeys(row.email_id for row in rows))
+        known = self._placed(same_message.places(self._rx, self._inbox.id, ids)) if ids else {}
         told: set[str] = set()
         for row in rows:
             message = known.get(row.email_id)

@@ -6,14 +6,16 @@ Which thread a message belongs to was settled when it came (`store.threads`). Pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.model.errors import NotFound
+from gateway.model.ids import InboxId
 from gateway.store import counters, same_message
 from gateway.store.by_date import Point, Row
 from gateway.store.db import Database, Rx, Tx
+from gateway.store.inboxes import Inbox
 from gateway.store.same_message import PlaceRow
 from gateway.store.texts import storable
 
@@ -23,7 +25,7 @@ from .digest import Digests
 from .listing import THREAD_ROWS, Cursor, Placed, Scan, placed
 from .messages import Message, digested
 from .query import Query
-from .sight import Sight, sight
+from .sight import Sight, glimpse, readable_inbox, sight
 
 NO_THREAD: Final = "No such thread"
 SHOWN: Final = 25
@@ -71,7 +73,9 @@ async def thread(db: Database, kept: Digests, who: Caller, inbox: str, thread_id
     """With the latest WHOLE of its messages. NotFound."""
 
     def query(rx: Rx) -> list[Placed]:
-        return _of(rx, sight(rx, who, inbox), thread_id)
+        there = readable_inbox(rx, who, inbox)
+        rows = _rows(rx, there.id, [thread_id])
+        return _of(rx, glimpse(rx, who, there, {row.mailbox_id for row in rows}), rows)
 
     found = await db.read(query)
     messages = await digested(db, kept, found[-WHOLE:])
@@ -82,7 +86,7 @@ def thread_taken(tx: Tx, who: Caller, inbox: str, thread_id: str, unchanged_sinc
     """All its messages, for a unit that changes them. Errors as `changing.taken`."""
     counters.lock(tx, inbox_of(tx, who, inbox).id)
     seen = sight(tx, who, inbox)
-    found = _of(tx, seen, thread_id)
+    found = _of(tx, seen, _rows(tx, seen.inbox_id, [thread_id]))
     checked(found, unchanged_since)
     return Taken(seen, found, [])
 
@@ -93,7 +97,7 @@ def thread_page(
     """Messages of each thread, oldest first. A job of a reader process."""
     # The walk meets all messages: whether a thread is asked for is known only once all of its messages are.
     walked = replace(query, unread=None, flagged=None, answered=None, draft=None, keyword=None, no_keyword=None)
-    scan = _Threads(rx, sight(rx, who, inbox), walked, limit, query)
+    scan = _Threads(rx, who, readable_inbox(rx, who, inbox), walked, limit, query)
     following = scan.run(cursor)
     return scan.threads, following
 
@@ -101,8 +105,8 @@ def thread_page(
 class _Threads(Scan):
     """As a page of messages, with a thread in place of each."""
 
-    def __init__(self, rx: Rx, seen: Sight, walked: Query, limit: int, asked: Query) -> None:
-        super().__init__(rx, seen, walked, limit)
+    def __init__(self, rx: Rx, who: Caller, inbox: Inbox, walked: Query, limit: int, asked: Query) -> None:
+        super().__init__(rx, who, inbox, walked, limit)
         self._asked = asked
         self.threads: list[list[Placed]] = []
 
@@ -114,7 +118,7 @@ class _Threads(Scan):
 
     def _tell(self, rows: Sequence[Row]) -> bool:
         ids = list(dict.fromkeys(row.thread_id for row in rows))
-        found = _rows(self._rx, self._seen, ids)
+        found = _by_thread(self._placed(_rows(self._rx, self._inbox.id, ids)))
         told: set[str] = set()
         for row in rows:
             messages = found.get(row.thread_id)
@@ -135,18 +139,23 @@ class _Threads(Scan):
         )
 
 
-def _of(rx: Rx, seen: Sight, thread_id: str) -> list[Placed]:
-    found = _rows(rx, seen, [thread_id]).get(thread_id) if storable(thread_id) else None
+def _of(rx: Rx, seen: Sight, rows: Sequence[PlaceRow]) -> list[Placed]:
+    """The messages of one thread."""
+    found = list(_by_thread(placed(rx, seen, rows)).values())
     if not found:
         raise NotFound(NO_THREAD)
-    return found
+    return found[0]
 
 
-def _rows(rx: Rx, seen: Sight, thread_ids: Sequence[str]) -> dict[str, list[Placed]]:
+def _rows(rx: Rx, inbox_id: InboxId, thread_ids: Sequence[str]) -> list[PlaceRow]:
+    ids = [each for each in thread_ids if storable(each)]
+    return same_message.of_threads(rx, inbox_id, ids, THREAD_ROWS * len(ids)) if ids else []
+
+
+def _by_thread(known: Mapping[str, Placed]) -> dict[str, list[Placed]]:
     """Thread -> its messages that may be read, oldest first."""
-    rows: list[PlaceRow] = same_message.of_threads(rx, seen.inbox_id, thread_ids, THREAD_ROWS * len(thread_ids))
     found: dict[str, list[Placed]] = {}
-    for message in placed(rx, seen, rows).values():
+    for message in known.values():
         found.setdefault(message.thread_id, []).append(message)
     for messages in found.values():
         messages.sort(key=lambda message: (message.received_at, message.content_id, message.id))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
-from gateway.model.ids import InboxId
+from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import DELIMITER
 
 from .db import Rx
@@ -96,6 +96,13 @@ _SOME = Stmt(
     f"SELECT {_NAMES.format(subscribed=_SUBSCRIBED)}, {_COUNTERS}, 0, 0 FROM mailbox b{_SUBSCRIPTION}"
     " WHERE b.inbox_id = :inbox AND b.id IN :LIST(mailboxes)"
 )
+_HOLDING: Final = {
+    unseen: Stmt(
+        "SELECT b.id, b.role FROM mailbox b WHERE b.inbox_id = :inbox AND b.noselect = 0"
+        f" AND b.{'unseen' if unseen else 'messages'} > 0"
+    )
+    for unseen in (False, True)
+}
 _TREE_VERSION = Stmt("SELECT tree_modseq FROM inbox WHERE id = :inbox")
 _HAS_CHILDREN = Stmt(
     sqlite="SELECT 1 FROM mailbox WHERE inbox_id = :inbox AND name > :prefix AND name < :after LIMIT 1",
@@ -123,6 +130,12 @@ def mailboxes(
 def some(rx: Rx, inbox_id: InboxId, ids: Sequence[int]) -> list[Listed]:
     """Those of the mailboxes that are there, with their counters and whether they are subscribed, in no order."""
     return list(map(_LISTED, rx.all(_SOME, inbox=inbox_id, mailboxes=list(ids))))
+
+
+def holding(rx: Rx, inbox_id: InboxId, *, unseen: bool = False) -> list[tuple[MailboxId, str | None]]:
+    """Mailboxes of an inbox that hold messages, or `unseen` ones, with their roles, in no order: no more is read of
+    them, for an inbox may have thousands."""
+    return [(MailboxId(row[0]), row[1]) for row in rx.all(_HOLDING[unseen], inbox=inbox_id)]
 
 
 def tree_version(rx: Rx, inbox_id: InboxId) -> int:
