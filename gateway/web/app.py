@@ -6,7 +6,7 @@ import secrets
 from typing import Any, Final
 
 import structlog
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -16,6 +16,7 @@ from gateway.model.errors import GatewayError
 from . import agentmail, errors_page, mailslurp, pages, problems
 from .agentmail import downloads
 from .api import routers
+from .api.known import known_parameters
 from .described import FIELD, Described, problem_schema
 from .guard import KEYED, OPEN, Guard
 from .pages.shell import NotLoggedIn, back, page
@@ -37,10 +38,10 @@ def application(services: WebServices) -> Guard:
         open_paths=OPEN | {f"{downloads.PATH}{{ticket}}"},
     )  # fmt: skip
     app.state.services = services
-    for router in (*routers(), *pages.routers()):
+    for router in (*routers(), setup_router):  # programs of others may send more than we know
+        app.include_router(router, dependencies=[Depends(known_parameters)], responses={422: {}})
+    for router in (*pages.routers(), errors_page.router):
         app.include_router(router)
-    app.include_router(errors_page.router)
-    app.include_router(setup_router)
     app.include_router(mailslurp.router())
     app.include_router(downloads.router)
     app.mount(agentmail.PREFIX, agentmail.application(services, _defect))

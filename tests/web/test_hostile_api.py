@@ -143,6 +143,22 @@ def test_fields_that_nobody_knows_are_named(gateway: Gateway, api: Make, things:
     assert state(gateway) == before
 
 
+def test_parameters_that_nobody_knows_are_named(gateway: Gateway, api: Make, things: dict[str, str]) -> None:
+    """A slip in a filter's name would let everything pass."""
+    before = state(gateway)
+    client = api()
+    tried = 0
+    for _, operation in offered(client):
+        method, path, said = operation
+        if not path.startswith("/api/v1/") or (said.get("requestBody") or {}).get("required"):
+            continue  # a body that is none would be refused first
+        tried += 1
+        problem = refused(client.ask(method, f"{target(operation, things)}?un_read=true&un_read=1"), (method, path))
+        assert [each["field"] for each in problem["errors"]] == ["query.un_read"], (method, path, problem)
+    assert tried > 50
+    assert state(gateway) == before
+
+
 @pytest.mark.parametrize("cursor", ["x", "%00", "WzEsMl0", "W10", "e30", "bnVsbA", "%F0%9F%98%80", "x" * 3000])
 def test_cursors_that_no_page_gave(api: Make, things: dict[str, str], cursor: str) -> None:
     client = api()
