@@ -12,7 +12,7 @@ from gateway.model.ports import Freshness
 from gateway.store.db import Database, Rx
 
 from .caller import Caller, inbox_of
-from .sight import sight
+from .sight import glimpse_of, readable_inbox
 
 AGAIN_S: Final = 3.0
 """Seconds between two looks for somebody who waits for mail."""
@@ -41,5 +41,7 @@ async def keep_looking(freshness: Freshness, inbox_id: InboxId, mailbox_id: Mail
 
 def place(rx: Rx, who: Caller, inbox: str, mailbox: str | None) -> tuple[InboxId, MailboxId | None]:
     """Where is to be looked. NotFound, NoPermission, CannotChange (the mailbox only holds others)."""
-    seen = sight(rx, who, inbox)
-    return seen.inbox_id, None if mailbox is None else MailboxId(seen.selectable(mailbox).id)
+    there = readable_inbox(rx, who, inbox)
+    if mailbox is None:
+        return there.id, None
+    return there.id, MailboxId(glimpse_of(rx, who, there, mailbox).selectable(mailbox).id)

@@ -29,7 +29,7 @@ from gateway.store.trigrams import Index
 from .caller import Caller
 from .needles import holding, may_hold
 from .query import Query
-from .sight import Sight, glimpse, readable_inbox, sight, sight_of
+from .sight import Sight, glimpse, glimpse_of, readable_inbox, sight_of
 
 LOOKED: Final = 20_000
 """Rows of one scan: some 60 ms of a reader."""
@@ -229,7 +229,7 @@ class Scan:
         """Mailboxes where there may be some."""
         query, who = self._query, self._who
         if query.mailbox is not None:
-            box = sight(self._rx, who, self._inbox.uuid).selectable(query.mailbox)
+            box = glimpse_of(self._rx, who, self._inbox, query.mailbox).selectable(query.mailbox)
             return [MailboxId(box.id)] if (box.unseen if query.unread else box.messages) else []
         return [
             mailbox

@@ -87,6 +87,12 @@ def glimpse(rx: Rx, who: Caller, inbox: Inbox, ids: Collection[MailboxId]) -> Si
     return sight_of(who, inbox, listing.some(rx, inbox.id, sorted(ids)) if ids else ())
 
 
+def glimpse_of(rx: Rx, who: Caller, inbox: Inbox, reference: str) -> Sight:
+    """The same of one mailbox, by its id or name; of none where there is no such."""
+    found = listing.referred(rx, inbox.id, reference)
+    return sight_of(who, inbox, () if found is None else (found,))
+
+
 def sight_of(who: Caller, inbox: Inbox, boxes: Iterable[Listed]) -> Sight:
     """The inbox as if it had these mailboxes only."""
     seen = [box for box in boxes if allowed(who.permissions, Action.READ, box.role)]

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from gateway.model.ids import InboxId, MailboxId
 from gateway.model.mailbox import DELIMITER
+from gateway.model.names import canonical
 
 from .db import Rx
 from .statements import Stmt
@@ -89,6 +90,7 @@ _ONE: Final = {
     subscribed: _statement(subscribed=subscribed, counters=True, deleted=False, where="AND b.name = :name")
     for subscribed in (False, True)
 }
+_OF_OBJECT = _statement(subscribed=True, counters=True, deleted=False, where="AND b.object_id = :object")
 _ONE_DELETED = _by_index(
     f"SELECT {_DELETED_SUMS.format(messages='', octets='')} FROM {_DELETED_ROWS} AND f.mailbox_id = :mailbox"
 )
@@ -158,6 +160,14 @@ def mailbox(
         return found
     messages, octets = rx.all(_ONE_DELETED, mailbox=found.id)[0]
     return found._replace(deleted=messages, deleted_octets=octets)
+
+
+def referred(rx: Rx, inbox_id: InboxId, reference: str) -> Listed | None:
+    """The mailbox of an object id, else that of a name, with its counters. A name is looked up in any spelling."""
+    if not storable(reference):
+        return None
+    row = rx.one(_OF_OBJECT, inbox=inbox_id, object=reference) if reference.startswith("F") else None
+    return mailbox(rx, inbox_id, canonical(reference), subscribed=True) if row is None else _LISTED(row)
 
 
 def with_children(rx: Rx, inbox_id: InboxId, name: str) -> tuple[Listed, bool] | None:

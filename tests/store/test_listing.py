@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.model.flags import DELETED
+from gateway.model.flags import DELETED, SEEN
 from gateway.store import entries, inboxes, listing, mailboxes, messages
 from gateway.store.db import Database, Tx
 
@@ -37,6 +37,36 @@ async def test_counters_come_where_they_are_asked_for(db: Database) -> None:
     assert one == whole
     assert await db.read(lambda rx: listing.mailbox(rx, inbox.id, "no\0where")) is None
     assert len(await db.read(lambda rx: listing.mailboxes(rx, inbox.id, most=2))) == 2
+
+
+async def test_one_is_found_by_its_id_or_any_spelling_of_its_name(db: Database) -> None:
+    inbox = await make_inbox(db)
+    other = await make_inbox(db, "bob@example.test")
+    made = await db.write(lambda tx: mailboxes.create(tx, inbox.id, "Füße", now=NOW), inboxes=(inbox.id,))
+    # A name that is spelt like the id of another one.
+    await db.write(lambda tx: mailboxes.create(tx, inbox.id, made.object_id, now=NOW), inboxes=(inbox.id,))
+    theirs = await db.read(lambda rx: mailboxes.by_name(rx, other.id, "INBOX"))
+    assert theirs is not None
+
+    async def name(reference: str) -> str | None:
+        found = await db.read(lambda rx: listing.referred(rx, inbox.id, reference))
+        return None if found is None else found.name
+
+    assert [await name(each) for each in ("inbox", "INBOX", "Füße", "Fu\u0308ße")] == ["INBOX", "INBOX", "Füße", "Füße"]
+    assert await name(made.object_id) == "Füße"
+    assert [await name(each) for each in ("Fehlt", "", "no\0where", theirs.object_id)] == [None] * 4
+
+
+async def test_what_holds_messages(db: Database) -> None:
+    inbox = await make_inbox(db)
+    await fill(db, inbox.id, await mailbox_id(db, inbox.id), 2)
+    trash = await db.read(lambda rx: mailboxes.by_name(rx, inbox.id, "Trash"))
+    assert trash is not None
+    await fill(db, inbox.id, trash.id, 1, flags=SEEN)
+    found = await db.read(lambda rx: listing.holding(rx, inbox.id))
+    assert sorted(found) == sorted([(await mailbox_id(db, inbox.id), None), (trash.id, trash.role)])
+    assert await db.read(lambda rx: listing.holding(rx, inbox.id, unseen=True)) \
+        == [(await mailbox_id(db, inbox.id), None)]
 
 
 async def test_children_are_found_by_whole_levels(db: Database) -> None:

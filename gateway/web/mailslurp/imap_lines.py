@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.access.caller import Caller
-from gateway.access.sight import sight
+from gateway.access.sight import glimpse_of, readable_inbox
 from gateway.model import sequence
 from gateway.model.errors import InvalidRequest
 from gateway.model.flags import SEEN
@@ -87,7 +87,7 @@ def first_unseen(rx: Rx, mailbox: MailboxId, page: int = messages.LOAD_PAGE) -> 
 
 def lines(rx: Rx, who: Caller, inbox: Inbox, wanted: Wanted) -> list[Line]:
     """A job of a reader process. InvalidRequest: the mailbox has more than MANY messages."""
-    number = MailboxId(sight(rx, who, inbox.uuid).mailbox(INBOX).id)
+    number = MailboxId(glimpse_of(rx, who, readable_inbox(rx, who, inbox.uuid), INBOX).mailbox(INBOX).id)
     rows: list[tuple[int, int, int]] = []
     while page := messages.load(rx, number, rows[-1][0] if rows else 0):
         rows += page
