@@ -283,8 +283,8 @@ class QueueRunner:
 
     @property
     def _held_up(self) -> bool:
-        """Nothing more begins now."""
-        return self._stopping or self._claims.doubtful
+        """Nothing more begins now. What was claimed before a reload is given back by the next turn."""
+        return self._stopping or self._claims.doubtful or not self._scout.looked
 
     def _start(self) -> None:
         while not self._held_up and (begun := self._agenda.start(self._clock())) is not None:

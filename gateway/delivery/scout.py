@@ -32,6 +32,7 @@ class Scout:
         self._db = db
         self._hop_of = hop_of
         self._until: int | None = None
+        self._forgotten = 0
         self._last = 0  # the highest number that was seen
         self._arrived = -1  # when arrivals were asked for
         self._recent: dict[int, int] = {}
@@ -52,8 +53,9 @@ class Scout:
         return max(self._arrived, self.until)
 
     def forget(self) -> None:
-        """Begin with a whole look: what was found was for other routes."""
+        """Begin with a whole look: what was found was for other routes, and so is what a look finds that has begun."""
         self._until = None
+        self._forgotten += 1
 
     def claimed(self, recipient_ids: Iterable[int]) -> None:
         """These are under way; when one is due again, it is news."""
@@ -67,14 +69,19 @@ class Scout:
 
     async def everything(self, now: int) -> dict[str, Lanes]:
         """All that is due, in place of what was known. Unavailable."""
+        begun = self._forgotten
         self._recent = {}
         found: dict[str, Lanes] = {}
         self._last = await self._db.read(queue_claim.last_number)
         for state in _STATES:
             await self._pages(state, now, (-1, 0), found)
         await self._lapsed(now, found)
-        self._until = now
+        self._seen(now, begun)
         return found
+
+    def _seen(self, now: int, begun: int) -> None:
+        if begun == self._forgotten:
+            self._until = now
 
     async def arrivals(self, now: int, known: Callable[[str], Lanes]) -> int:
         """What was queued since the last look, into the lanes that `known` gives by name; how many. Unavailable.
@@ -97,7 +104,7 @@ class Scout:
 
     async def news(self, now: int, known: Callable[[str], Lanes]) -> int:
         """What became due since the last time, into the lanes that `known` gives by name; how many. Unavailable."""
-        since = self._until
+        since, begun = self._until, self._forgotten
         if since is None or now < since:  # a clock set back: what is between was not due before, and is not now
             since = now
         found: dict[str, Lanes] = {}
@@ -105,7 +112,7 @@ class Scout:
         for state in _STATES:
             count += await self._pages(state, now, (since - MARGIN_S, 0), found, known)
         count += await self._lapsed(now, found, known)
-        self._until = now
+        self._seen(now, begun)
         if len(self._recent) > RECENT:
             self._recent = {number: at for number, at in self._recent.items() if at >= now - MARGIN_S}
         return count

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from gateway.delivery.agenda import NextHop
+from gateway.delivery.attempt import Attempts, Job
 from gateway.delivery.routes import Route, RouteKind, RouteLimits, Routes, Rule
 from gateway.delivery.schedule import Schedule
+from gateway.delivery.scout import Scout
 from gateway.model.ids import InboxId
 from gateway.ops.metrics import PrometheusMetrics
 from gateway.store import queue_admin
 from gateway.store.db import Tx
+from gateway.store.queue_claim import Due
 from gateway.store.statements import Stmt
 from tests.faults.smtp_kit import USER, envelope_of, principal, run
 from tests.faults.smtp_relay import DROP, Relay, relay
@@ -222,6 +226,56 @@ def test_a_reload_sends_what_waits_another_way(tmp_path: Path) -> None:
 
     async def _tried(it: House) -> bool:
         return await ended(it, "deferred", 1)
+
+    run(main())
+
+
+def test_a_reload_as_an_attempt_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was claimed for the old way, and would have been next, is not tried that way."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it, relay() as peer:
+            it.use_relay(1)
+            first = it.routes
+            for number in range(10):
+                await submit(it, number)
+            async with it.runner(connections=1) as runner:
+                make = Attempts.make
+
+                async def reloaded(self: Attempts, hop: NextHop[Job], job: Job) -> None:
+                    await make(self, hop, job)
+                    if runner.routes is first:
+                        it.use_relay(peer.port)
+                        runner.routes = it.routes
+
+                monkeypatch.setattr(Attempts, "make", reloaded)
+                await it.until(lambda: ended(it, "sent", 9))
+                assert await ended(it, "deferred", 1)
+
+    run(main())
+
+
+def test_a_reload_while_the_queue_is_looked_through(tmp_path: Path) -> None:
+    """What that look finds is for the old routes: it is made again."""
+
+    async def main() -> None:
+        async with house(tmp_path) as it:
+            it.use_relay(1)
+            await submit(it, 0)
+            met: list[Due] = []
+
+            def hop_of(due: Due) -> str:
+                if not met:
+                    scout.forget()
+                met.append(due)
+                return "relay"
+
+            scout = Scout(it.db, hop_of)
+            await scout.everything(int(it.now))
+            assert not scout.looked
+            await scout.everything(int(it.now))
+            assert scout.looked
+            assert len(met) == 2
 
     run(main())
 
