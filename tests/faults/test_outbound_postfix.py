@@ -156,7 +156,7 @@ def test_its_refusals_find_their_recipients() -> None:
                 outcomes = await connection.send(mail("good@x.net", "bad@x.net", "later@x.net", octets=HEAD + b"x\r\n"))
                 assert [(each.code, each.verdict.value) for each in outcomes] == [
                     (250, "sent"), (550, "permanent"), (450, "temporary"),
-                ]  # fmt: skip
+                ], [each.text for each in outcomes]  # fmt: skip
                 assert "nobody" in outcomes[1].text
                 [outcome] = await connection.send(mail("bad@x.net", octets=HEAD + b"x\r\n"))
                 assert outcome.code == 550
