@@ -29,7 +29,8 @@ def _ask(account: Account, paths: list[str], pause: float, begun: Event) -> None
         connection = Http(account)
         while True:
             if pause:
-                # The load is so many requests a second, whatever the server makes of them: nothing is waited for.
+                # The pace is what is measured beside: so many requests a second, and not as many as the server answers.
+                # There is no event to wait for, only the next request's moment.
                 time.sleep(max(0.0, start + next(clock) * pause - time.monotonic()))
             connection.get(next(turn))
             begun.set()
