@@ -15,6 +15,7 @@ from gateway.model.mailbox import DRAFTS, JUNK, SENT
 
 from .db import Rx
 from .statements import Stmt
+from .submissions import HERE_LATER
 
 Buckets = dict[int, int]
 MOST: Final = 1_000
@@ -77,7 +78,7 @@ _SENT = _both(f"SELECT s.created_at / :period, count(*) {_SUBMITTED} {_OURS} {_T
 _SENT_TO = _both(f"SELECT s.created_at / :period, count(*) {_TO} {_OURS} {_THEN} {_THEIRS}")
 _HERE = _both(
     f"SELECT s.created_at / :period, count(*) {_TO} {_OURS} {_THEN} {_THEIRS}"
-    " AND r.state = 'sent' AND r.attempts = 0"  # delivered by the unit that accepted it
+    " AND r.state = 'sent' AND r.attempts = 0 AND r.domain <> :waited"  # delivered by the unit that accepted it
 )
 _OUTCOMES = _both(
     f"SELECT a.at / :period, count(*) {_TO} CROSS JOIN queue_attempt a {_OURS} {_THEIRS} AND a.recipient_id = r.id"
@@ -122,7 +123,7 @@ def sent_to(rx: Rx, over: Slice) -> Buckets:
 
 def delivered(rx: Rx, over: Slice) -> Buckets:
     """Recipients who got it: here at once, elsewhere by attempts and reports."""
-    here = _buckets(rx.all(_HERE[over.falling], **over.binds()))
+    here = _buckets(rx.all(_HERE[over.falling], **over.binds(), waited=HERE_LATER))
     for bucket, count in _buckets(rx.all(_OUTCOMES[over.falling], **over.binds(), states=list(DELIVERED))).items():
         here[bucket] = here.get(bucket, 0) + count
     return here

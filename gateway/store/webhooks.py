@@ -26,7 +26,6 @@ NATIVE: Final = "native"
 """The dialect of our own API."""
 
 
-
 def of_a_webhook(insert: str, rest: str = "") -> Stmt:
     """A statement that adds a row about the webhook `w`, if it is there: it stays there until the unit ends."""
     return Stmt(f"{insert}{rest}", postgresql=f"{insert} FOR KEY SHARE OF w{rest}")

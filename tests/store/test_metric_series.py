@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from gateway.delivery.local import ROUTE, LocalDelivery
+from gateway.delivery.source import stored
+from gateway.ingest.writer import Ingest
+from gateway.model.recipient import Recipient
 from gateway.store import metric_series as series
 from gateway.store.db import Database
 from gateway.store.metric_series import Slice
@@ -48,3 +52,13 @@ async def test_what_was_sent_and_what_became_of_it(db: Database) -> None:
     assert await db.read(lambda rx: series.delivered(rx, over)) == {bucket: 2}
     assert await db.read(lambda rx: series.bounced(rx, over)) == {bucket: 1}
     assert await db.read(lambda rx: series.bounced(rx, Slice((inbox.id,), NOW - 100, NOW, 10))) == {}
+
+
+async def test_mail_that_waited_and_was_delivered_here_counts_once(db: Database) -> None:
+    inbox = await make_inbox(db)
+    await send(db, inbox, later=[Recipient(inbox.address)])
+    (item,) = await claim(db)
+    here = LocalDelivery(db, Ingest(db, now=lambda: NOW), owner="me", clock=lambda: NOW + 20)
+    assert await here.deliver(ROUTE, [item], await stored(db, item.content_id)) == []
+    over = Slice((inbox.id,), NOW - 100, NOW + 100, 10)
+    assert await db.read(lambda rx: series.delivered(rx, over)) == {NOW // 10 + 2: 1}
